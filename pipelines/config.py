@@ -1,0 +1,93 @@
+"""Validated settings of a run: options in, frozen models out."""
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pipelines.errors import ConfigError
+from pipelines.schema import Head, Split
+
+Loss: TypeAlias = Literal["ce", "dice", "ce+dice", "focal"]
+SoftmaxRule: TypeAlias = Literal["priority", "powerset", "both"]
+Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+Precision: TypeAlias = Literal["auto", "bf16", "fp32"]
+
+LOSSES: Final[tuple[Loss, ...]] = ("ce", "dice", "ce+dice", "focal")
+
+Size: TypeAlias = tuple[Annotated[int, Field(ge=8, le=16384)], Annotated[int, Field(ge=8, le=16384)]]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainingConfig(Settings):
+    """How the pair is trained. Both heads share every value except, if asked for, the learning rate."""
+
+    architecture: str = "Unet"
+    encoder: str = "resnet18"
+    encoder_weights: str | None = None
+    loss: Loss = "ce"
+    softmax_rule: SoftmaxRule = "both"
+    priority: tuple[str, ...] | None = None  # class names, first wins; None: the smallest class wins
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0,)
+    epochs: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    size: Size | None = None  # (height, width) every image is resized to; None: its own size
+    crop: Size = (256, 256)  # training crop when images keep their own size
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rates: dict[Head, Annotated[float, Field(gt=0)]] = {}  # overrides for single heads
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    augment: bool = True
+    device: Device = "auto"
+    precision: Precision = "auto"
+    workers: Annotated[int, Field(ge=0)] = 0
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError(f"seeds must differ, got {','.join(map(str, seeds))}")
+        return seeds
+
+    def learning_rate_of(self, head: Head) -> float:
+        """Learning rate of one head: its own if one was given, else the common one."""
+        return self.learning_rates.get(head, self.learning_rate)
+
+
+class EvaluationConfig(Settings):
+    """What is counted and how uncertainty is computed."""
+
+    splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("val", "test")
+    boundary_width: Annotated[int, Field(ge=1, le=64)] = 3  # pixels to each side of a truth boundary
+    calibration_bins: Annotated[int, Field(ge=2, le=300)] = 15
+    replicates: Annotated[int, Field(ge=100)] = 2000
+    bootstrap_seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("calibration_bins")
+    @classmethod
+    def _on_the_grid(cls, bins: int) -> int:
+        if 300 % bins:
+            raise ValueError(f"bins must divide 300 (10, 12, 15, 20, 25, 30, 50, …), got {bins}")
+        return bins
+
+
+class RunConfig(Settings):
+    """Everything that decides the content of a run."""
+
+    dataset: str
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def build(model: type[BaseModel], values: dict[str, Any]) -> Any:
+    """Validate values as a settings model; the first problem becomes one ConfigError line."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ConfigError(f"{where}: {first['msg']} (got {first.get('input')!r}); correct it and run again") from None

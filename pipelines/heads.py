@@ -1,0 +1,286 @@
+"""Sigmoid and softmax last layers: truth to training targets, logits to log-odds, log-odds to decisions.
+
+Both heads speak one language: for each class c the log-odds l_c of "c is present", so that p_c = sigmoid(l_c).
+Sigmoid: l_c = z_c.  Softmax: l_c = z_c - logsumexp over k != c of z_k.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from pipelines.config import SoftmaxRule
+from pipelines.errors import ConfigError, ShapeError
+from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind
+
+IGNORED = -1  # target value of a pixel that no loss may see
+MAX_LABEL_SETS = 64
+
+
+class HeadSpec(BaseModel):
+    """One last layer over one list of classes: what each channel means and how truth is coded for it.
+
+    channels: names in logit order. For sigmoid, and for softmax on exclusive truth, these are the classes.
+    sets: for powerset, the label set of each channel as class indices; channel 0 is the empty set.
+    priority: for a softmax on overlapping truth, class indices, first wins.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    head: Head
+    kind: Kind
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    channels: tuple[str, ...]
+    sets: tuple[tuple[int, ...], ...] = ()
+    priority: tuple[int, ...] = ()
+
+    @property
+    def is_softmax(self) -> bool:
+        """Whether the channels of a pixel share one unit of probability."""
+        return self.head != "sigmoid"
+
+    @property
+    def extra_channels(self) -> tuple[str, ...]:
+        """Channels that are not classes and must be stored to get all logits back."""
+        if self.head == "softmax-powerset":
+            return self.channels
+        if self.head == "softmax" and self.kind == "overlapping":
+            return (BACKGROUND_CHANNEL,)
+        return ()  # two-class softmax: the background's log-odds are minus the foreground's
+
+    def shared_channels(self) -> tuple[tuple[int, int], ...]:
+        """(class index, channel index) pairs for channels that mean exactly "this class"."""
+        if self.head == "softmax-powerset":
+            return ()
+        return tuple((index, self.channels.index(name)) for index, name in enumerate(self.classes))
+
+
+def head_specs(
+    kind: Kind,
+    classes: Sequence[str],
+    *,
+    softmax_rule: SoftmaxRule = "both",
+    set_counts: Mapping[tuple[int, ...], int] | None = None,
+    priority: Sequence[str] | None = None,
+) -> tuple[HeadSpec, ...]:
+    """The contenders for one data set, sigmoid first.
+
+    set_counts: for overlapping truth, pixels of the training split by label set (sorted class indices).
+    priority: class names, first wins; None: the class with the fewest training pixels wins.
+    Raises ConfigError when overlapping truth comes without set_counts or priority names an unknown class.
+    """
+    names = tuple(classes)
+    sigmoid = HeadSpec(head="sigmoid", kind=kind, classes=names, channels=names)
+    if kind == "exclusive":
+        return sigmoid, HeadSpec(head="softmax", kind=kind, classes=names, channels=names)
+    if kind == "binary":
+        return sigmoid, HeadSpec(head="softmax", kind=kind, classes=names, channels=(BACKGROUND_CHANNEL, *names))
+    if set_counts is None:
+        raise ConfigError("overlapping truth needs the pixel counts of its label sets; count the training split first")
+    specs = [sigmoid]
+    if softmax_rule in ("priority", "both"):
+        order = _priority_order(names, set_counts, priority)
+        specs.append(
+            HeadSpec(head="softmax", kind=kind, classes=names, channels=(BACKGROUND_CHANNEL, *names), priority=order)
+        )
+    if softmax_rule in ("powerset", "both"):
+        sets = _label_sets(set_counts)
+        channels = tuple("+".join(names[index] for index in members) or BACKGROUND_CHANNEL for members in sets)
+        specs.append(HeadSpec(head="softmax-powerset", kind=kind, classes=names, channels=channels, sets=sets))
+    return tuple(specs)
+
+
+def _priority_order(
+    classes: tuple[str, ...], set_counts: Mapping[tuple[int, ...], int], priority: Sequence[str] | None
+) -> tuple[int, ...]:
+    if priority is None:
+        area = [sum(n for members, n in set_counts.items() if index in members) for index in range(len(classes))]
+        return tuple(sorted(range(len(classes)), key=lambda index: (area[index], index)))
+    if sorted(priority) != sorted(classes):
+        raise ConfigError(
+            f"priority must name each class once ({', '.join(classes)}), got {', '.join(priority)}; list all of them"
+        )
+    return tuple(classes.index(name) for name in priority)
+
+
+def _label_sets(set_counts: Mapping[tuple[int, ...], int]) -> tuple[tuple[int, ...], ...]:
+    """The empty set, then the commonest sets seen in training, at most MAX_LABEL_SETS in all."""
+    seen = sorted(
+        (members for members, n in set_counts.items() if n > 0 and members), key=lambda m: (-set_counts[m], m)
+    )
+    return ((), *seen[: MAX_LABEL_SETS - 1])
+
+
+def encode(spec: HeadSpec, truth: BoolArray, valid: BoolArray) -> Int64Array | Float32Array:
+    """Training target of one image.
+
+    truth: (C, H, W) bool; valid: (H, W) bool, False where the truth is to be ignored.
+    Returns, for sigmoid, (C, H, W) float32 of 0 and 1; for softmax, (H, W) int64 channel indices with IGNORED
+    where valid is False. Sigmoid targets at ignored pixels are 0 and must be masked by the loss.
+    A label set that powerset does not know is coded as the most similar known one (largest Jaccard index,
+    then the commoner one). Raises ShapeError when the shapes do not fit.
+    """
+    if truth.ndim != 3 or truth.shape[0] != len(spec.classes) or truth.shape[1:] != valid.shape:
+        raise ShapeError(
+            f"truth must be ({len(spec.classes)}, H, W) and valid (H, W), got {truth.shape} and {valid.shape}"
+        )
+    if not spec.is_softmax:
+        return (truth & valid).astype(np.float32)
+    if spec.head == "softmax-powerset":
+        target = _encode_powerset(spec, truth)
+    elif spec.kind == "exclusive":
+        target = truth.argmax(axis=0).astype(np.int64)
+    else:
+        target = np.zeros(valid.shape, np.int64)
+        order = spec.priority or tuple(range(len(spec.classes)))
+        for index in reversed(order):  # the first in the order is written last and so wins
+            target[truth[index]] = spec.channels.index(spec.classes[index])
+    target[~valid] = IGNORED
+    return target
+
+
+def _encode_powerset(spec: HeadSpec, truth: BoolArray) -> Int64Array:
+    flat = truth.reshape(len(spec.classes), -1)
+    patterns, inverse = np.unique(flat, axis=1, return_inverse=True)
+    known = np.zeros((len(spec.sets), len(spec.classes)), np.bool_)
+    for row, members in enumerate(spec.sets):
+        known[row, list(members)] = True
+    channel = np.array([_most_similar(patterns[:, k], known) for k in range(patterns.shape[1])], np.int64)
+    return channel[inverse.reshape(-1)].reshape(truth.shape[1:])
+
+
+def _most_similar(pattern: BoolArray, known: BoolArray) -> int:
+    union = (known | pattern).sum(axis=1)
+    jaccard = np.where(union == 0, 1.0, (known & pattern).sum(axis=1) / np.maximum(union, 1))
+    return int(jaccard.argmax())  # first maximum: sets are sorted by how common they are
+
+
+def log_odds(spec: HeadSpec, logits: Float32Array) -> Float32Array:
+    """Log-odds of each class being present.
+
+    logits: (K, ...) float32, one row a channel. Returns (C, ...) float32, clipped to ±LOG_ODDS_LIMIT.
+    Raises ShapeError when the number of channels is not the head's or a logit is not a number.
+    """
+    _check_logits(spec, logits)
+    if not spec.is_softmax:
+        out = logits
+    elif spec.head == "softmax-powerset":
+        out = np.stack([_set_log_odds(spec, logits, index) for index in range(len(spec.classes))])
+    else:
+        every = channel_log_odds(logits)
+        out = every[[channel for _, channel in spec.shared_channels()]]
+    return np.clip(out, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
+
+
+def channel_log_odds(logits: Float32Array) -> Float32Array:
+    """Log-odds of each softmax channel against all others, z_c - logsumexp over k != c of z_k.
+
+    logits: (K, ...) with K >= 2. The largest channel's complement is summed without it: log(1 - p) from p would
+    have no digits left there.
+    """
+    log_p = logits - logsumexp(logits)
+    top = np.expand_dims(logits.argmax(axis=0), 0)
+    p = np.exp(log_p)
+    # At the largest channel p may round to 1; its value is overwritten below.
+    out = log_p - np.log1p(-np.minimum(p, np.float32(0.999)))
+    others = logits.copy()
+    np.put_along_axis(others, top, -np.inf, axis=0)
+    top_value = np.take_along_axis(logits, top, axis=0) - logsumexp(others)[None]
+    np.put_along_axis(out, top, top_value, axis=0)
+    return np.clip(out, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
+
+
+def logsumexp(logits: Float32Array) -> Float32Array:
+    """log of the sum of exp over the first axis; -inf entries count as 0. (K, ...) to (...)."""
+    peak = logits.max(axis=0)
+    safe = np.where(np.isfinite(peak), peak, np.float32(0))
+    with np.errstate(divide="ignore"):  # log(0) = -inf is the answer when every entry is -inf
+        return (np.log(np.exp(logits - safe).sum(axis=0)) + safe).astype(np.float32)
+
+
+def _set_log_odds(spec: HeadSpec, logits: Float32Array, index: int) -> Float32Array:
+    """P(A) is the sum over the label sets that contain A."""
+    inside = np.array([index in members for members in spec.sets])
+    if not inside.any():
+        return np.full(logits.shape[1:], -LOG_ODDS_LIMIT, np.float32)
+    return logsumexp(logits[inside]) - logsumexp(logits[~inside])
+
+
+def _check_logits(spec: HeadSpec, logits: Float32Array) -> None:
+    if logits.ndim < 1 or logits.shape[0] != len(spec.channels):
+        raise ShapeError(f"{spec.head} has {len(spec.channels)} channels, got logits of shape {logits.shape}")
+    if not np.isfinite(logits).all():
+        raise ShapeError(
+            f"{spec.head} logits hold values that are not numbers; lower the learning rate and train again"
+        )
+
+
+def extra_log_odds(spec: HeadSpec, logits: Float32Array) -> Float32Array:
+    """Log-odds of the channels that are not classes, (len(extra_channels), ...) float32."""
+    if not spec.extra_channels:
+        return np.empty((0, *logits.shape[1:]), np.float32)
+    every = channel_log_odds(logits)
+    return every[[spec.channels.index(name) for name in spec.extra_channels]]
+
+
+def at_temperature(
+    spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array, temperature: float | Float64Array
+) -> Float32Array:
+    """Class log-odds of the same network with its logits divided by a temperature, from what is stored.
+
+    class_log_odds: (C, ...); extra: (E, ...) log-odds of the extra channels; temperature: > 0, a number, or for
+    sigmoid one per class, (C,). For softmax, softmax(log p / T) is softmax(z / T): the shift cancels.
+    Returns (C, ...) float32.
+    """
+    scale = np.asarray(temperature, np.float32)
+    if not np.all(scale > 0):
+        raise ShapeError(f"temperature must be above 0, got {temperature}")
+    if not spec.is_softmax:
+        shape = (-1,) + (1,) * (class_log_odds.ndim - 1) if scale.ndim else ()
+        scaled = class_log_odds / scale.reshape(shape)
+        return np.clip(scaled, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
+    if spec.kind == "binary":  # z1 - z0 carries everything
+        return np.clip(class_log_odds / scale, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
+    return log_odds(spec, channel_log_probs(spec, class_log_odds, extra) / scale)
+
+
+def channel_log_probs(spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array) -> Float32Array:
+    """log p of every softmax channel in logit order, (K, ...) float32, from stored log-odds."""
+    stored = {name: extra[row] for row, name in enumerate(spec.extra_channels)}
+    if spec.head != "softmax-powerset":
+        stored |= {name: class_log_odds[row] for row, name in enumerate(spec.classes)}
+    if spec.head == "softmax" and spec.kind == "binary":
+        stored[BACKGROUND_CHANNEL] = -class_log_odds[0]
+    return np.stack([-softplus(-stored[name]) for name in spec.channels])
+
+
+def softplus(x: Float32Array) -> Float32Array:
+    """log(1 + exp(x)) without overflow."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def sigmoid(x: Float32Array) -> Float32Array:
+    """1 / (1 + exp(-x)) without overflow."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def decide(
+    class_log_odds: Float32Array, *, rule: Literal["argmax", "threshold"], thresholds: float | Sequence[float] = 0.5
+) -> BoolArray:
+    """Which classes are called present, (C, ...) bool.
+
+    argmax: exactly one class a pixel, the one with the largest log-odds (the first on a tie).
+    threshold: every class with p > its threshold. `>`: bins are right-closed, so p = t lies at or below t.
+    """
+    if rule == "argmax":
+        winner = class_log_odds.argmax(axis=0)
+        classes = np.arange(class_log_odds.shape[0]).reshape((-1,) + (1,) * winner.ndim)
+        return winner[None] == classes
+    t = np.broadcast_to(np.asarray(thresholds, np.float64), (class_log_odds.shape[0],))
+    if not np.all((t > 0) & (t < 1)):
+        raise ShapeError(f"thresholds must lie strictly between 0 and 1, got {thresholds}")
+    cut = np.log(t) - np.log1p(-t)
+    return class_log_odds > cut.reshape((-1,) + (1,) * (class_log_odds.ndim - 1))

@@ -1,0 +1,149 @@
+"""Progress of long work: stages with time left, shown on the terminal and kept in a file others can read.
+
+A cancel request (Ctrl-C, SIGTERM) is only noted; the work asks `check()` at points where it can stop cleanly.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from pipelines.errors import Cancelled
+
+_EVERY = 0.5  # seconds between two writes of the record
+
+
+class Progress:
+    """Where long work stands.
+
+    record: JSON file that is replaced atomically at most twice a second, with stage, done, total, seconds
+    (since the stage began), seconds_left (None until it can be told), message and curves.
+    stream: terminal to draw on, or None to be silent.
+    """
+
+    def __init__(self, *, record: Path | None = None, stream: TextIO | None = None) -> None:
+        self._record = record
+        self._stream = stream
+        self._cancelled = threading.Event()
+        self._began = time.monotonic()
+        self._shown = 0.0
+        self._first_done = 0
+        self._width = 0
+        self.state: dict[str, Any] = {"stage": "", "done": 0, "total": 0, "message": "", "curves": []}
+
+    @contextmanager
+    def stage(self, name: str, total: int, *, done: int = 0) -> Iterator["Progress"]:
+        """A named stretch of work of `total` steps, of which `done` were done in an earlier attempt."""
+        self._began = time.monotonic()
+        self._first_done = done
+        self.state |= {"stage": name, "done": done, "total": total, "message": ""}
+        self._show(force=True)
+        yield self
+        self._show(force=True)
+        if self._stream and self._stream.isatty():
+            self._stream.write("\n")
+
+    def advance(self, steps: int = 1, *, message: str | None = None) -> None:
+        """Say that steps more are done; raises Cancelled when a cancel was asked for."""
+        self.state["done"] += steps
+        if message is not None:
+            self.state["message"] = message
+        self._show()
+        self.check()
+
+    def point(self, **values: Any) -> None:
+        """Add one point to the live curves, such as head, seed, epoch, score."""
+        self.state["curves"].append(values)
+        self._show()
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next safe point."""
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a cancel was asked for."""
+        return self._cancelled.is_set()
+
+    def check(self) -> None:
+        """Raise Cancelled when a cancel was asked for."""
+        if self.cancelled:
+            raise Cancelled("stopped on request; run the same command with --resume to go on from here")
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time left in this stage at its mean speed so far; None before the first step."""
+        done = self.state["done"] - self._first_done
+        if done <= 0:
+            return None
+        return (time.monotonic() - self._began) / done * (self.state["total"] - self.state["done"])
+
+    def _show(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if not force and now - self._shown < _EVERY:
+            return
+        self._shown = now
+        if self._record is not None:
+            entry = self.state | {
+                "seconds": now - self._began,
+                "seconds_left": self.seconds_left,
+                "updated": time.time(),
+            }
+            temporary = self._record.with_name(self._record.name + ".new")
+            temporary.write_text(json.dumps(entry))
+            os.replace(temporary, self._record)
+        if self._stream is not None:
+            self._draw(self._stream, force=force)
+
+    def _draw(self, stream: TextIO, *, force: bool) -> None:
+        line = self.line()
+        if stream.isatty():
+            stream.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+        elif force:  # a log file gets the first and last line of a stage
+            stream.write(line + "\n")
+        stream.flush()
+
+    def line(self) -> str:
+        """One line for a terminal: stage, bar, count, time left."""
+        done, total = self.state["done"], max(self.state["total"], 1)
+        filled = int(24 * min(done / total, 1))
+        left = self.seconds_left
+        tail = "" if left is None else f"  {_clock(left)} left"
+        return f"{self.state['stage']:<10} [{'█' * filled}{'·' * (24 - filled)}] {done}/{self.state['total']}{tail}  {self.state['message']}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def cancel_on_signals(progress: Progress) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into a cancel request; a second Ctrl-C interrupts at once."""
+    previous: dict[int, Any] = {}
+
+    def request(number: int, _frame: FrameType | None) -> None:
+        if progress.cancelled and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        progress.cancel()
+        print("\nstopping at the next safe point; Ctrl-C again stops at once", file=sys.stderr)
+
+    on_main = threading.current_thread() is threading.main_thread()
+    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM) if on_main else ()
+    handler: Callable[[int, FrameType | None], None] = request
+    for number in numbers:
+        previous[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)

@@ -1,0 +1,103 @@
+"""Names, versions and column layouts that every part of the project shares."""
+
+from typing import Final, Literal, TypeAlias
+
+import pyarrow as pa
+
+SCHEMA_VERSION: Final = 1
+
+Kind: TypeAlias = Literal["exclusive", "binary", "overlapping"]
+Head: TypeAlias = Literal["sigmoid", "softmax", "softmax-powerset"]
+Variant: TypeAlias = Literal["raw", "temperature"]
+Split: TypeAlias = Literal["train", "val", "test"]
+Region: TypeAlias = Literal["all", "foreground", "boundary", "interior"]
+
+KINDS: Final[tuple[Kind, ...]] = ("exclusive", "binary", "overlapping")
+HEADS: Final[tuple[Head, ...]] = ("sigmoid", "softmax", "softmax-powerset")
+VARIANTS: Final[tuple[Variant, ...]] = ("raw", "temperature")
+SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
+REGIONS: Final[tuple[Region, ...]] = ("all", "foreground", "boundary", "interior")
+
+# `head` of the rows that hold a paired difference: sigmoid minus the named contender.
+DIFFERENCE: Final = "difference"
+DIFFERENCE_POWERSET: Final = "difference-powerset"
+DIFFERENCES: Final[dict[str, Head]] = {DIFFERENCE: "softmax", DIFFERENCE_POWERSET: "softmax-powerset"}
+
+ALL_SEEDS: Final = -1  # `seed` of the rows that average over every seed
+MACRO: Final = "macro"  # `class` of the mean over the classes that occur in the truth
+ALL_CLASSES: Final = "all"  # `class` of the metrics that have no class
+RESERVED_CLASS_NAMES: Final = frozenset({MACRO, ALL_CLASSES})
+
+# Log-odds are clipped here before they are stored: sigmoid(±512) is 0 or 1 in every float format.
+LOG_ODDS_LIMIT: Final = 512.0
+
+BACKGROUND_CHANNEL: Final = "background"  # softmax's extra channel on binary and overlapping truth
+
+
+def truth_column(class_name: str) -> str:
+    """Column that says whether the class is present in the truth."""
+    return f"truth_{class_name}"
+
+
+def log_odds_column(class_name: str) -> str:
+    """Column with the log-odds of "this class is present"."""
+    return f"log_odds_{class_name}"
+
+
+def channel_column(channel: str) -> str:
+    """Column with the log-odds of a softmax channel that is not itself a class."""
+    return f"channel_{channel}"
+
+
+def predictions_schema(
+    classes: tuple[str, ...], *, extra_channels: tuple[str, ...] = (), logsumexp: bool = False
+) -> pa.Schema:
+    """Layout of predictions/…/part-*.parquet: one row a pixel, one row group an image.
+
+    classes: class names in channel order.
+    extra_channels: softmax channels that are not classes (background, label sets).
+    logsumexp: whether the head is a softmax; z_c = log p_c + logsumexp gives its logits back.
+    """
+    fields = [
+        pa.field("image", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("y", pa.uint16(), nullable=False),
+        pa.field("x", pa.uint16(), nullable=False),
+        pa.field("valid", pa.bool_(), nullable=False),
+    ]
+    fields += [pa.field(truth_column(name), pa.bool_(), nullable=False) for name in classes]
+    fields += [pa.field(log_odds_column(name), pa.float16(), nullable=False) for name in classes]
+    fields += [pa.field(channel_column(name), pa.float16(), nullable=False) for name in extra_channels]
+    if logsumexp:
+        fields.append(pa.field("logsumexp", pa.float16(), nullable=False))
+    return pa.schema(fields)
+
+
+METRICS_SCHEMA: Final = pa.schema(
+    [
+        pa.field("head", pa.string(), nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("variant", pa.string(), nullable=False),
+        pa.field("region", pa.string(), nullable=False),
+        pa.field("class", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("images", pa.int64(), nullable=False),
+    ]
+)
+
+TRAINING_SCHEMA: Final = pa.schema(
+    [
+        pa.field("head", pa.string(), nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # train: loss of a step; val: score of an epoch
+        pa.field("loss", pa.float64()),
+        pa.field("score", pa.float64()),
+        pa.field("learning_rate", pa.float64()),
+        pa.field("seconds", pa.float64()),
+    ]
+)
