@@ -1,3 +1,3 @@
-"""Batch pipelines: a data set in, paired sigmoid and softmax U-Nets, per-pixel predictions, counts, metrics and a verdict out."""
+"""Batch pipelines: from a data set to paired sigmoid and softmax U-Nets, their predictions, counts and a verdict."""
 
 __version__ = "0.1.0"
