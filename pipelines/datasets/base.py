@@ -1,0 +1,103 @@
+"""What every data set format offers: named images with truth, splits, groups and a fingerprint."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.arrays import BoolArray, Float32Array
+from pipelines.errors import DatasetError
+from pipelines.schema import Kind, Split
+
+Severity: TypeAlias = Literal["error", "warning", "note"]
+
+
+class Finding(BaseModel):
+    """One thing to know about a data set, in one line.
+
+    code: what kind of finding it is, such as PAIR-SIZE; message: file, expected, came, what to do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    severity: Severity
+    message: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image with its truth.
+
+    image: (H, W, 3) float32 in [0, 1]. truth: (C, H, W) bool, False everywhere where not valid.
+    valid: (H, W) bool, False where the truth is to be ignored.
+    """
+
+    name: str
+    image: Float32Array
+    truth: BoolArray
+    valid: BoolArray
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What reading one image gave: the item unless an error stands in the way, and every finding."""
+
+    item: Item | None
+    findings: tuple[Finding, ...]
+
+
+class Dataset(ABC):
+    """Images with per-pixel truth, read one at a time.
+
+    classes: names in index order. colors: "#rrggbb" per class. background: on exclusive truth, the class that
+    means "nothing here". priority: class names, first wins, for a softmax on overlapping truth; None: the smallest
+    class wins. groups: image to group (patient, video); empty when none are given.
+    """
+
+    root: Path
+    name: str
+    kind: Kind
+    classes: tuple[str, ...]
+    colors: tuple[str, ...]
+    background: str | None
+    priority: tuple[str, ...] | None
+    groups: Mapping[str, str]
+
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Every image of the set, sorted, whether or not a split names it."""
+
+    @abstractmethod
+    def images(self, split: Split) -> tuple[str, ...]:
+        """Names of the images of a split, in the order of its list."""
+
+    @abstractmethod
+    def examine(self, name: str, *, size: tuple[int, int] | None = None) -> Examination:
+        """Read one image and its truth, and list everything that is wrong with them; never raises for bad files.
+
+        size: (height, width) to resize to, image bilinear with antialiasing and truth nearest; None keeps its own.
+        """
+
+    @abstractmethod
+    def structure(self) -> tuple[Finding, ...]:
+        """Everything that is wrong with the set's files, lists and tables, told without reading pixels."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """sha256, in hex, of everything that decides what this data set contains."""
+
+    def probabilities(self, name: str) -> Float32Array | None:
+        """Known label probabilities, (C, H, W) float32 in [0, 1] at the image's own size; None when none are given."""
+        return None
+
+    def read(self, name: str, *, size: tuple[int, int] | None = None) -> Item:
+        """One image with its truth, as `examine` reads it. Raises DatasetError when something is wrong with it."""
+        found = self.examine(name, size=size)
+        if found.item is None:
+            first = next(finding for finding in found.findings if finding.severity == "error")
+            raise DatasetError(f"{first.code}: {first.message}")
+        return found.item
