@@ -1,0 +1,89 @@
+"""The fixed grid of scores: each of the 65,536 float16 log-odds falls into one of CELLS cells.
+
+Edges stand at every p = k/300, so that 10, 12, 15, 20, 25, 30, 50, 60, 75, 100, 150 and 300 equal bins and all
+thresholds in steps of 1/300 are exact, and every half unit of log-odds from 6 to 16 in both tails.
+Cells are right-closed.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from pipelines.arrays import Float64Array, Int64Array, UInt16Array
+from pipelines.errors import ShapeError
+
+STEPS: Final = 300
+P_UNIT: Final = 2.0**-30  # one unit of a stored sum of probabilities or of squared errors
+NLL_UNIT: Final = 2.0**-24  # one unit of a stored sum of negative log-likelihoods, in nats
+NOT_A_NUMBER: Final = 65535  # cell of a NaN
+
+_TAIL: Final = np.arange(6.0, 16.25, 0.5)
+
+
+def _edges() -> Float64Array:
+    p = np.arange(1, STEPS) / STEPS
+    return np.concatenate([-_TAIL[::-1], np.log(p) - np.log1p(-p), _TAIL])
+
+
+EDGES: Final[Float64Array] = _edges()  # (CELLS - 1,) log-odds, ascending
+CELLS: Final = len(EDGES) + 1
+HALF_CELL: Final = int(np.searchsorted(EDGES, 0.0)) + 1  # first cell with p > 0.5
+
+# (CELLS,) index of the 1/300 step each cell belongs to; both tails belong to the outermost steps.
+STEP_OF_CELL: Final[Int64Array] = np.clip(np.arange(CELLS) - len(_TAIL), 0, STEPS - 1).astype(np.int64)
+
+_VALUES: Final = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float64)
+
+
+def _cell_table() -> UInt16Array:
+    table = np.searchsorted(EDGES, _VALUES, side="left").astype(np.uint16)
+    table[np.isnan(_VALUES)] = NOT_A_NUMBER
+    return table
+
+
+def _softplus(x: Float64Array) -> Float64Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _finite() -> Float64Array:
+    return np.clip(np.nan_to_num(_VALUES, nan=0.0), -65504.0, 65504.0)
+
+
+def _fixed(values: Float64Array, unit: float) -> Int64Array:
+    return np.rint(values / unit).astype(np.int64)
+
+
+_P: Final = np.exp(-_softplus(-_finite()))
+
+# Tables from the bit pattern of a float16 log-odds; sums of them are exact integers, whatever the order.
+CELL_TABLE: Final[UInt16Array] = _cell_table()
+P_TABLE: Final[Int64Array] = _fixed(_P, P_UNIT)
+# (2, 65536), first axis: is the class there. (p - y)^2 and -log P(y).
+SQUARED_ERROR_TABLE: Final[Int64Array] = np.stack([_fixed(_P**2, P_UNIT), _fixed((1 - _P) ** 2, P_UNIT)])
+NLL_TABLE: Final[Int64Array] = np.stack(
+    [_fixed(_softplus(_finite()), NLL_UNIT), _fixed(_softplus(-_finite()), NLL_UNIT)]
+)
+# exp(l) and softplus(l) as float64 for the categorical reading of a sigmoid head; |l| <= 512 keeps exp finite.
+EXP_TABLE: Final[Float64Array] = np.exp(np.clip(_finite(), -512.0, 512.0))
+SOFTPLUS_TABLE: Final[Float64Array] = _softplus(np.clip(_finite(), -512.0, 512.0))
+
+
+def bin_of_cell(bins: int) -> Int64Array:
+    """(CELLS,) index of the equal-width bin of p that each cell lies in. Raises ShapeError unless bins divides 300."""
+    if bins < 1 or STEPS % bins:
+        raise ShapeError(f"bins must divide {STEPS} (10, 12, 15, 20, 25, 30, 50, 60, 75, 100), got {bins}")
+    return STEP_OF_CELL // (STEPS // bins)
+
+
+def rebin(counts: Int64Array, bins: int) -> Int64Array:
+    """Sum the last axis, (..., CELLS), into equal-width bins of p, (..., bins)."""
+    starts = np.searchsorted(bin_of_cell(bins), np.arange(bins))
+    return np.add.reduceat(counts, starts, axis=-1)
+
+
+def first_cell_above(threshold: float) -> int:
+    """Index of the first cell whose p all lie above the threshold, a multiple of 1/300 strictly inside (0, 1)."""
+    step = round(threshold * STEPS)
+    if not 0 < step < STEPS or abs(step / STEPS - threshold) > 1e-9:
+        raise ShapeError(f"a threshold must be k/{STEPS} with 0 < k < {STEPS}, got {threshold}")
+    return step + len(_TAIL)

@@ -1,0 +1,31 @@
+"""The only reader and writer of runs."""
+
+from pipelines.storage.counts import iter_counts, read_counts, write_counts
+from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter
+from pipelines.storage.previews import PreviewWriter
+from pipelines.storage.runs import (
+    Run,
+    RunWriter,
+    counts_folder,
+    list_runs,
+    open_run,
+    predictions_folder,
+    previews_file,
+)
+
+__all__ = [
+    "Prediction",
+    "PredictionReader",
+    "PredictionWriter",
+    "PreviewWriter",
+    "Run",
+    "RunWriter",
+    "counts_folder",
+    "iter_counts",
+    "list_runs",
+    "open_run",
+    "predictions_folder",
+    "previews_file",
+    "read_counts",
+    "write_counts",
+]

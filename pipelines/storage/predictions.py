@@ -1,0 +1,184 @@
+"""Logits of images to predictions parquet, one row a pixel and one row group an image, and back."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import heads
+from pipelines.arrays import BoolArray, Float16Array, Float32Array
+from pipelines.errors import RunError, ShapeError
+from pipelines.heads import HeadSpec
+from pipelines.schema import channel_column, log_odds_column, predictions_schema, truth_column
+from pipelines.storage import files
+
+LARGEST_SIDE = 65_535  # x and y are uint16
+
+
+class Prediction(NamedTuple):
+    """One image of one head.
+
+    truth: (C, H, W) bool; valid: (H, W) bool; log_odds: (C, H, W) float16; extra: (E, H, W) float16, log-odds of the
+    channels that are not classes; logsumexp: (H, W) float16, None for sigmoid.
+    """
+
+    image: str
+    truth: BoolArray
+    valid: BoolArray
+    log_odds: Float16Array
+    extra: Float16Array
+    logsumexp: Float16Array | None
+
+
+class PredictionWriter:
+    """Writes part-00000.parquet in a folder; the part appears under its name only when `close` has succeeded."""
+
+    def __init__(self, folder: Path, spec: HeadSpec) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._spec = spec
+        self._path = folder / "part-00000.parquet"
+        self._temporary = folder / "part-00000.parquet.new"
+        self._schema = predictions_schema(
+            spec.classes, extra_channels=spec.extra_channels, logsumexp=spec.is_softmax
+        ).with_metadata({"head": spec.model_dump_json()})
+        self._images: list[tuple[str, int, int]] = []
+        self._writer = pq.ParquetWriter(
+            self._temporary,
+            self._schema,
+            use_dictionary=["image"],  # float16 stays plain: DuckDB refuses BYTE_STREAM_SPLIT on it
+            **files.COMPRESSION,
+        )
+
+    def write(self, image: str, logits: Float32Array, truth: BoolArray, valid: BoolArray) -> None:
+        """Add one image.
+
+        logits: (K, H, W) float32 in the head's channel order; truth: (C, H, W) bool; valid: (H, W) bool.
+        Raises ShapeError on other shapes or logits that are not numbers, RunError when the disk refuses.
+        """
+        height, width = valid.shape
+        if logits.shape[1:] != valid.shape or truth.shape != (len(self._spec.classes), height, width):
+            raise ShapeError(f"{image}: logits {logits.shape}, truth {truth.shape} and valid {valid.shape} do not fit")
+        if not 0 < height <= LARGEST_SIDE or not 0 < width <= LARGEST_SIDE:
+            raise ShapeError(
+                f"{image} is {width}×{height}; sides must be 1 to {LARGEST_SIDE} pixels, cut it into tiles"
+            )
+        try:
+            self._writer.write_table(self._table(image, logits, truth, valid), row_group_size=height * width)
+        except OSError as error:
+            raise RunError(f"{self._path.name} could not be written ({error}); free some space and resume") from None
+        self._images.append((image, height, width))
+
+    def _table(self, image: str, logits: Float32Array, truth: BoolArray, valid: BoolArray) -> pa.Table:
+        height, width = valid.shape
+        n = height * width
+        columns: list[pa.Array] = [
+            pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([image])),
+            pa.array(np.repeat(np.arange(height, dtype=np.uint16), width)),
+            pa.array(np.tile(np.arange(width, dtype=np.uint16), height)),
+            pa.array(valid.reshape(-1)),
+        ]
+        columns += [pa.array(mask.reshape(-1)) for mask in truth]
+        columns += _half(heads.log_odds(self._spec, logits))
+        columns += _half(heads.extra_log_odds(self._spec, logits))
+        if self._spec.is_softmax:
+            columns += _half(heads.logsumexp(logits)[None])
+        return pa.Table.from_arrays(columns, schema=self._schema)
+
+    def close(self) -> None:
+        """Finish the part and give it its name. Raises RunError when there is no image or the disk refuses."""
+        try:
+            self._writer.add_key_value_metadata({"images": json.dumps(self._images)})
+            self._writer.close()
+            if not self._images:
+                raise RunError(f"{self._path.parent.name}: no image to predict; the split is empty")
+            files.sync_file(self._temporary)
+            os.replace(self._temporary, self._path)
+        except OSError as error:
+            raise RunError(f"{self._path.name} could not be written ({error}); free some space and resume") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:  # a readable but short part must not be left behind
+            self._writer.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+def _half(values: Float32Array) -> list[pa.Array]:
+    return [pa.array(row.reshape(-1).astype(np.float16)) for row in values]
+
+
+class PredictionReader:
+    """Reads the predictions of one split, head and seed, one image at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._parts = [files.open_parquet(path) for path in sorted(folder.glob("part-*.parquet"))]
+        if not self._parts:
+            raise RunError(f"there are no predictions in {folder.name}; run predict first")
+        try:
+            self.spec = HeadSpec.model_validate_json(self._parts[0].schema_arrow.metadata[b"head"])
+            lists = [json.loads(part.metadata.metadata[b"images"]) for part in self._parts]
+        except (KeyError, TypeError, ValueError):
+            raise RunError(f"the predictions in {folder.name} lack their description; run predict again") from None
+        self._place = {
+            name: (part, group, height, width)
+            for part, images in zip(self._parts, lists, strict=True)
+            for group, (name, height, width) in enumerate(images)
+        }
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images, in file order."""
+        return tuple(self._place)
+
+    def read(self, image: str) -> Prediction:
+        """One image, from its own row group. Raises RunError when it is not there or damaged."""
+        if image not in self._place:
+            raise RunError(
+                f"there is no image {image} in these predictions; choose one of the {len(self._place)} listed"
+            )
+        part, group, height, width = self._place[image]
+        spec, shape = self.spec, (-1, height, width)
+        names = [truth_column(name) for name in spec.classes] + [log_odds_column(name) for name in spec.classes]
+        extras = [channel_column(name) for name in spec.extra_channels]
+        last = ["logsumexp"] if spec.is_softmax else []
+        try:
+            table = part.read_row_group(group, columns=["valid", *names, *extras, *last])
+        except (OSError, pa.ArrowInvalid) as error:
+            raise RunError(f"the predictions of {image} are damaged ({error}); run predict again") from None
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        count = len(spec.classes)
+        empty = np.empty((0, height, width), np.float16)
+        return Prediction(
+            image=image,
+            truth=np.stack([columns[name] for name in names[:count]]).reshape(shape),
+            valid=columns["valid"].reshape(height, width),
+            log_odds=np.stack([columns[name] for name in names[count:]]).reshape(shape),
+            extra=np.stack([columns[name] for name in extras]).reshape(shape) if extras else empty,
+            logsumexp=columns["logsumexp"].reshape(height, width) if last else None,
+        )
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return (self.read(image) for image in self._place)
+
+    def close(self) -> None:
+        """Close the files."""
+        for part in self._parts:
+            part.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
