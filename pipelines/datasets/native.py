@@ -154,7 +154,7 @@ class NativeDataset(Dataset):
         return np.stack(layers).astype(np.float32) / np.float32(255)
 
     def fingerprint(self) -> str:
-        """sha256 over name, length and content of dataset.toml, the tables and every image, mask and probability file."""
+        """sha256 over name, length and content of dataset.toml, tables, images, masks and probabilities."""
         total = hashlib.sha256()
         for path in self._content():
             relative = path.relative_to(self.root).as_posix()
