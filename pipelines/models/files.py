@@ -1,0 +1,172 @@
+"""Trained networks to folders and back: config.json and model.safetensors as SMP writes them, and head.json beside."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_model as load_weights
+from torch import nn
+
+from pipelines.config import Loss, TrainingConfig
+from pipelines.errors import ModelError
+from pipelines.heads import HeadSpec
+from pipelines.models.build import create
+from pipelines.schema import SCHEMA_VERSION, Head, Kind
+
+Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and standard deviation of the three colours, on images in [0, 1]; the network sees (image - mean) / std."""
+
+_Positive: TypeAlias = Annotated[float, Field(gt=0)]
+
+
+class HeadFile(BaseModel):
+    """head.json: everything that inference needs to know about a saved network, and where it came from.
+
+    mean, std: input normalisation on images in [0, 1]. size: (height, width) images were resized to, None for their
+    own. crop: training crop when size is None. best_epoch: 1-based epoch of the weights. best_score: macro Dice on
+    validation in [0, 1], None without a validation split.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    spec: HeadSpec
+    mean: tuple[float, float, float]
+    std: tuple[_Positive, _Positive, _Positive]
+    size: tuple[int, int] | None
+    crop: tuple[int, int] | None
+    architecture: str
+    encoder: str
+    loss: Loss
+    seed: int
+    best_epoch: int
+    best_score: float | None
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """(mean, std)."""
+        return self.mean, self.std
+
+
+Pair: TypeAlias = dict[Head, tuple[nn.Module, HeadFile]]
+
+
+def save_model(
+    model: nn.Module,
+    spec: HeadSpec,
+    folder: Path,
+    *,
+    normalisation: Normalisation,
+    config: TrainingConfig,
+    seed: int,
+    best_epoch: int,
+    best_score: float | None,
+) -> HeadFile:
+    """Write one network in SMP's save_pretrained form, with head.json.
+
+    smp.from_pretrained(folder) reads it too, without a network. Raises ModelError when the folder cannot be written.
+    """
+    mean, std = normalisation
+    head = HeadFile(
+        spec=spec,
+        mean=mean,
+        std=std,
+        size=config.size,
+        crop=config.crop if config.size is None else None,
+        architecture=config.architecture,
+        encoder=config.encoder,
+        loss=config.loss,
+        seed=seed,
+        best_epoch=best_epoch,
+        best_score=best_score,
+    )
+    # Pretrained weights are in the file by now: nobody who loads it should fetch them again.
+    options: dict[str, Any] = {**model.config, "encoder_weights": None}  # type: ignore[dict-item]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        model.save_pretrained(folder, config={**options, "_model_class": type(model).__name__})  # type: ignore[operator]
+        (folder / "README.md").unlink(missing_ok=True)  # a model card full of blanks
+        (folder / "head.json").write_text(head.model_dump_json(indent=2) + "\n")
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{folder} cannot be written: {error}; free some space and run again with --resume") from None
+    return head
+
+
+def load_model(folder: Path) -> tuple[nn.Module, HeadFile]:
+    """A saved network in eval mode, and its head.json. Reads local files only, weights from safetensors only.
+
+    Raises ModelError when a file is missing, damaged or does not fit the others.
+    """
+    head = _read_head(folder)
+    options = _read_json(folder / "config.json")
+    options.pop("_model_class", None)
+    channels = len(head.spec.channels)
+    if options.get("classes") != channels or options.get("activation") is not None:
+        raise ModelError(
+            f"{folder}/config.json has {options.get('classes')} channels and activation {options.get('activation')}, "
+            f"head.json needs {channels} and none; save the model again"
+        )
+    model = create(head.architecture, **(options | {"encoder_weights": None}))
+    weights = folder / "model.safetensors"
+    try:
+        load_weights(model, weights)
+    except FileNotFoundError:
+        raise ModelError(f"{weights} is missing; a saved model is config.json, model.safetensors, head.json") from None
+    except (OSError, SafetensorError, RuntimeError) as error:
+        first = (str(error).splitlines() or ["unreadable"])[0]
+        raise ModelError(f"{weights} is damaged or of another network: {first}; train or save it again") from None
+    return model.eval(), head
+
+
+def load_pair(folder: Path, *, kind: Kind, classes: Sequence[str]) -> dict[int, Pair]:
+    """All saved pairs under a run folder (models/seed=S/head=H) or one pair folder (head=H), by seed.
+
+    Raises ModelError when there is none, heads are missing or repeated, or they do not fit the data set's kind and
+    classes (by name and order).
+    """
+    runs = sorted((folder / "models").glob("seed=*")) or sorted(folder.glob("seed=*")) or [folder]
+    pairs: dict[int, Pair] = {}
+    for place in runs:
+        heads = [load_model(path) for path in sorted(place.glob("head=*")) if path.is_dir()]
+        if not any(head.spec.is_softmax for _, head in heads) or all(head.spec.is_softmax for _, head in heads):
+            raise ModelError(f"{place} needs a folder head=sigmoid and a folder head=softmax; name a run or a pair")
+        for _, head in heads:
+            _check_fit(place, head, kind, tuple(classes))
+        seeds = {head.seed for _, head in heads}
+        if len(seeds) > 1 or seeds & pairs.keys():
+            raise ModelError(f"{place} holds seeds {sorted(seeds)}, already read {sorted(pairs)}; keep one pair a seed")
+        pairs[seeds.pop()] = {head.spec.head: (model, head) for model, head in heads}
+    return pairs
+
+
+def _check_fit(place: Path, head: HeadFile, kind: Kind, classes: tuple[str, ...]) -> None:
+    spec = head.spec
+    if (spec.kind, spec.classes) != (kind, classes):
+        raise ModelError(
+            f"{place}/head={spec.head} was trained on {spec.kind} classes {', '.join(spec.classes)}, the data set has "
+            f"{kind} classes {', '.join(classes)}; use a data set with the same classes in this order, or train anew"
+        )
+
+
+def _read_head(folder: Path) -> HeadFile:
+    try:
+        return HeadFile.model_validate(_read_json(folder / "head.json"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"{folder}/head.json: {where}: {first['msg']}; save the model again") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ModelError(f"{path} is missing; a saved model is config.json, model.safetensors and head.json") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}; save the model again") from None
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} must hold an object, got {type(values).__name__}; save the model again")
+    return values
