@@ -1,0 +1,262 @@
+"""A data set and heads to trained networks: one pass over the data, every head on every batch, resumable to the bit."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from pipelines.config import TrainingConfig
+from pipelines.datasets.base import Dataset
+from pipelines.errors import Cancelled, ConfigError, RunError
+from pipelines.heads import HeadSpec
+from pipelines.models import Normalisation, build_pair, required_multiple, save_model
+from pipelines.progress import Progress
+from pipelines.schema import Head
+from pipelines.training.augment import stream_seed
+from pipelines.training.batches import Batch, steps_per_epoch, training_batches
+from pipelines.training.checkpoints import load_checkpoint, save_checkpoint, training_settings
+from pipelines.training.contender import Contender
+from pipelines.training.devices import make_accelerator
+from pipelines.training.validation import validation_scores
+
+_CHECKPOINT_SHARE: Final = 0.05  # at an epoch's end a checkpoint is written if it costs less than this of the time
+_FORWARD_STREAM: Final = 1  # keeps the networks' own draws apart from those of augmentation
+
+
+def train_pair(
+    dataset: Dataset,
+    specs: Sequence[HeadSpec],
+    config: TrainingConfig,
+    *,
+    seed: int,
+    normalisation: Normalisation,
+    folder: Path,
+    progress: Progress,
+    models: Mapping[Head, nn.Module] | None = None,
+) -> list[dict[str, Any]]:
+    """Train every head on the same batches and write the best weights to folder/models/seed=S/head=H.
+
+    folder/checkpoints/seed=S.pt is written on the way; if it is there, the training goes on from it and ends, on a
+    CPU, with the weights of an uninterrupted one. models: networks to start from instead of build_pair's; they are
+    trained in place. Returns rows of schema.TRAINING_SCHEMA, epochs and steps counted from 1; without a validation
+    split the last weights are kept and the score is None.
+    Raises Cancelled, with the checkpoint on disk, when progress was asked to stop.
+    """
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        networks = dict(models) if models is not None else build_pair(specs, config, seed=seed)
+        training = _Training(dataset, specs, config, seed, normalisation, folder, progress, networks)
+        try:
+            training.run()
+        finally:
+            torch.set_num_threads(threads)
+    training.write_models()
+    return training.rows
+
+
+class _Training:
+    """One training of all heads with one seed. `step` is the number of steps done; all else follows from it."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        specs: Sequence[HeadSpec],
+        config: TrainingConfig,
+        seed: int,
+        normalisation: Normalisation,
+        folder: Path,
+        progress: Progress,
+        networks: dict[Head, nn.Module],
+    ) -> None:
+        self.dataset, self.specs, self.config, self.seed = dataset, tuple(specs), config, seed
+        self.normalisation, self.folder, self.progress = normalisation, folder, progress
+        self.accelerator = make_accelerator(config.device, config.precision)
+        self.multiple = max(required_multiple(network) for network in networks.values())
+        self.steps = steps_per_epoch(len(dataset.images("train")), config.batch_size)
+        total = self.steps * config.epochs
+        device = self.accelerator.device
+        self.contenders = [Contender(spec, networks[spec.head], config, total=total, device=device) for spec in specs]
+        self.step, self.validated = 0, 0
+        self.rows: list[dict[str, Any]] = []
+        self.points: list[dict[str, Any]] = []
+        self.checkpoint = folder / "checkpoints" / f"seed={seed}.pt"
+        self._began = self._saved = time.monotonic()
+        self._cost = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self.step == self.steps * self.config.epochs and self.validated == self.config.epochs
+
+    def run(self) -> None:
+        """Go on from the checkpoint, if there is one, to the end."""
+        self._resume()
+        total = self.steps * self.config.epochs
+        with self.progress.stage(f"train seed {self.seed}", total, done=self.step):
+            for point in self.points:
+                self.progress.point(**point)
+            if self.finished:
+                return
+            try:
+                self._learn()
+            except Cancelled:
+                self._save()
+                raise
+            if not self.dataset.images("val"):
+                self.progress.advance(0, message="no validation split: the last weights are kept")
+        self._save()
+
+    def _learn(self) -> None:
+        self._end_epoch()  # when the stop came during validation
+        batches = training_batches(
+            self.dataset,
+            self.specs,
+            self.config,
+            seed=self.seed,
+            normalisation=self.normalisation,
+            multiple=self.multiple,
+            first_step=self.step,
+        )
+        for batch in batches:
+            losses = self._learn_batch(batch)
+            self._end_epoch()
+            self._save_if_due()
+            epoch = (self.step - 1) // self.steps + 1
+            shown = ", ".join(f"{head} {loss:.3f}" for head, loss in losses.items())
+            self.progress.advance(message=f"epoch {epoch}/{self.config.epochs}: loss {shown}")
+
+    def _learn_batch(self, batch: Batch) -> dict[Head, float]:
+        """One step of every head. All losses are looked at before any weight changes."""
+        device = self.accelerator.device
+        images = batch.images.to(device, memory_format=torch.channels_last)
+        valid = batch.valid.to(device)
+        measured = []
+        for contender in self.contenders:
+            torch.manual_seed(stream_seed(self.seed, self.step, 0, _FORWARD_STREAM))  # dropout draws are matched too
+            try:
+                with self.accelerator.autocast():
+                    logits = contender.network(images)
+            except ValueError as error:  # batch normalisation of a single value
+                raise ConfigError(
+                    f"{self.config.architecture} cannot train on {tuple(images.shape)}: {error}"
+                ) from None
+            loss = contender.loss(logits, batch.targets[contender.head].to(device), valid)
+            self.accelerator.backward(loss)
+            measured += [loss.detach(), contender.clip()]
+        values = torch.stack(measured).tolist()  # the one wait for the device
+        losses = {contender.head: values[2 * k] for k, contender in enumerate(self.contenders)}
+        self._check_finite(values)
+        for contender in self.contenders:
+            rate = contender.update(self.step)
+            self._row(contender.head, "train", self.step + 1, loss=losses[contender.head], learning_rate=rate)
+        self.step += 1
+        return losses
+
+    def _check_finite(self, values: list[float]) -> None:
+        for k, contender in enumerate(self.contenders):
+            if not all(math.isfinite(value) for value in values[2 * k : 2 * k + 2]):
+                raise RunError(
+                    f"training of {contender.head} met a loss or gradient that is not a finite number at step "
+                    f"{self.step + 1} (loss {values[2 * k]}); lower the learning rate or use fp32, and run again"
+                )
+
+    def _end_epoch(self) -> None:
+        """Score and keep the weights, when an epoch is complete and not yet validated."""
+        epoch, rest = divmod(self.step, self.steps)
+        if rest or epoch == self.validated:
+            return
+        scores: dict[Head, float | None] = dict.fromkeys((spec.head for spec in self.specs), None)
+        if self.dataset.images("val"):
+            scores = validation_scores(
+                {contender.head: contender.network for contender in self.contenders},
+                self.specs,
+                self.dataset,
+                self.config,
+                normalisation=self.normalisation,
+                multiple=self.multiple,
+                runtime=self.accelerator,
+                progress=self.progress,
+            )
+        for contender in self.contenders:
+            score = scores[contender.head]
+            contender.keep(epoch, score, last=epoch == self.config.epochs)
+            self._row(contender.head, "val", self.step, score=score)
+            self._point(contender.head, epoch, score)
+        self.validated = epoch
+
+    def _row(self, head: Head, split: str, step: int, **values: float | None) -> None:
+        row: dict[str, Any] = dict.fromkeys(("loss", "score", "learning_rate")) | values
+        epoch = (step - 1) // self.steps + 1
+        seconds = time.monotonic() - self._began
+        self.rows.append(
+            {"head": head, "seed": self.seed, "epoch": epoch, "step": step, "split": split, "seconds": seconds} | row
+        )
+
+    def _point(self, head: Head, epoch: int, score: float | None) -> None:
+        recent = self.rows[-(self.steps + 1) * len(self.specs) :]
+        losses = [
+            row["loss"] for row in recent if row["head"] == head and row["epoch"] == epoch and row["split"] == "train"
+        ]
+        point = {"head": head, "seed": self.seed, "epoch": epoch, "score": score, "loss": sum(losses) / len(losses)}
+        self.points.append(point)
+        self.progress.point(**point)
+
+    # Checkpoints -----------------------------------------------------------------------------------------------
+
+    def _settings(self) -> dict[str, str]:
+        runtime = {"device": self.accelerator.device.type, "precision": self.accelerator.mixed_precision}
+        return runtime | training_settings(
+            self.dataset, self.specs, self.config, seed=self.seed, normalisation=self.normalisation
+        )
+
+    def _save_if_due(self) -> None:
+        since = time.monotonic() - self._saved
+        at_end = self.step % self.steps == 0 and self._cost < _CHECKPOINT_SHARE * since
+        if not self.finished and (since >= self.config.checkpoint_seconds or at_end):
+            self._save()
+
+    def _save(self) -> None:
+        started = time.monotonic()
+        state = {
+            "step": self.step,
+            "validated": self.validated,
+            "threads": torch.get_num_threads(),
+            "seconds": started - self._began,
+            "rows": json.dumps(self.rows),
+            "points": json.dumps(self.points),
+            "heads": {contender.head: contender.state(finished=self.finished) for contender in self.contenders},
+        }
+        save_checkpoint(self.checkpoint, state, settings=self._settings())
+        self._saved = time.monotonic()
+        self._cost = self._saved - started
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.checkpoint, settings=self._settings())
+        if state is None:
+            return
+        self.step, self.validated = state["step"], state["validated"]
+        self.rows, self.points = json.loads(state["rows"]), json.loads(state["points"])
+        self._began = time.monotonic() - state["seconds"]
+        if self.accelerator.device.type == "cpu":
+            torch.set_num_threads(state["threads"])  # sums depend on how they are split
+        for contender in self.contenders:
+            contender.restore(state["heads"][contender.head])
+
+    def write_models(self) -> None:
+        """Put the best weights into the networks and onto disk."""
+        for contender in self.contenders:
+            contender.network.load_state_dict(contender.best_weights)
+            save_model(
+                contender.network.eval(),
+                contender.spec,
+                self.folder / "models" / f"seed={self.seed}" / f"head={contender.head}",
+                normalisation=self.normalisation,
+                config=self.config,
+                seed=self.seed,
+                best_epoch=contender.best_epoch,
+                best_score=contender.best_score,
+            )
