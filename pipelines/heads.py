@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from pipelines.arrays import BoolArray, Float16Array, Float32Array, Float64Array, Int64Array
 from pipelines.config import SoftmaxRule
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind
@@ -279,7 +279,10 @@ def sigmoid(x: Float32Array) -> Float32Array:
 
 
 def decide(
-    class_log_odds: Float32Array, *, rule: Literal["argmax", "threshold"], thresholds: float | Sequence[float] = 0.5
+    class_log_odds: Float32Array | Float16Array,
+    *,
+    rule: Literal["argmax", "threshold"],
+    thresholds: float | Sequence[float] = 0.5,
 ) -> BoolArray:
     """Which classes are called present, (C, ...) bool.
 

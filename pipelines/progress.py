@@ -117,7 +117,8 @@ class Progress:
         filled = int(24 * min(done / total, 1))
         left = self.seconds_left
         tail = "" if left is None else f"  {_clock(left)} left"
-        return f"{self.state['stage']:<10} [{'█' * filled}{'·' * (24 - filled)}] {done}/{self.state['total']}{tail}  {self.state['message']}"
+        bar = "█" * filled + "·" * (24 - filled)
+        return f"{self.state['stage']:<14} {bar} {done}/{self.state['total']}{tail}  {self.state['message']}"
 
 
 def _clock(seconds: float) -> str:

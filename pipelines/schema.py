@@ -88,6 +88,21 @@ METRICS_SCHEMA: Final = pa.schema(
     ]
 )
 
+IMAGE_SCORES_SCHEMA: Final = pa.schema(
+    [
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("head", pa.string(), nullable=False),
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("pixels", pa.int64(), nullable=False),
+        pa.field("dice", pa.float64()),  # macro over the classes in the image's truth or prediction
+        pa.field("iou", pa.float64()),
+        pa.field("overlap_rate", pa.float64()),
+        pa.field("no_label_rate", pa.float64()),
+        pa.field("disagreement", pa.float64()),  # share of valid pixels decided otherwise than by the sigmoid head
+    ]
+)
+
 TRAINING_SCHEMA: Final = pa.schema(
     [
         pa.field("head", pa.string(), nullable=False),

@@ -1,6 +1,6 @@
 """The only reader and writer of runs."""
 
-from pipelines.storage.counts import iter_counts, read_counts, write_counts
+from pipelines.storage.counts import CountsWriter, iter_counts, read_counts
 from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter
 from pipelines.storage.previews import PreviewWriter
 from pipelines.storage.runs import (
@@ -14,6 +14,7 @@ from pipelines.storage.runs import (
 )
 
 __all__ = [
+    "CountsWriter",
     "Prediction",
     "PredictionReader",
     "PredictionWriter",
@@ -27,5 +28,4 @@ __all__ = [
     "predictions_folder",
     "previews_file",
     "read_counts",
-    "write_counts",
 ]

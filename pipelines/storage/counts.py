@@ -1,9 +1,10 @@
 """Counts to parquet, one row an image, and back."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,36 +19,56 @@ GRID_VERSION: Final = "1"
 _IMAGES, _POOLED = "images.parquet", "pooled.parquet"
 
 
-def write_counts(folder: Path, blocks: Iterable[Counts]) -> None:
-    """Write blocks of images as they come: one block in memory at a time, one row group a block.
+class CountsWriter:
+    """Writes blocks of images as they come, one row group a block; the files appear only when all went well.
 
     Leaves images.parquet (an `image` column and one fixed-size list of int64 per array of ImageCounts, its shape in
-    the schema's metadata) and pooled.parquet (one row). Raises RunError when there is no block.
+    the schema's metadata) and pooled.parquet (one row).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / (_IMAGES + ".new")
-    writer: pq.ParquetWriter | None = None
-    pooled: dict[str, Int64Array] = {}
-    try:
-        for block in blocks:
-            table = _table(block.images, {name: getattr(block, name) for name in PER_IMAGE})
-            if writer is None:
-                writer = pq.ParquetWriter(temporary, table.schema, use_dictionary=False, **files.COMPRESSION)
-            writer.write_table(table)
-            for name in POOLED:
-                pooled[name] = pooled.get(name, 0) + getattr(block, name)
-        if writer is None:
-            raise RunError(f"{folder.name}: there is nothing to count; the split is empty")
-        writer.close()
-        files.sync_file(temporary)
-        temporary.replace(folder / _IMAGES)
-    except OSError as error:
-        raise RunError(f"counts could not be written ({error}); free some space and resume") from None
-    finally:
-        if writer is not None:
-            writer.close()
-        temporary.unlink(missing_ok=True)
-    files.write_table(folder / _POOLED, _table(("all",), {name: pooled[name][None] for name in POOLED}))
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._temporary = folder, folder / (_IMAGES + ".new")
+        self._writer: pq.ParquetWriter | None = None
+        self._pooled: dict[str, Int64Array] = {}
+
+    def write(self, block: Counts) -> None:
+        """Add a block. Raises RunError when the disk refuses."""
+        table = _table(block.images, {name: getattr(block, name) for name in PER_IMAGE})
+        try:
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(
+                    self._temporary, table.schema, use_dictionary=False, **files.COMPRESSION
+                )
+            self._writer.write_table(table)
+        except OSError as error:
+            raise RunError(f"counts could not be written ({error}); free some space and resume") from None
+        for name in POOLED:
+            self._pooled[name] = self._pooled.get(name, 0) + getattr(block, name)
+
+    def close(self) -> None:
+        """Finish both files. Raises RunError when there was no block or the disk refuses."""
+        if self._writer is None:
+            raise RunError(f"{self._folder.parent.name}: there is nothing to count; the split is empty")
+        try:
+            self._writer.close()
+            files.sync_file(self._temporary)
+            self._temporary.replace(self._folder / _IMAGES)
+        except OSError as error:
+            raise RunError(f"counts could not be written ({error}); free some space and resume") from None
+        files.write_table(self._folder / _POOLED, _table(("all",), {name: self._pooled[name][None] for name in POOLED}))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif self._writer is not None:
+            self._writer.close()
+            self._temporary.unlink(missing_ok=True)
 
 
 def _table(images: Sequence[str], arrays: dict[str, Int64Array]) -> pa.Table:

@@ -169,6 +169,11 @@ class PredictionReader:
             logsumexp=columns["logsumexp"].reshape(height, width) if last else None,
         )
 
+    def valid(self, image: str) -> BoolArray:
+        """Which pixels of an image count, (H, W) bool, without reading the rest of it."""
+        part, group, height, width = self._place[image]
+        return part.read_row_group(group, columns=["valid"])["valid"].to_numpy().reshape(height, width)
+
     def __iter__(self) -> Iterator[Prediction]:
         return (self.read(image) for image in self._place)
 

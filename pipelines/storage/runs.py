@@ -234,6 +234,10 @@ class Run:
         """metrics.parquet, columns of schema.METRICS_SCHEMA."""
         return files.read_table(self._listed("metrics.parquet")).to_pandas()
 
+    def image_scores(self) -> pd.DataFrame:
+        """image_scores.parquet, columns of schema.IMAGE_SCORES_SCHEMA."""
+        return files.read_table(self._listed("image_scores.parquet")).to_pandas()
+
     def training(self) -> pd.DataFrame | None:
         """training.parquet, columns of schema.TRAINING_SCHEMA; None when the models were loaded, not trained."""
         if "training.parquet" not in self._files:

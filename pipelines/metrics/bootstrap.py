@@ -1,0 +1,82 @@
+"""Per-image terms to values with 95 % intervals: a paired bootstrap over images or groups, seeds as a second level."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipelines.arrays import Float64Array
+from pipelines.errors import ShapeError
+
+FEWEST_GROUPS = 10
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """What is drawn.
+
+    unit: "images" or "groups"; of_image: (N,) the unit of each image; count: how many units; warning: why an interval
+    from them should not be trusted, None if it can be.
+    """
+
+    unit: Literal["images", "groups"]
+    of_image: np.ndarray
+    count: int
+    warning: str | None
+
+
+def choose_units(images: Sequence[str], groups: Mapping[str, str]) -> Resampling:
+    """Groups where they are given and at least FEWEST_GROUPS of them occur, else images, with a warning if need be.
+
+    groups: image to group (patient, video, scene); empty when none are known.
+    """
+    every = np.arange(len(images))
+    few = f"only {len(images)} images: intervals from so few are too narrow" if len(images) < FEWEST_GROUPS else None
+    if not groups:
+        return Resampling("images", every, len(images), few)
+    names = sorted({groups[image] for image in images if image in groups})
+    if len(names) < FEWEST_GROUPS or any(image not in groups for image in images):
+        warning = (
+            f"{len(names)} groups in this split, at least {FEWEST_GROUPS} are needed to resample them: images are "
+            "resampled instead, and intervals are too narrow if images of a group are alike"
+        )
+        return Resampling("images", every, len(images), warning)
+    index = {name: number for number, name in enumerate(names)}
+    return Resampling("groups", np.array([index[groups[image]] for image in images]), len(names), None)
+
+
+def unit_weights(resampling: Resampling, *, replicates: int, rng: np.random.Generator) -> Float64Array:
+    """(B, N) how often each image stands in each replicate; images of one unit share their number."""
+    if resampling.count == 0:
+        raise ShapeError("there is no image to resample")
+    drawn = rng.multinomial(resampling.count, np.full(resampling.count, 1 / resampling.count), size=replicates)
+    return drawn[:, resampling.of_image].astype(np.float64)
+
+
+def seed_weights(seeds: int, *, replicates: int, rng: np.random.Generator) -> Float64Array:
+    """(B, S) weight of each seed in each replicate, rows add up to 1; seeds are drawn with replacement."""
+    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates) / seeds
+
+
+def totals(terms: Float64Array, weights: Float64Array) -> Float64Array:
+    """(N, ...) terms and (B, N) weights to (B, ...) weighted sums: one matrix product."""
+    flat = weights @ terms.reshape(terms.shape[0], -1)
+    return flat.reshape(weights.shape[0], *terms.shape[1:])
+
+
+def interval(replicates: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Percentile interval over the first axis, (B, ...) to two arrays (...); replicates that are NaN are left out.
+
+    NaN where every replicate is, or where all are equal for want of units is not hidden: low = high then.
+    """
+    tail = 100 * (1 - CONFIDENCE) / 2
+    out = np.full((2, *replicates.shape[1:]), np.nan)
+    defined = ~np.isnan(replicates).all(axis=0)
+    if replicates.ndim == 1:
+        if defined:
+            out[:] = np.nanpercentile(replicates, [tail, 100 - tail])
+    elif defined.any():
+        out[:, defined] = np.nanpercentile(replicates[:, defined], [tail, 100 - tail], axis=0)
+    return out[0], out[1]

@@ -1,0 +1,71 @@
+"""Validation predictions to the temperature that minimises a head's negative log-likelihood.
+
+Sigmoid, and softmax on overlapping truth, minimise the mean over classes of the one-class NLL, the space both heads
+share there; softmax on exclusive or binary truth minimises the categorical NLL (Guo et al. 2017, section 4.2).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+from pipelines import heads
+from pipelines.arrays import BoolArray, Float32Array
+from pipelines.errors import RunError
+from pipelines.heads import HeadSpec
+from pipelines.storage import Prediction
+
+PIXEL_BUDGET = 500_000  # pixels kept for the fit, evenly spaced over all valid pixels: memory stays flat
+_BOUNDS = (np.log(0.05), np.log(20.0))
+
+
+@dataclass
+class Sample:
+    """Evenly spaced valid pixels: log_odds (C, M), extra (E, M) float32, truth (C, M) bool."""
+
+    log_odds: Float32Array
+    extra: Float32Array
+    truth: BoolArray
+
+
+def sample_pixels(predictions: Iterable[Prediction], *, valid_pixels: int, budget: int = PIXEL_BUDGET) -> Sample:
+    """Every k-th valid pixel in reading order, k the smallest that keeps at most `budget` of valid_pixels."""
+    step = max(1, -(-valid_pixels // budget))
+    parts: list[Sample] = []
+    seen = 0
+    for one in predictions:
+        valid = one.valid
+        index = np.flatnonzero(valid)
+        index = index[(-seen) % step :: step]
+        seen += int(one.valid.sum())
+        log_odds, extra = (array.reshape(len(array), valid.size)[:, index] for array in (one.log_odds, one.extra))
+        truth = one.truth.reshape(-1, valid.size)[:, index]
+        parts.append(Sample(log_odds.astype(np.float32), extra.astype(np.float32), truth))
+    if not parts or not seen:
+        raise RunError("there is no valid validation pixel to fit a temperature on; add validation images")
+    joined = [
+        np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("log_odds", "extra", "truth")
+    ]
+    return Sample(*joined)
+
+
+def fit_temperature(spec: HeadSpec, sample: Sample) -> float:
+    """Temperature in [0.05, 20] that minimises the NLL of the sample; found by Brent's method in log T."""
+    result = optimize.minimize_scalar(
+        lambda log_t: mean_nll(spec, sample, float(np.exp(log_t))),
+        bounds=_BOUNDS,
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return float(np.exp(result.x))
+
+
+def mean_nll(spec: HeadSpec, sample: Sample, temperature: float) -> float:
+    """The NLL in nats a pixel that the fit minimises, at one temperature."""
+    if spec.is_softmax and spec.kind == "exclusive":
+        log_p = heads.channel_log_probs(spec, sample.log_odds, sample.extra) / np.float32(temperature)
+        truth = np.take_along_axis(log_p, sample.truth.argmax(axis=0)[None], axis=0)[0]
+        return float((heads.logsumexp(log_p) - truth).mean(dtype=np.float64))
+    scaled = heads.at_temperature(spec, sample.log_odds, sample.extra, temperature)
+    return float(heads.softplus(np.where(sample.truth, -scaled, scaled)).mean(dtype=np.float64))

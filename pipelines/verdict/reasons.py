@@ -1,0 +1,197 @@
+"""Evidence to the sentences that explain a verdict."""
+
+import math
+from statistics import stdev
+from typing import Final
+
+from pipelines.schema import MACRO
+from pipelines.verdict.evidence import Evidence, Position
+from pipelines.verdict.model import Margin, Reason, Supports
+
+NAMES: Final = {"sigmoid": "Sigmoid", "softmax": "Softmax", "softmax-powerset": "Softmax over label sets"}
+RARE = 0.01  # share of pixels under which a class counts as rare
+
+
+def truth_reason(evidence: Evidence, margin: Margin) -> Reason:
+    """What the labels alone say, before any training."""
+    dataset = evidence.dataset
+    if dataset["kind"] == "binary":
+        return Reason(
+            code="TRUTH-BINARY",
+            title="One class: the two heads are the same function",
+            text="A two-class softmax is the sigmoid of the difference of its logits, so any difference measured here "
+            "comes from optimisation and noise, not from the head.",
+            supports="neither",
+        )
+    if dataset["exclusive"]:
+        return Reason(
+            code="TRUTH-EXCLUSIVE",
+            title="No pixel carries two labels",
+            text="Every labelled pixel has one class, so a softmax can express the truth, and its probabilities add "
+            "up to 1. A sigmoid head has to learn that and may call several classes at a pixel, or none.",
+            supports="softmax",
+        )
+    lost = 1 - dataset["ceiling_macro_dice"]
+    share = f"{100 * dataset['overlap_share_labelled']:.1f} % of the labelled pixels carry two or more labels. "
+    bound = (
+        f"Any output with one label a pixel can reach a macro Dice of at most {dataset['ceiling_macro_dice']:.3f} "
+        f"(IoU {dataset['ceiling_macro_iou']:.3f}), whatever the network. "
+    )
+    if lost > margin.dice:
+        return Reason(
+            code="TRUTH-OVERLAPS", title="Labels share pixels", supports="sigmoid", value=lost,
+            text=share + bound + "Only a sigmoid, or a softmax over label sets, can return both labels.",
+        )  # fmt: skip
+    return Reason(
+        code="TRUTH-OVERLAPS-LITTLE", title="Labels share few pixels", supports="neither", value=lost,
+        text=share + bound + f"That loss lies inside the margin of {margin.dice:g}.",
+    )  # fmt: skip
+
+
+def accuracy_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason:
+    """The paired difference in macro Dice."""
+    gap = evidence.difference(contender, "dice")
+    position = gap.position(margin.dice)
+    ours, theirs = evidence.get("sigmoid", "dice").value, evidence.get(contender, "dice").value
+    meaning = {
+        "above": "sigmoid is better by more than the margin",
+        "below": f"{NAMES[contender].lower()} is better by more than the margin",
+        "inside": "the difference lies inside the margin: of no practical size",
+        "open": "the interval reaches over a margin: these images do not settle it",
+    }[position]
+    supports: dict[Position, Supports] = {
+        "above": "sigmoid", "below": "softmax", "inside": "neither", "open": "caution",
+    }  # fmt: skip
+    return Reason(
+        code=f"DICE-{contender.upper()}",
+        title=f"Macro Dice: sigmoid {ours:.3f}, {NAMES[contender].lower()} {theirs:.3f}",
+        text=f"Sigmoid minus {NAMES[contender].lower()} is {gap}, margin ±{margin.dice:g}: {meaning}.",
+        supports=supports[position],
+        **_numbers(gap.value, gap.low, gap.high),
+    )
+
+
+def brier_margin(evidence: Evidence, contender: str, margin: Margin) -> float:
+    """The relative Brier margin as a number: a share of the mean of the two heads."""
+    both = [evidence.get(head, "brier", variant=evidence.calibrated).value for head in ("sigmoid", contender)]
+    return margin.brier_relative * sum(both) / 2
+
+
+def probability_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason:
+    """The paired difference in Brier score at the fitted temperature; ECE explains it."""
+    variant = evidence.calibrated
+    gap = evidence.difference(contender, "brier", variant=variant)
+    position = gap.position(brier_margin(evidence, contender, margin))
+    ece = [evidence.get(head, "classwise_ece", variant=variant).value for head in ("sigmoid", contender)]
+    when = "after each head's temperature was fitted" if variant == "temperature" else "as trained"
+    meaning = {
+        "above": f"{NAMES[contender].lower()} has the better probabilities",
+        "below": "sigmoid has the better probabilities",
+        "inside": "no practical difference in the probabilities",
+        "open": "these images do not settle it",
+    }[position]
+    supports: dict[Position, Supports] = {
+        "above": "softmax", "below": "sigmoid", "inside": "neither", "open": "caution",
+    }  # fmt: skip
+    return Reason(
+        code=f"BRIER-{contender.upper()}",
+        title="Probabilities: Brier score and calibration",
+        text=f"Brier score, sigmoid minus {NAMES[contender].lower()}, {when}: {gap.value:+.4f} "
+        f"[{gap.low:+.4f}, {gap.high:+.4f}], margin ±{100 * margin.brier_relative:g} %: {meaning}. "
+        f"Classwise ECE: {ece[0]:.4f} and {ece[1]:.4f}.",
+        supports=supports[position],
+        **_numbers(gap.value, gap.low, gap.high),
+    )
+
+
+def temperature_reason(evidence: Evidence, contender: str) -> Reason | None:
+    """Whether fitting a temperature changes calibration more than choosing the head does."""
+    if evidence.calibrated == "raw":
+        return None
+    changes = {
+        head: evidence.get(head, "classwise_ece", variant="temperature").value
+        - evidence.get(head, "classwise_ece").value
+        for head in ("sigmoid", contender)
+    }
+    head_change = abs(evidence.difference(contender, "classwise_ece").value)
+    largest = max(abs(change) for change in changes.values())
+    if math.isnan(largest) or math.isnan(head_change):
+        return None
+    verdict = "more than" if largest > head_change else "no more than"
+    return Reason(
+        code="TEMPERATURE",
+        title="Temperature against head",
+        text=f"One fitted temperature changes classwise ECE by {changes['sigmoid']:+.4f} (sigmoid) and "
+        f"{changes[contender]:+.4f} ({NAMES[contender].lower()}); the choice of head changes it by {head_change:.4f}: "
+        f"temperature matters {verdict} the head here.",
+        supports="neither",
+        value=largest - head_change,
+    )
+
+
+def seeds_reason(evidence: Evidence, contender: str, fewest: int) -> Reason:
+    """How much the difference moves from seed to seed."""
+    gaps = [evidence.difference(contender, "dice", seed=seed).value for seed in evidence.seeds]
+    if len(gaps) < 2:
+        return Reason(
+            code="ONE-SEED", title="One seed is an anecdote", supports="caution",
+            text="The pair was trained once. Another start can move either head by more than their difference; "
+            f"train at least {fewest} seeds.",
+        )  # fmt: skip
+    return Reason(
+        code="SEEDS",
+        title=f"{len(gaps)} seeds",
+        text="Macro Dice, sigmoid minus " + NAMES[contender].lower() + ", seed by seed: "
+        + ", ".join(f"{gap:+.3f}" for gap in gaps)
+        + f" (standard deviation {stdev(gaps):.3f}). The intervals above draw seeds as well as {evidence.unit_name}."
+        + ("" if len(gaps) >= fewest else f" {len(gaps)} seeds are few; train at least {fewest}."),
+        supports="neither" if len(gaps) >= fewest else "caution",
+        value=stdev(gaps),
+    )  # fmt: skip
+
+
+def class_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason | None:
+    """The class with the largest difference outside the margin, said with how many were looked at."""
+    names = [entry["name"] for entry in evidence.dataset["class_facts"]]
+    gaps = {name: evidence.difference(contender, "dice", class_name=name) for name in names}
+    outside = {name: gap for name, gap in gaps.items() if gap.position(margin.dice) in ("above", "below")}
+    if len(names) < 2 or not outside:
+        return None
+    name = max(outside, key=lambda one: abs(outside[one].value))
+    gap = outside[name]
+    return Reason(
+        code="CLASS",
+        title=f"Largest difference: {name}",
+        text=f"Dice of {name}, sigmoid minus {NAMES[contender].lower()}: {gap}. {len(outside)} of {len(names)} classes "
+        "lie outside the margin; with many classes some do by chance.",
+        supports="sigmoid" if gap.value > 0 else "softmax",
+        **_numbers(gap.value, gap.low, gap.high),
+    )
+
+
+def interval_reason(evidence: Evidence) -> Reason | None:
+    """Why the intervals should be read with care."""
+    warning = evidence.interval_warning
+    if warning is None:
+        return None
+    return Reason(code="INTERVALS", title="Read the intervals with care", text=warning[:1].upper() + warning[1:] + ".",
+                  supports="caution")  # fmt: skip
+
+
+def rare_reason(evidence: Evidence) -> Reason | None:
+    """Classes so rare that loss, sampling and threshold are likely to matter more than the head."""
+    rare = [entry["name"] for entry in evidence.dataset["class_facts"] if 0 < entry["share"] < RARE]
+    if not rare:
+        return None
+    return Reason(
+        code="RARE-CLASSES",
+        title="Rare classes",
+        text=f"{', '.join(rare)}: each under {100 * RARE:g} % of the pixels. For these the loss, the sampling and the "
+        f"threshold usually move {MACRO} Dice more than the head does.",
+        supports="caution",
+    )
+
+
+def _numbers(value: float, low: float, high: float) -> dict[str, float | None]:
+    pairs = {"value": value, "low": low, "high": high}
+    return {name: None if math.isnan(number) else number for name, number in pairs.items()}

@@ -1,0 +1,153 @@
+"""Evidence to a verdict: which last layer, how sure, why, what would change it. docs/verdict.md says it in words."""
+
+from typing import Any
+
+import pandas as pd
+
+from pipelines.errors import RunError
+from pipelines.verdict import reasons
+from pipelines.verdict.evidence import Evidence, Position
+from pipelines.verdict.model import Answer, Contender, Margin, Reason, Verdict
+
+FEWEST_SEEDS = 3
+
+
+def decide(
+    dataset: dict[str, Any], metrics: pd.DataFrame, facts: dict[str, Any], *, margin: Margin | None = None
+) -> Verdict:
+    """Judge a run.
+
+    dataset: the check report; metrics: rows of schema.METRICS_SCHEMA; facts: evaluation.json; margin: what counts as
+    no practical difference, default Margin(). Raises RunError when the metrics hold no paired difference.
+    """
+    margin = margin or Margin()
+    evidence = Evidence(dataset, metrics, facts)
+    if not evidence.contenders:
+        raise RunError("the run holds one head only; a verdict needs both, train or import the other one")
+    contender = _contender(evidence, margin)
+    answer = _answer(evidence, contender, margin)
+    gap = evidence.difference(contender, "dice")
+    needed = gap.more_units(margin.dice, evidence.units) if gap.position(margin.dice) == "open" else None
+    enough = len(evidence.seeds) >= FEWEST_SEEDS
+    return Verdict(
+        answer=answer,
+        contender=contender,
+        headline=_headline(answer, evidence, contender, margin),
+        confidence="strong" if enough and evidence.interval_warning is None else "tentative",
+        reasons=_reasons(evidence, contender, margin),
+        would_change=_would_change(answer, evidence, contender, margin, needed),
+        images_needed=needed,
+        split=evidence.split,
+        seeds=evidence.seeds,
+        margin=margin,
+    )
+
+
+def _positions(evidence: Evidence, margin: Margin) -> dict[str, Position]:
+    return {one: evidence.difference(one, "dice").position(margin.dice) for one in evidence.contenders}
+
+
+def _contender(evidence: Evidence, margin: Margin) -> Contender:
+    """The softmax the answer is about: the one over label sets only if it is alone or beats sigmoid by the margin."""
+    positions = _positions(evidence, margin)
+    if "softmax" not in positions or positions.get("softmax-powerset") == "below":
+        return "softmax-powerset" if "softmax-powerset" in positions else "softmax"
+    return "softmax"
+
+
+def _overlap_binds(evidence: Evidence, margin: Margin) -> bool:
+    """Whether one label a pixel costs more than the margin, by the truth alone."""
+    return not evidence.dataset["exclusive"] and 1 - evidence.dataset["ceiling_macro_dice"] > margin.dice
+
+
+def _answer(evidence: Evidence, contender: str, margin: Margin) -> Answer:
+    position = _positions(evidence, margin)[contender]
+    enough = len(evidence.seeds) >= FEWEST_SEEDS
+    if position == "open":
+        return "not enough evidence"
+    if position == "above":
+        # Theory and measurement agree where the truth overlaps; a measurement alone needs several seeds.
+        backed = contender == "softmax" and _overlap_binds(evidence, margin)
+        return "sigmoid" if enough or backed else "not enough evidence"
+    if position == "below":
+        return "softmax" if enough else "not enough evidence"
+    if evidence.dataset["kind"] == "binary":  # equal in theory and measured so
+        return "no practical difference"
+    if not enough:
+        return "not enough evidence"
+    return _by_probabilities(evidence, contender, margin)
+
+
+def _by_probabilities(evidence: Evidence, contender: str, margin: Margin) -> Answer:
+    """Equal accuracy: the proper score decides, if its difference is of practical size."""
+    gap = evidence.difference(contender, "brier", variant=evidence.calibrated)
+    position = gap.position(reasons.brier_margin(evidence, contender, margin))
+    if position == "above":
+        return "softmax"
+    return "sigmoid" if position == "below" else "no practical difference"
+
+
+def _headline(answer: Answer, evidence: Evidence, contender: str, margin: Margin) -> str:
+    other = reasons.NAMES[contender]
+    gap = evidence.difference(contender, "dice")
+    position = gap.position(margin.dice)
+    if answer == "no practical difference":
+        return f"No practical difference: sigmoid and {other.lower()} are within {margin.dice:g} Dice of each other."
+    if answer == "not enough evidence":
+        if position == "open":
+            known = f"{evidence.units} {evidence.unit_name}"
+            return f"Not enough evidence: {known} do not settle the difference in Dice, {gap}."
+        leaning = {"above": "sigmoid", "below": other.lower(), "inside": "no practical difference"}[position]
+        seeds = _count(len(evidence.seeds), "seed")
+        return f"Not enough evidence: {seeds} only. What was trained leans to {leaning} ({gap} Dice)."
+    winner = "Sigmoid" if answer == "sigmoid" else other
+    if position == "inside":
+        return f"{winner}: the labels are equally good, its probabilities are better."
+    return f"{winner}: {abs(gap.value):.3f} Dice better on this data."
+
+
+def _reasons(evidence: Evidence, contender: str, margin: Margin) -> tuple[Reason, ...]:
+    others = [one for one in evidence.contenders if one != contender]
+    found = [
+        reasons.truth_reason(evidence, margin),
+        reasons.accuracy_reason(evidence, contender, margin),
+        *(reasons.accuracy_reason(evidence, one, margin) for one in others),
+        reasons.probability_reason(evidence, contender, margin),
+        reasons.class_reason(evidence, contender, margin),
+        reasons.temperature_reason(evidence, contender),
+        reasons.seeds_reason(evidence, contender, FEWEST_SEEDS),
+        reasons.rare_reason(evidence),
+        reasons.interval_reason(evidence),
+    ]
+    return tuple(reason for reason in found if reason is not None)
+
+
+def _would_change(
+    answer: Answer, evidence: Evidence, contender: str, margin: Margin, needed: int | None
+) -> tuple[str, ...]:
+    gap = evidence.difference(contender, "dice")
+    position = gap.position(margin.dice)
+    items: list[str] = []
+    missing = FEWEST_SEEDS - len(evidence.seeds)
+    if missing > 0:
+        items.append(
+            f"{_count(missing, 'more seed')}: with fewer than {FEWEST_SEEDS} a difference may be luck of the start."
+        )
+    if position == "open":
+        if needed is not None:
+            items.append(f"About {needed} more {evidence.unit_name} like these would settle the difference in Dice.")
+        elif gap.low == gap.low:  # an interval is known
+            items.append("The difference lies too close to the margin for more images to settle it; choose another.")
+    elif position == "inside":
+        items.append(f"A margin under {max(abs(gap.low), abs(gap.high)):.3f} Dice would leave the question open.")
+    else:
+        items.append(f"A margin above {min(abs(gap.low), abs(gap.high)):.3f} Dice would leave the question open.")
+    if answer in ("sigmoid", "softmax") and position == "inside":
+        items.append("If only the labels matter and not the probabilities, either head will do.")
+    if evidence.interval_warning is not None:
+        items.append("Images from more groups: the intervals shown may be too narrow.")
+    return tuple(items)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
