@@ -28,7 +28,7 @@ from sample_data.drawing import (
 CLASSES = ("cell", "nucleus", "fibre")
 _SHAPE = (SIZE, SIZE)
 # Fine tremor at borders, and whole doubtful cells taken or left.
-_HAND = ((2.5, 0.15), (9.0, 0.2), (24.0, 0.65))
+_HAND = ((2.5, 0.2), (8.0, 0.3), (18.0, 0.5))
 # Optical density of the stains for red, green and blue: haematoxylin (blue), eosin (pink), a brown marker.
 _HAEMATOXYLIN = np.array([0.62, 0.68, 0.30])
 _EOSIN = np.array([0.10, 0.62, 0.28])
@@ -56,8 +56,13 @@ class _Body:
     stain_core: float
 
 
-def draw_cells(rng: Random) -> Cells:
-    """One image of 5 to 14 cells, some touching, some faint, crossed by fibres."""
+def draw_cells(rng: Random, hand_rng: Random, *, opposite: bool) -> Cells:
+    """One image of 5 to 14 cells, some touching, some faint, crossed by fibres.
+
+    rng draws the scene, hand_rng the annotator. opposite: label where U > 1 - p instead of where U < p, which has the
+    same probability. Two images with the same hand and opposite readings cancel each other's luck, so that a small set
+    lies closer to its probabilities than independent images would.
+    """
     bodies = _bodies(rng)
     fibres = _fibres(rng)
     p_cell, p_core = np.zeros(_SHAPE), np.zeros(_SHAPE)
@@ -67,9 +72,9 @@ def draw_cells(rng: Random) -> Cells:
     p_fibre = np.max([opacity * sure for opacity, sure, _ in fibres], axis=0)
     probs = np.stack([p_cell, np.minimum(p_core, p_cell), p_fibre])
     levels = np.floor(_sharpen(probs) * 255 + 0.5).astype(np.uint8)
-    hand = uniform_field(rng, _SHAPE, scales=_HAND)
-    other = uniform_field(rng, _SHAPE, scales=_HAND)
-    truth = np.stack([hand, hand, other]) < levels / 255.0
+    hand, other = (uniform_field(hand_rng, _SHAPE, scales=_HAND) for _ in range(2))
+    draws = np.stack([hand, hand, other])
+    truth = (1 - draws if opposite else draws) < levels / 255.0
     return Cells(_render(rng, bodies, fibres), levels, truth)
 
 
@@ -99,7 +104,7 @@ def _body(rng: Random, centre: tuple[float, float]) -> _Body:
     off = rng.uniform(-0.22, 0.22, 2) * radius
     core_radius = radius * rng.uniform(0.34, 0.55)
     core_centre = (centre[0] + off[0], centre[1] + off[1])
-    core = edge(_blob(rng, core_centre, core_radius, wobble=0.16), softness * 0.8) * inside
+    core = edge(_blob(rng, core_centre, core_radius, wobble=0.16), softness * 0.65) * inside
     return _Body(
         inside=inside,
         core=core,
@@ -135,7 +140,7 @@ def _fibres(rng: Random) -> list[tuple[Field, float, float]]:
         width = rng.uniform(1.8, 3.8) * (0.75 + 0.25 * np.sin(at / rng.uniform(20, 50) + rng.uniform(0, 6)))
         faint = rng.random() < 0.3
         sure, stain = (rng.uniform(0.5, 0.85), rng.uniform(0.16, 0.26)) if faint else (1.0, rng.uniform(0.32, 0.6))
-        strands.append((edge(distance - width, rng.uniform(0.5, 1.0)), sure, stain))
+        strands.append((edge(distance - width, rng.uniform(0.4, 0.8)), sure, stain))
     return strands
 
 

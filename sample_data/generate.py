@@ -74,7 +74,8 @@ def samples(dataset: str, split: str, count: int) -> Iterator[Sample]:
             image, mask = draw_vessels.draw_vessels(_random(dataset, part, index))
             yield Sample(name, image, {f"masks/{name}.png": mask})
         else:
-            cells = draw_cells.draw_cells(_random(dataset, part, index))
+            hand = _random("hand", part, index // 2)  # two images share a hand, read in opposite ways
+            cells = draw_cells.draw_cells(_random(dataset, part, index), hand, opposite=index % 2 == 1)
             layers = {}
             for one, probs, truth in zip(draw_cells.CLASSES, cells.probs, cells.truth, strict=True):
                 layers[f"masks/{one}/{name}.png"] = truth.astype(np.uint8) * np.uint8(255)
@@ -82,8 +83,8 @@ def samples(dataset: str, split: str, count: int) -> Iterator[Sample]:
             yield Sample(name, cells.image, layers)
 
 
-def _random(dataset: str, part: int, index: int) -> np.random.Generator:
-    return np.random.default_rng([SEED, list(TOML).index(dataset), part, index])
+def _random(purpose: str, part: int, index: int) -> np.random.Generator:
+    return np.random.default_rng([SEED, [*TOML, "hand"].index(purpose), part, index])
 
 
 def write(dataset: str, root: Path, *, counts: dict[str, int] = COUNTS) -> None:
