@@ -1,0 +1,281 @@
+"""Command line: `python -m pipelines`. Exit status 0 done, 2 bad input, 1 anything else."""
+
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines import config as settings
+from pipelines.errors import Cancelled, ConfigError, NoSuchRun, PipelineError
+from pipelines.progress import Progress, cancel_on_signals
+from pipelines.storage import Run, RunWriter, list_runs, open_run
+from pipelines.storage.runs import staged_attempts
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Should the last layer be sigmoid or softmax? Train or load a matched pair, measure both, get a verdict.",
+)
+
+
+class Loss(StrEnum):
+    """Loss families, each with a sigmoid and a softmax form."""
+
+    ce = "ce"
+    dice = "dice"
+    ce_dice = "ce+dice"
+    focal = "focal"
+
+
+class Rule(StrEnum):
+    """How a softmax codes overlapping truth."""
+
+    priority = "priority"
+    powerset = "powerset"
+    both = "both"
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Precision(StrEnum):
+    """Arithmetic of training."""
+
+    auto = "auto"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs.", envvar="PIPELINES_RUNS")]
+DatasetPath = Annotated[str, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or the path of its folder.")]
+RUNS = Path("runs")
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """HxW to (height, width). Raises ConfigError on anything else."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if match is None:
+        raise ConfigError(f"--size must be HxW in pixels such as 256x320, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Comma-separated whole numbers. Raises ConfigError on anything else."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--seeds must be whole numbers such as 0,1,2, got {text!r}") from None
+
+
+def parse_rates(text: str) -> tuple[float, dict[str, float]]:
+    """One learning rate, or one a head (sigmoid=0.001,softmax=0.002). Raises ConfigError on anything else."""
+    try:
+        return float(text), {}
+    except ValueError:
+        pass
+    try:
+        pairs = dict(part.split("=") for part in text.split(","))
+        rates = {head: float(rate) for head, rate in pairs.items()}
+    except ValueError:
+        raise ConfigError(
+            f"--lr must be a number or one a head such as sigmoid=0.001,softmax=0.002, got {text!r}"
+        ) from None
+    return next(iter(rates.values())), rates
+
+
+def _free_name(runs: Path, dataset: str) -> str:
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(dataset).resolve().name).strip("-_") or "run"
+    number = 1
+    while (runs / f"{stem[:56]}-{number}").exists() or staged_attempts(runs, f"{stem[:56]}-{number}"):
+        number += 1
+    return f"{stem[:56]}-{number}"
+
+
+def _resumable_name(runs: Path, dataset: str) -> str:
+    """The newest unfinished attempt on this data set. Raises NoSuchRun when there is none."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(dataset).resolve().name).strip("-_") or "run"
+    staging = runs / ".staging"
+    found = [path for path in staging.glob(f"{stem[:56]}-*.*") if path.is_dir()] if staging.is_dir() else []
+    if not found:
+        raise NoSuchRun(f"there is nothing to resume for {dataset} in {runs}; start it without --resume")
+    return max(found, key=lambda path: path.stat().st_mtime).name.rpartition(".")[0]
+
+
+@app.command()
+def run(
+    dataset: DatasetPath,
+    runs: Runs = RUNS,
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: data set and a number.")] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 20,
+    size: Annotated[str | None, typer.Option(help="HxW every image is resized to; default: its own size.")] = None,
+    crop: Annotated[str, typer.Option(help="HxW of training crops when images keep their size.")] = "256x256",
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds; three or more for a firm verdict.")] = "0",
+    loss: Annotated[Loss, typer.Option(help="Loss family, each with its sigmoid and softmax form.")] = Loss.ce,
+    architecture: Annotated[str, typer.Option(help="Any architecture of segmentation-models-pytorch.")] = "Unet",
+    encoder: Annotated[str, typer.Option(help="Any encoder of segmentation-models-pytorch.")] = "resnet18",
+    encoder_weights: Annotated[str | None, typer.Option(help="Pretrained weights such as imagenet.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = 8,
+    lr: Annotated[str, typer.Option(help="Learning rate, or one a head: sigmoid=0.001,softmax=0.002.")] = "0.001",
+    softmax_rule: Annotated[Rule, typer.Option(help="Softmax on overlapping labels.")] = Rule.both,
+    priority: Annotated[str | None, typer.Option(help="Class names, first wins; default: smallest wins.")] = None,
+    augment: Annotated[bool, typer.Option(help="Flips, small rotations and scalings, brightness.")] = True,
+    device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.auto,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of training.")] = Precision.auto,
+    workers: Annotated[int, typer.Option(help="Processes that read images; 0: this one.")] = 0,
+    splits: Annotated[str, typer.Option(help="Comma-separated splits to predict and measure.")] = "val,test",
+    boundary_width: Annotated[int, typer.Option(help="Pixels to each side of a truth boundary.")] = 3,
+    replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 2000,
+    models: Annotated[Path | None, typer.Option(help="Run or pair folder to load instead of training.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    record: Annotated[Path | None, typer.Option(help="JSON file to keep the progress in.", hidden=True)] = None,
+) -> None:
+    """Train or load a pair on DATASET, predict, measure and judge."""
+    from pipelines.run import make_run  # torch takes seconds to import: only where it is needed
+
+    rate, rates = parse_rates(lr)
+    values: dict[str, Any] = {
+        "dataset": str(Path(dataset).expanduser().resolve()),
+        "training": {
+            "architecture": architecture, "encoder": encoder, "encoder_weights": encoder_weights, "loss": loss.value,
+            "softmax_rule": softmax_rule.value, "priority": None if priority is None else tuple(priority.split(",")),
+            "seeds": parse_seeds(seeds), "epochs": epochs, "batch_size": batch_size, "size": parse_size(size),
+            "crop": parse_size(crop), "learning_rate": rate, "learning_rates": rates, "augment": augment,
+            "device": device.value, "precision": precision.value, "workers": workers,
+        },
+        "evaluation": {
+            "splits": tuple(splits.split(",")), "boundary_width": boundary_width, "replicates": replicates,
+        },
+    }  # fmt: skip
+    config = settings.build(settings.RunConfig, values)
+    if name is None:
+        name = _resumable_name(runs, dataset) if resume else _free_name(runs, dataset)
+    progress = Progress(record=record, stream=sys.stderr)
+    done = make_run(config, runs=runs, name=name, progress=progress, models=models, resume=resume)
+    _show_verdict(done)
+    typer.echo(f"\n{done.folder}\nOpen it with: streamlit run dashboard/app.py")
+
+
+@app.command()
+def check(
+    dataset: DatasetPath,
+    size: Annotated[str | None, typer.Option(help="HxW every image is resized to first.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Say what is in DATASET, what is wrong with it, and what its truth alone says. Exit 2 if it has errors."""
+    from pipelines.datasets.check import check_dataset
+
+    progress = Progress(stream=sys.stderr)
+    with cancel_on_signals(progress):
+        report = check_dataset(dataset, size=parse_size(size), progress=progress)
+    typer.echo(report.model_dump_json(indent=1) if as_json else report.text(), nl=as_json)
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+def _stage(name: str, runs: Path, stage: str) -> None:
+    from pipelines import run as stages
+
+    progress = Progress(stream=sys.stderr)
+    with cancel_on_signals(progress), RunWriter.open(runs, name, resume=True) as writer:
+        getattr(stages, stage)(writer.folder, progress)
+    typer.echo(f"{stage} of {name} is done")
+
+
+@app.command()
+def train(name: RunName, runs: Runs = RUNS) -> None:
+    """Train the networks of a run that was begun and interrupted."""
+    _stage(name, runs, "train")
+
+
+@app.command()
+def predict(name: RunName, runs: Runs = RUNS) -> None:
+    """Predict with the networks of a run that was begun and interrupted."""
+    _stage(name, runs, "predict")
+
+
+@app.command()
+def evaluate(name: RunName, runs: Runs = RUNS) -> None:
+    """Count, measure and judge again: an interrupted run, which it completes, or a whole one, which it replaces."""
+    from pipelines.run import finish
+
+    progress = Progress(stream=sys.stderr)
+    whole = open_run(runs, name) if (runs / name).is_dir() else None
+    with (
+        cancel_on_signals(progress),
+        RunWriter.open(runs, name, resume=whole is None, copy_of=whole) as writer,
+    ):
+        _show_verdict(finish(writer, progress))
+
+
+@app.command()
+def verdict(
+    name: RunName,
+    runs: Runs = RUNS,
+    margin: Annotated[float | None, typer.Option(help="Dice within which heads count as equal.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Say which last layer RUN speaks for, and why."""
+    from pipelines.verdict import Margin, Verdict, decide
+
+    found = open_run(runs, name)
+    if margin is None:
+        judged = Verdict.model_validate(found.verdict)
+    else:
+        chosen: Margin = settings.build(Margin, {"dice": margin})
+        judged = decide(found.dataset, found.metrics(), found.facts, margin=chosen)
+    typer.echo(judged.model_dump_json(indent=1) if as_json else judged.text())
+
+
+@app.command("list")
+def list_command(runs: Runs = RUNS) -> None:
+    """List the runs, newest first."""
+    rows = [(one.name, one.manifest["created"], one.dataset["name"], one.verdict["answer"]) for one in list_runs(runs)]
+    for row in rows:
+        typer.echo(
+            "  ".join(str(value).ljust(width) for value, width in zip(row, (32, 20, 32, 24), strict=True)).rstrip()
+        )
+    if not rows:
+        typer.echo(f"no runs in {runs}; make one with `python -m pipelines run DATASET`", err=True)
+
+
+@app.command()
+def verify(name: RunName, runs: Runs = RUNS) -> None:
+    """Compare every file of RUN with its manifest. Exit 1 if one has changed."""
+    problems = open_run(runs, name).verify()
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{name} is whole")
+
+
+def _show_verdict(done: Run) -> None:
+    from pipelines.verdict import Verdict
+
+    typer.echo(Verdict.model_validate(done.verdict).text())
+
+
+def main() -> None:
+    """Run the command line; one line on standard error for what a user can mend."""
+    try:
+        app()
+    except Cancelled as error:
+        print(f"cancelled: {error}", file=sys.stderr)
+        sys.exit(1)
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
