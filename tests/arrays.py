@@ -1,0 +1,46 @@
+"""Small log-odds with truth for tests of counts and metrics, seeded."""
+
+import numpy as np
+from scipy.special import expit
+
+from pipelines.schema import Kind
+from pipelines.statistics import Counts, count_image, label_masks, regions, stack
+
+
+def example(kind: Kind, *, seed: int, size: tuple[int, int] = (18, 20), classes: int = 3, ignored: float = 0.1):
+    """(log_odds (C, H, W) float16, truth (C, H, W) bool, valid (H, W) bool), log-odds that know something of the truth."""
+    rng = np.random.default_rng(seed)
+    count = 1 if kind == "binary" else classes
+    if kind == "exclusive":
+        truth = np.arange(count)[:, None, None] == _blocks(rng.integers(0, count, (4, 4)), size)
+    else:
+        truth = _blocks(rng.random((count, 4, 4)) < 0.4, size)
+    valid = rng.random(size) >= ignored
+    log_odds = rng.normal(0, 3, truth.shape) + np.where(truth, 2.0, -2.0)
+    return log_odds.astype(np.float16), truth & valid, valid
+
+
+def _blocks(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Each value as a block of 6×6 pixels, so that there is an interior besides the boundary band."""
+    return small.repeat(6, axis=-2).repeat(6, axis=-1)[..., : size[0], : size[1]]
+
+
+def counts_of(kind: Kind, images, *, width: int = 2, softmax: bool = False, background: int = -1) -> Counts:
+    """Counts of images given as (log_odds, truth, valid), named 0, 1, …"""
+    counted = [
+        count_image(
+            log_odds,
+            label_masks(truth),
+            regions(truth, valid, width=width),
+            exclusive=kind == "exclusive",
+            softmax=softmax,
+            background=background,
+        )
+        for log_odds, truth, valid in images
+    ]
+    return stack([str(number) for number in range(len(counted))], counted)
+
+
+def probabilities(log_odds: np.ndarray) -> np.ndarray:
+    """Sigmoid in float64."""
+    return expit(log_odds.astype(np.float64))
