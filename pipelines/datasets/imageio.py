@@ -60,7 +60,8 @@ def read_mask(path: Path) -> NDArray[Any]:
     """
     picture, _ = _open(path, upright=False)
     if picture.mode == "1":
-        return np.asarray(picture).view(np.uint8)
+        # As an array this is bool over bytes of 0 and 255, which only some operations take for True.
+        return (np.asarray(picture.convert("L")) > 0).astype(np.uint8)
     if picture.mode == "L":
         values = np.asarray(picture)
         stretch = _GREY_STRETCH.get(_png_depth(path)) if picture.format == "PNG" else None
