@@ -1,0 +1,100 @@
+"""The look every figure shares: one colour, dash and marker per head, for light and dark pages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+from pipelines.schema import Head
+
+HEAD_TITLES: Final[Mapping[Head, str]] = {
+    "sigmoid": "Sigmoid",
+    "softmax": "Softmax",
+    "softmax-powerset": "Softmax over label sets",
+}
+HEAD_SHORT: Final[Mapping[Head, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "softmax-powerset": "Label sets"}
+# Shape and dash repeat what the colour says, for readers who cannot tell the colours apart.
+HEAD_MARKERS: Final[Mapping[Head, str]] = {"sigmoid": "circle", "softmax": "square", "softmax-powerset": "diamond"}
+HEAD_DASHES: Final[Mapping[Head, str]] = {"sigmoid": "solid", "softmax": "5px,3px", "softmax-powerset": "2px,2px"}
+
+FONT: Final = '"Source Sans", "Source Sans Pro", sans-serif'
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one page background, all "#rrggbb"."""
+
+    dark: bool
+    text: str
+    muted: str
+    line: str
+    surface: str
+    band: str
+    heads: Mapping[Head, str]
+
+
+# Okabe & Ito (2008): blue, vermillion and green stay apart in all common kinds of colour blindness.
+LIGHT: Final = Theme(
+    dark=False,
+    text="#1c232d",
+    muted="#5d6876",
+    line="#dde1e7",
+    surface="#ffffff",
+    band="#eef0f3",
+    heads={"sigmoid": "#0072b2", "softmax": "#d55e00", "softmax-powerset": "#009e73"},
+)
+DARK: Final = Theme(
+    dark=True,
+    text="#e4e8ee",
+    muted="#9aa6b5",
+    line="#313a46",
+    surface="#12161c",
+    band="#1f2630",
+    heads={"sigmoid": "#56b4e9", "softmax": "#f5894a", "softmax-powerset": "#2fc79e"},
+)
+
+
+def theme_of(name: str | None) -> Theme:
+    """The theme called "dark"; light for anything else."""
+    return DARK if name == "dark" else LIGHT
+
+
+def faded(color: str, alpha: float) -> str:
+    """A colour "#rrggbb" with an opacity in [0, 1], as "rgba(…)"."""
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def axis(theme: Theme, **options: Any) -> dict[str, Any]:
+    """Options of an axis: a thin grid, no box, small outside ticks."""
+    return {
+        "gridcolor": theme.line,
+        "linecolor": theme.line,
+        "zeroline": False,
+        "ticks": "",
+        "tickfont": {"color": theme.muted, "size": 12},
+        "title": {"font": {"color": theme.muted, "size": 13}, "text": options.pop("title", None), "standoff": 8},
+        "automargin": True,
+        "fixedrange": True,
+    } | options
+
+
+def dress(figure: go.Figure, theme: Theme, *, height: int, title: str = "", legend: bool = True) -> go.Figure:
+    """Give a figure the shared look; height in CSS pixels. Returns the same figure."""
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 8, "r": 12, "t": 38 if title else 10, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "color": theme.text, "size": 13},
+        title={"text": title, "x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 8}}
+        | {"font": {"size": 15, "color": theme.text, "weight": 600}},
+        showlegend=legend,
+        # Below the axis, where the margin grows with the legend's lines.
+        legend={"orientation": "h", "x": 0, "y": -64 / max(height - 110, 1), "yanchor": "top", "font": {"size": 12}},
+        hoverlabel={"bgcolor": theme.surface, "bordercolor": theme.line, "font": {"color": theme.text, "size": 13}},
+        dragmode=False,
+    )
+    return figure

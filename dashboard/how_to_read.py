@@ -1,0 +1,66 @@
+"""One short explanation for each figure, in plain words."""
+
+from typing import Final
+
+HOW_TO_READ: Final = {
+    "forest": (
+        "Each row is one class; the diamond is their mean. Points right of zero favour sigmoid, left of it "
+        "softmax. The line is the 95 % interval of the paired difference: the same images, drawn again and again, "
+        "for both heads. Inside the grey band the difference is too small to matter in practice. A point takes a "
+        "head's colour only when its whole interval lies beyond the band."
+    ),
+    "scores": (
+        "Mean over the classes, with 95 % intervals from resampling images. The difference is taken image by "
+        "image, so its interval can be narrow even where those of the two heads overlap."
+    ),
+    "reliability": (
+        "Of the pixels that a head gives probability p, what share really is that class? On the dotted diagonal "
+        "the probabilities can be taken at their word; below it the head is over-confident, above it "
+        "under-confident. Bands are 95 % intervals from resampling images. The bars below show how many pixels a bin "
+        "holds, on a logarithmic scale: a wild point over a tiny bar weighs next to nothing in the calibration "
+        "error."
+    ),
+    "confusion": (
+        "Rows are the truth, columns what was predicted. In row shares, each row says where the pixels of a true "
+        "class went. In the difference, a head's colour marks the cells that it fills more."
+    ),
+    "confusion_threshold": (
+        "Rows are the truth, columns every class whose probability is above the threshold. A pixel may count in "
+        "several columns or in none, so rows need not add up to 100 %."
+    ),
+    "rates": (
+        "One threshold for all classes, from lenient (left) to strict (right). The dotted line is the truth. A "
+        "sigmoid decides on each class alone; the probabilities of an exclusive softmax add up to at most 1, so "
+        "that above p = 0.5 it can never return two labels."
+    ),
+    "labels": (
+        "Pixels are sorted by how many labels they truly carry. Each bar shows how many labels the head gives "
+        "them at the chosen threshold. Perfect would be one full block of the same number."
+    ),
+    "pairs": (
+        "How much of the row's class also carries the column's class. Left the truth, then the heads at the "
+        "chosen threshold."
+    ),
+    "pairs_truth": (
+        "How much of the row's class also carries the column's class, over all splits. "
+        "100 % means that it lies inside it."
+    ),
+    "images": (
+        "Filled areas are labels, lines their outlines; where labels overlap, the fill is blended and both "
+        "outlines are drawn. In the comparison, a head's colour marks the pixels that this head alone gets right."
+    ),
+    "confidence": (
+        "Light is sure, dark is unsure. For exclusive truth it is the largest probability of a pixel; otherwise "
+        "how far the least certain class is from a coin toss."
+    ),
+    "image_scores": "Scores of each image, in the order of the list above.",
+    "class_shares": (
+        "Share of the valid pixels that carry each class, over all splits. Rare classes rest on few pixels."
+    ),
+    "ceiling": (
+        "The best that any output with one label a pixel could score on this truth, before any training: the split "
+        "between classes that gives the highest mean. A "
+        "sigmoid per class, or a softmax over label sets, can reach 1."
+    ),
+    "labels_per_pixel": ("Share of the valid pixels by the number of labels they carry."),
+}

@@ -1,0 +1,73 @@
+"""Numbers to text, rounded to their uncertainty."""
+
+import math
+import re
+
+import pandas as pd
+
+NO_VALUE = "–"
+
+
+def decimals_of(low: float, high: float, *, most: int = 5, fewest: int = 2) -> int:
+    """Decimals that an interval deserves: two digits of its half-width if that begins with 1, else one."""
+    half = abs(high - low) / 2
+    if not math.isfinite(half) or half == 0:
+        return 3
+    exponent = math.floor(math.log10(half))
+    leading = half / 10**exponent
+    return max(fewest, min(most, -exponent + (1 if leading < 2 else 0)))
+
+
+def with_interval(
+    value: float | None, low: float | None, high: float | None, *, signed: bool = False, unit: str = ""
+) -> str:
+    """Value and interval with the decimals that the interval deserves, such as "0.812 (0.797 to 0.826)"."""
+    if value is None or pd.isna(value):
+        return NO_VALUE
+    plus = "+" if signed else ""
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return minus(f"{value:{plus}.3f}{unit}")
+    d = decimals_of(low, high, fewest=0 if unit else 2)
+    return minus(f"{value:{plus}.{d}f}{unit} ({low:{plus}.{d}f} to {high:{plus}.{d}f})")
+
+
+def percent(share: float | None, *, signed: bool = False) -> str:
+    """A share as percent with about three digits, such as "10.7 %", "0.23 %" or "< 0.01 %"."""
+    if share is None or pd.isna(share):
+        return NO_VALUE
+    plus = "+" if signed else ""
+    value = 100 * share
+    if 0 < abs(value) < 0.01:
+        return f"{'> −' if value < 0 else '< '}0.01 %"
+    digits = 2 if abs(value) < 1 and value else 1
+    return minus(f"{value:{plus}.{digits}f} %")
+
+
+def rounded(value: float | None) -> str:
+    """A score without an interval, with three decimals."""
+    return NO_VALUE if value is None or pd.isna(value) else minus(f"{value:.3f}")
+
+
+def count(number: float) -> str:
+    """A whole number with thin spaces between thousands."""
+    return f"{int(number):,}".replace(",", "\u202f")
+
+
+def duration(seconds: float | None) -> str:
+    """Time left in words, such as "about 2 min"; empty when it is not known."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    if seconds < 60:
+        return f"about {max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 90 else f"about {minutes / 60:.1f} h"
+
+
+def minus(text: str) -> str:
+    """The same with typographic minus signs."""
+    return text.replace("-", "−")
+
+
+def typeset(text: str) -> str:
+    """Running text with typographic minus signs before numbers."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)

@@ -1,0 +1,165 @@
+"""Controls that pages share: their keys are the names in the URL, so that a copied link opens the same view."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import streamlit as st
+
+from dashboard import loaders
+from dashboard.figures.theme import HEAD_TITLES, Theme, theme_of
+from pipelines.schema import Head, Region, Split, Variant
+from pipelines.storage import Run, open_run
+
+RUN: Final = "run"
+_MISSING: Final = "missing_run"
+BINS: Final = (10, 12, 15, 20, 25, 30, 50, 60, 75, 100)
+REGION_TITLES: Final[dict[str, str]] = {
+    "all": "All pixels",
+    "foreground": "Foreground",
+    "boundary": "Boundary band",
+    "interior": "Interior",
+}
+_SPLIT_TITLES: Final[dict[str, str]] = {"test": "Test", "val": "Validation", "train": "Training"}
+_VARIANT_TITLES: Final[dict[str, str]] = {"raw": "As trained", "temperature": "After temperature"}
+_MEAN: Final = "all"
+EVERY_CLASS: Final = "every class"
+
+T = TypeVar("T")
+
+
+def theme() -> Theme:
+    """Colours that fit the reader's page background."""
+    return theme_of(st.context.theme.type)
+
+
+def pick_run(names: Sequence[str]) -> None:
+    """The run picker. The URL always names the run, so that a link means the same when newer runs are there."""
+    wanted = st.query_params.get(RUN)
+    if RUN not in st.session_state and wanted in names:
+        st.session_state[RUN] = wanted
+    elif RUN not in st.session_state and wanted is not None:
+        st.session_state[_MISSING] = wanted
+    keep_valid(RUN, names)
+    chosen = st.selectbox("Run", names, key=RUN, help="Newest first. The link in the address bar keeps it.")
+    st.query_params[RUN] = chosen
+
+
+def missing_run() -> str | None:
+    """The run that a link asked for and that is not there; told once."""
+    missing = st.session_state.pop(_MISSING, None)
+    return None if missing is None else str(missing)
+
+
+def current_run() -> Run:
+    """The run that was picked. Raises RunError when it has gone or is damaged."""
+    return open_run(loaders.runs_folder(), st.session_state[RUN])
+
+
+def choose(
+    label: str,
+    options: Sequence[T],
+    *,
+    key: str,
+    default: T | None = None,
+    title: Callable[[T], str] = str,
+    help: str | None = None,
+) -> T:
+    """A row of buttons when there are few options, else a list; nothing to see when there is one."""
+    if len(options) == 1:
+        return options[0]
+    first = default if default is not None and default in options else options[0]
+    keep_valid(key, options)
+    if len(options) <= 4:
+        chosen = st.segmented_control(
+            label, options, default=first, required=True, format_func=title, key=key, bind="query-params", help=help
+        )
+        return first if chosen is None else chosen
+    chosen = st.selectbox(
+        label, options, index=list(options).index(first), format_func=title, key=key, bind="query-params", help=help
+    )
+    return first if chosen is None else chosen
+
+
+def split_of(run: Run) -> Split:
+    """Which images."""
+    return choose("Images", run.splits, key="split", title=lambda name: _SPLIT_TITLES[name])
+
+
+def seeds_of(run: Run) -> tuple[int, ...]:
+    """One seed, or all of them added up."""
+    if len(run.seeds) == 1:
+        return run.seeds
+    names = [_MEAN, *map(str, run.seeds)]
+    chosen = choose("Seeds", names, key="seed", help="All adds up the pixels of every trained pair.")
+    return run.seeds if chosen == _MEAN else (int(chosen),)
+
+
+def seed_of(run: Run) -> int:
+    """One seed."""
+    return int(choose("Seed", [str(seed) for seed in run.seeds], key="pair"))
+
+
+def variant_of(*, has_temperature: bool) -> Variant:
+    """As trained, or after temperature scaling."""
+    variants: tuple[Variant, ...] = ("raw", "temperature") if has_temperature else ("raw",)
+    help_text = "One temperature per head, fitted on validation, divides its logits."
+    return choose("Probabilities", variants, key="variant", title=lambda name: _VARIANT_TITLES[name], help=help_text)
+
+
+def region_of(regions: Sequence[Region], *, width: int) -> Region:
+    """Which pixels of an image."""
+    help_text = (
+        f"Boundary band: within {width} pixels of a border in the truth. Foreground: where a class is there or is "
+        "predicted."
+    )
+    return choose("Pixels", regions, key="region", title=lambda name: REGION_TITLES[name], help=help_text)
+
+
+def contender_of(run: Run, *, default: Head = "softmax") -> Head:
+    """Which softmax is compared with sigmoid."""
+    others = [head for head in run.heads if head != "sigmoid"]
+    return choose("Compare sigmoid with", others, key="against", default=default, title=lambda head: HEAD_TITLES[head])
+
+
+def class_of(names: Sequence[str]) -> str:
+    """One class, or EVERY_CLASS."""
+    options = [EVERY_CLASS, *names]
+    if len(names) == 1:
+        return names[0]
+    keep_valid("class", options)
+    return str(st.selectbox("Class", options, key="class", bind="query-params"))
+
+
+def threshold() -> float:
+    """A threshold on p in steps of 0.02, each a multiple of 1/300."""
+    value = st.slider(
+        "Threshold on p", 0.02, 0.98, 0.5, 0.02, key="threshold", bind="query-params",
+        help="A class is called present when its probability is above the threshold.",
+    )  # fmt: skip
+    return float(value)
+
+
+def bins() -> int:
+    """Number of equal-width bins."""
+    return int(st.select_slider("Bins", BINS, value=15, key="bins", bind="query-params"))
+
+
+def keep_valid(key: str, options: Sequence[Any]) -> None:
+    """Forget a choice that another run made possible and this one does not."""
+    if key in st.session_state and st.session_state[key] not in options:
+        del st.session_state[key]
+
+
+def run_facts(run: Run, dataset: dict[str, Any], split: Split) -> list[str]:
+    """What a reader must know of a run: data set, kind, classes, images, seeds, network."""
+    counted = next(one for one in dataset["splits"] if one["split"] == split)["images"]
+    classes = len(dataset["classes"])
+    training = run.config["training"]
+    facts = [
+        str(dataset["name"]),
+        {"exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap"}[dataset["kind"]],
+        f"{classes} classes" if classes > 1 else "",
+        f"{counted} {_SPLIT_TITLES[split].lower()} image{'s' if counted != 1 else ''}",
+        f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}",
+    ]
+    return [*facts, f"{training['architecture']}, {training['encoder']}", f"loss {training['loss']}"]

@@ -1,0 +1,107 @@
+"""Rows of metrics.parquet to the tables that pages show."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import pandas as pd
+
+from dashboard.figures.theme import HEAD_SHORT
+from dashboard.rounding import with_interval
+from pipelines.metrics import METRICS
+from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, MACRO, Head, Split, Variant
+
+# In the order in which they are read: labels, probabilities, overlap.
+SHOWN: Final = (
+    "dice", "iou", "dice_image_mean", "iou_image_mean", "classwise_ece", "top_label_ece", "brier", "nll",
+    "categorical_nll", "overlap_rate", "no_label_rate", "overlap_recall",
+)  # fmt: skip
+
+RATES: Final = ("overlap_rate", "no_label_rate", "overlap_recall")  # shown as percent
+
+
+def difference_row(contender: Head) -> str:
+    """`head` of the rows that hold sigmoid minus this contender."""
+    return next(name for name, head in DIFFERENCES.items() if head == contender)
+
+
+def differences(
+    frame: pd.DataFrame, *, metric: str, split: Split, variant: Variant, contender: Head, classes: Sequence[str]
+) -> pd.DataFrame:
+    """Paired differences of one metric over all pixels and seeds, the mean of the classes first.
+
+    Returns rows class, advantage (of sigmoid: sigmoid minus contender, turned round where lower is better), low, high,
+    sigmoid, softmax (the heads' own values). Classes without a value are left out.
+    """
+    rows = _rows(frame, split, variant).query("metric == @metric")
+    sign = -1.0 if METRICS[metric].better == "lower" else 1.0
+    numbers = {
+        (str(head), str(name)): (float(value), float(low), float(high))
+        for head, name, value, low, high in zip(
+            rows["head"], rows["class"], rows["value"], rows["low"], rows["high"], strict=True
+        )
+    }
+    found = []
+    for name in [MACRO, *classes] if len(classes) > 1 else list(classes):
+        value, low, high = numbers.get((difference_row(contender), name), (math.nan, math.nan, math.nan))
+        if math.isnan(value):
+            continue
+        low, high = (low, high) if sign > 0 else (-high, -low)
+        ours, theirs = numbers["sigmoid", name][0], numbers[contender, name][0]
+        found.append((name, sign * value, low, high, ours, theirs))
+    return pd.DataFrame(found, columns=["class", "advantage", "low", "high", "sigmoid", "softmax"])
+
+
+def seed_advantages(
+    frame: pd.DataFrame, *, metric: str, split: Split, variant: Variant, contender: Head, class_name: str
+) -> list[float]:
+    """Advantage of sigmoid in each seed, ascending by seed; empty when there is one seed."""
+    rows = frame[
+        (frame["head"] == difference_row(contender)) & (frame["split"] == split) & (frame["variant"] == variant)
+        & (frame["region"] == "all") & (frame["metric"] == metric) & (frame["class"] == class_name)
+        & (frame["seed"] != ALL_SEEDS)
+    ].sort_values("seed")  # fmt: skip
+    sign = -1.0 if METRICS[metric].better == "lower" else 1.0
+    values = [sign * float(value) for value in rows["value"]]
+    return values if len(values) > 1 else []
+
+
+def scores(frame: pd.DataFrame, *, split: Split, variant: Variant, heads: Sequence[Head]) -> pd.DataFrame:
+    """Every metric's mean over the classes, one row a metric and head or difference: metric, head, value, low, high."""
+    rows = _rows(frame, split, variant)
+    rows = rows[rows["class"].isin([MACRO, ALL_CLASSES]) & rows["metric"].isin(SHOWN)]
+    order = [*heads, *(name for name, head in DIFFERENCES.items() if head in heads)]
+    rows = rows[rows["head"].isin(order)]
+    place = rows["metric"].map(SHOWN.index) * len(order) + rows["head"].map(order.index)
+    return (
+        rows.assign(place=place).sort_values("place")[["metric", "head", "value", "low", "high"]].reset_index(drop=True)
+    )
+
+
+def readable_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with a row a metric, a column a head, and numbers rounded to their intervals."""
+    found = []
+    for metric, rows in table.groupby("metric", sort=False):
+        arrow = {"higher": "↑", "lower": "↓", "neither": ""}[METRICS[str(metric)].better]
+        entry = {"Metric": f"{METRICS[str(metric)].title} {arrow}".strip()}
+        for row in rows.to_dict("records"):
+            head = str(row["head"])
+            title = HEAD_SHORT.get(head) or f"Sigmoid − {HEAD_SHORT[DIFFERENCES[head]].lower()}"  # type: ignore[call-overload]
+            numbers = (row["value"], row["low"], row["high"])
+            entry[title] = _written(str(metric), numbers, signed=head in DIFFERENCES)
+        found.append(entry)
+    return pd.DataFrame(found)
+
+
+def _written(metric: str, numbers: tuple[float, float, float], *, signed: bool) -> str:
+    """Rates as percent, scores as they are."""
+    if metric not in RATES:
+        return with_interval(*numbers, signed=signed)
+    value, low, high = (100 * number for number in numbers)
+    return with_interval(value, low, high, signed=signed, unit=" %")
+
+
+def _rows(frame: pd.DataFrame, split: Split, variant: Variant) -> pd.DataFrame:
+    """Rows over all pixels and seeds."""
+    keep = (frame["split"] == split) & (frame["variant"] == variant) & (frame["region"] == "all")
+    return frame[keep & (frame["seed"] == ALL_SEEDS)]

@@ -1,0 +1,214 @@
+"""Counts to the tables behind the figures: reliability, confusion, overlap against threshold, pairs of classes.
+
+Every table is a DataFrame in long form. Bands are 95 % intervals from resampling whole images; two heads of the same
+images get the same draws, because the draws depend on the number of images alone.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from pipelines.arrays import Float64Array, Int64Array
+from pipelines.errors import ShapeError
+from pipelines.metrics import bootstrap
+from pipelines.metrics.base import in_region, ratio
+from pipelines.metrics.calibration import class_bins, top_label_bins
+from pipelines.metrics.overlap import pixels_by_labels
+from pipelines.schema import Kind, Region
+from pipelines.statistics import Counts
+from pipelines.statistics.grid import first_cell_above
+
+REPLICATES: Final = 400  # enough for the edges of a band that is only looked at
+TOP_LABEL: Final = "top label"
+NO_LABEL: Final = "no label"
+THRESHOLDS: Final[tuple[float, ...]] = tuple(step / 300 for step in range(3, 300, 3))
+
+
+@lru_cache(maxsize=8)
+def _weights(images: int) -> Float64Array:
+    """(REPLICATES, images) how often each image is drawn in each replicate."""
+    units = bootstrap.Resampling("images", np.arange(images), images, None)
+    return bootstrap.unit_weights(units, replicates=REPLICATES, rng=np.random.default_rng(0))
+
+
+def reliability(counts: Counts, *, classes: Sequence[str], bins: int, region: Region = "all") -> pd.DataFrame:
+    """Observed share against mean p for each class and equal-width bin of p.
+
+    classes: names in the order of the counts. bins: a divisor of 300. Returns one row a class and bin: class, bin (from
+    0), low_edge and high_edge of p, pixels, share of the class's pixels, mean_p, observed with low and high; the last
+    four are NaN in an empty bin.
+    """
+    terms = class_bins(counts, region, bins=bins)
+    return pd.concat([_reliability(terms[:, index], name) for index, name in enumerate(classes)], ignore_index=True)
+
+
+def top_label_reliability(counts: Counts, *, bins: int, region: Region = "all") -> pd.DataFrame:
+    """The same for the largest p of a pixel against whether the argmax is right; exclusive truth only."""
+    if not counts.exclusive:
+        raise ShapeError("top-label reliability needs exactly one true class a pixel; choose a class instead")
+    return _reliability(top_label_bins(counts, region, bins=bins), TOP_LABEL)
+
+
+def _reliability(terms: Float64Array, name: str) -> pd.DataFrame:
+    """(N, bins, 3) pixels, hits and sum of p to the rows of one class."""
+    total = terms.sum(axis=0)
+    drawn = bootstrap.totals(terms[:, :, :2], _weights(terms.shape[0]))
+    low, high = bootstrap.interval(ratio(drawn[..., 1], drawn[..., 0]))
+    bins = terms.shape[1]
+    return pd.DataFrame(
+        {
+            "class": name,
+            "bin": np.arange(bins),
+            "low_edge": np.arange(bins) / bins,
+            "high_edge": np.arange(1, bins + 1) / bins,
+            "pixels": total[:, 0].astype(np.int64),
+            "share": ratio(total[:, 0], np.full(bins, total[:, 0].sum())),
+            "mean_p": ratio(total[:, 2], total[:, 0]),
+            "observed": ratio(total[:, 1], total[:, 0]),
+            "low": low,
+            "high": high,
+        }
+    )
+
+
+def argmax_confusion(counts: Counts, *, classes: Sequence[str], region: Region = "all") -> pd.DataFrame:
+    """Pixels by true class and argmax; exclusive truth only.
+
+    Returns one row a pair: truth, predicted, pixels, truth_pixels, share (of the true class; NaN where it has none).
+    """
+    if not counts.exclusive:
+        raise ShapeError("the argmax confusion needs exactly one true class a pixel; use a threshold instead")
+    matrix = in_region(counts.confusion, region, axis=1).sum(axis=0)
+    return _confusion(matrix, matrix.sum(axis=1), list(classes), list(classes))
+
+
+def threshold_confusion(
+    counts: Counts, *, kind: Kind, classes: Sequence[str], threshold: float, background: str = "background"
+) -> pd.DataFrame:
+    """Pixels by true class and by class with p > threshold (k/300); columns as in `argmax_confusion`.
+
+    A pixel counts in the row of each of its labels, or in NO_LABEL's, and in the column of each class called, so that
+    rows may add up to more or less than their pixels. Binary truth gets the full 2 × 2 table with `background`.
+    """
+    first = first_cell_above(threshold)
+    called = counts.joint[:, :, first:].sum(axis=-1)
+    totals = counts.joint[:, 0].sum(axis=-1)
+    if kind == "binary":
+        both = np.stack([totals - called[:, 0], called[:, 0]], axis=1)[::-1]
+        names = [background, classes[0]]
+        return _confusion(both, totals[::-1], names, names)
+    if kind == "exclusive":
+        return _confusion(called[:-1], totals[:-1], list(classes), list(classes))
+    return _confusion(called, totals, [*classes, NO_LABEL], list(classes))
+
+
+def _confusion(matrix: Int64Array, totals: Int64Array, rows: list[str], columns: list[str]) -> pd.DataFrame:
+    whole = np.repeat(totals, len(columns))
+    return pd.DataFrame(
+        {
+            "truth": np.repeat(rows, len(columns)),
+            "predicted": np.tile(columns, len(rows)),
+            "pixels": matrix.reshape(-1),
+            "truth_pixels": whole,
+            "share": ratio(matrix.reshape(-1).astype(np.float64), whole.astype(np.float64)),
+        }
+    )
+
+
+def label_rates(counts: Counts, *, region: Region = "all", thresholds: Sequence[float] = THRESHOLDS) -> pd.DataFrame:
+    """Shares of pixels with two classes or more, and with none, at each common threshold (k/300).
+
+    Returns one row a threshold and rate: threshold, rate ("overlap" or "no label"), value, low, high, truth. There is
+    no overlap row when there is one class.
+    """
+    ranks = in_region(counts.ranks, region, axis=1).sum(axis=1)  # (N, K, CELLS)
+    above = ranks[:, :, ::-1].cumsum(axis=-1)[:, :, ::-1][:, :, [first_cell_above(t) for t in thresholds]]
+    by_labels = pixels_by_labels(counts, region)
+    pixels = by_labels.sum(axis=1)
+    parts = {"no label": (pixels[:, None] - above[:, 0], by_labels[:, 0].sum())}
+    if above.shape[1] > 1:
+        parts["overlap"] = (above[:, 1], by_labels[:, 2:].sum())
+    weights = _weights(len(counts.images))
+    drawn_pixels = weights @ pixels
+    frames = []
+    for rate, (part, truth) in parts.items():
+        low, high = bootstrap.interval(ratio(weights @ part, np.repeat(drawn_pixels[:, None], part.shape[1], axis=1)))
+        value = part.sum(axis=0) / max(int(pixels.sum()), 1)
+        share = truth / max(int(pixels.sum()), 1)
+        columns = {"threshold": thresholds, "rate": rate, "value": value, "low": low, "high": high, "truth": share}
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def predicted_labels(counts: Counts, *, threshold: float, region: Region = "all") -> pd.DataFrame:
+    """Pixels by true and by predicted number of labels at p > threshold (k/300).
+
+    Returns one row a pair: true_labels and predicted_labels ("0", "1", "2", "3+"), pixels, share of the row; true
+    numbers that do not occur are left out.
+    """
+    first = first_cell_above(threshold)
+    ranks = in_region(counts.ranks, region, axis=1).sum(axis=0)  # (4, K, CELLS)
+    at_least = ranks[:, :, first:].sum(axis=-1)
+    whole = ranks[:, 0].sum(axis=-1)
+    edges = np.concatenate([whole[:, None], at_least, np.zeros((len(whole), 1), np.int64)], axis=1)
+    matrix = edges[:, :-1] - edges[:, 1:]  # exactly 0, 1, … labels; the last column is K or more
+    names = ["0", "1", "2", "3+"]
+    table = pd.DataFrame(
+        {
+            "true_labels": np.repeat(names, matrix.shape[1]),
+            "predicted_labels": np.tile(names[: matrix.shape[1]], len(whole)),
+            "pixels": matrix.reshape(-1),
+            "share": ratio(matrix.reshape(-1).astype(np.float64), np.repeat(whole, matrix.shape[1]).astype(np.float64)),
+        }
+    )
+    return table[np.repeat(whole, matrix.shape[1]) > 0].reset_index(drop=True)
+
+
+def pair_overlap(counts: Counts, *, classes: Sequence[str], threshold: float) -> pd.DataFrame:
+    """Pixels that two classes share at p > threshold (k/300), predicted and true, for each ordered pair.
+
+    Returns one row a pair: first, second, predicted and truth (pixels with both), predicted_share and truth_share of
+    first's own predicted or true pixels (NaN where first has none).
+    """
+    first_cell = first_cell_above(threshold)
+    called = counts.score.sum(axis=(0, 2))[:, :, first_cell:].sum(axis=(1, 2)).astype(np.float64)
+    present = counts.score.sum(axis=(0, 2))[:, 1].sum(axis=1).astype(np.float64)
+    both = counts.pairs[:, :, first_cell:].sum(axis=(1, 2))
+    both_true = counts.pairs[:, 1].sum(axis=1)
+    ordered: list[tuple[int, int, int]] = []
+    place = 0  # of the pair in the counts: (0, 1), (0, 2), …, (1, 2), …
+    for one in range(len(classes)):
+        for other in range(one + 1, len(classes)):
+            ordered += [(one, other, place), (other, one, place)]
+            place += 1
+    ordered.sort()
+    own = np.array([row[0] for row in ordered], np.int64)
+    place_of = np.array([row[2] for row in ordered], np.int64)
+    return pd.DataFrame(
+        {
+            "first": [classes[row[0]] for row in ordered],
+            "second": [classes[row[1]] for row in ordered],
+            "predicted": both[place_of],
+            "truth": both_true[place_of],
+            "predicted_share": ratio(both[place_of].astype(np.float64), called[own]),
+            "truth_share": ratio(both_true[place_of].astype(np.float64), present[own]),
+        }
+    )
+
+
+def add_seeds(counts: Sequence[Counts]) -> Counts:
+    """Counts of the same images under several seeds added up, as if each seed had seen every pixel once more.
+
+    Raises ShapeError when the images differ.
+    """
+    first = counts[0]
+    if any(one.images != first.images for one in counts):
+        raise ShapeError("seeds were counted on different images; run evaluate again")
+    if len(counts) == 1:
+        return first
+    names = [name for name in first.__dataclass_fields__ if name != "images"]
+    sums = {name: np.sum([getattr(one, name) for one in counts], axis=0) for name in names}
+    return Counts(images=first.images, **sums)
