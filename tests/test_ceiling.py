@@ -56,19 +56,18 @@ def test_a_class_that_no_pixel_carries_is_left_out_of_the_macro_mean():
     assert math.isnan(best_dice({(): 5}, 2).macro_dice)
 
 
-def brute_force(counts, classes):
-    """Best macro Dice and IoU over every way to give whole pixels to one class each."""
+def brute_force(counts, classes, *, waste):
+    """Best macro Dice and IoU over every way to give whole pixels to one class each, or, with waste, to none."""
     totals = [sum(n for members, n in counts.items() if c in members) for c in range(classes)]
     choices = []
     for members, n in counts.items():
-        ways = [w for w in itertools.product(range(n + 1), repeat=len(members)) if sum(w) <= n]
-        choices.append([dict(zip(members, way, strict=True)) for way in ways])
+        ways = itertools.product(range(n + 1), repeat=len(members))
+        choices.append([dict(zip(members, w, strict=True)) for w in ways if sum(w) == n or (waste and sum(w) < n)])
     best = [0.0, 0.0]
     for pick in itertools.product(*choices):
         tp = [sum(way.get(c, 0) for way in pick) for c in range(classes)]
-        pairs = [(t, n) for t, n in zip(tp, totals, strict=True) if n]
-        best[0] = max(best[0], sum(2 * t / (t + n) for t, n in pairs) / len(pairs))
-        best[1] = max(best[1], sum(t / n for t, n in pairs) / len(pairs))
+        best[0] = max(best[0], sum(2 * t / (t + n) for t, n in zip(tp, totals, strict=True)) / classes)
+        best[1] = max(best[1], sum(t / n for t, n in zip(tp, totals, strict=True)) / classes)
     return best
 
 
@@ -77,28 +76,19 @@ def test_no_way_to_share_out_whole_pixels_beats_the_ceiling(seed):
     rng = np.random.default_rng(seed)
     counts = {(0, 1): int(rng.integers(1, 5)), (1, 2): int(rng.integers(1, 5)), (0, 1, 2): int(rng.integers(1, 4))}
     counts |= {(c,): int(rng.integers(1, 30)) for c in range(3)}
-    own = {members: n for members, n in counts.items() if len(members) > 1}
-    # Own pixels are always kept by the best allocation, so brute force needs to walk over the shared ones only.
-    totals = [sum(n for members, n in counts.items() if c in members) for c in range(3)]
-    best_d = best_i = 0.0
-    ways = [[w for w in itertools.product(range(n + 1), repeat=len(m)) if sum(w) == n] for m, n in own.items()]
-    for pick in itertools.product(*ways):
-        tp = [counts[(c,)] for c in range(3)]
-        for members, way in zip(own, pick, strict=True):
-            for c, got in zip(members, way, strict=True):
-                tp[c] += got
-        best_d = max(best_d, sum(2 * t / (t + n) for t, n in zip(tp, totals, strict=True)) / 3)
-        best_i = max(best_i, sum(t / n for t, n in zip(tp, totals, strict=True)) / 3)
-    assert best_iou(counts, 3).macro_iou == pytest.approx(best_i, abs=1e-12)
-    dice = best_dice(counts, 3)
-    assert dice.macro_dice + GAP >= best_d
-    # Whole pixels cost little: moving half a pixel changes a Dice by less than 1/N.
-    assert dice.macro_dice - best_d <= 1 / min(totals)
+    dice, iou = brute_force(counts, 3, waste=False)
+    assert best_iou(counts, 3).macro_iou == pytest.approx(iou, abs=1e-12)
+    ceiling = best_dice(counts, 3)
+    assert ceiling.macro_dice + GAP >= dice
+    # Whole pixels cost little: moving half a pixel changes a Dice by less than 1 / N.
+    smallest = min(sum(n for members, n in counts.items() if c in members) for c in range(3))
+    assert ceiling.macro_dice - dice <= 1 / smallest
 
 
 def test_leaving_pixels_unlabelled_never_helps():
     counts = {(0,): 2, (0, 1): 3, (1,): 1}
-    dice, iou = brute_force(counts, 2)
+    dice, iou = brute_force(counts, 2, waste=True)
+    assert (dice, iou) == tuple(brute_force(counts, 2, waste=False))
     assert best_iou(counts, 2).macro_iou == pytest.approx(iou)
     assert dice <= best_dice(counts, 2).macro_dice + GAP
 
