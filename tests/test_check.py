@@ -127,7 +127,7 @@ def test_a_group_in_two_splits_is_a_leak(tmp_path):
     (root / "groups.csv").write_text("image,group\n" + "\n".join(rows))
     report = check_dataset(root)
     assert "group p2 is in train and val" in message(report, "GROUP-LEAK")
-    assert "test has 1 groups" in message(report, "TEST-FEW")
+    assert "test has 1 group," in message(report, "TEST-FEW")
     assert [one.groups for one in report.splits] == [3, 2, 1]
 
 

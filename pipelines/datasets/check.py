@@ -54,15 +54,11 @@ def check_dataset(
         shape = str(found.item.image.shape).encode()
         same[hashlib.blake2b(found.item.image.data, digest_size=16, salt=shape[:16]).digest()].append(name)
 
-    names = dataset.names()
-    if progress is None:
-        for name in names:
+    shown = progress or Progress()  # without a stream it is silent
+    with shown.stage("check", len(dataset.names())):
+        for name in dataset.names():
             look(name)
-    else:
-        with progress.stage("check", len(names)):
-            for name in names:
-                look(name)
-                progress.advance()
+            shown.advance()
     facts = {split: counter.facts() for split, counter in counters.items()}
     total = everything.facts()
     findings += _split_findings(dataset, in_splits)
@@ -98,11 +94,11 @@ def _split_findings(dataset: Dataset, in_splits: Mapping[str, list[Split]]) -> I
     for split in SPLITS:
         if not dataset.images(split):
             yield _finding("SPLIT-EMPTY", "error", f"{split} has no image, but needs one at least; add images to it")
-    units, word = (len(groups_of["test"]), "groups") if dataset.groups else (len(dataset.images("test")), "images")
+    units, word = (len(groups_of["test"]), "group") if dataset.groups else (len(dataset.images("test")), "image")
     if 0 < units < _FEW:
         problem = (
-            f"test has {units} {word}, and fewer than {_FEW} give no honest interval; "
-            f"add {word}, or read its intervals as too narrow"
+            f"test has {units} {word}{'s' * (units > 1)}, and fewer than {_FEW} give no honest interval; "
+            f"add {word}s, or read its intervals as too narrow"
         )
         yield _finding("TEST-FEW", "warning", problem)
 

@@ -95,14 +95,11 @@ def scan(
     """
     names = dataset.images(split)
     counter = FactsCounter(len(dataset.classes))
-    if progress is None:
+    shown = progress or Progress()  # without a stream it is silent
+    with shown.stage(f"scan {split}", len(names)):
         for name in names:
             counter.add(dataset.read(name, size=size))
-        return counter.facts()
-    with progress.stage(f"scan {split}", len(names)):
-        for name in names:
-            counter.add(dataset.read(name, size=size))
-            progress.advance()
+            shown.advance()
     return counter.facts()
 
 

@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Final
 
 from pipelines.datasets.base import Dataset, Finding
-from pipelines.datasets.ceiling import best_dice, best_iou, by_priority
+from pipelines.datasets.ceiling import Ceiling, best_dice, best_iou, by_priority
 from pipelines.datasets.facts import SplitFacts
 from pipelines.datasets.report import CheckReport, ClassFacts, Nesting, PairFacts, SplitSummary
 from pipelines.heads import head_specs
@@ -37,20 +37,7 @@ def summarise(
         images=len(dataset.names()),
         sizes=tuple((height, width, n) for (height, width), n in total.sizes.items()),
         splits=tuple(_split_summary(dataset, split, facts[split]) for split in SPLITS),
-        class_facts=tuple(
-            ClassFacts(
-                name=name,
-                color=dataset.colors[index],
-                pixels=total.class_pixels[index],
-                share=_ratio(total.class_pixels[index], total.valid_pixels),
-                images=total.class_images[index],
-                ceiling_dice=dice.dice[index],
-                ceiling_iou=iou.iou[index],
-                priority_dice=rule.dice[index],
-                priority_iou=rule.iou[index],
-            )
-            for index, name in enumerate(dataset.classes)
-        ),
+        class_facts=_class_facts(dataset, total, dice, iou, rule),
         labels_per_pixel=tuple(labels),
         pairs=pairs,
         nested=_nested(pairs),
@@ -78,6 +65,25 @@ def priority_order(dataset: Dataset, train: SplitFacts) -> tuple[int, ...]:
         priority=dataset.priority,
     )
     return specs[-1].priority
+
+
+def _class_facts(
+    dataset: Dataset, total: SplitFacts, dice: Ceiling, iou: Ceiling, rule: Ceiling
+) -> tuple[ClassFacts, ...]:
+    return tuple(
+        ClassFacts(
+            name=name,
+            color=dataset.colors[index],
+            pixels=total.class_pixels[index],
+            share=_ratio(total.class_pixels[index], total.valid_pixels),
+            images=total.class_images[index],
+            ceiling_dice=dice.dice[index],
+            ceiling_iou=iou.iou[index],
+            priority_dice=rule.dice[index],
+            priority_iou=rule.iou[index],
+        )
+        for index, name in enumerate(dataset.classes)
+    )
 
 
 def _pairs(classes: Sequence[str], total: SplitFacts) -> tuple[PairFacts, ...]:
