@@ -170,6 +170,18 @@ def run(
 
 
 @app.command()
+def sample(runs: Runs = RUNS) -> None:
+    """Make sure the sample run exists: train the sample pair unless it is there, going on if it was interrupted."""
+    from pipelines.jobs import SAMPLE_RUN, sample_arguments
+
+    if any(one.name == SAMPLE_RUN for one in list_runs(runs)):
+        typer.echo(f"{runs / SAMPLE_RUN} is there")
+        return
+    begun = ["--resume"] if staged_attempts(runs, SAMPLE_RUN) else []
+    app([*sample_arguments(), "--runs", str(runs), *begun], standalone_mode=False)
+
+
+@app.command()
 def check(
     dataset: DatasetPath,
     size: Annotated[str | None, typer.Option(help="HxW every image is resized to first.")] = None,

@@ -1,0 +1,46 @@
+"""Fixtures shared by all tests: real runs, trained once a test session whatever the number of workers."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+# OpenMP threads that spin for each other slow several workers on few cores down more than they speed one up.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+def shared_data() -> Path:
+    """Folder of the real data sets, which live outside the project."""
+    return Path(os.environ.get("SHARED_DATA", REPO.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_runs(tmp_path_factory) -> Path:
+    """A runs folder with a real, barely trained pair on each generated set: exclusive, overlapping, binary."""
+    base = tmp_path_factory.getbasetemp()
+    common = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    runs = common / "real-runs"
+    with (common / "real-runs.lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # the first worker trains, the others wait
+        for name in ("landcover", "cells", "vessels"):
+            if not (runs / name).exists():
+                _train(runs, name)
+    return runs
+
+
+def _train(runs: Path, name: str) -> None:
+    from pipelines.config import EvaluationConfig, RunConfig, TrainingConfig
+    from pipelines.progress import Progress
+    from pipelines.run import make_run
+
+    config = RunConfig(
+        dataset=str(REPO / "sample_data" / name),
+        training=TrainingConfig(
+            encoder="tu-mobilenetv3_small_050", seeds=(0, 1) if name == "cells" else (0,), epochs=1, size=(64, 64)
+        ),
+        evaluation=EvaluationConfig(replicates=200),
+    )
+    make_run(config, runs=runs, name=name, progress=Progress())

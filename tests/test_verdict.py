@@ -1,0 +1,212 @@
+"""The rule of docs/verdict.md, case by case, on tables of metrics written by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from pipelines.errors import RunError
+from pipelines.schema import ALL_SEEDS
+from pipelines.verdict import Margin, decide
+from pipelines.verdict.evidence import Estimate
+
+
+def dataset(kind="exclusive", *, overlap=0.0, ceiling=1.0, shares=(0.5, 0.5)):
+    return {
+        "kind": kind,
+        "exclusive": overlap == 0.0,
+        "overlap_share_labelled": overlap,
+        "ceiling_macro_dice": ceiling,
+        "ceiling_macro_iou": ceiling,
+        "class_facts": [{"name": f"c{k}", "share": share} for k, share in enumerate(shares)],
+    }
+
+
+def facts(warning=None, count=40):
+    return {"resampling": {"test": {"unit": "images", "count": count, "warning": warning}}}
+
+
+def metrics(dice, *, seeds=3, brier=(0.0, -0.0001, 0.0001), powerset=None, levels=(0.8, 0.8)):
+    """dice, brier, powerset: (value, low, high) of the macro difference sigmoid minus softmax (or label sets)."""
+    rows = []
+
+    def add(head, metric, numbers, *, seed, variant="raw", class_name="macro"):
+        value, low, high = numbers
+        rows.append(
+            {"head": head, "seed": seed, "split": "test", "variant": variant, "region": "all", "class": class_name,
+             "metric": metric, "value": value, "low": low, "high": high, "images": 40}
+        )  # fmt: skip
+
+    gaps = {"difference": dice} | ({} if powerset is None else {"difference-powerset": powerset})
+    for seed in (*range(seeds), ALL_SEEDS):
+        for head, gap in gaps.items():
+            for variant in ("raw", "temperature"):
+                add(head, "dice", gap, seed=seed, variant=variant)
+                add(head, "brier", brier, seed=seed, variant=variant)
+                add(head, "classwise_ece", (0.001, -0.001, 0.002), seed=seed, variant=variant)
+        for head, level in zip(("sigmoid", "softmax", "softmax-powerset"), (*levels, levels[1]), strict=True):
+            for variant in ("raw", "temperature"):
+                add(head, "dice", (level, level, level), seed=seed, variant=variant)
+                add(head, "brier", (0.05, 0.04, 0.06), seed=seed, variant=variant)
+                add(head, "classwise_ece", (0.03 if variant == "raw" else 0.01, 0, 1), seed=seed, variant=variant)
+    return pd.DataFrame(rows)
+
+
+BETTER, WORSE, SAME, OPEN = (0.05, 0.03, 0.07), (-0.05, -0.07, -0.03), (0.001, -0.004, 0.006), (0.012, -0.005, 0.03)
+OVERLAP = {"kind": "overlapping", "overlap": 0.4, "ceiling": 0.85}
+
+
+def answer(data, table, **options):
+    return decide(data, table, facts(), **options).answer
+
+
+# Exclusive truth: measured only, three seeds needed ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gap", "expected"),
+    [(BETTER, "sigmoid"), (WORSE, "softmax"), (SAME, "no practical difference"), (OPEN, "not enough evidence")],
+)
+def test_exclusive_truth_with_three_seeds_follows_the_interval(gap, expected):
+    assert answer(dataset(), metrics(gap)) == expected
+
+
+@pytest.mark.parametrize("gap", [BETTER, WORSE, SAME, OPEN])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_exclusive_truth_with_fewer_than_three_seeds_is_never_settled(gap, seeds):
+    judged = decide(dataset(), metrics(gap, seeds=seeds), facts())
+    assert judged.answer == "not enough evidence"
+    assert judged.confidence == "tentative"
+    assert any("seed" in item for item in judged.would_change)
+
+
+def test_one_seed_says_where_it_leans():
+    assert "leans to softmax" in decide(dataset(), metrics(WORSE, seeds=1), facts()).headline
+    assert "leans to no practical difference" in decide(dataset(), metrics(SAME, seeds=1), facts()).headline
+
+
+# Equal accuracy: the proper score decides --------------------------------------------------------------------------
+
+
+def test_equal_dice_and_a_brier_difference_beyond_five_percent_decides():
+    # margin: 5 % of 0.05 = 0.0025; sigmoid minus softmax 0.004 [0.003, 0.005]: sigmoid's Brier score is worse
+    assert answer(dataset(), metrics(SAME, brier=(0.004, 0.003, 0.005))) == "softmax"
+    assert answer(dataset(), metrics(SAME, brier=(-0.004, -0.005, -0.003))) == "sigmoid"
+
+
+def test_equal_dice_and_a_brier_interval_over_its_margin_is_no_practical_difference():
+    assert answer(dataset(), metrics(SAME, brier=(0.002, -0.001, 0.005))) == "no practical difference"
+
+
+def test_brier_does_not_override_dice():
+    assert answer(dataset(), metrics(BETTER, brier=(0.004, 0.003, 0.005))) == "sigmoid"
+
+
+# Overlapping truth -------------------------------------------------------------------------------------------------
+
+
+def test_overlap_that_binds_and_a_measurement_that_agrees_needs_no_further_seed():
+    judged = decide(dataset(**OVERLAP), metrics(BETTER, seeds=1), facts())
+    assert judged.answer == "sigmoid"
+    assert judged.confidence == "tentative"
+    assert judged.reasons[0].supports == "sigmoid"
+    assert "0.850" in judged.reasons[0].text
+
+
+def test_overlap_alone_without_a_measured_difference_is_not_enough():
+    assert answer(dataset(**OVERLAP), metrics(OPEN)) == "not enough evidence"
+    assert answer(dataset(**OVERLAP), metrics(SAME, seeds=1)) == "not enough evidence"
+
+
+def test_a_softmax_that_beats_sigmoid_in_spite_of_the_ceiling_needs_three_seeds():
+    assert answer(dataset(**OVERLAP), metrics(WORSE, seeds=1)) == "not enough evidence"
+    assert answer(dataset(**OVERLAP), metrics(WORSE)) == "softmax"
+
+
+def test_label_sets_are_named_only_when_they_beat_sigmoid_by_the_margin():
+    equal = decide(dataset(**OVERLAP), metrics(BETTER, powerset=SAME), facts())
+    assert (equal.answer, equal.contender) == ("sigmoid", "softmax")
+    better = decide(dataset(**OVERLAP), metrics(BETTER, powerset=WORSE), facts())
+    assert (better.answer, better.contender) == ("softmax", "softmax-powerset")
+    assert "label sets" in better.headline
+    one_seed = decide(dataset(**OVERLAP), metrics(BETTER, powerset=WORSE, seeds=1), facts())
+    assert one_seed.answer == "not enough evidence"
+
+
+def test_both_contenders_get_a_reason():
+    codes = [reason.code for reason in decide(dataset(**OVERLAP), metrics(BETTER, powerset=SAME), facts()).reasons]
+    assert {"DICE-SOFTMAX", "DICE-SOFTMAX-POWERSET"} <= set(codes)
+
+
+def test_little_overlap_counts_as_no_reason_for_sigmoid():
+    judged = decide(dataset("overlapping", overlap=0.001, ceiling=0.998), metrics(BETTER, seeds=1), facts())
+    assert judged.reasons[0].supports == "neither"
+    assert judged.answer == "not enough evidence"  # nothing backs a single seed
+
+
+# One class ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_class_measured_equal_needs_one_seed_because_theory_agrees():
+    judged = decide(dataset("binary", shares=(0.3,)), metrics(SAME, seeds=1), facts())
+    assert judged.answer == "no practical difference"
+    assert "two-class softmax is the sigmoid" in judged.reasons[0].text
+
+
+def test_one_class_measured_different_needs_three_seeds():
+    assert answer(dataset("binary", shares=(0.3,)), metrics(WORSE, seeds=1)) == "not enough evidence"
+    assert answer(dataset("binary", shares=(0.3,)), metrics(WORSE)) == "softmax"
+
+
+# Margins, intervals, warnings --------------------------------------------------------------------------------------
+
+
+def test_a_wider_margin_turns_a_difference_into_none_and_a_narrower_one_opens_it():
+    table = metrics((0.02, 0.015, 0.025))
+    assert answer(dataset(), table) == "sigmoid"
+    assert answer(dataset(), table, margin=Margin(dice=0.03)) == "no practical difference"
+    assert answer(dataset(), table, margin=Margin(dice=0.02)) == "not enough evidence"
+
+
+def test_more_images_shrink_the_interval_with_the_root_of_their_number():
+    # half width 0.0175, room to the margin |0.012 - 0.01| = 0.002: 76.6 times the 40 images, minus them
+    assert Estimate(0.012, -0.0055, 0.0295).more_units(0.01, 40) == math.ceil(40 * ((0.0175 / 0.002) ** 2 - 1))
+    assert Estimate(0.0101, -0.02, 0.04).more_units(0.01, 40) is None  # too close to the margin
+    assert decide(dataset(), metrics((0.0, -0.02, 0.02)), facts()).images_needed == 120  # twice the width: 4 × 40 - 40
+
+
+def test_without_intervals_nothing_is_settled():
+    nan = float("nan")
+    assert answer(dataset(), metrics((0.3, nan, nan))) == "not enough evidence"
+
+
+def test_a_warning_about_groups_is_a_reason_for_caution_and_makes_the_verdict_tentative():
+    judged = decide(dataset(), metrics(BETTER), facts(warning="2 groups in this split"))
+    assert judged.confidence == "tentative"
+    assert [reason.supports for reason in judged.reasons if reason.code == "INTERVALS"] == ["caution"]
+
+
+def test_temperature_that_matters_more_than_the_head_is_said():
+    text = next(reason.text for reason in decide(dataset(), metrics(SAME), facts()).reasons if reason.code == "TEMPERATURE")
+    # raw 0.03 to 0.01 after temperature, against a difference of heads of 0.001
+    assert "-0.0200" in text
+    assert "more than the head" in text
+
+
+def test_rare_classes_are_named():
+    judged = decide(dataset(shares=(0.99, 0.002)), metrics(SAME), facts())
+    assert any(reason.code == "RARE-CLASSES" and "c1" in reason.text for reason in judged.reasons)
+
+
+def test_one_head_alone_gets_no_verdict_but_a_sentence():
+    table = metrics(SAME)
+    with pytest.raises(RunError, match="one head only"):
+        decide(dataset(), table[table["head"] == "sigmoid"], facts())
+
+
+def test_every_answer_has_a_headline_reasons_and_a_text():
+    for gap in (BETTER, WORSE, SAME, OPEN):
+        judged = decide(dataset(), metrics(gap), facts())
+        assert judged.headline
+        assert len(judged.reasons) >= 4
+        assert judged.headline in judged.text()
