@@ -21,7 +21,7 @@ from sample_data.drawing import (
 
 CLASSES = ("vessel",)
 _SHAPE = (SIZE, SIZE)
-_THINNEST = 0.9  # half width, pixels
+_THINNEST = 1.0  # half width, pixels
 
 
 def draw_vessels(rng: Random) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -81,7 +81,7 @@ def _render(rng: Random, distance: Field, width: Field, depth: Field, disc: tupl
     glow = np.exp(-(np.hypot(rows - disc[0], columns - disc[1]) ** 2) / (2 * rng.uniform(11, 16) ** 2))
     picture = blend(picture, (0.97, 0.83, 0.55), np.clip(1.15 * glow, 0, 0.92))
     picture = _lesions(rng, picture)
-    strength = depth * rng.uniform(0.45, 0.72) * np.clip(1 + 0.22 * fractal(rng, _SHAPE, slope=2.2), 0.25, 1.3)
+    strength = depth * rng.uniform(0.55, 0.85) * np.clip(1 + 0.22 * fractal(rng, _SHAPE, slope=2.2), 0.45, 1.3)
     opacity = np.clip(edge(distance - width, 0.55) * strength, 0, 0.85)
     picture = blend(picture, tone * np.array([0.55, 0.26, 0.3]), opacity)
     reflex = edge(distance - 0.35 * width, 0.3) * (width > 1.5) * 0.22  # light reflected along wide vessels
@@ -89,7 +89,7 @@ def _render(rng: Random, distance: Field, width: Field, depth: Field, disc: tupl
     centre = (rng.uniform(30, 98), rng.uniform(30, 98))
     shade = 1.08 - rng.uniform(0.25, 0.5) * (np.hypot(rows - centre[0], columns - centre[1]) / 90) ** 2
     picture = picture * shade[..., None]
-    return camera(rng, picture, blur=rng.uniform(0.5, 0.95), noise=0.03)
+    return camera(rng, picture, blur=rng.uniform(0.5, 0.95), noise=0.026)
 
 
 def _choroid(rng: Random, picture: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,7 +98,7 @@ def _choroid(rng: Random, picture: NDArray[np.float64]) -> NDArray[np.float64]:
         start = (rng.uniform(0, SIZE), rng.uniform(0, SIZE))
         line = wandering_line(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(70, 160), wander=0.02)
         distance, _ = distance_to_polyline(_SHAPE, line)
-        band = edge(distance - rng.uniform(1.5, 3.5), rng.uniform(1.2, 2.2)) * rng.uniform(0.1, 0.3)
+        band = edge(distance - rng.uniform(1.5, 3.5), rng.uniform(1.2, 2.2)) * rng.uniform(0.08, 0.24)
         picture = blend(picture, (0.45, 0.16, 0.1), band)
     return picture
 
