@@ -10,11 +10,12 @@ from pipelines.statistics import Counts, count_image, label_masks, regions, stac
 def example(kind: Kind, *, seed: int, size: tuple[int, int] = (18, 20), classes: int = 3, ignored: float = 0.1):
     """(log_odds (C, H, W) float16, truth (C, H, W) bool, valid (H, W) bool), log-odds that know something of the truth."""
     rng = np.random.default_rng(seed)
+    coarse = (-(-size[0] // 6), -(-size[1] // 6))
     count = 1 if kind == "binary" else classes
     if kind == "exclusive":
-        truth = np.arange(count)[:, None, None] == _blocks(rng.integers(0, count, (4, 4)), size)
+        truth = np.arange(count)[:, None, None] == _blocks(rng.integers(0, count, coarse), size)
     else:
-        truth = _blocks(rng.random((count, 4, 4)) < 0.4, size)
+        truth = _blocks(rng.random((count, *coarse)) < 0.4, size)
     valid = rng.random(size) >= ignored
     log_odds = rng.normal(0, 3, truth.shape) + np.where(truth, 2.0, -2.0)
     return log_odds.astype(np.float16), truth & valid, valid

@@ -57,7 +57,9 @@ def test_dice_and_iou_pooled_and_by_image(run):
         else:
             called = log_odds > 0
         for c, name in enumerate(run.dataset["classes"]):
-            close(value(run, "dice", head=head, class_name=name), sk.f1_score(truth[c], called[c], zero_division=np.nan))
+            close(
+                value(run, "dice", head=head, class_name=name), sk.f1_score(truth[c], called[c], zero_division=np.nan)
+            )
             close(value(run, "iou", head=head, class_name=name), sk.jaccard_score(truth[c], called[c], zero_division=0))
             frame = pd.DataFrame({"image": image, "t": truth[c], "p": called[c]})
             sums = frame.assign(both=frame["t"] & frame["p"]).groupby("image", observed=True).sum()
@@ -128,8 +130,6 @@ def test_the_fitted_temperature_is_no_worse_than_its_neighbours_on_validation(ru
             return np.logaddexp(0, np.where(truth, -z, z)).mean()
 
         assert nll(t) <= min(nll(t * 1.02), nll(t / 1.02)) + 1e-9
-
-
 
 
 def test_image_scores_hold_every_image_and_head_once_with_the_slow_disagreement(run):

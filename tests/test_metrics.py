@@ -245,7 +245,9 @@ def table(by_head, kind="overlapping", images=12):
     terms = {}
     for head, seeds in by_head.items():
         terms[head] = {
-            seed: collect_terms([counts_of(kind, [example(kind, seed=shift + k) for k in range(images)])], Setting(kind))
+            seed: collect_terms(
+                [counts_of(kind, [example(kind, seed=shift + k) for k in range(images)])], Setting(kind)
+            )
             for seed, shift in seeds.items()
         }
     names = [str(k) for k in range(images)]

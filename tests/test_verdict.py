@@ -187,7 +187,9 @@ def test_a_warning_about_groups_is_a_reason_for_caution_and_makes_the_verdict_te
 
 
 def test_temperature_that_matters_more_than_the_head_is_said():
-    text = next(reason.text for reason in decide(dataset(), metrics(SAME), facts()).reasons if reason.code == "TEMPERATURE")
+    text = next(
+        reason.text for reason in decide(dataset(), metrics(SAME), facts()).reasons if reason.code == "TEMPERATURE"
+    )
     # raw 0.03 to 0.01 after temperature, against a difference of heads of 0.001
     assert "-0.0200" in text
     assert "more than the head" in text

@@ -1,5 +1,6 @@
 """Small files written so that a crash or a full disk leaves the old content or the new, never half of it."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -69,14 +70,15 @@ def sha256(path: Path) -> str:
 
 def write_table(path: Path, table: pa.Table, **options: Any) -> None:
     """Write a table with page checksums under a temporary name, make it durable, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, temporary, **(COMPRESSION | options))
         sync_file(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise RunError(f"{path.name} could not be written ({error}); free some space or choose another place") from None
 
 

@@ -1,0 +1,279 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from arrays import counts_of, example
+from conftest import REPO
+from scipy.special import expit, log_softmax
+
+from pipelines.errors import NoSuchRun, RunError, ShapeError
+from pipelines.heads import head_specs
+from pipelines.schema import KINDS
+from pipelines.statistics.counts import PER_IMAGE, POOLED
+from pipelines.storage import CountsWriter, PredictionReader, PredictionWriter, Run, RunWriter, list_runs, read_counts
+from pipelines.storage.files import write_json
+from pipelines.storage.runs import MANIFEST
+
+SETS = {(): 50, (0,): 20, (0, 1): 10, (2,): 5}
+
+
+def specs(kind):
+    return head_specs(kind, ("a",) if kind == "binary" else ("a", "b", "c"), set_counts=SETS)
+
+
+def logits_of(spec, size, seed=0):
+    return np.random.default_rng(seed).normal(0, 4, (len(spec.channels), *size)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_of_every_head_come_back_from_their_own_row_group(kind, tmp_path):
+    for spec in specs(kind):
+        folder = tmp_path / spec.head
+        sizes = {"first": (5, 7), "wide name": (1, 9), "last": (8, 3)}
+        with PredictionWriter(folder, spec) as writer:
+            for k, (name, size) in enumerate(sizes.items()):
+                _, truth, valid = example(kind, seed=k, size=size)
+                writer.write(name, logits_of(spec, size, k), truth, valid)
+        with PredictionReader(folder) as reader:
+            assert reader.images == tuple(sizes)
+            assert reader.spec == spec
+            for k, (name, size) in reversed(list(enumerate(sizes.items()))):
+                _, truth, valid = example(kind, seed=k, size=size)
+                one = reader.read(name)
+                assert np.array_equal(one.truth, truth)
+                assert np.array_equal(one.valid, valid)
+                assert np.array_equal(reader.valid(name), valid)
+                assert one.log_odds.dtype == np.float16
+                assert one.log_odds.shape == truth.shape
+
+
+def test_softmax_logits_come_back_from_log_odds_and_logsumexp(tmp_path):
+    spec = specs("exclusive")[1]
+    logits = logits_of(spec, (6, 6))
+    _, truth, valid = example("exclusive", seed=0, size=(6, 6))
+    with PredictionWriter(tmp_path, spec) as writer:
+        writer.write("x", logits, truth, valid)
+    with PredictionReader(tmp_path) as reader:
+        one = reader.read("x")
+    log_p = np.log(expit(one.log_odds.astype(np.float64)))
+    assert one.logsumexp is not None
+    # float16 has 11 bits: log-odds up to 20 are known to 0.008, the logsumexp likewise
+    assert np.abs(log_p + one.logsumexp - logits).max() < 0.03
+    assert np.abs(log_p - log_softmax(logits.astype(np.float64), axis=0)).max() < 0.02
+
+
+def test_predictions_are_read_alike_by_duckdb_and_polars(tmp_path):
+    spec = specs("overlapping")[1]
+    _, truth, valid = example("overlapping", seed=0, size=(4, 5))
+    with PredictionWriter(tmp_path, spec) as writer:
+        writer.write("x", logits_of(spec, (4, 5)), truth, valid)
+    path = tmp_path / "part-00000.parquet"
+    frame = pl.read_parquet(path)
+    assert frame["y"].to_list() == np.repeat(range(4), 5).tolist()
+    assert frame["x"].to_list() == np.tile(range(5), 4).tolist()
+    query = f"select sum(truth_a::int), avg(log_odds_a::float), count(*) from '{path}' where valid"
+    total, mean, rows = duckdb.sql(query).fetchall()[0]
+    assert total == int(truth[0].sum())
+    assert rows == int(valid.sum())
+    kept = frame.filter(pl.col("valid"))["log_odds_a"].cast(pl.Float32)
+    assert mean == pytest.approx(kept.mean(), rel=1e-6)
+
+
+def test_an_exception_while_writing_leaves_no_part(tmp_path):
+    spec = specs("binary")[0]
+    _, truth, valid = example("binary", seed=0, size=(4, 4))
+
+    def interrupted():
+        with PredictionWriter(tmp_path, spec) as writer:
+            writer.write("x", logits_of(spec, (4, 4)), truth, valid)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(RunError, match="no predictions"):
+        PredictionReader(tmp_path)
+
+
+def test_logits_that_are_not_numbers_or_do_not_fit_are_refused(tmp_path):
+    spec = specs("binary")[0]
+    _, truth, valid = example("binary", seed=0, size=(4, 4))
+    writer = PredictionWriter(tmp_path, spec)
+    with pytest.raises(ShapeError, match="not numbers"):
+        writer.write("x", np.full((1, 4, 4), np.nan, np.float32), truth, valid)
+    with pytest.raises(ShapeError, match="do not fit"):
+        writer.write("x", np.zeros((1, 4, 5), np.float32), truth, valid)
+    with pytest.raises(RunError, match="no image"):
+        writer.close()
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    spec = specs("binary")[0]
+    _, truth, valid = example("binary", seed=0, size=(64, 64))
+    with PredictionWriter(tmp_path, spec) as writer:
+        writer.write("x", logits_of(spec, (64, 64)), truth, valid)
+    path = tmp_path / "part-00000.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10  # in the middle of the log-odds
+    path.write_bytes(content)
+    with PredictionReader(tmp_path) as reader, pytest.raises(RunError, match="damaged"):
+        reader.read("x")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_come_back_equal_over_several_blocks(kind, tmp_path):
+    images = [example(kind, seed=seed, size=(6, 7)) for seed in range(5)]
+    whole = counts_of(kind, images)
+    with CountsWriter(tmp_path) as writer:
+        for start in (0, 2, 4):
+            block = counts_of(kind, images[start : start + 2])
+            names = tuple(str(start + k) for k in range(len(block.images)))
+            fields = {name: getattr(block, name) for name in (*PER_IMAGE, *POOLED)}
+            writer.write(type(block)(images=names, **fields))
+    found = read_counts(tmp_path)
+    assert found.images == whole.images
+    for name in (*PER_IMAGE, *POOLED):
+        assert np.array_equal(getattr(found, name), getattr(whole, name)), name
+
+
+# Runs --------------------------------------------------------------------------------------------------------------
+
+
+def commit(runs, name="one", text="{}"):
+    with RunWriter.open(runs, name) as writer:
+        (writer.folder / "config.json").write_text(text)
+        return writer.commit(state="done")
+
+
+def test_nothing_is_visible_before_commit_and_everything_after(tmp_path):
+    with RunWriter.open(tmp_path, "one") as writer:
+        (writer.folder / "config.json").write_text('{"a": 1}')
+        assert list_runs(tmp_path) == []
+        run = writer.commit(state="done")
+    assert [one.name for one in list_runs(tmp_path)] == ["one"]
+    assert run.config == {"a": 1}
+    assert run.verify() == []
+
+
+def test_a_run_is_never_overwritten(tmp_path):
+    commit(tmp_path, text='{"a": 1}')
+    with pytest.raises(RunError, match="there is a run one"), RunWriter.open(tmp_path, "one"):
+        pass
+    assert Run(tmp_path / "one").config == {"a": 1}
+
+
+def test_a_recount_replaces_the_run_and_keeps_the_old_one_in_the_trash(tmp_path):
+    old = commit(tmp_path, text='{"a": 1}')
+    with RunWriter.open(tmp_path, "one", copy_of=old) as writer:
+        assert json.loads((writer.folder / "config.json").read_text()) == {"a": 1}
+        (writer.folder / "config.json").unlink()
+        (writer.folder / "config.json").write_text('{"a": 2}')
+        writer.commit(state="done")
+    assert Run(tmp_path / "one").config == {"a": 2}
+    kept = list((tmp_path / ".trash").iterdir())
+    assert [json.loads((one / "config.json").read_text()) for one in kept] == [{"a": 1}]
+    assert [one.name for one in list_runs(tmp_path)] == ["one"]
+
+
+def test_two_processes_cannot_write_one_run(tmp_path):
+    code = (
+        "import sys, pathlib; from pipelines.storage import RunWriter; from pipelines.errors import RunError\n"
+        "try:\n with RunWriter.open(pathlib.Path(sys.argv[1]), 'one'): pass\n"
+        "except RunError as error: print(error)"
+    )
+    with RunWriter.open(tmp_path, "one"):
+        # lockf is per process: the other writer must be another process
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=REPO, check=True
+        )
+    assert "another process is working on one" in done.stdout
+
+
+def test_resume_takes_the_newest_attempt(tmp_path):
+    with RunWriter.open(tmp_path, "one") as first:
+        (first.folder / "mark").touch()
+    with RunWriter.open(tmp_path, "one", resume=True) as again:
+        assert (again.folder / "mark").exists()
+    with RunWriter.open(tmp_path, "one") as fresh:
+        assert fresh.folder != first.folder
+    with pytest.raises(NoSuchRun, match="nothing to resume"), RunWriter.open(tmp_path, "two", resume=True):
+        pass
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a" * 65, "a b", "a\n"])
+def test_names_that_could_leave_the_runs_folder_are_refused(name, tmp_path):
+    with pytest.raises(RunError, match="a run's name"), RunWriter.open(tmp_path, name):
+        pass
+
+
+def test_strays_and_damaged_manifests_are_no_runs(tmp_path):
+    commit(tmp_path, "good")
+    shutil.copytree(tmp_path / "good", tmp_path / "changed")
+    manifest = tmp_path / "changed" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"done"', '"d0ne"'))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / MANIFEST).write_text('{"name": "ha')
+    assert [run.name for run in list_runs(tmp_path)] == ["good"]
+    with pytest.raises(RunError, match="damaged"):
+        Run(tmp_path / "changed")
+    with pytest.raises(NoSuchRun):
+        Run(tmp_path / "empty")
+
+
+def test_verify_names_changed_and_missing_files(tmp_path):
+    run = commit(tmp_path)
+    (run.folder / "config.json").write_text("[]")
+    assert run.verify() == ["config.json has changed since the run was made"]
+    (run.folder / "config.json").unlink()
+    assert run.verify() == ["config.json is missing"]
+
+
+def test_a_file_the_manifest_does_not_name_is_not_read(tmp_path):
+    run = commit(tmp_path)
+    (run.folder / "verdict.json").write_text("{}")
+    with pytest.raises(RunError, match=r"has no verdict\.json"):
+        _ = Run(run.folder).verdict
+
+
+def test_a_kill_at_any_write_leaves_no_visible_run(tmp_path):
+    # The committing process is killed just before its n-th rename; whatever n, the run is whole or not there.
+    code = (
+        "import os, signal, sys, pathlib\n"
+        "from pipelines.storage import RunWriter\n"
+        "left, rename = int(sys.argv[2]), os.rename\n"
+        "def dying(function):\n"
+        "    def wrapped(*args, **kwargs):\n"
+        "        global left\n"
+        "        left -= 1\n"
+        "        if left < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return function(*args, **kwargs)\n"
+        "    return wrapped\n"
+        "os.rename, os.replace, os.fsync = dying(os.rename), dying(os.replace), dying(os.fsync)\n"
+        "with RunWriter.open(pathlib.Path(sys.argv[1]), 'one') as writer:\n"
+        "    (writer.folder / 'config.json').write_text('{}')\n"
+        "    writer.commit(state='done')\n"
+    )
+    outcomes = set()
+    for n in range(12):
+        runs = tmp_path / str(n)
+        done = subprocess.run([sys.executable, "-c", code, str(runs), str(n)], cwd=REPO, check=False)
+        whole = [run for run in list_runs(runs) if run.verify() == []]
+        assert len(whole) == len(list_runs(runs))
+        outcomes.add((done.returncode == 0, len(whole)))
+        if done.returncode == 0:
+            assert len(whole) == 1
+            break
+    assert (False, 0) in outcomes  # some kills did come before the end
+    assert (True, 1) in outcomes
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")  # a file where a folder must be
+    with pytest.raises(RunError, match="could not be written"):
+        write_json(tmp_path / "file" / "x.json", {})
