@@ -18,6 +18,8 @@ st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png
 st.logo(_HERE / "icon.png", size="large")
 components.style()
 names = loaders.run_names()
+start = st.Page(_HERE / "app_pages" / "start.py", title="Train", icon=":material/model_training:", default=not names)
+pages = [start]
 if names:
     pages = [
         st.Page(_HERE / "app_pages" / "verdict.py", title="Verdict", icon=":material/balance:", default=True),
@@ -26,9 +28,8 @@ if names:
         st.Page(_HERE / "app_pages" / "overlap.py", title="Overlap", icon=":material/join_inner:"),
         st.Page(_HERE / "app_pages" / "images.py", title="Images", icon=":material/image:"),
         st.Page(_HERE / "app_pages" / "data.py", title="Data", icon=":material/database:"),
+        start,
     ]
-else:
-    pages = [st.Page(_HERE / "app_pages" / "start.py", title="Start", icon=":material/play_circle:", default=True)]
 page = st.navigation(pages)
 try:
     if names:

@@ -1,4 +1,4 @@
-"""A seeded generator to a whole run on disk: real data set, check, counts, metrics and verdict; only logits are made up.
+"""A seeded generator to a whole run on disk: real data set, check, counts, metrics, verdict; only logits are made up.
 
 Logits are the blurred training target of each head plus smooth noise, so that every edge case (one image, one class,
 an empty class, several seeds) is there in a second, without training.
@@ -59,7 +59,9 @@ def _write_masks(folder, image, kind, classes, fields):
     Image.fromarray(labels.astype(np.uint8)).save(folder / f"{image}.png")
 
 
-def make_run(runs: Path, name: str, *, kind, classes, images=6, seeds=(0,), size=(40, 56), empty=(), title="Blobs") -> Run:
+def make_run(
+    runs: Path, name: str, *, kind, classes, images=6, seeds=(0,), size=(40, 56), empty=(), title="Blobs"
+) -> Run:
     """A committed run over a fresh data set in runs/.data/<name>."""
     path = write_dataset(
         runs / ".data" / name, kind=kind, classes=classes, images=images, size=size, empty=empty, name=title

@@ -65,9 +65,8 @@ def draw_examples() -> None:
     overlapping = dataset["kind"] != "exclusive"
     for column, name in zip(st.columns(_EXAMPLES), chosen, strict=False):
         valid = loaders.prediction(run, split, run.heads[0], run.seeds[0], name).valid
-        picture = pictures.label_picture(
-            loaders.preview(run, split, name), seen[name], dataset["colors"], valid=valid, outlines=overlapping
-        )
+        image = loaders.preview(run, split, name)
+        picture = pictures.label_picture(image, seen[name], dataset["colors"], valid=valid, outlines=overlapping)
         with column:
             st.image(pictures.enlarge(image), width="stretch", alt=f"Image {name}")
             st.image(picture, width="stretch", output_format="PNG", alt=f"True labels of {name}")

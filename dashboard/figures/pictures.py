@@ -42,7 +42,7 @@ def label_picture(
     blended = np.einsum("chw,ck->hwk", labels.astype(np.float64), palette) / np.maximum(many, 1)[..., None]
     out = np.where(many[..., None] > 0, (1 - _FILL) * grey + _FILL * blended, grey)
     out[~valid] = 0.5 * out[~valid] + 0.5 * _hatch(valid.shape)[~valid]
-    big = enlarge(out.astype(np.uint8))
+    big = enlarge(np.rint(out).astype(np.uint8))
     factor = big.shape[0] // image.shape[0]
     for index in range(len(colors) if outlines else 0):
         mask = labels[index].repeat(factor, axis=0).repeat(factor, axis=1)
@@ -75,7 +75,7 @@ def comparison_picture(image: UInt8Array, codes: UInt8Array, colors: Sequence[st
     out = (1 - _FADE) * _grey(image) + _FADE * 235
     for code, color in enumerate(colors, start=1):
         out[codes == code] = rgb(color)
-    return enlarge(out.astype(np.uint8))
+    return enlarge(np.rint(out).astype(np.uint8))
 
 
 def confidence(log_odds: Float32Array, *, exclusive: bool) -> Float32Array:

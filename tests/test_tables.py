@@ -1,0 +1,158 @@
+"""Tables behind the figures, against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from pipelines.errors import ShapeError
+from pipelines.metrics import tables
+from pipelines.statistics import count_image, label_masks, stack
+
+
+def log_odds(p):
+    p = np.asarray(p, np.float64)
+    return (np.log(p) - np.log1p(-p)).astype(np.float16)
+
+
+def counted(images, *, exclusive, softmax=False):
+    """images: (name, p (C, H, W), truth (C, H, W)) to Counts, all pixels valid and interior."""
+    parts = []
+    for _, p, truth in images:
+        truth = np.asarray(truth, bool)
+        region = np.zeros(truth.shape[1:], np.uint8)
+        parts.append(count_image(log_odds(p), label_masks(truth), region, exclusive=exclusive, softmax=softmax))
+    return stack([name for name, _, _ in images], parts)
+
+
+def test_reliability_puts_mean_p_beside_the_observed_share():
+    # Bin 2 of 10 holds p = 0.22 and 0.28 with one hit: mean p 0.25, observed 1/2. Bin 9 holds p = 0.95, a hit.
+    counts = counted([("a", [[[0.22, 0.28, 0.95]]], [[[0, 1, 1]]])], exclusive=False)
+    table = tables.reliability(counts, classes=["x"], bins=10).set_index("bin")
+    assert table.loc[2, "pixels"] == 2
+    assert table.loc[2, "mean_p"] == pytest.approx(0.25, abs=2e-4)
+    assert table.loc[2, "observed"] == 0.5
+    assert table.loc[2, "share"] == pytest.approx(2 / 3)
+    assert table.loc[9, "observed"] == 1.0
+    assert np.isnan(table.loc[5, "observed"])
+    assert table["pixels"].sum() == 3
+
+
+def test_reliability_bands_resample_images_and_close_when_all_images_agree():
+    # Every image: two pixels at p = 0.55, one of them a hit -> 1/2 in each replicate.
+    same = [(f"i{k}", [[[0.55, 0.55]]], [[[0, 1]]]) for k in range(5)]
+    row = tables.reliability(counted(same, exclusive=False), classes=["x"], bins=10).loc[5]
+    assert (row["low"], row["high"]) == (0.5, 0.5)
+    # Now images are all hits or all misses: the band must be wide.
+    mixed = [(f"i{k}", [[[0.55, 0.55]]], [[[k % 2, k % 2]]]) for k in range(6)]
+    row = tables.reliability(counted(mixed, exclusive=False), classes=["x"], bins=10).loc[5]
+    assert row["observed"] == 0.5
+    assert row["high"] - row["low"] > 0.5
+
+
+def test_top_label_reliability_asks_whether_the_argmax_is_right():
+    # Pixel 1: argmax a at 0.85, right. Pixel 2: argmax b at 0.85, wrong -> bin 8 observed 1/2.
+    p = [[[0.85, 0.15]], [[0.15, 0.85]]]
+    counts = counted([("i", p, [[[1, 1]], [[0, 0]]])], exclusive=True)
+    table = tables.top_label_reliability(counts, bins=10)
+    assert table.loc[8, "pixels"] == 2
+    assert table.loc[8, "observed"] == 0.5
+
+
+def test_top_label_reliability_refuses_truth_that_overlaps():
+    counts = counted([("i", [[[0.9]], [[0.9]]], [[[1]], [[1]]])], exclusive=False)
+    with pytest.raises(ShapeError, match="one true class"):
+        tables.top_label_reliability(counts, bins=10)
+    with pytest.raises(ShapeError, match="use a threshold"):
+        tables.argmax_confusion(counts, classes=["a", "b"])
+
+
+def test_argmax_confusion_counts_rows_by_truth():
+    # Truth a, a, b; argmax a, b, b.
+    p = [[[0.9, 0.2, 0.1]], [[0.1, 0.8, 0.9]]]
+    counts = counted([("i", p, [[[1, 1, 0]], [[0, 0, 1]]])], exclusive=True)
+    table = tables.argmax_confusion(counts, classes=["a", "b"]).set_index(["truth", "predicted"])
+    assert table["pixels"].to_dict() == {("a", "a"): 1, ("a", "b"): 1, ("b", "a"): 0, ("b", "b"): 1}
+    assert table.loc[("a", "b"), "share"] == 0.5
+
+
+def test_threshold_confusion_of_overlapping_truth_counts_a_pixel_once_for_each_of_its_labels():
+    # Pixel 1 carries a and b and is called both; pixel 2 carries nothing and is called a.
+    p = [[[0.9, 0.7]], [[0.8, 0.1]]]
+    counts = counted([("i", p, [[[1, 0]], [[1, 0]]])], exclusive=False)
+    table = tables.threshold_confusion(counts, kind="overlapping", classes=["a", "b"], threshold=0.5)
+    cells = table.set_index(["truth", "predicted"])["pixels"].to_dict()
+    assert cells == {
+        ("a", "a"): 1, ("a", "b"): 1, ("b", "a"): 1, ("b", "b"): 1,
+        (tables.NO_LABEL, "a"): 1, (tables.NO_LABEL, "b"): 0,
+    }  # fmt: skip
+
+
+def test_threshold_confusion_of_binary_truth_is_two_by_two():
+    # p = 0.9 hit, 0.6 miss-called, 0.4 missed, 0.1 right.
+    counts = counted([("i", [[[0.9, 0.6, 0.4, 0.1]]], [[[1, 0, 1, 0]]])], exclusive=False)
+    table = tables.threshold_confusion(counts, kind="binary", classes=["x"], threshold=0.5)
+    cells = table.set_index(["truth", "predicted"])["pixels"].to_dict()
+    assert cells == {("background", "background"): 1, ("background", "x"): 1, ("x", "background"): 1, ("x", "x"): 1}
+    assert table["share"].tolist() == [0.5] * 4
+
+
+def test_label_rates_are_the_shares_of_pixels_with_several_labels_and_none():
+    # p of (a, b): (0.9, 0.8), (0.6, 0.1), (0.3, 0.3), (0.7, 0.6); truth has two labels on the first pixel only.
+    p = [[[0.9, 0.6, 0.3, 0.7]], [[0.8, 0.1, 0.3, 0.6]]]
+    counts = counted([("i", p, [[[1, 1, 0, 0]], [[1, 0, 0, 1]]])], exclusive=False)
+    table = tables.label_rates(counts, thresholds=[0.5, 0.75])
+    overlap = table[table["rate"] == "overlap"].set_index("threshold")
+    none = table[table["rate"] == "no label"].set_index("threshold")
+    assert overlap["value"].to_dict() == {0.5: 0.5, 0.75: 0.25}
+    assert none["value"].to_dict() == {0.5: 0.25, 0.75: 0.75}
+    assert overlap["truth"].iloc[0] == 0.25
+    assert none["truth"].iloc[0] == 0.25
+
+
+def test_one_class_has_no_overlap_rate():
+    counts = counted([("i", [[[0.9, 0.1]]], [[[1, 0]]])], exclusive=False)
+    assert set(tables.label_rates(counts)["rate"]) == {"no label"}
+    assert tables.predicted_labels(counts, threshold=0.5)["predicted_labels"].unique().tolist() == ["0", "1"]
+
+
+def test_predicted_labels_split_each_true_number_of_labels():
+    # Two pixels with two true labels: one is given both, one only the first. One pixel with none is given none.
+    p = [[[0.9, 0.9, 0.1]], [[0.9, 0.2, 0.1]]]
+    counts = counted([("i", p, [[[1, 1, 0]], [[1, 1, 0]]])], exclusive=False)
+    table = tables.predicted_labels(counts, threshold=0.5)
+    cells = table.set_index(["true_labels", "predicted_labels"])["share"].to_dict()
+    assert cells == {
+        ("0", "0"): 1.0,
+        ("0", "1"): 0.0,
+        ("0", "2"): 0.0,
+        ("2", "0"): 0.0,
+        ("2", "1"): 0.5,
+        ("2", "2"): 0.5,
+    }
+
+
+def test_pair_overlap_is_a_share_of_the_first_class():
+    # a is called at pixels 1, 2 and b at 1 -> half of a is also b, all of b is also a. Truth: a at 1, 2, 3; b at 3.
+    p = [[[0.9, 0.9, 0.1]], [[0.8, 0.1, 0.1]]]
+    counts = counted([("i", p, [[[1, 1, 1]], [[0, 0, 1]]])], exclusive=False)
+    table = tables.pair_overlap(counts, classes=["a", "b"], threshold=0.5).set_index(["first", "second"])
+    assert table["predicted_share"].to_dict() == {("a", "b"): 0.5, ("b", "a"): 1.0}
+    assert table["truth_share"].to_dict() == {("a", "b"): pytest.approx(1 / 3), ("b", "a"): 1.0}
+
+
+def test_pairs_of_four_classes_stand_in_their_own_cells():
+    # Only c and d are called together: (c, d) and (d, c) are 1, all others 0 or not defined.
+    p = np.full((4, 1, 1), 0.1)
+    p[2:] = 0.9
+    counts = counted([("i", p, np.zeros((4, 1, 1), bool))], exclusive=False)
+    table = tables.pair_overlap(counts, classes=list("abcd"), threshold=0.5).set_index(["first", "second"])
+    assert {pair for pair, value in table["predicted"].items() if value} == {("c", "d"), ("d", "c")}
+    assert table.index[0] == ("a", "b")
+    assert table.index[-1] == ("d", "c")
+
+
+def test_seeds_are_added_image_by_image():
+    one = counted([("i", [[[0.9]]], [[[1]]])], exclusive=False)
+    assert tables.add_seeds([one]) is one
+    assert tables.add_seeds([one, one]).pixels.tolist() == [2]
+    with pytest.raises(ShapeError, match="different images"):
+        tables.add_seeds([one, counted([("j", [[[0.9]]], [[[1]]])], exclusive=False)])
