@@ -26,7 +26,7 @@ class Shapes(Dataset):
         self,
         kind: Kind,
         *,
-        train: int = 5,
+        train: int = 6,
         val: int = 2,
         size: tuple[int, int] = (40, 36),
         seed: int = 0,

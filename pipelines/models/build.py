@@ -73,6 +73,8 @@ def create(architecture: str, **options: Any) -> nn.Module:
 
 
 def _check_encoder(encoder: str) -> None:
+    if encoder.startswith("timm-"):
+        return  # SMP itself knows what these are called now
     if encoder.startswith("tu-"):
         known = [f"tu-{name}" for name in timm.list_models()]
         found = encoder.split(".")[0] in known

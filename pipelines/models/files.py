@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_model as load_weights
+from safetensors.torch import load_file
 from torch import nn
 
 from pipelines.config import Loss, TrainingConfig
@@ -112,7 +112,7 @@ def load_model(folder: Path) -> tuple[nn.Module, HeadFile]:
     model = create(head.architecture, **(options | {"encoder_weights": None}))
     weights = folder / "model.safetensors"
     try:
-        load_weights(model, weights)
+        model.load_state_dict(load_file(weights), strict=True)  # SMP drops what does not fit if not strict
     except FileNotFoundError:
         raise ModelError(f"{weights} is missing; a saved model is config.json, model.safetensors, head.json") from None
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -139,7 +139,7 @@ def load_pair(folder: Path, *, kind: Kind, classes: Sequence[str]) -> dict[int, 
         if len(seeds) > 1 or seeds & pairs.keys():
             raise ModelError(f"{place} holds seeds {sorted(seeds)}, already read {sorted(pairs)}; keep one pair a seed")
         pairs[seeds.pop()] = {head.spec.head: (model, head) for model, head in heads}
-    return pairs
+    return dict(sorted(pairs.items()))
 
 
 def _check_fit(place: Path, head: HeadFile, kind: Kind, classes: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from torch.utils import data
 
 from pipelines.config import TrainingConfig
 from pipelines.datasets.base import Dataset, Item
-from pipelines.errors import DatasetError, PipelineError
+from pipelines.errors import PipelineError
 from pipelines.heads import HeadSpec, encode
 from pipelines.models import Normalisation, pad_to_multiple
 from pipelines.schema import Head
@@ -32,17 +32,19 @@ class Batch:
 
 
 def epoch_batches(count: int, batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """Indices of each batch of one epoch: a permutation cut into batches whose sizes differ by one at most.
-
-    Equal sizes, because a last batch of one image would break batch normalisation.
-    """
+    """Indices of each batch of one epoch: a permutation cut into batches whose sizes differ by one at most."""
     order = np.random.default_rng([seed, epoch]).permutation(count)
     return [part.tolist() for part in np.array_split(order, steps_per_epoch(count, batch_size))]
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Batches in one epoch."""
-    return -(-count // batch_size)
+    """Batches in one epoch.
+
+    An odd number of images in twos gives one batch of three: batch normalisation cannot learn from a single value,
+    which is what one small image is at the bottom of a network.
+    """
+    steps = -(-count // batch_size)
+    return steps - 1 if batch_size == 2 and count % 2 and steps > 1 else steps
 
 
 class _Plan:
@@ -115,11 +117,9 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Every batch of a training from first_step (0-based) on, in order.
 
-    Raises the data set's own DatasetError for an image that cannot be read, and for an empty train split.
+    Raises the data set's own DatasetError for an image that cannot be read.
     """
     count = len(dataset.images("train"))
-    if not count:
-        raise DatasetError("the train split is empty; list at least one image in splits/train.txt")
     examples = _Examples(dataset, config, seed=seed, normalisation=normalisation)
     plan = _Plan(count, config, seed=seed, first_step=first_step)
     for batch in _loader(examples, config.workers, batch_sampler=plan, collate_fn=_Collate(specs, multiple)):

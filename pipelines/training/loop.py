@@ -12,7 +12,7 @@ from torch import nn
 
 from pipelines.config import TrainingConfig
 from pipelines.datasets.base import Dataset
-from pipelines.errors import Cancelled, ConfigError, RunError
+from pipelines.errors import Cancelled, ConfigError, DatasetError, RunError
 from pipelines.heads import HeadSpec
 from pipelines.models import Normalisation, build_pair, required_multiple, save_model
 from pipelines.progress import Progress
@@ -77,6 +77,8 @@ class _Training:
         self.normalisation, self.folder, self.progress = normalisation, folder, progress
         self.accelerator = make_accelerator(config.device, config.precision)
         self.multiple = max(required_multiple(network) for network in networks.values())
+        if not dataset.images("train"):
+            raise DatasetError("the train split is empty; list at least one image in splits/train.txt")
         self.steps = steps_per_epoch(len(dataset.images("train")), config.batch_size)
         total = self.steps * config.epochs
         device = self.accelerator.device
@@ -142,7 +144,8 @@ class _Training:
                     logits = contender.network(images)
             except ValueError as error:  # batch normalisation of a single value
                 raise ConfigError(
-                    f"{self.config.architecture} cannot train on {tuple(images.shape)}: {error}"
+                    f"{self.config.architecture} cannot train on {tuple(images.shape)}: {error}; "
+                    "use larger images or crops, or more than one image a batch"
                 ) from None
             loss = contender.loss(logits, batch.targets[contender.head].to(device), valid)
             self.accelerator.backward(loss)
