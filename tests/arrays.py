@@ -8,7 +8,7 @@ from pipelines.statistics import Counts, count_image, label_masks, regions, stac
 
 
 def example(kind: Kind, *, seed: int, size: tuple[int, int] = (18, 20), classes: int = 3, ignored: float = 0.1):
-    """(log_odds (C, H, W) float16, truth (C, H, W) bool, valid (H, W) bool), log-odds that know something of the truth."""
+    """log_odds (C, H, W) float16, truth (C, H, W) bool, valid (H, W) bool; the log-odds know something of the truth."""
     rng = np.random.default_rng(seed)
     coarse = (-(-size[0] // 6), -(-size[1] // 6))
     count = 1 if kind == "binary" else classes

@@ -1,0 +1,214 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REPO
+from typer.testing import CliRunner
+
+from pipelines import cli, jobs
+from pipelines.errors import ConfigError, PipelineError
+from pipelines.storage import Run, list_runs
+
+SMALL = ["--encoder", "tu-mobilenetv3_small_050", "--size", "32x32", "--replicates", "100", "--epochs", "1"]
+
+
+def call(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines", *map(str, arguments)],
+        cwd=REPO, capture_output=True, text=True, check=False, **options,
+    )  # fmt: skip
+
+
+# Bad input: one line, exit 2, no traceback -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "nowhere"], "is not a folder"),
+        (["check", "docs"], "in no known format"),
+        (["run", "sample_data/cells", "--size", "big"], "--size must be HxW"),
+        (["run", "sample_data/cells", "--seeds", "a,b"], "--seeds must be whole numbers"),
+        (["run", "sample_data/cells", "--seeds", "1,1"], "seeds must differ"),
+        (["run", "sample_data/cells", "--lr", "fast"], "--lr must be a number"),
+        (["run", "sample_data/cells", "--splits", "dev"], "splits"),
+        (["run", "sample_data/cells", "--epochs", "0"], "epochs"),
+        (["run", "sample_data/cells", "--encoder", "resnet19"], "did you mean resnet18"),
+        (["run", "sample_data/cells", "--name", "../x"], "a run's name is"),
+        (["run", "sample_data/cells", "--name", "x", "--resume"], "nothing to resume"),
+        (["run", "sample_data/cells", "--models", "docs"], "head=sigmoid"),
+        (["verdict", "nothing"], "there is no run nothing"),
+        (["evaluate", "nothing"], "nothing to resume"),
+        (["verify", "nothing"], "there is no run nothing"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_2(arguments, said, tmp_path, monkeypatch, capsys):
+    runs = [] if arguments[0] == "check" else ["--runs", str(tmp_path)]
+    monkeypatch.chdir(REPO)
+    monkeypatch.setattr(sys, "argv", ["pipelines", *arguments, *runs])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert said in last
+    assert list_runs(tmp_path) == []
+
+
+def test_bad_input_shows_no_traceback_in_a_process_of_its_own():
+    for arguments, said in ((("check", "nowhere"), "is not a folder"), (("run", "x", "--epoch", "3"), "--epoch")):
+        done = call(*arguments)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_sizes_seeds_and_rates_are_parsed():
+    assert cli.parse_size("256x320") == (256, 320)
+    assert cli.parse_size(None) is None
+    assert cli.parse_seeds("0,1,2") == (0, 1, 2)
+    assert cli.parse_rates("0.01") == (0.01, {})
+    assert cli.parse_rates("sigmoid=0.002,softmax=0.001") == (0.002, {"sigmoid": 0.002, "softmax": 0.001})
+    with pytest.raises(ConfigError):
+        cli.parse_rates("sigmoid=")
+
+
+def test_every_command_and_option_is_documented():
+    text = (REPO / "docs" / "command-line.md").read_text()
+    for name, command in __import__("typer").main.get_command(cli.app).commands.items():
+        assert f"## {name}" in text, name
+        section = text.split(f"## {name}\n", 1)[1].split("\n## ", 1)[0]
+        for parameter in command.params:
+            flags = [flag for flag in parameter.opts if flag.startswith("--")]
+            if flags and not parameter.hidden:
+                assert all(f"`{flag}`" in section for flag in flags), (name, flags)
+
+
+# A real run --------------------------------------------------------------------------------------------------------
+
+
+def test_check_says_what_the_truth_alone_says_and_gives_json():
+    done = call("check", "sample_data/cells")
+    assert done.returncode == 0
+    assert "nucleus lies inside cell" in done.stdout
+    assert "can reach" in done.stdout
+    report = json.loads(call("check", "sample_data/cells", "--json").stdout)
+    assert report["kind"] == "overlapping"
+    assert 0 < report["overlap_share"] < 1
+
+
+def test_verdict_list_and_verify_of_a_real_run(real_runs):
+    runner = CliRunner()
+    shown = runner.invoke(cli.app, ["verdict", "cells", "--runs", str(real_runs)])
+    assert shown.exit_code == 0
+    stored = Run(real_runs / "cells").verdict
+    assert stored["headline"] in shown.stdout
+    told = json.loads(runner.invoke(cli.app, ["verdict", "cells", "--json", "--runs", str(real_runs)]).stdout)
+    assert told == stored
+    wide = runner.invoke(cli.app, ["verdict", "vessels", "--margin", "0.9", "--json", "--runs", str(real_runs)])
+    assert json.loads(wide.stdout)["answer"] == "no practical difference"
+    listed = runner.invoke(cli.app, ["list", "--runs", str(real_runs)]).stdout
+    assert {line.split()[0] for line in listed.splitlines()} == {"cells", "landcover", "vessels"}
+    assert "is whole" in runner.invoke(cli.app, ["verify", "cells", "--runs", str(real_runs)]).stdout
+
+
+def test_saved_networks_give_the_same_numbers_as_the_run_they_come_from(real_runs, tmp_path):
+    done = call(
+        "run", "sample_data/vessels", "--runs", tmp_path, "--name", "again", "--models", real_runs / "vessels",
+        "--size", "64x64", "--replicates", "100",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    old, new = Run(real_runs / "vessels"), Run(tmp_path / "again")
+    keys = ["head", "seed", "split", "variant", "region", "class", "metric"]
+    joined = old.metrics().merge(new.metrics(), on=keys, validate="one_to_one")
+    assert len(joined) == len(old.metrics())
+    both = joined[["value_x", "value_y"]].dropna()
+    assert (both["value_x"] - both["value_y"]).abs().max() < 1e-9
+    assert new.training() is None
+
+
+def test_a_recount_with_evaluate_keeps_the_values_and_the_run_whole(real_runs, tmp_path):
+    import shutil
+
+    shutil.copytree(real_runs / "vessels", tmp_path / "vessels")
+    before = Run(tmp_path / "vessels").metrics()
+    assert call("evaluate", "vessels", "--runs", tmp_path).returncode == 0
+    after = Run(tmp_path / "vessels")
+    assert after.verify() == []
+    assert after.metrics()["value"].equals(before["value"])
+
+
+# Stop and go on ----------------------------------------------------------------------------------------------------
+
+
+def wait_for(condition, *, seconds=90):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
+
+
+def test_ctrl_c_leaves_a_resumable_run_and_resume_completes_it(tmp_path):
+    arguments = ["run", "sample_data/vessels", "--runs", tmp_path, "--name", "stopped", *SMALL, "--epochs", "6"]
+    record = tmp_path / "progress.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines", *map(str, arguments), "--record", str(record)],
+        cwd=REPO, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: record.exists() and re.search(r'"stage": "train seed 0", "done": [1-9]', record.read_text()))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--resume" in said
+    assert list_runs(tmp_path) == []
+    other = call(*arguments[:-1], "7", "--resume")  # not the settings it was begun with
+    assert other.returncode == 2
+    assert "other settings" in other.stderr
+    done = call(*arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert Run(tmp_path / "stopped").verify() == []
+    assert Run(tmp_path / "stopped").training()["epoch"].max() == 6
+
+
+def test_a_job_runs_in_its_own_process_and_ends_done(tmp_path):
+    job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL], tmp_path)
+    wait_for(lambda: job.status()["state"] != "running")
+    status = job.status()
+    assert status["state"] == "done", status["log"]
+    assert [run.name for run in list_runs(tmp_path)] == ["one"]
+    assert {point["head"] for point in status["curves"]} == {"sigmoid", "softmax"}
+    assert [one.id for one in jobs.list_jobs(tmp_path)] == [job.id]
+
+
+def test_a_cancelled_job_says_so_and_goes_on_when_resumed(tmp_path):
+    job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL, "--epochs", "60"], tmp_path)
+    wait_for(lambda: job.status()["done"] > 0 and "train" in job.status()["stage"])
+    with pytest.raises(PipelineError, match="still at work"):
+        job.resume()
+    job.cancel()
+    wait_for(lambda: job.status()["state"] != "running")
+    assert job.status()["state"] == "cancelled"
+    assert list_runs(tmp_path) == []
+    again = job.resume()
+    assert "--resume" in again.arguments
+    again.cancel()
+    wait_for(lambda: again.status()["state"] != "running")
+
+
+def test_a_killed_job_is_an_orphan_and_bad_input_is_a_failure_with_its_line(tmp_path):
+    job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL, "--epochs", "60"], tmp_path)
+    wait_for(lambda: job.status()["stage"] not in ("starting", ""))
+    os.killpg(int((job.folder / "lock").read_text()), signal.SIGKILL)
+    wait_for(lambda: job.status()["state"] != "running")
+    assert job.status()["state"] == "orphaned"
+    failed = jobs.start(["run", "nowhere", "--name", "two"], tmp_path)
+    wait_for(lambda: failed.status()["state"] != "running")
+    assert failed.status()["state"] == "failed"
+    assert "is not a folder" in failed.status()["message"]
