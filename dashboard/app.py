@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -18,19 +19,26 @@ st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png
 st.logo(_HERE / "icon.png", size="large")
 components.style()
 names = loaders.run_names()
-start = st.Page(_HERE / "app_pages" / "start.py", title="Train", icon=":material/model_training:", default=not names)
-pages = [start]
-if names:
-    pages = [
-        st.Page(_HERE / "app_pages" / "verdict.py", title="Verdict", icon=":material/balance:", default=True),
-        st.Page(_HERE / "app_pages" / "calibration.py", title="Calibration", icon=":material/show_chart:"),
-        st.Page(_HERE / "app_pages" / "confusion.py", title="Confusion", icon=":material/grid_on:"),
-        st.Page(_HERE / "app_pages" / "overlap.py", title="Overlap", icon=":material/join_inner:"),
-        st.Page(_HERE / "app_pages" / "images.py", title="Images", icon=":material/image:"),
-        st.Page(_HERE / "app_pages" / "data.py", title="Data", icon=":material/database:"),
-        start,
-    ]
+evidence: Literal["visible", "hidden"] = "visible" if names else "hidden"  # without a run there is none
+
+
+def _page(title: str, icon: str, *, visibility: Literal["visible", "hidden"] = evidence) -> Any:
+    file = _HERE / "app_pages" / f"{title.lower()}.py"
+    return st.Page(file, title=title, icon=f":material/{icon}:", default=title == "Verdict", visibility=visibility)
+
+
+pages = [
+    _page("Verdict", "balance"),
+    _page("Calibration", "show_chart"),
+    _page("Confusion", "grid_on"),
+    _page("Overlap", "join_inner"),
+    _page("Images", "image"),
+    _page("Data", "database"),
+    _page("Train", "model_training", visibility="visible"),
+]
 page = st.navigation(pages)
+if not names and page is not pages[-1]:
+    st.switch_page(pages[-1])
 try:
     if names:
         with st.sidebar:

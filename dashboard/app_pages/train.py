@@ -1,4 +1,4 @@
-"""Start: train the sample pair here and now, with live progress, or see how to train on other data."""
+"""Train: train the sample pair here and now, with live progress, or see how to train on other data."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from dashboard.rounding import duration
 from pipelines import jobs
 from pipelines.jobs import Job
 
+_STEPS = {"scan": "Reading", "train": "Training", "predict": "Predicting", "count": "Counting"}
 _ENDED = {
     "failed": "Training stopped with an error",
     "cancelled": "Training was cancelled",
@@ -34,7 +35,9 @@ def show_progress(status: dict[str, Any], job: Job) -> None:
     """Where a running job stands, and a button to cancel it."""
     done, total = int(status["done"]), int(status["total"])
     left = duration(status["seconds_left"])
-    said = f"{status['stage'].capitalize()}: {done} of {total}" if total else status["stage"].capitalize()
+    verb, _, rest = str(status["stage"]).partition(" ")
+    step = f"{_STEPS.get(verb, verb.capitalize())} {rest}".strip()
+    said = f"{step}: {done} of {total}" if total else step
     st.progress(min(done / total, 1.0) if total else 0.0, text=said + (f", {left} left in this step" if left else ""))
     if status["curves"]:
         components.chart(
@@ -53,13 +56,16 @@ def follow(job: Job) -> None:
         show_progress(status, job)
         return
     loaders.forget_names()
+    if status["state"] == "done":
+        st.switch_page("app_pages/verdict.py")
     st.rerun()
 
 
 def show_end(status: dict[str, Any], job: Job) -> None:
     """Why a job ended early, and how to go on."""
+    message = status["message"] if status["state"] == "failed" else "What was done so far is kept."
     st.warning(
-        components.plain(status["message"] or "What was done so far is kept."), title=_ENDED[status["state"]],
+        components.plain(message), title=_ENDED[status["state"]],
         icon=":material/warning:",
     )  # fmt: skip
     with st.container(horizontal=True):

@@ -1,0 +1,225 @@
+"""Every page on real runs of each kind and on runs at the edge: one image, one class, an empty class, hostile names."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from synthetic import make_run
+
+from dashboard import components, loaders
+from pipelines import jobs
+from pipelines.verdict import Verdict
+
+REPO = Path(__file__).resolve().parents[1]
+APP = REPO / "dashboard" / "app.py"
+PAGES = ("verdict", "calibration", "confusion", "overlap", "images", "data", "train")
+HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> :material/home: $a$"
+
+
+@pytest.fixture(scope="module")
+def edge_runs(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("edge")
+    make_run(runs, "one-image", kind="exclusive", classes=("a", "b", "c"), images=1)
+    make_run(runs, "one-class", kind="overlapping", classes=("thing",))
+    make_run(runs, "empty-class", kind="overlapping", classes=("seen", "other", "unseen"), empty=("unseen",))
+    make_run(runs, "hostile", kind="exclusive", classes=("_a_", "b"), title=HOSTILE, images=2)
+    return runs
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """Opens a page of the app on a run, as a link would."""
+
+    def open_page(runs, page, **query):
+        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(runs))
+        loaders.forget_names()
+        at = AppTest.from_file(str(APP), default_timeout=60)
+        for name, value in query.items():
+            at.query_params[name] = value
+        at.run()
+        if page != "verdict":
+            at.switch_page(f"app_pages/{page}.py").run()
+        return at
+
+    return open_page
+
+
+def charts(at):
+    return [one.proto for one in at.get("plotly_chart")]
+
+
+def healthy(at):
+    return not at.exception and not at.error
+
+
+def walk(at):
+    """Each page in turn, as (name, page)."""
+    yield "verdict", at
+    for page in PAGES[1:]:
+        yield page, at.switch_page(f"app_pages/{page}.py").run()
+
+
+@pytest.mark.parametrize("run", ["landcover", "cells", "vessels"])
+def test_pages_show_a_real_run_of_each_kind(app, real_runs, run):
+    for page, at in walk(app(real_runs, "verdict", run=run)):
+        assert healthy(at), (page, at.exception, at.error)
+        assert at.session_state["run"] == run
+        assert at.query_params["run"] in (run, [run])
+        if page not in ("images", "train"):
+            assert charts(at), page
+        assert all(chart.alt for chart in charts(at)), page
+        if page != "train":
+            assert at.get("download_button"), page
+            assert len(at.dataframe) >= len(at.get("download_button")), page
+
+
+@pytest.mark.parametrize("run", ["one-image", "one-class", "empty-class", "hostile"])
+def test_pages_show_a_run_at_the_edge(app, edge_runs, run):
+    for page, at in walk(app(edge_runs, "verdict", run=run)):
+        assert healthy(at), (page, at.exception, at.error)
+
+
+def test_margin_slider_changes_the_verdict_at_once(app, edge_runs):
+    # A margin of 0.1 swallows any difference of the made-up heads; one of 0.001 swallows none.
+    headlines = set()
+    for margin in ("0.1", "0.001"):
+        at = app(edge_runs, "verdict", run="hostile", margin=margin)
+        assert healthy(at)
+        assert at.select_slider(key="margin").value == float(margin)
+        headlines.add("".join(block.body for block in at.get("html") if 'role="heading"' in block.body))
+    assert len(headlines) == 2
+
+
+def test_link_opens_the_same_controls(app, real_runs):
+    at = app(real_runs, "verdict", run="cells", bins="30", threshold="0.3", split="Validation")
+    at.switch_page("app_pages/calibration.py").run()
+    assert at.select_slider(key="bins").value == 30
+    assert at.segmented_control(key="split").value == "val"
+    at.switch_page("app_pages/overlap.py").run()
+    assert at.slider(key="threshold").value == 0.3
+
+
+def test_link_to_a_run_that_is_gone_says_so_and_shows_another(app, real_runs):
+    at = app(real_runs, "verdict", run="gone")
+    assert not at.exception
+    assert "gone" in at.error[0].value
+    at.run()
+    assert not at.error
+
+
+def test_choice_that_the_next_run_lacks_is_forgotten(app, real_runs):
+    at = app(real_runs, "calibration", run="cells")
+    at.selectbox(key="class").select("nucleus").run()
+    assert healthy(at)
+    at.sidebar.selectbox[0].select("landcover").run()
+    assert healthy(at), (at.exception, at.error)
+    assert at.selectbox(key="class").value == "every class"
+
+
+def test_next_and_previous_walk_through_the_images_and_round(app, real_runs):
+    at = app(real_runs, "images", run="cells")
+    box = at.selectbox(key="image")
+    names, first = box.options, box.value
+    assert first == names[0]
+    step = {button.label: button for button in at.button}
+    step["Previous"].click().run()
+    assert healthy(at)
+    assert at.selectbox(key="image").value == names[-1]
+    {button.label: button for button in at.button}["Next"].click().run()
+    assert at.selectbox(key="image").value == first
+
+
+def test_images_can_be_sorted(app, real_runs):
+    at = app(real_runs, "images", run="landcover")
+    for order in ("sigmoid better", "softmax better", "lowest Dice", "name"):
+        at.selectbox(key="order").select(order).run()
+        assert healthy(at), (order, at.exception, at.error)
+    names = at.selectbox(key="image").options
+    assert names == sorted(names)
+
+
+def test_confusion_can_be_counted_by_threshold_and_in_pixels(app, real_runs):
+    at = app(real_runs, "confusion", run="landcover")
+    at.segmented_control(key="decision").set_value("threshold").run()
+    at.segmented_control(key="cells").set_value("count").run()
+    at.slider(key="threshold").set_value(0.3).run()
+    assert healthy(at), (at.exception, at.error)
+
+
+def test_names_from_files_never_become_markup(app, edge_runs):
+    for page in ("verdict", "data"):
+        at = app(edge_runs, page, run="hostile")
+        bodies = "".join(block.body for block in at.get("html"))
+        assert "&lt;img src=x" in bodies
+        assert "<img" not in bodies
+        assert all("example.org" not in one.value for one in [*at.markdown, *at.caption, *at.title])
+
+
+def test_escaped_markdown_leaves_no_special_character_alone():
+    assert components.plain("![x](http://a.b)") == r"\!\[x\]\(http\:\/\/a\.b\)"
+    assert components.plain("plain name") == "plain name"
+
+
+def test_damaged_run_gives_one_clear_line(app, tmp_path):
+    run = make_run(tmp_path, "broken", kind="exclusive", classes=("a", "b"), images=2)
+    (run.folder / "metrics.parquet").write_bytes(b"not parquet")
+    at = app(tmp_path, "verdict", run="broken")
+    assert not at.exception
+    assert "cannot be read" in at.error[0].value
+
+
+def test_without_a_run_every_link_leads_to_the_offer_to_train(app, tmp_path):
+    at = app(tmp_path, "verdict", run="x")
+    assert healthy(at)
+    assert at.title[0].value == "No run yet"
+    assert [button.label for button in at.button] == ["Train the sample pair"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [("failed", "no space left"), ("cancelled", "kept"), (None, "process is gone")],
+)
+def test_job_that_ended_early_says_so_and_offers_to_go_on(app, tmp_path, outcome, said):
+    folder = tmp_path / jobs.JOBS / "1"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text('{"arguments": ["run", "x", "--name", "sample"], "started": 0}')
+    (folder / "lock").write_text("1")
+    if outcome:
+        (folder / "outcome.json").write_text(f'{{"state": "{outcome}", "message": "no space left; free some"}}')
+    at = app(tmp_path, "train")
+    assert healthy(at)
+    shown = at.warning[0]
+    assert said in components.re.sub(r"\\", "", shown.value + shown.proto.title)
+    assert [button.label for button in at.button] == ["Go on", "Start over"]
+
+
+def test_looking_at_results_never_imports_torch(real_runs):
+    script = (
+        "import os, sys; from streamlit.testing.v1 import AppTest\n"
+        f"at = AppTest.from_file({str(APP)!r}, default_timeout=60).run()\n"
+        f"for page in {PAGES[1:]!r}: at.switch_page(f'app_pages/{{page}}.py').run(); assert not at.exception, page\n"
+        "print(sorted({'torch', 'torchvision', 'segmentation_models_pytorch'} & set(sys.modules)))"
+    )
+    environment = {"PIPELINES_RUNS": str(real_runs), "PYTHONPATH": str(REPO), "PATH": "/usr/bin:/bin", "HOME": "/tmp"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_no_file_of_the_dashboard_hides_a_module_of_the_standard_library():
+    # `streamlit run` puts dashboard/ first on sys.path.
+    names = {path.stem for path in (REPO / "dashboard").iterdir()}
+    assert not names & set(sys.stdlib_module_names)
+
+
+def test_only_loaders_cache():
+    for path in (REPO / "dashboard").rglob("*.py"):
+        found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+        if path.name != "loaders.py":
+            assert not [node.attr for node in found if node.attr.startswith("cache_")], path.name
+
+
+def test_verdict_model_is_what_the_page_reads():
+    assert {"headline", "reasons", "would_change", "margin", "contender"} <= set(Verdict.model_fields)
