@@ -1,0 +1,54 @@
+# Two commands: `make app` opens the dashboard on the sample run, `make test` runs everything CI runs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := pipelines dashboard sample_data tests benchmarks
+
+.PHONY: app sample test format lint types imports unit browser screenshots clean
+
+app: sample
+	$(BIN)/streamlit run dashboard/app.py
+
+sample: $(VENV)/.app
+	$(BIN)/python -m pipelines sample
+
+test: lint types imports unit browser
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app: requirements.txt | $(VENV)/bin/python
+	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+	$(BIN)/pip install --disable-pip-version-check -r requirements-dev.txt
+	touch $(VENV)/.app $@
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+# One OpenMP thread a worker: threads that wait for each other by spinning slow two workers on two cores down.
+unit: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not browser"
+
+browser: $(VENV)/.dev
+	$(BIN)/python -m pytest -m browser
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python -m tests.browser.screenshots --runs runs --out docs/images
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
