@@ -1,6 +1,12 @@
 """`python -m pipelines`."""
 
-from pipelines.cli import main
+import os
+
+# Before any library brings OpenMP: threads that spin while they wait made training five times slower beside another
+# busy process on two cores (docs/adr/0002-waiting-threads.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from pipelines.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

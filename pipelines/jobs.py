@@ -138,7 +138,9 @@ def start(arguments: list[str], runs: Path) -> Job:
     folder = runs.resolve() / JOBS / f"{number}"
     folder.mkdir(parents=True)
     files.write_json(folder / "job.json", {"arguments": arguments, "started": time.time()})
-    environment = os.environ | {"PYTHONPATH": str(_ROOT), "PIPELINES_RUNS": str(runs.resolve())}
+    # Waiting threads must not spin beside viewers (docs/adr/0002-waiting-threads.md).
+    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+    environment |= {"PYTHONPATH": str(_ROOT), "PIPELINES_RUNS": str(runs.resolve())}
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.worker", str(folder)],

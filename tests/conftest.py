@@ -8,6 +8,7 @@ import pytest
 
 # OpenMP threads that spin for each other slow several workers on few cores down more than they speed one up.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REPO = Path(__file__).resolve().parents[1]
 
