@@ -23,13 +23,14 @@ from pipelines.schema import KINDS, TRAINING_SCHEMA
 from pipelines.training import train_pair
 from pipelines.training.batches import epoch_batches, training_batches
 from pipelines.training.checkpoints import load_checkpoint, save_checkpoint
-from pipelines.training.contender import schedule
+from pipelines.training.contender import Contender, schedule
 from pipelines.training.validation import decisions, macro_dice, validation_scores
 
 NORMALISATION = ((0.4, 0.4, 0.4), (0.2, 0.25, 0.3))
 LIGHT = TrainingConfig(
     encoder="tu-tf_mobilenetv3_small_minimal_100", epochs=2, batch_size=2, crop=(32, 32), precision="fp32", device="cpu"
 )
+DROPOUT = LIGHT.model_copy(update={"architecture": "FPN"})  # its decoder draws random numbers at every step
 
 
 def specs_of(kind) -> tuple[HeadSpec, ...]:
@@ -76,9 +77,9 @@ class Recorder:
 def test_every_network_sees_the_same_tensors_at_every_step(kind, tmp_path):
     # 6 images in batches of 2 are 3 steps; 2 epochs are 6 steps and one epoch boundary.
     specs = specs_of(kind)
-    networks = build_pair(specs, LIGHT, seed=3)
+    networks = build_pair(specs, DROPOUT, seed=3)
     recorder = Recorder(networks)
-    train(Shapes(kind, val=1), LIGHT, tmp_path, models=networks)
+    train(Shapes(kind, val=1), DROPOUT, tmp_path, models=networks)
     first, *others = (spec.head for spec in specs)
     assert len(recorder.seen[first]) == 6
     for head in others:
@@ -165,6 +166,17 @@ def test_batches_depend_on_seed_and_position_alone(workers):
         assert torch.equal(a.valid, b.valid)
         assert all(torch.equal(a.targets[head], b.targets[head]) for head in a.targets)
     assert not torch.equal(whole[0].images, batches_of(dataset, LIGHT, seed=4)[0].images)
+
+
+def test_an_image_is_augmented_anew_in_every_epoch():
+    config = LIGHT.model_copy(update={"size": (32, 32), "epochs": 4})
+    images = [batch.images for batch in batches_of(Shapes("binary", train=1), config)]
+    assert len(images) == 4
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(images, 2))
+    plain = [
+        batch.images for batch in batches_of(Shapes("binary", train=1), config.model_copy(update={"augment": False}))
+    ]
+    assert all(torch.equal(plain[0], other) for other in plain)
 
 
 def test_targets_follow_the_image_through_every_draw():
@@ -259,7 +271,7 @@ class StopInValidation(Progress):
 def test_a_stopped_training_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, precision):
     # 6 steps in 2 epochs, stopped in the first epoch, at its end and in the second.
     dataset = Shapes("overlapping")
-    config = LIGHT.model_copy(update={"precision": precision})
+    config = DROPOUT.model_copy(update={"precision": precision})
     rows = train(dataset, config, tmp_path / "whole")
     for steps in (2, 1, 2):
         with pytest.raises(Cancelled, match="--resume"):
@@ -419,6 +431,16 @@ class CpuRuntime:
 
     def autocast(self):
         return torch.autocast("cpu", enabled=False)
+
+
+def test_the_first_of_equally_good_epochs_is_kept():
+    spec = specs_of("binary")[0]
+    contender = Contender(spec, nn.Conv2d(3, 1, 1), LIGHT, total=10, device=torch.device("cpu"))
+    for epoch, score in enumerate((0.5, 0.7, 0.7, 0.6), start=1):
+        nn.init.constant_(contender.network.weight, epoch)
+        contender.keep(epoch, score, last=epoch == 4)
+    assert (contender.best_epoch, contender.best_score) == (2, 0.7)
+    assert contender.best_weights["weight"].unique().tolist() == [2.0]
 
 
 def test_without_validation_the_last_weights_are_kept(tmp_path):
