@@ -1,0 +1,126 @@
+"""The app in its own process and Chromium to look at it; everything that goes wrong on a page is noted."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import sync_playwright
+
+REPO = Path(__file__).resolve().parents[2]
+PAGES = ("", "calibration", "confusion", "overlap", "images", "data", "train")
+_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+)  # fmt: skip
+# On /page Streamlit's client asks for /page/_stcore/… before it finds the server's root; each 404 shows in the console.
+_PROBES = ("/_stcore/health", "/_stcore/host-config")
+_TIMEOUT = 30_000  # milliseconds
+
+
+def chromium():
+    """Path of a Chromium, or None."""
+    given = os.environ.get("CHROMIUM")
+    found = given or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        with sync_playwright() as playwright:
+            own = playwright.chromium.executable_path
+        found = own if Path(own).exists() else None
+    return found
+
+
+@contextmanager
+def server(runs, *, cwd):
+    """The app on a free port of this machine, started from another folder; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(REPO / "dashboard" / "app.py"), f"--server.port={port}"]
+    environment = os.environ | {"PIPELINES_RUNS": str(runs)}
+    log = Path(cwd) / f"server-{port}.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{address}/_stcore/health", process, log)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _wait_for(url, process, log):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"the app did not start: {log.read_text()[-2000:]}")
+
+
+@contextmanager
+def browser():
+    """Chromium without a window."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=list(_FLAGS))
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+class Viewer:
+    """One reader's window. problems: console errors, failed requests and requests to the outside."""
+
+    def __init__(self, opened, *, width=1280, height=900, scheme="light"):
+        self._context = opened.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        self.page = self._context.new_page()
+        self.page.set_default_timeout(_TIMEOUT)
+        self.problems = []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.problems.append(f"error in the page: {error}"))
+        self.page.on("request", self._request)
+
+    def _console(self, message):
+        if message.type == "error" and not message.location.get("url", "").endswith(_PROBES):
+            self.problems.append(f"console: {message.text} {message.location.get('url', '')}")
+
+    def _request(self, request):
+        parts = urlsplit(request.url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+            self.problems.append(f"request to the outside: {request.url}")
+
+    def open(self, url):
+        """Open an address and wait until the page stands still."""
+        self.page.goto(url)
+        return self.settle()
+
+    def settle(self):
+        """Wait until no script runs and every figure is drawn."""
+        self.page.wait_for_timeout(300)
+        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(c => c.querySelector('.main-svg'))"
+        )
+        self.page.wait_for_timeout(200)
+        return self
+
+    def shown_errors(self):
+        """Texts of exceptions and error boxes on the page."""
+        boxes = self.page.locator("[data-testid=stException], [data-testid=stAlertContentError]")
+        return boxes.all_inner_texts()
+
+    def close(self):
+        """Close the window."""
+        self._context.close()

@@ -1,0 +1,51 @@
+"""Pictures of every page for the documentation: `python -m tests.browser.screenshots --runs runs --out docs/images`."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pipelines.storage import list_runs
+from tests.browser import driver
+
+_TALLEST = 2400  # pixels; longer pages are cut
+
+
+def main() -> None:
+    """Take the pictures of one run, light and dark, at each width."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, default=driver.REPO / "runs", help="folder that holds the runs")
+    parser.add_argument("--run", help="name of the run; default: the newest")
+    parser.add_argument("--out", type=Path, default=driver.REPO / "docs" / "images", help="folder for the PNG files")
+    parser.add_argument("--widths", default="1280", help="comma-separated window widths in pixels")
+    parser.add_argument("--pages", default="all", help="comma-separated names such as verdict,calibration")
+    options = parser.parse_args()
+    found = list_runs(options.runs)
+    name = options.run or (found[0].name if found else None)
+    if name is None:
+        parser.error(f"there is no run in {options.runs}; make one first")
+    pages = {page or "verdict": page for page in driver.PAGES if page != "train"}
+    wanted = list(pages) if options.pages == "all" else options.pages.split(",")
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as cwd, driver.server(options.runs, cwd=cwd) as site, driver.browser() as opened:
+        for width in map(int, options.widths.split(",")):
+            for scheme in ("light", "dark"):
+                viewer = driver.Viewer(opened, width=width, height=900, scheme=scheme)
+                for page in wanted:
+                    file = options.out / f"{page}-{scheme}{'' if width == 1280 else f'-{width}'}.png"
+                    _take(viewer, f"{site}/{pages[page]}?run={name}", file, width=width)
+                    print(file)
+                viewer.close()
+
+
+def _take(viewer, url, file, *, width):
+    viewer.page.set_viewport_size({"width": width, "height": 900})
+    viewer.open(url)
+    tall = viewer.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    viewer.page.set_viewport_size({"width": width, "height": min(max(tall, 600), _TALLEST)})
+    viewer.settle()
+    viewer.page.wait_for_timeout(700)
+    viewer.page.screenshot(path=str(file))
+
+
+if __name__ == "__main__":
+    main()

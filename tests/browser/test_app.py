@@ -1,0 +1,142 @@
+"""The app in Chromium, as a reader sees it."""
+
+import csv
+import re
+
+import pytest
+from browser.driver import PAGES
+
+pytestmark = pytest.mark.browser
+
+RUNS = ("landcover", "cells", "vessels")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_every_page_opens_by_its_link_without_an_error(site, window, run):
+    view = window()
+    for page in PAGES:
+        view.open(f"{site}/{page}?run={run}")
+        assert view.shown_errors() == [], page
+        assert f"run={run}" in view.page.url, page
+        if page not in ("images", "train"):
+            assert view.page.locator(".main-svg").count(), page
+
+
+def test_the_menu_leads_through_all_pages_and_keeps_the_run(site, window):
+    view = window().open(f"{site}/?run=vessels")
+    for title in ("Calibration", "Confusion", "Overlap", "Images", "Data", "Train", "Verdict"):
+        view.page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
+        view.settle()
+        assert view.shown_errors() == [], title
+        assert "run=vessels" in view.page.url, title
+
+
+def test_another_run_can_be_picked(site, window):
+    view = window().open(f"{site}/calibration?run=cells")
+    view.page.get_by_test_id("stSidebar").get_by_test_id("stSelectbox").locator("input").click()
+    view.page.get_by_role("option", name="landcover").click()
+    view.settle()
+    view.page.wait_for_url(re.compile("run=landcover"))
+    assert view.page.get_by_text("top label").count()
+    assert view.shown_errors() == []
+
+
+def test_controls_go_into_the_link_and_the_link_brings_them_back(site, window):
+    view = window().open(f"{site}/calibration?run=cells")
+    view.page.get_by_role("radio", name="Validation").or_(view.page.get_by_role("button", name="Validation")).click()
+    view.settle()
+    slider = view.page.get_by_test_id("stSlider").locator("input[type=range]")
+    slider.focus()
+    slider.press("ArrowRight")
+    view.settle()
+    view.page.wait_for_url(re.compile("split=Validation"))
+    view.page.wait_for_url(re.compile("bins=20"))
+    copied = window().open(view.page.url)
+    assert "20" in copied.page.get_by_test_id("stSlider").inner_text().split("\n")
+    assert "run=cells" in copied.page.url
+    assert copied.shown_errors() == []
+
+
+def test_threshold_slider_redraws_the_overlap_page(site, window):
+    view = window().open(f"{site}/overlap?run=cells&threshold=0.1")
+    lenient = view.page.locator("[data-testid=stPlotlyChart]").last.inner_text()
+    slider = view.page.get_by_test_id("stSlider").locator("input[type=range]")
+    slider.focus()
+    slider.press("End")
+    view.settle()
+    view.page.wait_for_url(re.compile(r"threshold=0\.98"))
+    assert view.page.locator("[data-testid=stPlotlyChart]").last.inner_text() != lenient
+    assert view.shown_errors() == []
+
+
+def test_next_image_changes_the_link(site, window):
+    view = window().open(f"{site}/images?run=cells")
+    view.page.get_by_role("button", name="Next").click()
+    view.settle()
+    view.page.wait_for_url(re.compile("image="))
+    assert view.page.locator("[data-testid=stImage] img").count() == 7
+    assert all(view.page.locator("[data-testid=stImage] img").evaluate_all("all => all.map(i => i.naturalWidth > 0)"))
+
+
+@pytest.mark.parametrize("page", ["", "calibration", "confusion", "overlap", "images", "data"])
+def test_table_under_a_figure_can_be_downloaded(site, window, page, tmp_path):
+    view = window().open(f"{site}/{page}?run=cells")
+    view.page.get_by_text("Table and download").first.click()
+    view.page.wait_for_timeout(800)  # the panel slides open; a click before it stands still may miss
+    button = view.page.get_by_role("button", name="Download CSV").first
+    with view.page.expect_download() as started:
+        button.click()
+    file = tmp_path / started.value.suggested_filename
+    started.value.save_as(file)
+    assert file.name.startswith("cells-")
+    with file.open(newline="") as opened:
+        rows = list(csv.reader(opened))
+    assert len(rows) > 1
+    assert all(len(row) == len(rows[0]) for row in rows)
+
+
+def test_dark_page_uses_the_dark_colours(site, window):
+    view = window(scheme="dark").open(f"{site}/calibration?run=cells")
+    view.page.wait_for_function(
+        "[...document.querySelectorAll('.main-svg path')].some(p => getComputedStyle(p).stroke === 'rgb(86, 180, 233)')"
+    )
+    background = view.page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+    assert background == "rgb(18, 22, 28)"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_narrow_window_needs_no_sideways_scrolling(site, window, page):
+    view = window(width=400, height=800).open(f"{site}/{page}?run=landcover")
+    assert view.shown_errors() == []
+    overflow = view.page.evaluate(
+        "(() => { const m = document.querySelector('[data-testid=stMain]'); return m.scrollWidth - m.clientWidth })()"
+    )
+    assert overflow <= 0
+
+
+def test_every_figure_and_image_has_a_text_alternative(site, window):
+    view = window()
+    for page in PAGES:
+        view.open(f"{site}/{page}?run=cells")
+        charts = view.page.locator("[data-testid=stPlotlyChart]")
+        labelled = view.page.locator(
+            "[data-testid=stPlotlyChart][aria-label], [data-testid=stPlotlyChart] [aria-label]"
+        )
+        assert charts.count() <= labelled.count(), page
+        alts = view.page.locator("[data-testid=stImage] img").evaluate_all("all => all.map(i => i.alt)")
+        assert all(alts), page
+
+
+def test_without_a_run_the_sample_pair_can_be_trained_cancelled_and_gone_on_with(empty_site, window):
+    view = window().open(f"{empty_site}/calibration?run=any")
+    assert view.page.get_by_role("heading", name="No run yet").count()
+    view.page.get_by_role("button", name="Train the sample pair").click()
+    view.page.get_by_test_id("stProgress").wait_for()
+    view.page.get_by_test_id("stProgress").get_by_text(re.compile("Training seed 0: [1-9]")).wait_for(timeout=180_000)
+    view.page.get_by_role("button", name="Cancel").click()
+    view.page.get_by_text("Training was cancelled").wait_for(timeout=60_000)
+    view.page.get_by_role("button", name="Go on").click()
+    view.page.get_by_test_id("stProgress").get_by_text(re.compile("Training seed 0: [1-9]")).wait_for(timeout=180_000)
+    view.page.get_by_role("button", name="Cancel").click()
+    view.page.get_by_text("Training was cancelled").wait_for(timeout=60_000)
+    assert view.shown_errors() == []
