@@ -180,6 +180,6 @@ def small_table(head: Sequence[str], rows: Sequence[Sequence[str]], theme: Theme
         for row in rows
     )
     st.html(
-        f'<table style="--line:{theme.line};color:{theme.text};border-collapse:collapse;width:100%;font-size:.9rem">'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+        f'<div style="overflow-x:auto"><table style="--line:{theme.line};color:{theme.text};border-collapse:collapse;'
+        f'width:100%;font-size:.88rem;white-space:nowrap"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )

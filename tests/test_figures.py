@@ -12,7 +12,7 @@ from dashboard.figures.forest import forest_figure
 from dashboard.figures.labels import class_share_figure, labels_per_pixel_figure
 from dashboard.figures.overlap import labels_figure, rate_figure
 from dashboard.figures.reliability import reliability_figure
-from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, theme_of
+from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
 from pipelines.schema import HEADS, METRICS_SCHEMA
 
 
@@ -41,6 +41,17 @@ def test_every_head_has_its_own_readable_colour_marker_and_dash(theme):
     assert all(contrast(theme.heads[head], theme.surface) >= 3 for head in HEADS)
     assert contrast(theme.text, theme.surface) >= 4.5
     assert contrast(theme.muted, theme.surface) >= 4.5
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_numbers_in_cells_are_readable_on_every_shade(theme):
+    for color in (*theme.heads.values(), theme.text):
+        for strength in np.linspace(0, 1, 21):
+            shade = "#" + "".join(
+                f"{round((1 - strength) * int(theme.band[at : at + 2], 16) + strength * int(color[at : at + 2], 16)):02x}"
+                for at in (1, 3, 5)
+            )
+            assert contrast(ink_on(theme, color, strength), shade) >= 4
 
 
 def test_theme_is_light_unless_the_page_is_dark():
@@ -108,7 +119,7 @@ def test_difference_is_centred_on_zero_with_a_head_at_each_end():
     assert (heat.zmin, heat.zmax) == (-0.2, 0.2)
     assert heat.colorscale[0][1] == "#d55e00"
     assert heat.colorscale[-1][1] == "#0072b2"
-    assert [note.text for note in figure.layout.annotations] == ["-20", "+5.0"]
+    assert [note.text for note in figure.layout.annotations] == ["−20", "+5.0"]
 
 
 def test_counts_are_written_short():

@@ -111,7 +111,6 @@ if verdict.would_change:
 
 st.subheader("Scores")
 scores = tables.scores(loaders.metrics(run), split=cast(Split, verdict.split), variant="raw", heads=run.heads)
-st.dataframe(
-    tables.readable_scores(scores), hide_index=True, height="content", key="scores", alt="Mean scores of each head"
-)
+readable = tables.readable_scores(scores)
+components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")

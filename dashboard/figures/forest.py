@@ -1,12 +1,18 @@
 """Paired differences to a forest plot: a row a class, its interval, and the band of practical equivalence."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_SHORT, Theme, axis, dress
+from dashboard.figures.theme import HEAD_SHORT, Theme, axis, layout
 from pipelines.schema import MACRO, Head
+
+_HOVER = (
+    "<b>%{y}</b><br>sigmoid %{customdata[0]:.4f}, softmax %{customdata[1]:.4f}"
+    "<br>advantage of sigmoid %{x:+.4f} (%{customdata[2]:+.4f} to %{customdata[3]:+.4f})<extra></extra>"
+)
 
 
 def forest_figure(
@@ -24,65 +30,65 @@ def forest_figure(
     table: rows of `tables.differences`. margin: half-width of the band of practical equivalence, None for no band.
     seeds: advantage of sigmoid in each seed, drawn as ticks on the first row.
     """
-    figure = go.Figure()
-    if margin is not None:
-        figure.add_vrect(x0=-margin, x1=margin, fillcolor=theme.band, line_width=0, layer="below")
-    figure.add_vline(x=0, line={"color": theme.muted, "width": 1})
-    ends = zip(table["low"], table["high"], strict=True)
-    colors = [_color(low, high, margin or 0.0, contender, theme) for low, high in ends]
-    macro = table["class"] == MACRO
-    hover = (
-        "<b>%{y}</b><br>sigmoid %{customdata[0]:.4f}, softmax %{customdata[1]:.4f}"
-        "<br>advantage of sigmoid %{x:+.4f} (%{customdata[2]:+.4f} to %{customdata[3]:+.4f})<extra></extra>"
-    )
-    for index, row in enumerate(table.itertuples()):
-        thick = 4 if macro.iloc[index] else 2
-        line = {"color": colors[index], "width": thick}
-        name = _name(str(table["class"].iloc[index]))
-        figure.add_scatter(
-            x=[row.low, row.high], y=[name, name], mode="lines", line=line, hoverinfo="skip", showlegend=False
-        )
-    figure.add_scatter(
-        x=table["advantage"],
-        y=[_name(str(name)) for name in table["class"]],
-        mode="markers",
-        marker={
-            "color": colors,
-            "size": [12 if is_macro else 8 for is_macro in macro],
-            "symbol": ["diamond" if is_macro else "circle" for is_macro in macro],
-            "line": {"width": 1.5, "color": theme.surface},
-        },
-        customdata=table[["sigmoid", "softmax", "low", "high"]].to_numpy(),
-        hovertemplate=hover,
-        showlegend=False,
-    )
-    if seeds:
-        figure.add_scatter(
-            x=list(seeds),
-            y=[_name(str(table["class"].iloc[0]))] * len(seeds),
-            mode="markers",
-            marker={"symbol": "line-ns-open", "size": 16, "color": theme.text, "line": {"width": 1.5}},
-            hovertemplate="one seed: %{x:+.4f}<extra></extra>",
-            showlegend=False,
-        )
-    figure.update_yaxes(axis(theme, autorange="reversed", showgrid=False, type="category"))
     reach = _reach(table, margin)
-    figure.update_xaxes(axis(theme, range=[-reach, reach], nticks=5, title=" ", tickformat="~g"))
-    sides: tuple[tuple[str, Head, float, str], ...] = (
-        (f"← {HEAD_SHORT[contender]} better", contender, 0.0, "left"), ("Sigmoid better →", "sigmoid", 1.0, "right"),
+    shapes = [{"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1}]
+    shapes[0] |= {"line": {"color": theme.muted, "width": 1}}
+    if margin is not None:
+        band = {"type": "rect", "x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+        shapes.insert(0, band | {"fillcolor": theme.band, "line": {"width": 0}})
+    return go.Figure(
+        {
+            "data": _traces(table, theme, contender, margin or 0.0, seeds),
+            "layout": layout(
+                theme, height=146 + 26 * len(table), title=title, subtitle=subtitle or " ", legend=False, shapes=shapes,
+                annotations=_sides(theme, contender),
+                yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
+                xaxis=axis(theme, range=[-reach, reach], nticks=5, title=" ", tickformat="~g"),
+            ),
+        }
     )  # fmt: skip
-    for words, head, x, anchor in sides:
-        figure.add_annotation(
-            x=x, y=0, xref="paper", yref="paper", xanchor=anchor, yanchor="top", yshift=-24, text=words,
-            showarrow=False, font={"color": theme.heads[head], "size": 12},
+
+
+def _traces(
+    table: pd.DataFrame, theme: Theme, contender: Head, margin: float, seeds: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Intervals, points and seeds."""
+    names = ["mean of classes" if name == MACRO else str(name) for name in table["class"]]
+    is_mean = [name == MACRO for name in table["class"]]
+    ends = list(zip(table["low"], table["high"], strict=True))
+    colors = [_color(low, high, margin, contender, theme) for low, high in ends]
+    quiet = {"type": "scatter", "showlegend": False}
+    traces: list[dict[str, Any]] = [
+        quiet | {"x": [low, high], "y": [name, name], "mode": "lines", "hoverinfo": "skip"}
+        | {"line": {"color": color, "width": 4 if mean else 2}}
+        for (low, high), name, color, mean in zip(ends, names, colors, is_mean, strict=True)
+    ]  # fmt: skip
+    marker = {
+        "color": colors, "size": [12 if mean else 8 for mean in is_mean],
+        "line": {"width": 1.5, "color": theme.surface},
+        "symbol": ["diamond" if mean else "circle" for mean in is_mean],
+    }  # fmt: skip
+    points = {"x": table["advantage"], "y": names, "mode": "markers", "marker": marker, "hovertemplate": _HOVER}
+    traces.append(quiet | points | {"customdata": table[["sigmoid", "softmax", "low", "high"]].to_numpy()})
+    if seeds:
+        tick = {"symbol": "line-ns-open", "size": 16, "color": theme.text, "line": {"width": 1.5}}
+        traces.append(
+            quiet | {"x": list(seeds), "y": [names[0]] * len(seeds), "mode": "markers", "marker": tick}
+            | {"hovertemplate": "one seed: %{x:+.4f}<extra></extra>"}
         )  # fmt: skip
-    dress(figure, theme, height=146 + 26 * len(table), title=title, legend=False)
-    figure.update_layout(title={"subtitle": {"text": subtitle, "font": {"size": 12, "color": theme.muted}}})
-    return figure.update_layout(margin={"t": 56})
+    return traces
 
 
-def _name(class_name: str) -> str:
-    return "mean of classes" if class_name == MACRO else class_name
+def _sides(theme: Theme, contender: Head) -> list[dict[str, Any]]:
+    """What lies left and right of zero, in the heads' colours, under the axis."""
+    common = {"y": 0, "xref": "paper", "yref": "paper", "yanchor": "top", "yshift": -24, "showarrow": False}
+    return [
+        common | {"x": x, "xanchor": anchor, "text": words, "font": {"color": theme.heads[head], "size": 12}}
+        for words, head, x, anchor in (
+            (f"← {HEAD_SHORT[contender]} better", contender, 0.0, "left"),
+            ("Sigmoid better →", "sigmoid", 1.0, "right"),
+        )
+    ]
 
 
 def _reach(table: pd.DataFrame, margin: float | None) -> float:

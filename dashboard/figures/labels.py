@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import Theme, axis, dress
+from dashboard.figures.theme import Theme, axis, layout
 
 
 def class_share_figure(class_facts: Sequence[Mapping[str, Any]], theme: Theme) -> go.Figure:
@@ -13,44 +13,41 @@ def class_share_figure(class_facts: Sequence[Mapping[str, Any]], theme: Theme) -
     shares = [float(entry["share"]) for entry in class_facts]
     smallest = min((share for share in shares if share > 0), default=1.0)
     logarithmic = smallest < 0.01 * max(shares, default=1.0)
-    figure = go.Figure(
-        go.Bar(
-            x=shares, y=[str(entry["name"]) for entry in class_facts], orientation="h",
-            marker={"color": [str(entry["color"]) for entry in class_facts], "line": {"width": 0}},
-            customdata=[[entry["pixels"], entry["images"]] for entry in class_facts],
-            hovertemplate="<b>%{y}</b><br>%{x:.3%} of the pixels<br>%{customdata[0]:,} pixels"
-            "<br>in %{customdata[1]:,} images<extra></extra>",
-            text=[_percent(share) for share in shares], textposition="outside", cliponaxis=False,
-            textfont={"color": theme.muted, "size": 12},
-        )
-    )  # fmt: skip
+    bars = {
+        "x": shares, "y": [str(entry["name"]) for entry in class_facts],
+        "marker": {"color": [str(entry["color"]) for entry in class_facts], "line": {"width": 0}},
+        "customdata": [[entry["pixels"], entry["images"]] for entry in class_facts],
+        "hovertemplate": "<b>%{y}</b><br>%{x:.3%} of the pixels<br>%{customdata[0]:,} pixels"
+        "<br>in %{customdata[1]:,} images<extra></extra>",
+    }  # fmt: skip
     scale = {"type": "log"} if logarithmic else {"rangemode": "tozero"}
     title = "share of pixels, logarithmic" if logarithmic else "share of pixels"
-    figure.update_xaxes(axis(theme, title=title, tickformat="~p", nticks=5, **scale))
-    figure.update_yaxes(axis(theme, autorange="reversed", showgrid=False, type="category"))
-    figure.update_layout(bargap=0.35)
-    dress(figure, theme, height=90 + 30 * max(len(class_facts), 2), title="Classes", legend=False)
-    return figure.update_layout(margin={"r": 56})
+    return _share_figure(bars, theme, title="Classes", x=scale | {"title": title})
 
 
 def labels_per_pixel_figure(counts: Sequence[int], theme: Theme) -> go.Figure:
     """Share of valid pixels by number of labels. counts: pixels with 0, 1, 2, … labels."""
     total = max(sum(counts), 1)
-    shares = [count / total for count in counts]
-    figure = go.Figure(
-        go.Bar(
-            x=shares, y=[_labels(number) for number in range(len(counts))], orientation="h",
-            marker={"color": theme.muted, "line": {"width": 0}}, customdata=list(counts),
-            hovertemplate="%{y}: %{x:.2%}<br>%{customdata:,} pixels<extra></extra>",
-            text=[_percent(share) for share in shares], textposition="outside", cliponaxis=False,
-            textfont={"color": theme.muted, "size": 12},
-        )
+    bars = {
+        "x": [count / total for count in counts], "y": [_labels(number) for number in range(len(counts))],
+        "marker": {"color": theme.muted, "line": {"width": 0}}, "customdata": list(counts),
+        "hovertemplate": "%{y}: %{x:.2%}<br>%{customdata:,} pixels<extra></extra>",
+    }  # fmt: skip
+    return _share_figure(bars, theme, title="Labels per pixel", x={"rangemode": "tozero", "title": "share of pixels"})
+
+
+def _share_figure(bars: dict[str, Any], theme: Theme, *, title: str, x: dict[str, Any]) -> go.Figure:
+    """Lying bars of shares with their percents beside them."""
+    bars |= {
+        "type": "bar", "orientation": "h", "text": [_percent(share) for share in bars["x"]], "cliponaxis": False,
+        "textposition": "outside", "textfont": {"color": theme.muted, "size": 12},
+    }  # fmt: skip
+    shared = layout(
+        theme, height=90 + 30 * max(len(bars["y"]), 2), title=title, legend=False, bargap=0.35,
+        margin={"l": 8, "r": 56, "t": 38, "b": 8}, xaxis=axis(theme, tickformat="~p", nticks=5, **x),
+        yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
     )  # fmt: skip
-    figure.update_xaxes(axis(theme, title="share of pixels", tickformat="~p", nticks=5, rangemode="tozero"))
-    figure.update_yaxes(axis(theme, autorange="reversed", showgrid=False, type="category"))
-    figure.update_layout(bargap=0.35)
-    dress(figure, theme, height=90 + 30 * max(len(counts), 2), title="Labels per pixel", legend=False)
-    return figure.update_layout(margin={"r": 56})
+    return go.Figure({"data": [bars], "layout": shared})
 
 
 def _labels(number: int) -> str:
