@@ -165,7 +165,7 @@ def scale_legend(gradient: str, low: str, high: str, theme: Theme) -> None:
 
 def small_table(head: Sequence[str], rows: Sequence[Sequence[str]], theme: Theme) -> None:
     """A few numbers, the first column on the left and the others on the right; the first row is the heading."""
-    cell = "padding:.32rem .5rem;border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums"
+    cell = "padding:.32rem .4rem;border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums"
     top = "".join(
         f'<th style="{cell};font-weight:600;text-align:{"left" if at == 0 else "right"}">{escaped(name)}</th>'
         for at, name in enumerate(head)
@@ -181,5 +181,5 @@ def small_table(head: Sequence[str], rows: Sequence[Sequence[str]], theme: Theme
     )
     st.html(
         f'<div style="overflow-x:auto"><table style="--line:{theme.line};color:{theme.text};border-collapse:collapse;'
-        f'width:100%;font-size:.88rem;white-space:nowrap"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'width:100%;font-size:.84rem;white-space:nowrap"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )

@@ -47,10 +47,8 @@ def test_every_head_has_its_own_readable_colour_marker_and_dash(theme):
 def test_numbers_in_cells_are_readable_on_every_shade(theme):
     for color in (*theme.heads.values(), theme.text):
         for strength in np.linspace(0, 1, 21):
-            shade = "#" + "".join(
-                f"{round((1 - strength) * int(theme.band[at : at + 2], 16) + strength * int(color[at : at + 2], 16)):02x}"
-                for at in (1, 3, 5)
-            )
+            pairs = [(int(theme.band[at : at + 2], 16), int(color[at : at + 2], 16)) for at in (1, 3, 5)]
+            shade = "#" + "".join(f"{round((1 - strength) * a + strength * b):02x}" for a, b in pairs)
             assert contrast(ink_on(theme, color, strength), shade) >= 4
 
 

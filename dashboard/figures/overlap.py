@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_DASHES, HEAD_TITLES, Theme, axis, faded, layout
+from dashboard.figures.theme import HEAD_DASHES, HEAD_SHORT, HEAD_TITLES, Theme, axis, faded, layout
 from pipelines.schema import Head
 
 _TITLES: Final = {"overlap": "Pixels with two labels or more", "no label": "Pixels with no label"}
@@ -62,7 +62,7 @@ def rate_figure(
 
 def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> go.Figure:
     """Predicted number of labels, as shares, by true number of labels and head. tables: `predicted_labels` per head."""
-    frame = pd.concat([table.assign(head=HEAD_TITLES[head]) for head, table in tables.items()])
+    frame = pd.concat([table.assign(head=HEAD_SHORT[head]) for head, table in tables.items()])
     frame = frame.sort_values("true_labels", kind="stable")
     colors = _LABEL_COLORS[theme.dark]
     traces: list[dict[str, Any]] = []
@@ -79,7 +79,7 @@ def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> go.Figur
         )  # fmt: skip
     bars = frame["true_labels"].nunique() * len(tables)
     shared = layout(
-        theme, height=110 + 34 * bars, title="Predicted number of labels by true number", barmode="stack", bargap=0.25,
+        theme, height=160 + 36 * bars, title="Labels predicted, by true number", barmode="stack", bargap=0.25,
         xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of the pixels with that truth"),
         yaxis=axis(theme, autorange="reversed", showgrid=False, dividercolor=theme.line),
     )  # fmt: skip

@@ -70,10 +70,11 @@ def ink_on(theme: Theme, color: str, strength: float) -> str:
     def mixed(at: int) -> float:
         return (1 - strength) * int(theme.band[at : at + 2], 16) + strength * int(color[at : at + 2], 16)
 
-    linear = [(mixed(at) / 255) ** 2.2 for at in (1, 3, 5)]
+    parts = [mixed(at) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    # Equal contrast against white and against near-black lies at a luminance of about 0.18 (WCAG 2.1).
-    return "#12161c" if luminance > 0.18 else "#ffffff"
+    # WCAG 2.1: (L + 0.05) / (0.008 + 0.05), against this black, equals 1.05 / (L + 0.05), against white, at L = 0.197.
+    return "#12161c" if luminance > 0.197 else "#ffffff"
 
 
 def axis(theme: Theme, **options: Any) -> dict[str, Any]:
