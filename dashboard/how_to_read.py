@@ -16,7 +16,8 @@ HOW_TO_READ: Final = {
     "reliability": (
         "Of the pixels that a head gives probability p, what share really is that class? On the dotted diagonal "
         "the probabilities can be taken at their word; below it the head is over-confident, above it "
-        "under-confident. Bands are 95 % intervals from resampling images. The bars below show how many pixels a bin "
+        "under-confident. Bands are 95 % intervals from resampling images, or groups of them. The bars below show how "
+        "many pixels a bin "
         "holds, on a logarithmic scale: a wild point over a tiny bar weighs next to nothing in the calibration "
         "error."
     ),

@@ -70,16 +70,22 @@ def image_scores(run: Run) -> pd.DataFrame:
     return run.image_scores()
 
 
+def units_of(run: Run, split: Split) -> tuple[int, ...] | None:
+    """What evaluation resampled, as the unit of each image; None where it noted no groups."""
+    units = run.facts["resampling"][split].get("of_image")
+    return None if units is None else tuple(units)
+
+
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_KEY)
 def reliability(
     run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, bins: int
 ) -> pd.DataFrame:
     """Reliability rows of every class, and of the top label where truth is exclusive and the region has one."""
-    facts = dataset(run)
+    facts, units = dataset(run), units_of(run, split)
     counted = counts(run, split, head, seeds, variant)
-    frame = tables.reliability(counted, classes=facts["classes"], bins=bins, region=region)
+    frame = tables.reliability(counted, classes=facts["classes"], bins=bins, region=region, units=units)
     if counted.exclusive and (region != "foreground" or facts["background"]):
-        top = tables.top_label_reliability(counted, bins=bins, region=region)
+        top = tables.top_label_reliability(counted, bins=bins, region=region, units=units)
         frame = pd.concat([top, frame], ignore_index=True)
     return frame
 
@@ -87,7 +93,8 @@ def reliability(
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEY)
 def label_rates(run: Run, split: Split, head: Head, seeds: tuple[int, ...], region: Region) -> pd.DataFrame:
     """Overlap and no-label rates against the threshold."""
-    return tables.label_rates(counts(run, split, head, seeds, "raw"), region=region)
+    counted = counts(run, split, head, seeds, "raw")
+    return tables.label_rates(counted, region=region, units=units_of(run, split))
 
 
 @st.cache_data(max_entries=12, show_spinner=False, hash_funcs=_KEY)

@@ -48,6 +48,22 @@ def test_reliability_bands_resample_images_and_close_when_all_images_agree():
     assert row["high"] - row["low"] > 0.5
 
 
+def test_bands_resample_groups_where_they_are_known():
+    # Images of a group agree, groups differ: 2 groups of 3 must vary more than 6 images drawn one by one.
+    images = [(f"i{k}", [[[0.55, 0.55]]], [[[k // 3, k // 3]]]) for k in range(6)]
+    counts = counted(images, exclusive=False)
+    alone = tables.reliability(counts, classes=["x"], bins=10).loc[5]
+    grouped = tables.reliability(counts, classes=["x"], bins=10, units=(0, 0, 0, 1, 1, 1)).loc[5]
+    assert (grouped["low"], grouped["high"]) == (0.0, 1.0)  # both draws from one group: a quarter each
+    assert alone["high"] - alone["low"] < 1
+
+
+def test_one_image_gives_no_band():
+    counts = counted([("i", [[[0.55, 0.55]], [[0.2, 0.3]]], [[[0, 1]], [[0, 0]]])], exclusive=False)
+    assert tables.reliability(counts, classes=["x", "y"], bins=10)[["low", "high"]].isna().all(axis=None)
+    assert tables.label_rates(counts)[["low", "high"]].isna().all(axis=None)
+
+
 def test_top_label_reliability_asks_whether_the_argmax_is_right():
     # Pixel 1: argmax a at 0.85, right. Pixel 2: argmax b at 0.85, wrong -> bin 8 observed 1/2.
     p = [[[0.85, 0.15]], [[0.15, 0.85]]]

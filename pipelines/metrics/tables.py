@@ -1,12 +1,12 @@
 """Counts to the tables behind the figures: reliability, confusion, overlap against threshold, pairs of classes.
 
-Every table is a DataFrame in long form. Bands are 95 % intervals from resampling whole images; two heads of the same
-images get the same draws, because the draws depend on the number of images alone.
+Every table is a DataFrame in long form. Bands are 95 % intervals from resampling whole images, or groups of them where
+`units` names the group of each image; two heads of the same images get the same draws. One unit gives no interval.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,17 +24,29 @@ from pipelines.statistics.grid import first_cell_above
 REPLICATES: Final = 400  # enough for the edges of a band that is only looked at
 TOP_LABEL: Final = "top label"
 NO_LABEL: Final = "no label"
+Units: TypeAlias = tuple[int, ...]  # unit of each image, from 0
 THRESHOLDS: Final[tuple[float, ...]] = tuple(step / 300 for step in range(3, 300, 3))
 
 
 @lru_cache(maxsize=8)
-def _weights(images: int) -> Float64Array:
+def _weights(units: Units) -> Float64Array:
     """(REPLICATES, images) how often each image is drawn in each replicate."""
-    units = bootstrap.Resampling("images", np.arange(images), images, None)
-    return bootstrap.unit_weights(units, replicates=REPLICATES, rng=np.random.default_rng(0))
+    resampling = bootstrap.Resampling("groups", np.array(units, np.int64), max(units) + 1, None)
+    return bootstrap.unit_weights(resampling, replicates=REPLICATES, rng=np.random.default_rng(0))
 
 
-def reliability(counts: Counts, *, classes: Sequence[str], bins: int, region: Region = "all") -> pd.DataFrame:
+def _band(part: Float64Array, whole: Float64Array, units: Units | None) -> tuple[Float64Array, Float64Array]:
+    """Interval of the ratio of two sums over images, (N, ...) each to two arrays (...); NaN with a single unit."""
+    units = units or tuple(range(len(part)))
+    if max(units) == 0:
+        return np.full(part.shape[1:], np.nan), np.full(part.shape[1:], np.nan)
+    weights = _weights(units)
+    return bootstrap.interval(ratio(bootstrap.totals(part, weights), bootstrap.totals(whole, weights)))
+
+
+def reliability(
+    counts: Counts, *, classes: Sequence[str], bins: int, region: Region = "all", units: Units | None = None
+) -> pd.DataFrame:
     """Observed share against mean p for each class and equal-width bin of p.
 
     classes: names in the order of the counts. bins: a divisor of 300. Returns one row a class and bin: class, bin (from
@@ -42,21 +54,24 @@ def reliability(counts: Counts, *, classes: Sequence[str], bins: int, region: Re
     four are NaN in an empty bin.
     """
     terms = class_bins(counts, region, bins=bins)
-    return pd.concat([_reliability(terms[:, index], name) for index, name in enumerate(classes)], ignore_index=True)
+    return pd.concat(
+        [_reliability(terms[:, index], name, units) for index, name in enumerate(classes)], ignore_index=True
+    )
 
 
-def top_label_reliability(counts: Counts, *, bins: int, region: Region = "all") -> pd.DataFrame:
+def top_label_reliability(
+    counts: Counts, *, bins: int, region: Region = "all", units: Units | None = None
+) -> pd.DataFrame:
     """The same for the largest p of a pixel against whether the argmax is right; exclusive truth only."""
     if not counts.exclusive:
         raise ShapeError("top-label reliability needs exactly one true class a pixel; choose a class instead")
-    return _reliability(top_label_bins(counts, region, bins=bins), TOP_LABEL)
+    return _reliability(top_label_bins(counts, region, bins=bins), TOP_LABEL, units)
 
 
-def _reliability(terms: Float64Array, name: str) -> pd.DataFrame:
+def _reliability(terms: Float64Array, name: str, units: Units | None) -> pd.DataFrame:
     """(N, bins, 3) pixels, hits and sum of p to the rows of one class."""
     total = terms.sum(axis=0)
-    drawn = bootstrap.totals(terms[:, :, :2], _weights(terms.shape[0]))
-    low, high = bootstrap.interval(ratio(drawn[..., 1], drawn[..., 0]))
+    low, high = _band(terms[:, :, 1], terms[:, :, 0], units)
     bins = terms.shape[1]
     return pd.DataFrame(
         {
@@ -118,7 +133,13 @@ def _confusion(matrix: Int64Array, totals: Int64Array, rows: list[str], columns:
     )
 
 
-def label_rates(counts: Counts, *, region: Region = "all", thresholds: Sequence[float] = THRESHOLDS) -> pd.DataFrame:
+def label_rates(
+    counts: Counts,
+    *,
+    region: Region = "all",
+    thresholds: Sequence[float] = THRESHOLDS,
+    units: Units | None = None,
+) -> pd.DataFrame:
     """Shares of pixels with two classes or more, and with none, at each common threshold (k/300).
 
     Returns one row a threshold and rate: threshold, rate ("overlap" or "no label"), value, low, high, truth. There is
@@ -131,15 +152,13 @@ def label_rates(counts: Counts, *, region: Region = "all", thresholds: Sequence[
     parts = {"no label": (pixels[:, None] - above[:, 0], by_labels[:, 0].sum())}
     if above.shape[1] > 1:
         parts["overlap"] = (above[:, 1], by_labels[:, 2:].sum())
-    weights = _weights(len(counts.images))
-    drawn_pixels = weights @ pixels
+    total = max(int(pixels.sum()), 1)
     frames = []
     for rate, (part, truth) in parts.items():
-        low, high = bootstrap.interval(ratio(weights @ part, np.repeat(drawn_pixels[:, None], part.shape[1], axis=1)))
-        value = part.sum(axis=0) / max(int(pixels.sum()), 1)
-        share = truth / max(int(pixels.sum()), 1)
-        columns = {"threshold": thresholds, "rate": rate, "value": value, "low": low, "high": high, "truth": share}
-        frames.append(pd.DataFrame(columns))
+        whole = np.repeat(pixels[:, None], part.shape[1], axis=1)
+        low, high = _band(part.astype(np.float64), whole.astype(np.float64), units)
+        columns = {"threshold": thresholds, "rate": rate, "value": part.sum(axis=0) / total, "low": low, "high": high}
+        frames.append(pd.DataFrame(columns | {"truth": truth / total}))
     return pd.concat(frames, ignore_index=True)
 
 
