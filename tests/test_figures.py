@@ -13,6 +13,7 @@ from dashboard.figures.labels import class_share_figure, labels_per_pixel_figure
 from dashboard.figures.overlap import labels_figure, rate_figure
 from dashboard.figures.reliability import reliability_figure
 from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
+from dashboard.figures.training import curve_figure
 from pipelines.schema import HEADS, METRICS_SCHEMA
 
 
@@ -190,6 +191,17 @@ def test_labels_per_pixel_are_shares_of_the_valid_pixels():
     figure = labels_per_pixel_figure([25, 50, 25], LIGHT)
     assert list(figure.data[0].x) == [0.25, 0.5, 0.25]
     assert list(figure.data[0].y) == ["no label", "1 label", "2 labels"]
+
+
+def test_learning_curves_have_a_line_a_head_and_seed_and_whole_epochs():
+    points = [{"head": "softmax", "seed": 0, "epoch": epoch, "score": score} for epoch, score in ((2, 0.5), (1, 0.4))]
+    points += [{"head": head, "seed": 1, "epoch": 1, "score": 0.3} for head in ("sigmoid", "softmax")]
+    figure = curve_figure(points, LIGHT)
+    lines = [(one.name, list(one.x), list(one.y), one.showlegend) for one in figure.data]
+    assert lines == [
+        ("Sigmoid", [1], [0.3], True), ("Softmax", [1, 2], [0.4, 0.5], True), ("Softmax", [1], [0.3], False)
+    ]  # fmt: skip
+    assert figure.layout.xaxis.dtick == 1
 
 
 def metrics(rows):

@@ -82,9 +82,10 @@ def show_end(status: dict[str, Any], job: Job) -> None:
 theme = state.theme()
 folder = loaders.runs_folder()
 runs = loaders.run_names()
-st.title("Train a pair" if runs else "No run yet")
 newest = next(iter(jobs.list_jobs(folder)), None)
 status = newest.status() if newest else None
+running = status is not None and status["state"] == "running"
+st.title("Training" if running else "Train a pair" if runs else "No run yet")
 if newest and status and status["state"] == "running":
     follow(newest)
 elif newest and status and status["state"] in _ENDED:

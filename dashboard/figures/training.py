@@ -26,8 +26,10 @@ def curve_figure(points: Sequence[dict[str, Any]], theme: Theme) -> go.Figure:
                     "epoch %{x}: %{y:.3f}<extra></extra>",
                 }
             )  # fmt: skip
+    last = max((int(point["epoch"]) for point in points), default=1)
+    epochs = axis(theme, title="epoch", range=[0.5, last + 0.5], dtick=-(-last // 10), tick0=0)
     shared = layout(
-        theme, height=320, title="Learning", xaxis=axis(theme, title="epoch", rangemode="tozero", tickformat="d"),
+        theme, height=320, title="Learning", xaxis=epochs,
         yaxis=axis(theme, title="validation Dice", rangemode="tozero"),
     )  # fmt: skip
     return go.Figure({"data": traces, "layout": shared})

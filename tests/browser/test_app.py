@@ -4,7 +4,10 @@ import csv
 import re
 
 import pytest
+from browser import driver
 from browser.driver import PAGES
+
+from pipelines import jobs
 
 pytestmark = pytest.mark.browser
 
@@ -140,3 +143,17 @@ def test_without_a_run_the_sample_pair_can_be_trained_cancelled_and_gone_on_with
     view.page.get_by_role("button", name="Cancel").click()
     view.page.get_by_text("Training was cancelled").wait_for(timeout=60_000)
     assert view.shown_errors() == []
+
+
+def test_page_follows_a_job_and_ends_on_its_verdict(window, tmp_path):
+    cells = ["run", str(driver.REPO / "sample_data" / "cells"), "--name", jobs.SAMPLE_RUN]
+    small = ["--epochs", "1", "--size", "32x32", "--encoder", "tu-mobilenetv3_small_050", "--replicates", "200"]
+    job = jobs.start(cells + small, tmp_path / "runs")
+    with driver.server(tmp_path / "runs", cwd=tmp_path) as site:
+        view = window().open(site)
+        assert job.status()["state"] == "running"
+        view.page.get_by_test_id("stProgress").wait_for()
+        view.page.get_by_role("heading", name="Why").wait_for(timeout=180_000)
+        view.page.wait_for_url(re.compile(f"run={jobs.SAMPLE_RUN}"))
+        view.settle()
+        assert view.shown_errors() == []
