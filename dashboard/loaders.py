@@ -15,7 +15,8 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from pipelines.arrays import UInt8Array
+from dashboard.figures import pictures
+from pipelines.arrays import Float64Array, UInt8Array
 from pipelines.metrics import tables
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.statistics import Counts
@@ -76,18 +77,28 @@ def units_of(run: Run, split: Split) -> tuple[int, ...] | None:
     return None if units is None else tuple(units)
 
 
+@st.cache_resource(max_entries=6, show_spinner=False, hash_funcs=_KEY)
+def _reliability_steps(
+    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region
+) -> Float64Array:
+    return tables.reliability_steps(counts(run, split, head, seeds, variant), region=region)
+
+
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_KEY)
 def reliability(
     run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, bins: int
 ) -> pd.DataFrame:
-    """Reliability rows of every class, and of the top label where truth is exclusive and the region has one."""
-    facts, units = dataset(run), units_of(run, split)
-    counted = counts(run, split, head, seeds, variant)
-    frame = tables.reliability(counted, classes=facts["classes"], bins=bins, region=region, units=units)
-    if counted.exclusive and (region != "foreground" or facts["background"]):
-        top = tables.top_label_reliability(counted, bins=bins, region=region, units=units)
-        frame = pd.concat([top, frame], ignore_index=True)
-    return frame
+    """Reliability rows of the top label, where truth is exclusive and the region has one, and of every class."""
+    facts = dataset(run)
+    steps = _reliability_steps(run, split, head, seeds, variant, region)
+    names = list(facts["classes"])
+    if steps.shape[1] > len(names):
+        names.append(tables.TOP_LABEL)
+    frame = tables.reliability(steps, names=names, bins=bins, units=units_of(run, split))
+    top = frame["class"] == tables.TOP_LABEL
+    if region == "foreground" and not facts["background"]:
+        return frame[~top]
+    return pd.concat([frame[top], frame[~top]], ignore_index=True)
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEY)
@@ -104,18 +115,33 @@ def prediction(run: Run, split: Split, head: Head, seed: int, image: str) -> Pre
         return reader.read(image)
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_KEY)
-def image_names(run: Run, split: Split) -> tuple[str, ...]:
-    """Names of the images with predictions, in file order."""
-    with run.predictions(split, run.heads[0], run.seeds[0]) as reader:
-        return reader.images
-
-
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEY)
 def preview(run: Run, split: Split, image: str) -> UInt8Array:
     """One image as the networks saw it, (H, W, 3) uint8."""
     with Image.open(io.BytesIO(run.preview(split, image))) as picture:
         return np.asarray(picture.convert("RGB"))
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEY)
+def telling_images(run: Run, split: Split, *, count: int, among: int = 24) -> list[str]:
+    """Names of a few of the first images: those with most labels on a pixel, then those with most classes."""
+    rank: dict[str, tuple[int, int]] = {}
+    with run.predictions(split, run.heads[0], run.seeds[0]) as reader:
+        for name in reader.images[:among]:
+            truth = reader.read(name).truth
+            rank[name] = (int(truth.sum(axis=0).max()), int(truth.any(axis=(1, 2)).sum()))
+    return sorted(rank, key=lambda name: rank[name], reverse=True)[:count]
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEY)
+def example(run: Run, split: Split, image: str) -> tuple[bytes, bytes]:
+    """An image and its true labels over it, as PNG files."""
+    facts, picture = dataset(run), preview(run, split, image)
+    shown = prediction(run, split, run.heads[0], run.seeds[0], image)
+    labels = pictures.label_picture(
+        picture, shown.truth, facts["colors"], valid=shown.valid, outlines=facts["kind"] != "exclusive"
+    )
+    return pictures.png(pictures.enlarge(picture)), pictures.png(labels)
 
 
 @st.cache_resource(show_spinner=False)

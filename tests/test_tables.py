@@ -23,10 +23,19 @@ def counted(images, *, exclusive, softmax=False):
     return stack([name for name, _, _ in images], parts)
 
 
+def reliability(counts, names, *, bins, units=None):
+    return tables.reliability(tables.reliability_steps(counts), names=names, bins=bins, units=units)
+
+
+def test_bins_must_divide_the_grid():
+    with pytest.raises(ShapeError, match="divide 300"):
+        tables.reliability(np.zeros((1, 1, 300, 3)), names=["x"], bins=7)
+
+
 def test_reliability_puts_mean_p_beside_the_observed_share():
     # Bin 2 of 10 holds p = 0.22 and 0.28 with one hit: mean p 0.25, observed 1/2. Bin 9 holds p = 0.95, a hit.
     counts = counted([("a", [[[0.22, 0.28, 0.95]]], [[[0, 1, 1]]])], exclusive=False)
-    table = tables.reliability(counts, classes=["x"], bins=10).set_index("bin")
+    table = reliability(counts, ["x"], bins=10).set_index("bin")
     assert table.loc[2, "pixels"] == 2
     assert table.loc[2, "mean_p"] == pytest.approx(0.25, abs=2e-4)
     assert table.loc[2, "observed"] == 0.5
@@ -39,11 +48,11 @@ def test_reliability_puts_mean_p_beside_the_observed_share():
 def test_reliability_bands_resample_images_and_close_when_all_images_agree():
     # Every image: two pixels at p = 0.55, one of them a hit -> 1/2 in each replicate.
     same = [(f"i{k}", [[[0.55, 0.55]]], [[[0, 1]]]) for k in range(5)]
-    row = tables.reliability(counted(same, exclusive=False), classes=["x"], bins=10).loc[5]
+    row = reliability(counted(same, exclusive=False), ["x"], bins=10).loc[5]
     assert (row["low"], row["high"]) == (0.5, 0.5)
     # Now images are all hits or all misses: the band must be wide.
     mixed = [(f"i{k}", [[[0.55, 0.55]]], [[[k % 2, k % 2]]]) for k in range(6)]
-    row = tables.reliability(counted(mixed, exclusive=False), classes=["x"], bins=10).loc[5]
+    row = reliability(counted(mixed, exclusive=False), ["x"], bins=10).loc[5]
     assert row["observed"] == 0.5
     assert row["high"] - row["low"] > 0.5
 
@@ -52,15 +61,15 @@ def test_bands_resample_groups_where_they_are_known():
     # Images of a group agree, groups differ: 2 groups of 3 must vary more than 6 images drawn one by one.
     images = [(f"i{k}", [[[0.55, 0.55]]], [[[k // 3, k // 3]]]) for k in range(6)]
     counts = counted(images, exclusive=False)
-    alone = tables.reliability(counts, classes=["x"], bins=10).loc[5]
-    grouped = tables.reliability(counts, classes=["x"], bins=10, units=(0, 0, 0, 1, 1, 1)).loc[5]
+    alone = reliability(counts, ["x"], bins=10).loc[5]
+    grouped = reliability(counts, ["x"], bins=10, units=(0, 0, 0, 1, 1, 1)).loc[5]
     assert (grouped["low"], grouped["high"]) == (0.0, 1.0)  # both draws from one group: a quarter each
     assert alone["high"] - alone["low"] < 1
 
 
 def test_one_image_gives_no_band():
     counts = counted([("i", [[[0.55, 0.55]], [[0.2, 0.3]]], [[[0, 1]], [[0, 0]]])], exclusive=False)
-    assert tables.reliability(counts, classes=["x", "y"], bins=10)[["low", "high"]].isna().all(axis=None)
+    assert reliability(counts, ["x", "y"], bins=10)[["low", "high"]].isna().all(axis=None)
     assert tables.label_rates(counts)[["low", "high"]].isna().all(axis=None)
 
 
@@ -68,15 +77,16 @@ def test_top_label_reliability_asks_whether_the_argmax_is_right():
     # Pixel 1: argmax a at 0.85, right. Pixel 2: argmax b at 0.85, wrong -> bin 8 observed 1/2.
     p = [[[0.85, 0.15]], [[0.15, 0.85]]]
     counts = counted([("i", p, [[[1, 1]], [[0, 0]]])], exclusive=True)
-    table = tables.top_label_reliability(counts, bins=10)
-    assert table.loc[8, "pixels"] == 2
-    assert table.loc[8, "observed"] == 0.5
+    table = reliability(counts, ["a", "b", tables.TOP_LABEL], bins=10).set_index(["class", "bin"])
+    assert table.loc[(tables.TOP_LABEL, 8), "pixels"] == 2
+    assert table.loc[(tables.TOP_LABEL, 8), "observed"] == 0.5
+    assert table.loc[("a", 8), "observed"] == 1.0  # a is called at 0.85 once, rightly
+    assert table.loc[("b", 8), "observed"] == 0.0
 
 
-def test_top_label_reliability_refuses_truth_that_overlaps():
+def test_truth_that_overlaps_has_neither_top_label_nor_argmax_confusion():
     counts = counted([("i", [[[0.9]], [[0.9]]], [[[1]], [[1]]])], exclusive=False)
-    with pytest.raises(ShapeError, match="one true class"):
-        tables.top_label_reliability(counts, bins=10)
+    assert tables.reliability_steps(counts).shape == (1, 2, 300, 3)
     with pytest.raises(ShapeError, match="use a threshold"):
         tables.argmax_confusion(counts, classes=["a", "b"])
 

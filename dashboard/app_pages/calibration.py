@@ -55,8 +55,9 @@ shown: list[str] = names if chosen == state.EVERY_CLASS else [chosen]
 if len(shown) == 1:
     with st.container(width=720):
         draw(tables, shown[0], height=620)
-for start in range(0, len(shown) if len(shown) > 1 else 0, _COLUMNS):
-    for column, name in zip(st.columns(_COLUMNS), shown[start : start + _COLUMNS], strict=False):
+across = min(_COLUMNS, len(shown))
+for start in range(0, len(shown) if across > 1 else 0, across):
+    for column, name in zip(st.columns(across), shown[start : start + across], strict=False):
         with column:
             draw(tables, name, height=380)
 table = pd.concat([rows.assign(head=head) for head, rows in tables.items()], ignore_index=True)

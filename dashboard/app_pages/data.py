@@ -7,7 +7,6 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, loaders, state
-from dashboard.figures import pictures
 from dashboard.figures.confusion import matrix_figure
 from dashboard.figures.labels import class_share_figure, labels_per_pixel_figure
 from dashboard.how_to_read import HOW_TO_READ
@@ -55,21 +54,15 @@ def draw_pairs(pairs: list[dict[str, Any]]) -> None:
 
 
 def draw_examples() -> None:
-    """A few images with their truth: the ones with most labels on a pixel, then those with most classes."""
+    """A few images with their truth."""
     split = run.splits[0]
-    names = loaders.image_names(run, split)[:24]
-    seen = {name: loaders.prediction(run, split, run.heads[0], run.seeds[0], name).truth for name in names}
-    rank = {name: (int(truth.sum(axis=0).max()), int(truth.any(axis=(1, 2)).sum())) for name, truth in seen.items()}
-    chosen = sorted(names, key=lambda name: rank[name], reverse=True)[:_EXAMPLES]
     components.legend(list(zip(dataset["classes"], dataset["colors"], strict=True)), theme)
-    overlapping = dataset["kind"] != "exclusive"
+    chosen = loaders.telling_images(run, split, count=_EXAMPLES)
     for column, name in zip(st.columns(_EXAMPLES), chosen, strict=False):
-        valid = loaders.prediction(run, split, run.heads[0], run.seeds[0], name).valid
-        image = loaders.preview(run, split, name)
-        picture = pictures.label_picture(image, seen[name], dataset["colors"], valid=valid, outlines=overlapping)
+        image, labels = loaders.example(run, split, name)
         with column:
-            st.image(pictures.enlarge(image), width="stretch", alt=f"Image {name}")
-            st.image(picture, width="stretch", output_format="PNG", alt=f"True labels of {name}")
+            st.image(image, width="stretch", alt=f"Image {name}")
+            st.image(labels, width="stretch", alt=f"True labels of {name}")
             st.caption(components.plain(name))
 
 

@@ -62,7 +62,7 @@ def labels_of(labels: BoolArray) -> UInt8Array:
 
 def show(picture: UInt8Array, caption: str, alt: str) -> None:
     """One panel."""
-    st.image(picture, width="stretch", output_format="PNG", alt=alt)
+    st.image(pictures.png(picture), width="stretch", alt=alt)
     st.caption(caption)
 
 

@@ -36,7 +36,8 @@ def reliability_figure(
         filled = table[table["pixels"] > 0]
         traces += [_band(filled, faded(theme.heads[head], 0.18)), _line(filled, head, theme), _bars(table, head, theme)]
     shares = pd.concat([table["share"] for table in tables.values()])
-    said = " · ".join(_colored(head, error, theme) for head, error in errors.items())
+    named = len(errors) <= 2  # three names do not fit over a small diagram
+    said = " · ".join(_colored(head, error, theme, named=named) for head, error in errors.items())
     pixels = axis(theme, type="log", title="pixels", domain=[0.0, 0.23], **_decades(float(shares[shares > 0].min())))
     return go.Figure(
         {
@@ -51,8 +52,9 @@ def reliability_figure(
     )  # fmt: skip
 
 
-def _colored(head: Head, error: float, theme: Theme) -> str:
-    return f'<span style="color:{theme.heads[head]}">{HEAD_SHORT[head]} {error:.3f}</span>'
+def _colored(head: Head, error: float, theme: Theme, *, named: bool) -> str:
+    name = f"{HEAD_SHORT[head]} " if named else ""
+    return f'<span style="color:{theme.heads[head]}">{name}{error:.3f}</span>'
 
 
 def _decades(smallest: float) -> dict[str, Any]:

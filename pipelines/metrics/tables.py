@@ -19,7 +19,7 @@ from pipelines.metrics.calibration import class_bins, top_label_bins
 from pipelines.metrics.overlap import pixels_by_labels
 from pipelines.schema import Kind, Region
 from pipelines.statistics import Counts
-from pipelines.statistics.grid import first_cell_above
+from pipelines.statistics.grid import STEPS, first_cell_above
 
 REPLICATES: Final = 400  # enough for the edges of a band that is only looked at
 TOP_LABEL: Final = "top label"
@@ -44,47 +44,43 @@ def _band(part: Float64Array, whole: Float64Array, units: Units | None) -> tuple
     return bootstrap.interval(ratio(bootstrap.totals(part, weights), bootstrap.totals(whole, weights)))
 
 
-def reliability(
-    counts: Counts, *, classes: Sequence[str], bins: int, region: Region = "all", units: Units | None = None
-) -> pd.DataFrame:
+def reliability_steps(counts: Counts, *, region: Region = "all") -> Float64Array:
+    """What reliability tables of any number of bins are made from: (N, C, 300, 3) pixels, hits and sum of p by step.
+
+    Where the truth is exclusive, class C + 1 is the largest p of a pixel against whether the argmax is right.
+    """
+    steps = class_bins(counts, region, bins=STEPS)
+    if not counts.exclusive:
+        return steps
+    return np.concatenate([steps, top_label_bins(counts, region, bins=STEPS)[:, None]], axis=1)
+
+
+def reliability(steps: Float64Array, *, names: Sequence[str], bins: int, units: Units | None = None) -> pd.DataFrame:
     """Observed share against mean p for each class and equal-width bin of p.
 
-    classes: names in the order of the counts. bins: a divisor of 300. Returns one row a class and bin: class, bin (from
-    0), low_edge and high_edge of p, pixels, share of the class's pixels, mean_p, observed with low and high; the last
-    four are NaN in an empty bin.
+    steps: of `reliability_steps`; names: of its classes, TOP_LABEL last where it holds it. bins: a divisor of 300.
+    Returns one row a class and bin: class, bin (from 0), low_edge and high_edge of p, pixels, share of the class's
+    pixels, mean_p, observed with low and high; the last four are NaN in an empty bin.
     """
-    terms = class_bins(counts, region, bins=bins)
-    return pd.concat(
-        [_reliability(terms[:, index], name, units) for index, name in enumerate(classes)], ignore_index=True
-    )
-
-
-def top_label_reliability(
-    counts: Counts, *, bins: int, region: Region = "all", units: Units | None = None
-) -> pd.DataFrame:
-    """The same for the largest p of a pixel against whether the argmax is right; exclusive truth only."""
-    if not counts.exclusive:
-        raise ShapeError("top-label reliability needs exactly one true class a pixel; choose a class instead")
-    return _reliability(top_label_bins(counts, region, bins=bins), TOP_LABEL, units)
-
-
-def _reliability(terms: Float64Array, name: str, units: Units | None) -> pd.DataFrame:
-    """(N, bins, 3) pixels, hits and sum of p to the rows of one class."""
-    total = terms.sum(axis=0)
-    low, high = _band(terms[:, :, 1], terms[:, :, 0], units)
-    bins = terms.shape[1]
+    if bins < 1 or STEPS % bins:
+        raise ShapeError(f"bins must divide {STEPS} (10, 12, 15, 20, 25, 30, 50, 60, 75, 100), got {bins}")
+    terms = steps.reshape(*steps.shape[:2], bins, STEPS // bins, 3).sum(axis=3)
+    low, high = _band(terms[..., 1], terms[..., 0], units)
+    pixels, hits, sum_p = np.moveaxis(terms.sum(axis=0), -1, 0)
+    whole = np.repeat(pixels.sum(axis=1), bins)
+    edges = np.tile(np.arange(bins), len(names))
     return pd.DataFrame(
         {
-            "class": name,
-            "bin": np.arange(bins),
-            "low_edge": np.arange(bins) / bins,
-            "high_edge": np.arange(1, bins + 1) / bins,
-            "pixels": total[:, 0].astype(np.int64),
-            "share": ratio(total[:, 0], np.full(bins, total[:, 0].sum())),
-            "mean_p": ratio(total[:, 2], total[:, 0]),
-            "observed": ratio(total[:, 1], total[:, 0]),
-            "low": low,
-            "high": high,
+            "class": np.repeat(names, bins),
+            "bin": edges,
+            "low_edge": edges / bins,
+            "high_edge": (edges + 1) / bins,
+            "pixels": pixels.reshape(-1).astype(np.int64),
+            "share": ratio(pixels.reshape(-1), whole),
+            "mean_p": ratio(sum_p, pixels).reshape(-1),
+            "observed": ratio(hits, pixels).reshape(-1),
+            "low": low.reshape(-1),
+            "high": high.reshape(-1),
         }
     )
 
