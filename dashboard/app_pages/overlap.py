@@ -38,7 +38,10 @@ def draw_pairs() -> None:
         for head in run.heads
     }
     truth = next(iter(found.values()))
-    panels = [("Truth", truth, "truth_share", theme.text)]
+    shared = bool(truth["truth"].any())
+    if not shared:
+        st.caption("In the truth no two classes share a pixel: all that is seen here is the heads' own.")
+    panels = [("Truth", truth, "truth_share", theme.text)] if shared else []
     panels += [(HEAD_TITLES[head], table, "predicted_share", theme.heads[head]) for head, table in found.items()]
     columns = st.columns(len(panels) if len(classes) <= 5 and len(panels) <= 3 else 2)
     for index, (title, table, value, color) in enumerate(panels):
