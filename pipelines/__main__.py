@@ -6,7 +6,7 @@ import os
 # busy process on two cores (docs/adr/0002-waiting-threads.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from pipelines.cli import main  # noqa: E402
+from pipelines.cli import main
 
 if __name__ == "__main__":
     main()

@@ -136,6 +136,7 @@ def run(
     device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.auto,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of training.")] = Precision.auto,
     workers: Annotated[int, typer.Option(help="Processes that read images; 0: this one.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads of arithmetic on the CPU; 0: one a core.")] = 0,
     splits: Annotated[str, typer.Option(help="Comma-separated splits to predict and measure.")] = "val,test",
     boundary_width: Annotated[int, typer.Option(help="Pixels to each side of a truth boundary.")] = 3,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 2000,
@@ -154,7 +155,7 @@ def run(
             "softmax_rule": softmax_rule.value, "priority": None if priority is None else tuple(priority.split(",")),
             "seeds": parse_seeds(seeds), "epochs": epochs, "batch_size": batch_size, "size": parse_size(size),
             "crop": parse_size(crop), "learning_rate": rate, "learning_rates": rates, "augment": augment,
-            "device": device.value, "precision": precision.value, "workers": workers,
+            "device": device.value, "precision": precision.value, "workers": workers, "threads": threads,
         },
         "evaluation": {
             "splits": tuple(splits.split(",")), "boundary_width": boundary_width, "replicates": replicates,

@@ -44,6 +44,7 @@ class TrainingConfig(Settings):
     device: Device = "auto"
     precision: Precision = "auto"
     workers: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=0)] = 0  # of arithmetic on the CPU; 0: one a core
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
 
     @field_validator("seeds")

@@ -77,7 +77,9 @@ def evaluate(
         for variant in variants:
             terms = _terms(folder, contenders, seeds, split, variant, setting)
             units = choose_units(next(iter(terms["sigmoid"].values())).images, truth.groups)
-            resampled[split] = {"unit": units.unit, "count": units.count, "warning": units.warning}
+            resampled[split] = {
+                "unit": units.unit, "count": units.count, "warning": units.warning, "of_image": units.of_image.tolist(),
+            }  # fmt: skip
             progress.check()
             tables.append(
                 metrics_table(

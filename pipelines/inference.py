@@ -53,6 +53,12 @@ def predict_split(
                 progress.advance()
 
 
+def use_threads(count: int) -> None:
+    """Set the threads of arithmetic on the CPU; 0 leaves the library's choice."""
+    if count:
+        torch.set_num_threads(count)
+
+
 @torch.inference_mode()
 def _logits(network: torch.nn.Module, item: Item, normalisation: Normalisation, device: torch.device) -> Float32Array:
     """Logits of one image at its own size, (K, H, W) float32."""

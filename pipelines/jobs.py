@@ -32,7 +32,8 @@ def sample_arguments() -> list[str]:
     """Command line of the sample pair: small enough for two CPU cores and a few minutes, three seeds for a verdict."""
     return [
         "run", str(_ROOT / "sample_data" / "cells"), "--name", SAMPLE_RUN,
-        "--seeds", "0,1,2", "--epochs", "10", "--encoder", "tu-mobilenetv3_small_050", "--lr", "0.003",
+        "--encoder", "tu-resnet10t", "--seeds", "0,1,2", "--epochs", "5", "--size", "96x96", "--batch-size", "4",
+        "--loss", "ce+dice", "--lr", "0.002", "--threads", "1",
     ]  # fmt: skip
 
 

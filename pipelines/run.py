@@ -130,6 +130,7 @@ class Plan:
 def train(folder: Path, progress: Progress) -> None:
     """Train the pair for every seed, or copy the networks given with --models; seeds that are done are left alone."""
     plan = Plan(folder)
+    inference.use_threads(plan.training.threads)
     if plan.models is not None:
         _copy_models(plan, folder)
         return
@@ -169,6 +170,7 @@ def trained_pairs(folder: Path, plan: Plan) -> dict[int, Pair]:
 def predict(folder: Path, progress: Progress) -> None:
     """Predict every split asked for with every seed's pair; parts that are whole are left alone."""
     plan = Plan(folder)
+    inference.use_threads(plan.training.threads)
     for seed, pair in trained_pairs(folder, plan).items():
         for split in plan.config.evaluation.splits:
             if not inference.predicted_heads(folder, split, seed, list(pair)):

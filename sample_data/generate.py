@@ -30,7 +30,7 @@ TOML: Final = {
 name = "Land cover (generated)"
 kind = "exclusive"
 classes = ["soil", "field", "forest", "water", "road", "building"]
-colors = ["#c8a05a", "#b8d64a", "#117733", "#0072b2", "#999999", "#d55e00"]
+colors = ["#c8a05a", "#b8d64a", "#117733", "#88ccee", "#999999", "#cc6677"]
 ignore_index = {draw_landcover.IGNORED}
 """,
     "cells": """\
@@ -43,7 +43,7 @@ colors = ["#cc79a7", "#332288", "#e69f00"]
 name = "Retinal vessels (generated)"
 kind = "binary"
 classes = ["vessel"]
-colors = ["#d55e00"]
+colors = ["#aa4499"]
 """,
 }
 

@@ -52,10 +52,9 @@ def test_dice_and_iou_pooled_and_by_image(run):
     kind = run.dataset["kind"]
     for head in run.heads:
         log_odds, truth, image = pixels(run, head)
+        called = log_odds > 0
         if kind == "exclusive":
             called = np.arange(len(truth))[:, None] == log_odds.argmax(axis=0)
-        else:
-            called = log_odds > 0
         for c, name in enumerate(run.dataset["classes"]):
             close(
                 value(run, "dice", head=head, class_name=name), sk.f1_score(truth[c], called[c], zero_division=np.nan)

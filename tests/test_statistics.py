@@ -72,7 +72,7 @@ def test_counts_equal_a_slow_count_pixel_by_pixel(kind):
     ranks = np.zeros((2, 4, min(classes, 3), grid.CELLS), np.int64)
     joint = np.zeros((classes + 1, classes, grid.CELLS), np.int64)
     for y, x in zip(*np.nonzero(valid), strict=True):
-        cells = [int(np.searchsorted(grid.EDGES, float(l), side="left")) for l in log_odds[:, y, x].astype(np.float64)]
+        cells = np.searchsorted(grid.EDGES, log_odds[:, y, x].astype(np.float64), side="left").tolist()
         labels = [c for c in range(classes) if truth[c, y, x]]
         for c in range(classes):
             there = int(truth[c, y, x])

@@ -33,7 +33,7 @@ def choose_units(images: Sequence[str], groups: Mapping[str, str]) -> Resampling
     groups: image to group (patient, video, scene); empty when none are known.
     """
     every = np.arange(len(images))
-    few = f"only {len(images)} images: intervals from so few are too narrow" if len(images) < FEWEST_GROUPS else None
+    few = _few(len(images))
     if not groups:
         return Resampling("images", every, len(images), few)
     names = sorted({groups[image] for image in images if image in groups})
@@ -45,6 +45,14 @@ def choose_units(images: Sequence[str], groups: Mapping[str, str]) -> Resampling
         return Resampling("images", every, len(images), warning)
     index = {name: number for number, name in enumerate(names)}
     return Resampling("groups", np.array([index[groups[image]] for image in images]), len(names), None)
+
+
+def _few(images: int) -> str | None:
+    if images >= FEWEST_GROUPS:
+        return None
+    if images < 2:
+        return "one image has no spread to resample, so there is no interval"
+    return f"only {images} images: intervals from so few are too narrow"
 
 
 def unit_weights(resampling: Resampling, *, replicates: int, rng: np.random.Generator) -> Float64Array:

@@ -44,10 +44,14 @@ class Estimate:
         factor = (half / room) ** 2
         return math.ceil(units * (factor - 1)) if factor <= 100 else None
 
-    def __str__(self) -> str:
+    def text(self, *, digits: int = 3) -> str:
+        """Value and interval with a fixed number of digits after the point."""
         if math.isnan(self.low):
-            return f"{self.value:+.3f} (no interval)"
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+            return f"{self.value:+.{digits}f} (no interval)"
+        return f"{self.value:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
+
+    def __str__(self) -> str:
+        return self.text()
 
 
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)

@@ -96,8 +96,8 @@ def probability_reason(evidence: Evidence, contender: str, margin: Margin) -> Re
     return Reason(
         code=f"BRIER-{contender.upper()}",
         title="Probabilities: Brier score and calibration",
-        text=f"Brier score, sigmoid minus {NAMES[contender].lower()}, {when}: {gap.value:+.4f} "
-        f"[{gap.low:+.4f}, {gap.high:+.4f}], margin ±{100 * margin.brier_relative:g} %: {meaning}. "
+        text=f"Brier score, sigmoid minus {NAMES[contender].lower()}, {when}: "
+        f"{gap.text(digits=4)}, margin ±{100 * margin.brier_relative:g} %: {meaning}. "
         f"Classwise ECE: {ece[0]:.4f} and {ece[1]:.4f}.",
         supports=supports[position],
         **_numbers(gap.value, gap.low, gap.high),

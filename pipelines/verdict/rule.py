@@ -95,8 +95,8 @@ def _headline(answer: Answer, evidence: Evidence, contender: str, margin: Margin
         return f"No practical difference: sigmoid and {other.lower()} are within {margin.dice:g} Dice of each other."
     if answer == "not enough evidence":
         if position == "open":
-            known = f"{evidence.units} {evidence.unit_name}"
-            return f"Not enough evidence: {known} do not settle the difference in Dice, {gap}."
+            known = _count(evidence.units, evidence.unit_name[:-1])
+            return f"Not enough evidence: {known} cannot settle the difference in Dice, {gap}."
         leaning = {"above": "sigmoid", "below": other.lower(), "inside": "no practical difference"}[position]
         seeds = _count(len(evidence.seeds), "seed")
         return f"Not enough evidence: {seeds} only. What was trained leans to {leaning} ({gap} Dice)."
@@ -145,7 +145,7 @@ def _would_change(
     if answer in ("sigmoid", "softmax") and position == "inside":
         items.append("If only the labels matter and not the probabilities, either head will do.")
     if evidence.interval_warning is not None:
-        items.append("Images from more groups: the intervals shown may be too narrow.")
+        items.append("More images, from more groups if there are any: " + evidence.interval_warning + ".")
     return tuple(items)
 
 
