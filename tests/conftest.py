@@ -5,17 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from places import REPO
 
 # OpenMP threads that spin for each other slow several workers on few cores down more than they speed one up.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-REPO = Path(__file__).resolve().parents[1]
-
-
-def shared_data() -> Path:
-    """Folder of the real data sets, which live outside the project."""
-    return Path(os.environ.get("SHARED_DATA", REPO.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,18 @@
 """What `check` tells about a data set: facts, findings and the ceiling of one label a pixel."""
 
 import functools
-import os
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 from make_dataset import EXCLUSIVE, exclusive, overlapping, picture, save, tables
 from PIL import Image
+from places import shared_data
 
 from pipelines.datasets.check import CheckReport, check_dataset
 from pipelines.progress import Progress
 
-SHARED = Path(os.environ.get("SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+SHARED = shared_data()
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets beside the checkout are not there")
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import REPO
+from places import REPO
 from typer.testing import CliRunner
 
 from pipelines import cli, jobs
@@ -31,7 +31,7 @@ def call(*arguments, **options):
     ("arguments", "said"),
     [
         (["check", "nowhere"], "is not a folder"),
-        (["check", "docs"], "in no known format"),
+        (["check", "benchmarks"], "in no known format"),
         (["run", "sample_data/cells", "--size", "big"], "--size must be HxW"),
         (["run", "sample_data/cells", "--seeds", "a,b"], "--seeds must be whole numbers"),
         (["run", "sample_data/cells", "--seeds", "1,1"], "seeds must differ"),
@@ -41,7 +41,7 @@ def call(*arguments, **options):
         (["run", "sample_data/cells", "--encoder", "resnet19"], "did you mean resnet18"),
         (["run", "sample_data/cells", "--name", "../x"], "a run's name is"),
         (["run", "sample_data/cells", "--name", "x", "--resume"], "nothing to resume"),
-        (["run", "sample_data/cells", "--models", "docs"], "head=sigmoid"),
+        (["run", "sample_data/cells", "--models", "benchmarks"], "head=sigmoid"),
         (["verdict", "nothing"], "there is no run nothing"),
         (["evaluate", "nothing"], "nothing to resume"),
         (["verify", "nothing"], "there is no run nothing"),

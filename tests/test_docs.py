@@ -1,7 +1,7 @@
 import re
 
-from conftest import REPO
 from PIL import Image
+from places import REPO
 
 from pipelines.datasets import open_dataset
 from pipelines.metrics import METRICS

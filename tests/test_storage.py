@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from arrays import counts_of, example
-from conftest import REPO
+from places import REPO
 from scipy.special import expit, log_softmax
 
 from pipelines.errors import NoSuchRun, RunError, ShapeError

@@ -1,0 +1,11 @@
+"""Where things are."""
+
+import os
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+def shared_data() -> Path:
+    """Folder of the real data sets, which live outside the project."""
+    return Path(os.environ.get("SHARED_DATA", REPO.parent / "shared" / "data"))
