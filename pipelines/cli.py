@@ -11,8 +11,7 @@ import typer
 from pipelines import config as settings
 from pipelines.errors import Cancelled, ConfigError, NoSuchRun, PipelineError
 from pipelines.progress import Progress, cancel_on_signals
-from pipelines.storage import Run, RunWriter, list_runs, open_run
-from pipelines.storage.runs import staged_attempts
+from pipelines.storage import Run, RunWriter, list_runs, open_run, staged_attempts
 
 app = typer.Typer(
     add_completion=False,
@@ -226,7 +225,7 @@ def evaluate(name: RunName, runs: Runs = RUNS) -> None:
     from pipelines.run import finish
 
     progress = Progress(stream=sys.stderr)
-    whole = open_run(runs, name) if (runs / name).is_dir() else None
+    whole = open_run(runs, name).folder if (runs / name).is_dir() else None
     with (
         cancel_on_signals(progress),
         RunWriter.open(runs, name, resume=whole is None, copy_of=whole) as writer,

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from pipelines.errors import RunError
-from pipelines.storage import files
-from pipelines.storage.runs import staged_attempts
+from pipelines.storage import files, staged_attempts
 
 State: TypeAlias = Literal["running", "done", "failed", "cancelled", "orphaned"]
 

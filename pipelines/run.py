@@ -195,6 +195,7 @@ def finish(writer: RunWriter, progress: Progress) -> Run:
     metrics = files.read_table(writer.folder / "metrics.parquet").to_pandas()
     verdict = decide(dataset, metrics, facts)
     files.write_json(writer.folder / "verdict.json", verdict.model_dump(mode="json"))
-    return writer.commit(
+    place = writer.commit(
         state="done", config=plan.config.model_dump(mode="json"), seeds=seeds, data_fingerprint=plan.fingerprint
     )
+    return Run(place)

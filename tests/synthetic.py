@@ -85,7 +85,7 @@ def make_run(
         table = files.read_table(writer.folder / "metrics.parquet").to_pandas()
         verdict = decide(report.model_dump(mode="json"), table, facts)
         files.write_json(writer.folder / "verdict.json", verdict.model_dump(mode="json"))
-        return writer.commit()
+        return Run(writer.commit())
 
 
 def _write_predictions(folder, dataset, specs, seeds, split):

@@ -17,7 +17,7 @@ from pipelines.schema import KINDS
 from pipelines.statistics.counts import PER_IMAGE, POOLED
 from pipelines.storage import CountsWriter, PredictionReader, PredictionWriter, Run, RunWriter, list_runs, read_counts
 from pipelines.storage.files import write_json
-from pipelines.storage.runs import MANIFEST
+from pipelines.storage.places import MANIFEST
 
 SETS = {(): 50, (0,): 20, (0, 1): 10, (2,): 5}
 
@@ -147,14 +147,14 @@ def test_counts_come_back_equal_over_several_blocks(kind, tmp_path):
 def commit(runs, name="one", text="{}"):
     with RunWriter.open(runs, name) as writer:
         (writer.folder / "config.json").write_text(text)
-        return writer.commit(state="done")
+        return Run(writer.commit(state="done"))
 
 
 def test_nothing_is_visible_before_commit_and_everything_after(tmp_path):
     with RunWriter.open(tmp_path, "one") as writer:
         (writer.folder / "config.json").write_text('{"a": 1}')
         assert list_runs(tmp_path) == []
-        run = writer.commit(state="done")
+        run = Run(writer.commit(state="done"))
     assert [one.name for one in list_runs(tmp_path)] == ["one"]
     assert run.config == {"a": 1}
     assert run.verify() == []
@@ -169,7 +169,7 @@ def test_a_run_is_never_overwritten(tmp_path):
 
 def test_a_recount_replaces_the_run_and_keeps_the_old_one_in_the_trash(tmp_path):
     old = commit(tmp_path, text='{"a": 1}')
-    with RunWriter.open(tmp_path, "one", copy_of=old) as writer:
+    with RunWriter.open(tmp_path, "one", copy_of=old.folder) as writer:
         assert json.loads((writer.folder / "config.json").read_text()) == {"a": 1}
         (writer.folder / "config.json").unlink()
         (writer.folder / "config.json").write_text('{"a": 2}')

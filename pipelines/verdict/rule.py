@@ -145,7 +145,7 @@ def _would_change(
     if answer in ("sigmoid", "softmax") and position == "inside":
         items.append("If only the labels matter and not the probabilities, either head will do.")
     if evidence.interval_warning is not None:
-        items.append("More images, from more groups if there are any: " + evidence.interval_warning + ".")
+        items.append("More images, from more groups where there are groups: the intervals shown may be too narrow.")
     return tuple(items)
 
 

@@ -42,7 +42,15 @@ def server(runs, *, cwd):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(REPO / "dashboard" / "app.py"), f"--server.port={port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(REPO / "dashboard" / "app.py"),
+        f"--server.port={port}",
+        "--server.headless=true",
+    ]
     environment = os.environ | {"PIPELINES_RUNS": str(runs)}
     log = Path(cwd) / f"server-{port}.log"
     with log.open("w") as file:

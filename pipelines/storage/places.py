@@ -1,0 +1,45 @@
+"""Names and places inside a runs folder, and the manifest that makes a folder a run."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.errors import RunError
+from pipelines.schema import Head, Split, Variant
+
+MANIFEST: Final = "manifest.json"
+STAGING: Final = ".staging"
+TRASH: Final = ".trash"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_name(name: str) -> str:
+    """The name, if it can be a run's. Raises RunError otherwise."""
+    if not _NAME.fullmatch(name):
+        raise RunError(
+            f"a run's name is 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit, got {name!r}"
+        )
+    return name
+
+
+def predictions_folder(split: Split, head: Head, seed: int) -> Path:
+    """Place of predictions inside a run."""
+    return Path("predictions") / f"split={split}" / f"head={head}" / f"seed={seed}"
+
+
+def counts_folder(split: Split, head: Head, seed: int, variant: Variant) -> Path:
+    """Place of counts inside a run."""
+    return Path("statistics") / f"split={split}" / f"head={head}" / f"seed={seed}" / f"variant={variant}"
+
+
+def previews_file(split: Split) -> Path:
+    """Place of the images of a split, as seen by the networks, inside a run."""
+    return Path("previews") / f"split={split}.parquet"
+
+
+def checksum(manifest: dict[str, Any]) -> str:
+    """SHA-256, hex, of a manifest's content without its own checksum."""
+    body = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
