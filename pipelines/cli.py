@@ -288,6 +288,9 @@ def main() -> None:
     except Cancelled as error:
         print(f"cancelled: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:  # the second Ctrl-C
+        print("stopped at once; --resume goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(1)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -147,6 +147,17 @@ def test_image_scores_hold_every_image_and_head_once_with_the_slow_disagreement(
     assert np.allclose(found.sort_index(), expected.sort_index())
 
 
+def test_groups_are_resampled_where_there_are_enough(run):
+    resampling = run.facts["resampling"]["test"]
+    if run.name == "landcover":  # 40 test images of 20 scenes
+        assert (resampling["unit"], resampling["count"]) == ("groups", 20)
+        assert sorted(resampling["of_image"]) == [scene for scene in range(20) for _ in range(2)]
+    else:
+        assert (resampling["unit"], resampling["count"]) == ("images", 40)
+        assert resampling["of_image"] == list(range(40))
+    assert resampling["warning"] is None
+
+
 def test_both_heads_see_the_same_truth_and_softmax_logits_come_back(run):
     readers = [run.predictions("test", head, 0) for head in run.heads]
     name = readers[0].images[0]

@@ -195,6 +195,11 @@ def test_temperature_that_matters_more_than_the_head_is_said():
     assert "more than the head" in text
 
 
+def test_an_open_question_is_never_strong():
+    assert decide(dataset(), metrics(BETTER), facts()).confidence == "strong"
+    assert decide(dataset(), metrics(OPEN), facts()).confidence == "tentative"
+
+
 def test_rare_classes_are_named():
     judged = decide(dataset(shares=(0.99, 0.002)), metrics(SAME), facts())
     assert any(reason.code == "RARE-CLASSES" and "c1" in reason.text for reason in judged.reasons)

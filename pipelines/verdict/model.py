@@ -39,7 +39,8 @@ class Reason(_Frozen):
 class Verdict(_Frozen):
     """Which last layer, how sure, and why.
 
-    contender: the softmax the answer is about. confidence: "strong" with at least three seeds and honest intervals.
+    contender: the softmax the answer is about. confidence: "strong" for a settled answer with at least three seeds
+    and honest intervals.
     would_change: what would make another answer. images_needed: how many more images (or groups) like these would
     settle an open question, None when none would or it is settled.
     """

@@ -28,12 +28,12 @@ def decide(
     answer = _answer(evidence, contender, margin)
     gap = evidence.difference(contender, "dice")
     needed = gap.more_units(margin.dice, evidence.units) if gap.position(margin.dice) == "open" else None
-    enough = len(evidence.seeds) >= FEWEST_SEEDS
+    settled = answer != "not enough evidence" and len(evidence.seeds) >= FEWEST_SEEDS
     return Verdict(
         answer=answer,
         contender=contender,
         headline=_headline(answer, evidence, contender, margin),
-        confidence="strong" if enough and evidence.interval_warning is None else "tentative",
+        confidence="strong" if settled and evidence.interval_warning is None else "tentative",
         reasons=_reasons(evidence, contender, margin),
         would_change=_would_change(answer, evidence, contender, margin, needed),
         images_needed=needed,
