@@ -1,5 +1,6 @@
 """Command line: `python -m pipelines`. Exit status 0 done, 2 bad input, 1 anything else."""
 
+import os
 import re
 import sys
 from enum import StrEnum
@@ -59,6 +60,7 @@ class Precision(StrEnum):
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs.", envvar="PIPELINES_RUNS")]
 DatasetPath = Annotated[str, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or the path of its folder.")]
+StagedName = Annotated[str, typer.Argument(metavar="RUN", help="Name of an interrupted run.")]
 RUNS = Path("runs")
 
 
@@ -81,7 +83,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_rates(text: str) -> tuple[float, dict[str, float]]:
-    """One learning rate, or one a head (sigmoid=0.001,softmax=0.002). Raises ConfigError on anything else."""
+    """One learning rate, or one a head (sigmoid=0.001,softmax=0.002). Raises ConfigError on anything else.
+
+    The softmax over label sets takes softmax's unless it has its own; heads not named keep the default.
+    """
     try:
         return float(text), {}
     except ValueError:
@@ -93,7 +98,9 @@ def parse_rates(text: str) -> tuple[float, dict[str, float]]:
         raise ConfigError(
             f"--lr must be a number or one a head such as sigmoid=0.001,softmax=0.002, got {text!r}"
         ) from None
-    return next(iter(rates.values())), rates
+    if "softmax" in rates:
+        rates.setdefault("softmax-powerset", rates["softmax"])
+    return settings.TrainingConfig().learning_rate, rates
 
 
 def _free_name(runs: Path, dataset: str) -> str:
@@ -108,7 +115,8 @@ def _resumable_name(runs: Path, dataset: str) -> str:
     """The newest unfinished attempt on this data set. Raises NoSuchRun when there is none."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(dataset).resolve().name).strip("-_") or "run"
     staging = runs / ".staging"
-    found = [path for path in staging.glob(f"{stem[:56]}-*.*") if path.is_dir()] if staging.is_dir() else []
+    attempt = re.compile(re.escape(stem[:56]) + r"-\d+\.\d+")
+    found = [path for path in staging.iterdir() if attempt.fullmatch(path.name)] if staging.is_dir() else []
     if not found:
         raise NoSuchRun(f"there is nothing to resume for {dataset} in {runs}; start it without --resume")
     return max(found, key=lambda path: path.stat().st_mtime).name.rpartition(".")[0]
@@ -203,18 +211,19 @@ def _stage(name: str, runs: Path, stage: str) -> None:
 
     progress = Progress(stream=sys.stderr)
     with cancel_on_signals(progress), RunWriter.open(runs, name, resume=True) as writer:
+        stages.check_unchanged(writer.folder)
         getattr(stages, stage)(writer.folder, progress)
     typer.echo(f"{stage} of {name} is done")
 
 
 @app.command()
-def train(name: RunName, runs: Runs = RUNS) -> None:
+def train(name: StagedName, runs: Runs = RUNS) -> None:
     """Train the networks of a run that was begun and interrupted."""
     _stage(name, runs, "train")
 
 
 @app.command()
-def predict(name: RunName, runs: Runs = RUNS) -> None:
+def predict(name: StagedName, runs: Runs = RUNS) -> None:
     """Predict with the networks of a run that was begun and interrupted."""
     _stage(name, runs, "predict")
 
@@ -225,6 +234,8 @@ def evaluate(name: RunName, runs: Runs = RUNS) -> None:
     from pipelines.run import finish
 
     progress = Progress(stream=sys.stderr)
+    if os.sep in name:
+        runs, name = Path(name).resolve().parent, Path(name).resolve().name
     whole = open_run(runs, name).folder if (runs / name).is_dir() else None
     with (
         cancel_on_signals(progress),
@@ -287,9 +298,6 @@ def main() -> None:
         app()
     except Cancelled as error:
         print(f"cancelled: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:  # the second Ctrl-C
-        print("stopped at once; --resume goes on from the last checkpoint", file=sys.stderr)
         sys.exit(1)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -73,7 +73,10 @@ def test_sizes_seeds_and_rates_are_parsed():
     assert cli.parse_size(None) is None
     assert cli.parse_seeds("0,1,2") == (0, 1, 2)
     assert cli.parse_rates("0.01") == (0.01, {})
-    assert cli.parse_rates("sigmoid=0.002,softmax=0.001") == (0.002, {"sigmoid": 0.002, "softmax": 0.001})
+    both = {"sigmoid": 0.002, "softmax": 0.003, "softmax-powerset": 0.003}
+    assert cli.parse_rates("sigmoid=0.002,softmax=0.003") == (0.001, both)
+    assert cli.parse_rates("softmax=0.003,sigmoid=0.002") == (0.001, both)
+    assert cli.parse_rates("softmax-powerset=0.1,softmax=0.2")[1] == {"softmax-powerset": 0.1, "softmax": 0.2}
     with pytest.raises(ConfigError):
         cli.parse_rates("sigmoid=")
 

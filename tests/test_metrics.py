@@ -277,6 +277,38 @@ def test_seed_rows_average_and_their_interval_is_wider_than_one_seed_alone():
     assert gap["low"] < gap["value"] < gap["high"]
 
 
+def test_a_replicate_without_a_class_leaves_it_out_for_both_heads():
+    # c is true in one image of 20; the heads differ in one false positive of c in each of the other 19.
+    rng = np.random.default_rng(0)
+    images, noisy = [], []
+    for number in range(20):
+        label = rng.integers(0, 2, (6, 6))
+        if number == 0:
+            label[:2, :2] = 2
+        truth = np.arange(3)[:, None, None] == label
+        log_odds = np.where(truth, 5.0, -5.0).astype(np.float16)
+        wrong = log_odds.copy()
+        if number:
+            wrong[2, 5, 5] = 9.0
+        images.append((log_odds, truth, np.ones((6, 6), bool)))
+        noisy.append((wrong, truth, np.ones((6, 6), bool)))
+    setting = Setting("exclusive")
+    terms = {
+        "sigmoid": {0: collect_terms([counts_of("exclusive", noisy)], setting)},
+        "softmax": {0: collect_terms([counts_of("exclusive", images)], setting)},
+    }
+    rows = metrics_table(
+        terms, setting=setting, classes=("a", "b", "c"), split="test", variant="raw",
+        resampling=choose_units([str(k) for k in range(20)], {}), replicates=500, rng=np.random.default_rng(0),
+    ).to_pandas()  # fmt: skip
+    gap = rows[(rows["head"] == "difference") & (rows["metric"] == "dice") & (rows["region"] == "all")]
+    gap = gap[gap["seed"] == 0].set_index("class")
+    # Only c differs much, so the macro interval is about a third of c's; with c at 0 in one head and missing in the
+    # other it would reach down to -1/3.
+    assert gap.loc["c", "low"] > -0.95
+    assert gap.loc["macro", "low"] > gap.loc["c", "low"] / 3 - 0.05
+
+
 def test_one_image_has_values_and_no_intervals():
     rows = table({"sigmoid": {0: 0}, "softmax": {0: 7}}, images=1)
     assert rows["value"].notna().any()

@@ -175,6 +175,25 @@ def test_more_images_shrink_the_interval_with_the_root_of_their_number():
     assert decide(dataset(), metrics((0.0, -0.02, 0.02)), facts()).images_needed == 120  # twice the width: 4 × 40 - 40
 
 
+def test_a_skewed_interval_is_judged_by_the_side_that_crosses_the_margin():
+    # 0.02 [0.008, 0.025]: down to the margin 0.01 there is room for 0.010, the lower side is 0.012 wide: 1.44 times 40
+    assert Estimate(0.02, 0.008, 0.025).more_units(0.01, 40) == 18
+
+
+def test_an_open_brier_question_is_no_strong_answer_and_is_said():
+    judged = decide(dataset(), metrics(SAME, brier=(0.002, -0.001, 0.005)), facts())
+    assert judged.confidence == "tentative"
+    assert any("probabilities" in item for item in judged.would_change)
+    assert decide(dataset(), metrics(SAME), facts()).confidence == "strong"
+
+
+def test_a_verdict_on_validation_is_tentative_and_says_why():
+    table = metrics(BETTER).assign(split="val")
+    judged = decide(dataset(), table, {"resampling": {"val": facts()["resampling"]["test"]}})
+    assert judged.confidence == "tentative"
+    assert any(reason.code == "NOT-TEST" for reason in judged.reasons)
+
+
 def test_without_intervals_nothing_is_settled():
     nan = float("nan")
     assert answer(dataset(), metrics((0.3, nan, nan))) == "not enough evidence"

@@ -32,30 +32,34 @@ Key: TypeAlias = tuple[str, Region]
 class Terms:
     """Terms of every metric and region over the images of one head and seed.
 
-    by_key: (metric, region) to float64 (N, C, F) or (N, F); has_truth: (C,) bool, classes that occur in the split.
+    by_key: (metric, region) to float64 (N, C, F) or (N, F); truth: (N, C) float64, pixels of each class in the truth.
     """
 
     images: tuple[str, ...]
     by_key: dict[Key, Float64Array]
-    has_truth: BoolArray
+    truth: Float64Array
+
+    @property
+    def has_truth(self) -> BoolArray:
+        """(C,) classes that occur in the split's truth."""
+        return self.truth.sum(axis=0) > 0
 
 
 def collect_terms(blocks: Iterable[Counts], setting: Setting) -> Terms:
     """Terms of all images, from counts that come in blocks; only the terms stay in memory."""
     parts: dict[Key, list[Float64Array]] = {}
     images: list[str] = []
-    has_truth: BoolArray | None = None
+    truth: list[Float64Array] = []
     for block in blocks:
         images += block.images
-        present = block.score[:, :, :, 1].sum(axis=(0, 2, 3)) > 0
-        has_truth = present if has_truth is None else has_truth | present
+        truth.append(block.score[:, :, :, 1].sum(axis=(2, 3)).astype(np.float64))
         for metric in METRICS.values():
             for region in REGIONS:
                 if metric.applies(setting, region):
                     parts.setdefault((metric.name, region), []).append(metric.terms(block, region, setting))
-    if has_truth is None:
+    if not truth:
         raise ShapeError("there are no counts to compute metrics from")
-    return Terms(tuple(images), {key: np.concatenate(values) for key, values in parts.items()}, has_truth)
+    return Terms(tuple(images), {key: np.concatenate(values) for key, values in parts.items()}, np.concatenate(truth))
 
 
 @dataclass
@@ -145,6 +149,9 @@ def _estimate(terms: Terms, key: Key, weights: Float64Array) -> _Estimate:
     drawn = metric.value(totals(terms.by_key[key], weights))
     if not metric.per_class:
         return _Estimate(value[None], drawn[:, None])
+    # A replicate without a class says nothing of it, for any head: a head that calls it somewhere would get 0 there and
+    # one that does not NaN, and their macro means would run over different classes.
+    drawn = np.where(totals(terms.truth, weights) > 0, drawn, np.nan)
     return _Estimate(
         np.append(value, _macro(value[None], terms.has_truth)),
         np.concatenate([drawn, _macro(drawn, terms.has_truth)[:, None]], axis=1),

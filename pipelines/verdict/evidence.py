@@ -37,11 +37,17 @@ class Estimate:
 
         None when the value lies so close to the margin that a hundredfold would not do, or no interval is known.
         """
-        half = (self.high - self.low) / 2
-        room = abs(abs(self.value) - margin)
-        if math.isnan(half) or room <= 0 or half <= room:
+        if math.isnan(self.low):
             return None
-        factor = (half / room) ** 2
+        # For each margin the interval straddles: the width on the side that crosses it against the room to it.
+        factor = 1.0
+        for edge in (-margin, margin):
+            if self.low <= edge <= self.high:
+                room = abs(self.value - edge)
+                width = self.value - self.low if self.value > edge else self.high - self.value
+                if room == 0:
+                    return None
+                factor = max(factor, (width / room) ** 2)
         return math.ceil(units * (factor - 1)) if factor <= 100 else None
 
     def text(self, *, digits: int = 3) -> str:

@@ -178,6 +178,19 @@ def interval_reason(evidence: Evidence) -> Reason | None:
                   supports="caution")  # fmt: skip
 
 
+def split_reason(evidence: Evidence) -> Reason | None:
+    """That the verdict rests on images which training has used."""
+    if evidence.split == "test":
+        return None
+    return Reason(
+        code="NOT-TEST",
+        title=f"Judged on {evidence.split}",
+        text="There are no test predictions. The split used here also chose the best weights and the temperature (val) "
+        "or the weights themselves (train), so every number is too good.",
+        supports="caution",
+    )
+
+
 def rare_reason(evidence: Evidence) -> Reason | None:
     """Classes so rare that loss, sampling and threshold are likely to matter more than the head."""
     rare = [entry["name"] for entry in evidence.dataset["class_facts"] if 0 < entry["share"] < RARE]

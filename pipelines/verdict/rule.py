@@ -28,7 +28,12 @@ def decide(
     answer = _answer(evidence, contender, margin)
     gap = evidence.difference(contender, "dice")
     needed = gap.more_units(margin.dice, evidence.units) if gap.position(margin.dice) == "open" else None
-    settled = answer != "not enough evidence" and len(evidence.seeds) >= FEWEST_SEEDS
+    settled = (
+        answer != "not enough evidence"
+        and len(evidence.seeds) >= FEWEST_SEEDS
+        and evidence.split == "test"
+        and not (answer == "no practical difference" and _brier_position(evidence, contender, margin) == "open")
+    )
     return Verdict(
         answer=answer,
         contender=contender,
@@ -78,10 +83,14 @@ def _answer(evidence: Evidence, contender: str, margin: Margin) -> Answer:
     return _by_probabilities(evidence, contender, margin)
 
 
+def _brier_position(evidence: Evidence, contender: str, margin: Margin) -> Position:
+    gap = evidence.difference(contender, "brier", variant=evidence.calibrated)
+    return gap.position(reasons.brier_margin(evidence, contender, margin))
+
+
 def _by_probabilities(evidence: Evidence, contender: str, margin: Margin) -> Answer:
     """Equal accuracy: the proper score decides, if its difference is of practical size."""
-    gap = evidence.difference(contender, "brier", variant=evidence.calibrated)
-    position = gap.position(reasons.brier_margin(evidence, contender, margin))
+    position = _brier_position(evidence, contender, margin)
     if position == "above":
         return "softmax"
     return "sigmoid" if position == "below" else "no practical difference"
@@ -118,6 +127,7 @@ def _reasons(evidence: Evidence, contender: str, margin: Margin) -> tuple[Reason
         reasons.seeds_reason(evidence, contender, FEWEST_SEEDS),
         reasons.rare_reason(evidence),
         reasons.interval_reason(evidence),
+        reasons.split_reason(evidence),
     ]
     return tuple(reason for reason in found if reason is not None)
 
@@ -144,6 +154,10 @@ def _would_change(
         items.append(f"A margin above {min(abs(gap.low), abs(gap.high)):.3f} Dice would leave the question open.")
     if answer in ("sigmoid", "softmax") and position == "inside":
         items.append("If only the labels matter and not the probabilities, either head will do.")
+    if answer == "no practical difference" and _brier_position(evidence, contender, margin) == "open":
+        items.append("The labels are equally good, but whether the probabilities are is open: more images would tell.")
+    if evidence.split != "test":
+        items.append("A test split: this one also chose the weights and the temperature.")
     if evidence.interval_warning is not None:
         items.append("More images, from more groups where there are groups: the intervals shown may be too narrow.")
     return tuple(items)
