@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,13 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
                 "the run to resume was begun with other settings; repeat its command with --resume, or start a new "
                 "run under another --name"
             )
-        if plan["fingerprint"] != open_dataset(config.dataset).fingerprint():
-            raise DatasetError("the data set has changed since the run was begun; start a new run under another --name")
+        check_unchanged(folder)
         return
+    pairs: dict[int, Pair] = {}
+    if models is not None:
+        opened = open_dataset(config.dataset)
+        pairs = load_pair(models, kind=opened.kind, classes=opened.classes)
+        config = _as_loaded(config, pairs)
     size = config.training.size
     report = check_dataset(config.dataset, size=size, progress=progress)
     if not report.ok:
@@ -66,14 +71,14 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
     if models is None:
         specs = list(_specs(dataset, config.training, facts.set_counts))
     else:
-        pairs = load_pair(models, kind=dataset.kind, classes=dataset.classes)
         specs = [head.spec for _, head in next(iter(pairs.values())).values()]
     files.write_json(folder / "dataset.json", report.model_dump(mode="json"))
-    files.write_json(folder / "config.json", settings["config"])
+    files.write_json(folder / "config.json", config.model_dump(mode="json"))
     files.write_json(
         folder / "plan.json",
         {
             "settings": settings,
+            "config": config.model_dump(mode="json"),
             "fingerprint": dataset.fingerprint(),
             "normalisation": [list(mean), std],
             "specs": [spec.model_dump(mode="json") for spec in specs],
@@ -81,6 +86,26 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
             "crop": _crop(config.training.crop, facts.sizes),
         },
     )
+
+
+def check_unchanged(folder: Path) -> None:
+    """Raise DatasetError when the data set is no longer the one the run was begun with."""
+    plan = Plan(folder)
+    if plan.fingerprint != plan.dataset.fingerprint():
+        raise DatasetError("the data set has changed since the run was begun; start a new run under another --name")
+
+
+def _as_loaded(config: RunConfig, pairs: dict[int, Pair]) -> RunConfig:
+    """The settings with the size and seeds of loaded networks. Raises ConfigError when another size was asked for."""
+    file = next(file for pair in pairs.values() for _, file in pair.values())
+    asked = config.training.size
+    if asked is not None and asked != file.size:
+        made = "their own size" if file.size is None else f"{file.size[0]}x{file.size[1]}"
+        raise ConfigError(
+            f"--size is {asked[0]}x{asked[1]}, but these networks were trained at {made}; leave --size out"
+        )
+    training = config.training.model_copy(update={"size": file.size, "seeds": tuple(sorted(pairs))})
+    return config.model_copy(update={"training": training})
 
 
 def _specs(dataset: Dataset, training: TrainingConfig, set_counts: dict[tuple[int, ...], int]) -> Sequence[HeadSpec]:
@@ -110,15 +135,19 @@ class Plan:
 
     def __init__(self, folder: Path) -> None:
         noted = files.read_json(folder / "plan.json")
-        self.config = RunConfig.model_validate(noted["settings"]["config"])
+        self.config = RunConfig.model_validate(noted["config"])
         self.models = None if noted["settings"]["models"] is None else Path(noted["settings"]["models"])
-        self.dataset = open_dataset(self.config.dataset)
         self.specs = [HeadSpec.model_validate(spec) for spec in noted["specs"]]
         mean, std = noted["normalisation"]
         self.normalisation: Normalisation = (tuple(mean), tuple(std))
         self.fingerprint: str = noted["fingerprint"]
         self.groups: dict[str, str] = noted["groups"]
         self.training = self.config.training.model_copy(update={"crop": tuple(noted["crop"])})
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set, opened when it is first needed."""
+        return open_dataset(self.config.dataset)
 
     @property
     def heads(self) -> list[Head]:
@@ -187,7 +216,8 @@ def finish(writer: RunWriter, progress: Progress) -> Run:
     if not seeds:
         raise RunError(f"{writer.name} has no networks yet; run train and predict first")
     dataset: dict[str, Any] = files.read_json(writer.folder / "dataset.json")
-    truth = evaluation.Truth(plan.dataset.kind, plan.dataset.classes, plan.dataset.background, plan.groups)
+    # From the run itself: the data set may have moved or changed since, the stored predictions have not.
+    truth = evaluation.Truth(dataset["kind"], tuple(dataset["classes"]), dataset["background"], plan.groups)
     facts = evaluation.evaluate(
         writer.folder, truth, plan.config.evaluation,
         contenders=plan.heads, seeds=seeds, splits=plan.config.evaluation.splits, progress=progress,

@@ -265,3 +265,19 @@ def test_nested_and_exclusive_codings_of_one_truth_agree():
     test = nested.splits[2]
     assert test.set_counts["cell+nucleus"] / test.valid_pixels == pytest.approx(0.107, abs=5e-4)  # its README
     assert nested.nested[0].inner == "nucleus"
+
+
+def test_a_split_without_a_pixel_that_counts_is_an_error(tmp_path):
+    root = tmp_path / "set"
+    for folder in ("images", "masks", "splits"):
+        (root / folder).mkdir(parents=True)
+    (root / "dataset.toml").write_text('name = "x"\nkind = "binary"\nclasses = ["a"]\nignore_index = 255\n')
+    rng = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        (root / "splits" / f"{split}.txt").write_text(f"{split}\n")
+        picture = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+        Image.fromarray(picture).save(root / "images" / f"{split}.png")
+        mask = np.full((8, 8), 255, np.uint8) if split == "val" else (picture[..., 0] > 128).astype(np.uint8)
+        Image.fromarray(mask).save(root / "masks" / f"{split}.png")
+    errors = [finding.code for finding in check_dataset(root).findings if finding.severity == "error"]
+    assert "SPLIT-IGNORED" in errors

@@ -123,7 +123,7 @@ def test_verdict_list_and_verify_of_a_real_run(real_runs):
 def test_saved_networks_give_the_same_numbers_as_the_run_they_come_from(real_runs, tmp_path):
     done = call(
         "run", "sample_data/vessels", "--runs", tmp_path, "--name", "again", "--models", real_runs / "vessels",
-        "--size", "64x64", "--replicates", "100",
+        "--replicates", "100",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     old, new = Run(real_runs / "vessels"), Run(tmp_path / "again")
@@ -133,6 +133,13 @@ def test_saved_networks_give_the_same_numbers_as_the_run_they_come_from(real_run
     both = joined[["value_x", "value_y"]].dropna()
     assert (both["value_x"] - both["value_y"]).abs().max() < 1e-9
     assert new.training() is None
+
+
+def test_another_size_than_the_networks_had_is_refused(real_runs, tmp_path):
+    models = ["--models", real_runs / "vessels", "--size", "32x32"]
+    done = call("run", "sample_data/vessels", "--runs", tmp_path, *models)
+    assert done.returncode == 2
+    assert "trained at 64x64" in done.stderr
 
 
 def test_a_recount_with_evaluate_keeps_the_values_and_the_run_whole(real_runs, tmp_path):

@@ -82,16 +82,17 @@ def show_end(status: dict[str, Any], job: Job) -> None:
 theme = state.theme()
 folder = loaders.runs_folder()
 runs = loaders.run_names()
-newest = next(iter(jobs.list_jobs(folder)), None)
+every = jobs.list_jobs(folder)
+newest = next((job for job in every if job.alive()), next(iter(every), None))  # one at work before one that ended
 status = newest.status() if newest else None
 running = status is not None and status["state"] == "running"
 st.title("Training" if running else "Train a pair" if runs else "No run yet")
 if newest and status and status["state"] == "running":
     follow(newest)
-elif newest and status and status["state"] in _ENDED:
-    show_end(status, newest)
 elif jobs.SAMPLE_RUN in runs:
     components.paragraph("The sample pair is there: pick it on the left.", theme)
+elif newest and status and status["state"] in _ENDED:
+    show_end(status, newest)
 else:
     offer()
 st.subheader("On your own data")

@@ -62,6 +62,7 @@ def check_dataset(
     facts = {split: counter.facts() for split, counter in counters.items()}
     total = everything.facts()
     findings += _split_findings(dataset, in_splits)
+    findings += _all_ignored(facts)
     findings += _copies(same, in_splits)
     findings += _class_findings(dataset, facts, total)
     return summarise(dataset, facts, total, _ordered(findings))
@@ -101,6 +102,15 @@ def _split_findings(dataset: Dataset, in_splits: Mapping[str, list[Split]]) -> I
             f"add {word}s, or read its intervals as too narrow"
         )
         yield _finding("TEST-FEW", "warning", problem)
+
+
+def _all_ignored(facts: Mapping[Split, SplitFacts]) -> Iterable[Finding]:
+    """Splits with images but without a pixel that counts: nothing could be fitted or measured on them."""
+    for split, found in facts.items():
+        if found.images and not found.valid_pixels:
+            yield _finding(
+                "SPLIT-IGNORED", "error", f"every pixel of {split} is ignored; label some, or move images to {split}"
+            )
 
 
 def _copies(same: Mapping[bytes, list[str]], in_splits: Mapping[str, list[Split]]) -> Iterable[Finding]:
