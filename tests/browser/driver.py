@@ -112,6 +112,8 @@ class Viewer:
     def open(self, url):
         """Open an address and wait until the page stands still."""
         self.page.goto(url)
+        # Before the session begins no script runs either: a first element is the sign that it has.
+        self.page.wait_for_selector("[data-testid=stMain] [data-testid=stElementContainer]", state="attached")
         return self.settle()
 
     def settle(self):
