@@ -118,7 +118,7 @@ class Viewer:
 
     def settle(self):
         """Wait until no script runs and every figure is drawn."""
-        self.page.wait_for_timeout(300)
+        self.page.wait_for_timeout(600)
         self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
         self.page.wait_for_function(
             "[...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(c => c.querySelector('.main-svg'))"
