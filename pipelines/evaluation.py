@@ -118,12 +118,6 @@ def _temperatures(
     return found
 
 
-class _Task(NamedTuple):
-    """One image: its predictions by head, and what to do with them."""
-
-    predictions: tuple[Prediction, ...]
-
-
 class _Counted(NamedTuple):
     counts: dict[tuple[Head, Variant], ImageCounts]
     disagreement: dict[Head, float]
@@ -153,13 +147,13 @@ def _count_split(
         heat = {spec.head: temperatures[spec.head][seed] for spec in specs} if temperatures else {}
         writers: dict[tuple[Head, Variant], CountsWriter] = {}
         waiting: dict[tuple[Head, Variant], list[ImageCounts]] = {}
-        tasks = (_Task(tuple(reader.read(image) for reader in readers)) for image in images)
+        by_image = (tuple(reader.read(image) for reader in readers) for image in images)
 
-        def count(task: _Task) -> _Counted:
-            return _count_one(task.predictions, specs, truth, config, heat)
+        def count(predictions: tuple[Prediction, ...]) -> _Counted:
+            return _count_one(predictions, specs, truth, config, heat)
 
         with progress.stage(f"count {split} {seed}", len(images)):
-            for number, counted in enumerate(map_in_order(count, tasks), start=1):
+            for number, counted in enumerate(map_in_order(count, by_image), start=1):
                 scores += _image_scores(counted, truth, split, seed, images[number - 1])
                 for key, one in counted.counts.items():
                     if key not in writers:

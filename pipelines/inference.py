@@ -12,7 +12,7 @@ from pipelines.datasets.base import Dataset, Item
 from pipelines.errors import ConfigError
 from pipelines.models import Normalisation, Pair, pad_to_multiple, required_multiple
 from pipelines.progress import Progress
-from pipelines.schema import Split
+from pipelines.schema import Head, Split
 from pipelines.storage import PredictionWriter, PreviewWriter, predictions_folder, previews_file
 from pipelines.training.devices import make_accelerator
 from pipelines.training.validation import normalise
@@ -68,7 +68,6 @@ def _logits(network: torch.nn.Module, item: Item, normalisation: Normalisation, 
     return out[0, :, :height, :width].float().cpu().numpy()
 
 
-def predicted_heads(folder: Path, split: Split, seed: int, heads: Sequence[str]) -> bool:
+def predicted_heads(folder: Path, split: Split, seed: int, heads: Sequence[Head]) -> bool:
     """Whether a run's folder already holds whole predictions of every head for a split and seed."""
-    parts = [folder / "predictions" / f"split={split}" / f"head={head}" / f"seed={seed}" for head in heads]
-    return all((part / "part-00000.parquet").is_file() for part in parts)
+    return all((folder / predictions_folder(split, head, seed) / "part-00000.parquet").is_file() for head in heads)

@@ -64,6 +64,11 @@ def ratio(numerator: Float64Array, denominator: Float64Array) -> Float64Array:
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
+def first_over_second(terms: Float64Array) -> Float64Array:
+    """Sum over count: terms (..., 2) to their quotient (...), NaN where the count is 0."""
+    return ratio(terms[..., 0], terms[..., 1])
+
+
 def in_region(array: Int64Array, region: Region, *, axis: int) -> Int64Array:
     """Sum or pick the region axis (interior, boundary) of counts. Raises ShapeError for "foreground"."""
     if region == "all":

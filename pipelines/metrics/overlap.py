@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipelines.arrays import Float64Array, Int64Array
-from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, in_region, ratio
+from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, first_over_second, in_region
 from pipelines.schema import Region
 from pipelines.statistics import Counts
 from pipelines.statistics.grid import HALF_CELL
@@ -40,10 +40,6 @@ def _recall_terms(counts: Counts, region: Region, _setting: Setting) -> Float64A
     return _terms(found, pixels_by_labels(counts, region)[:, 2:].sum(axis=1))
 
 
-def _share(terms: Float64Array) -> Float64Array:
-    return ratio(terms[..., 0], terms[..., 1])
-
-
 METRICS = (
     Metric(
         name="overlap_rate",
@@ -51,7 +47,7 @@ METRICS = (
         better="neither",
         description="Share of pixels with two or more classes at p > 0.5.",
         terms=_overlap_terms,
-        value=_share,
+        value=first_over_second,
         per_class=False,
         regions=PIXEL_REGIONS,
     ),
@@ -61,7 +57,7 @@ METRICS = (
         better="neither",
         description="Share of pixels with no class at p > 0.5.",
         terms=_no_label_terms,
-        value=_share,
+        value=first_over_second,
         per_class=False,
         regions=PIXEL_REGIONS,
     ),
@@ -71,7 +67,7 @@ METRICS = (
         better="higher",
         description="Of the pixels with two or more true labels, the share given two or more at p > 0.5.",
         terms=_recall_terms,
-        value=_share,
+        value=first_over_second,
         per_class=False,
         kinds=("overlapping",),
         regions=PIXEL_REGIONS,

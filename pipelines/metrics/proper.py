@@ -3,7 +3,15 @@
 import numpy as np
 
 from pipelines.arrays import Float64Array, Int64Array
-from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, in_region, ratio, scores_in, sums_in
+from pipelines.metrics.base import (
+    PIXEL_REGIONS,
+    Metric,
+    Setting,
+    first_over_second,
+    in_region,
+    scores_in,
+    sums_in,
+)
 from pipelines.schema import Region
 from pipelines.statistics import Counts
 from pipelines.statistics.grid import NLL_UNIT, P_UNIT
@@ -36,10 +44,6 @@ def _discarded_terms(counts: Counts, region: Region, _setting: Setting) -> Float
     return _categorical_terms(counts, region, P_UNIT, 1)
 
 
-def _mean(terms: Float64Array) -> Float64Array:
-    return ratio(terms[..., 0], terms[..., 1])
-
-
 METRICS = (
     Metric(
         name="brier",
@@ -47,7 +51,7 @@ METRICS = (
         better="lower",
         description="Mean of (p − y)² over pixels, one class against the rest.",
         terms=_brier_terms,
-        value=_mean,
+        value=first_over_second,
     ),
     Metric(
         name="nll",
@@ -55,7 +59,7 @@ METRICS = (
         better="lower",
         description="Mean of −log P(y) over pixels in nats, one class against the rest.",
         terms=_nll_terms,
-        value=_mean,
+        value=first_over_second,
         bounds=(0.0, float("inf")),
     ),
     Metric(
@@ -64,7 +68,7 @@ METRICS = (
         better="lower",
         description="Mean of −log P(true class) in nats; a sigmoid head is read as softmax of its logits.",
         terms=_categorical_nll_terms,
-        value=_mean,
+        value=first_over_second,
         per_class=False,
         kinds=("exclusive",),
         regions=PIXEL_REGIONS,
@@ -76,7 +80,7 @@ METRICS = (
         better="neither",
         description="Mean probability a sigmoid head gives to no label or several; 0 for softmax by construction.",
         terms=_discarded_terms,
-        value=_mean,
+        value=first_over_second,
         per_class=False,
         kinds=("exclusive",),
         regions=PIXEL_REGIONS,

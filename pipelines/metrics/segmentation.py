@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipelines.arrays import Float64Array
-from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, in_region, ratio
+from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, first_over_second, in_region, ratio
 from pipelines.schema import Region
 from pipelines.statistics import Counts
 from pipelines.statistics.grid import HALF_CELL
@@ -56,10 +56,6 @@ def _iou_by_image(counts: Counts, region: Region, setting: Setting) -> Float64Ar
     return _mean_terms(iou(outcomes(counts, region, setting)))
 
 
-def _mean(terms: Float64Array) -> Float64Array:
-    return ratio(terms[..., 0], terms[..., 1])
-
-
 METRICS = (
     Metric(
         name="dice",
@@ -105,7 +101,7 @@ METRICS = (
         better="higher",
         description="Mean of the images' Dice; images where the class is neither there nor called are left out.",
         terms=_dice_by_image,
-        value=_mean,
+        value=first_over_second,
         regions=PIXEL_REGIONS,
     ),
     Metric(
@@ -114,7 +110,7 @@ METRICS = (
         better="higher",
         description="Mean of the images' IoU; images where the class is neither there nor called are left out.",
         terms=_iou_by_image,
-        value=_mean,
+        value=first_over_second,
         regions=PIXEL_REGIONS,
     ),
 )

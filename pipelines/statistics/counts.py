@@ -51,11 +51,6 @@ class Counts:
         """Valid pixels of each image, (N,)."""
         return self.score[:, 0].sum(axis=(1, 2, 3)) if self.classes else np.zeros(len(self.images), np.int64)
 
-    def summed(self) -> "Counts":
-        """The same counts with all images added up into one, named "all"."""
-        values = {name: getattr(self, name).sum(axis=0, keepdims=True) for name in PER_IMAGE}
-        return Counts(images=("all",), joint=self.joint, pairs=self.pairs, **values)
-
 
 def stack(names: Sequence[str], counts: Sequence[ImageCounts]) -> Counts:
     """Counts of at least one image, in the order given. Raises ShapeError when there is none."""
