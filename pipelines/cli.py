@@ -103,19 +103,24 @@ def parse_rates(text: str) -> tuple[float, dict[str, float]]:
     return settings.TrainingConfig().learning_rate, rates
 
 
+def _stem(dataset: str) -> str:
+    """The data set's folder name as the beginning of a run's name, short enough for a number behind it."""
+    return (re.sub(r"[^A-Za-z0-9_-]+", "-", Path(dataset).resolve().name).strip("-_") or "run")[:56]
+
+
 def _free_name(runs: Path, dataset: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(dataset).resolve().name).strip("-_") or "run"
+    stem = _stem(dataset)
     number = 1
-    while (runs / f"{stem[:56]}-{number}").exists() or staged_attempts(runs, f"{stem[:56]}-{number}"):
+    while (runs / f"{stem}-{number}").exists() or staged_attempts(runs, f"{stem}-{number}"):
         number += 1
-    return f"{stem[:56]}-{number}"
+    return f"{stem}-{number}"
 
 
 def _resumable_name(runs: Path, dataset: str) -> str:
     """The newest unfinished attempt on this data set. Raises NoSuchRun when there is none."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(dataset).resolve().name).strip("-_") or "run"
+    stem = _stem(dataset)
     staging = runs / ".staging"
-    attempt = re.compile(re.escape(stem[:56]) + r"-\d+\.\d+")
+    attempt = re.compile(re.escape(stem) + r"-\d+\.\d+")
     found = [path for path in staging.iterdir() if attempt.fullmatch(path.name)] if staging.is_dir() else []
     if not found:
         raise NoSuchRun(f"there is nothing to resume for {dataset} in {runs}; start it without --resume")
