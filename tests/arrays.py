@@ -3,8 +3,17 @@
 import numpy as np
 from scipy.special import expit
 
+from pipelines.heads import decide
 from pipelines.schema import Kind
-from pipelines.statistics import Counts, count_image, label_masks, regions, stack
+from pipelines.statistics import (
+    Counts,
+    TrueSurfaces,
+    count_geometry,
+    count_image,
+    label_masks,
+    regions,
+    stack,
+)
 
 
 def example(kind: Kind, *, seed: int, size: tuple[int, int] = (18, 20), classes: int = 3, ignored: float = 0.1):
@@ -28,17 +37,15 @@ def _blocks(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def counts_of(kind: Kind, images, *, width: int = 2, softmax: bool = False, background: int = -1) -> Counts:
     """Counts of images given as (log_odds, truth, valid), named 0, 1, …"""
-    counted = [
-        count_image(
-            log_odds,
-            label_masks(truth),
-            regions(truth, valid, width=width),
-            exclusive=kind == "exclusive",
-            softmax=softmax,
-            background=background,
-        )
-        for log_odds, truth, valid in images
-    ]
+    counted = []
+    for log_odds, truth, valid in images:
+        one = count_image(
+            log_odds, label_masks(truth), regions(truth, valid, width=width), exclusive=kind == "exclusive",
+            softmax=softmax, background=background,
+        )  # fmt: skip
+        called = decide(log_odds, rule="argmax" if kind == "exclusive" else "threshold")
+        geometry = count_geometry(called, TrueSurfaces(truth, valid, width=width, tolerance=2.0))
+        counted.append(one._replace(**geometry._asdict()))
     return stack([str(number) for number in range(len(counted))], counted)
 
 

@@ -1,26 +1,30 @@
 """Counts of single images to counts of many: stacked by image where resampling needs them, summed where it does not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from pipelines.arrays import Int64Array
+from pipelines.arrays import Int64Array, UInt64Array
 from pipelines.errors import ShapeError
 from pipelines.statistics.kernel import ImageCounts
+from pipelines.statistics.sets import add_sets
 
 PER_IMAGE: Final = (
-    "score", "score_p", "squared_error", "nll", "ranks", "top", "top_p", "confusion", "categorical",
+    "score", "score_p", "squared_error", "nll", "ranks", "top", "top_p", "confusion", "categorical", "mass", "boundary",
+    "surface",
 )  # fmt: skip
-POOLED: Final = ("joint", "pairs")
+SUMMED: Final = ("joint", "pairs", "pair_mass")
+POOLED: Final = (*SUMMED, "sets", "set_pixels")
 
 
 @dataclass(frozen=True)
 class Counts:
     """Counts over N images; array shapes are those of ImageCounts, with a leading N on the PER_IMAGE ones.
 
-    images: names in the order of the first axis.
+    images: names in the order of the first axis. The POOLED ones are of all images together: sums of SUMMED, and of
+    `sets` the rows of all images with the sums of their pixels, at most sets.MOST_SETS.
     """
 
     images: tuple[str, ...]
@@ -33,8 +37,14 @@ class Counts:
     top_p: Int64Array
     confusion: Int64Array
     categorical: Int64Array
+    mass: Int64Array
+    boundary: Int64Array
+    surface: Int64Array
     joint: Int64Array
     pairs: Int64Array
+    pair_mass: Int64Array
+    sets: UInt64Array
+    set_pixels: Int64Array
 
     @property
     def classes(self) -> int:
@@ -57,8 +67,7 @@ def stack(names: Sequence[str], counts: Sequence[ImageCounts]) -> Counts:
     if not counts or len(names) != len(counts):
         raise ShapeError(f"expected one name for each of at least one image, got {len(names)} and {len(counts)}")
     values = {name: np.stack([getattr(one, name) for one in counts]) for name in PER_IMAGE}
-    values |= {name: np.sum([getattr(one, name) for one in counts], axis=0) for name in POOLED}
-    return Counts(images=tuple(names), **values)
+    return Counts(images=tuple(names), **values, **pool([pooled(one) for one in counts]))
 
 
 def merge(parts: Sequence[Counts]) -> Counts:
@@ -67,5 +76,29 @@ def merge(parts: Sequence[Counts]) -> Counts:
     if len(set(images)) != len(images):
         raise ShapeError("an image stands in two of the parts; merge each image once")
     values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PER_IMAGE}
-    values |= {name: np.sum([getattr(part, name) for part in parts], axis=0) for name in POOLED}
-    return Counts(images=images, **values)
+    return Counts(images=images, **values, **pool([pooled(part) for part in parts]))
+
+
+def add_up(repeats: Sequence[Counts]) -> Counts:
+    """Sums over several counts of the same images, as if each had seen every pixel once more (seeds).
+
+    Raises ShapeError when the images differ.
+    """
+    if len({one.images for one in repeats}) != 1:
+        raise ShapeError("expected counts of the same images in the same order; count the same split")
+    if len(repeats) == 1:
+        return repeats[0]
+    values = {name: np.sum([getattr(one, name) for one in repeats], axis=0) for name in PER_IMAGE}
+    return Counts(images=repeats[0].images, **values, **pool([pooled(one) for one in repeats]))
+
+
+def pooled(counts: ImageCounts | Counts) -> dict[str, Any]:
+    """The POOLED arrays of counts, by name."""
+    return {name: getattr(counts, name) for name in POOLED}
+
+
+def pool(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The POOLED arrays of one part or more, added up."""
+    values: dict[str, Any] = {name: np.sum([part[name] for part in parts], axis=0) for name in SUMMED}
+    sets, pixels = add_sets([part["sets"] for part in parts], [part["set_pixels"] for part in parts])
+    return values | {"sets": sets, "set_pixels": pixels}

@@ -5,13 +5,15 @@ thresholds in steps of 1/300 are exact, and every half unit of log-odds from 6 t
 Cells are right-closed.
 """
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.arrays import Float64Array, Int64Array, UInt16Array
 from pipelines.errors import ShapeError
 
+Number = TypeVar("Number", np.int64, np.float64)
 STEPS: Final = 300
 P_UNIT: Final = 2.0**-30  # one unit of a stored sum of probabilities or of squared errors
 NLL_UNIT: Final = 2.0**-24  # one unit of a stored sum of negative log-likelihoods, in nats
@@ -41,31 +43,26 @@ def _cell_table() -> UInt16Array:
     return table
 
 
-def _softplus(x: Float64Array) -> Float64Array:
+def softplus(x: Float64Array) -> Float64Array:
+    """log(1 + exp(x)) without overflow."""
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def _finite() -> Float64Array:
-    return np.clip(np.nan_to_num(_VALUES, nan=0.0), -65504.0, 65504.0)
-
-
-def _fixed(values: Float64Array, unit: float) -> Int64Array:
+def fixed(values: Float64Array, unit: float) -> Int64Array:
+    """Values in whole units, rounded to the nearest."""
     return np.rint(values / unit).astype(np.int64)
 
 
-_P: Final = np.exp(-_softplus(-_finite()))
+# Tables from the bit pattern of a float16 log-odds, (65536,); infinities count as the largest float16, NaN as 0.
+LOG_ODDS: Final[Float64Array] = np.clip(np.nan_to_num(_VALUES, nan=0.0), -65504.0, 65504.0)
+PROBABILITY: Final[Float64Array] = np.exp(-softplus(-LOG_ODDS))
 
-# Tables from the bit pattern of a float16 log-odds; sums of them are exact integers, whatever the order.
+# The same as integers: sums of them are exact, whatever the order.
 CELL_TABLE: Final[UInt16Array] = _cell_table()
-P_TABLE: Final[Int64Array] = _fixed(_P, P_UNIT)
+P_TABLE: Final[Int64Array] = fixed(PROBABILITY, P_UNIT)
 # (2, 65536), first axis: is the class there. (p - y)^2 and -log P(y).
-SQUARED_ERROR_TABLE: Final[Int64Array] = np.stack([_fixed(_P**2, P_UNIT), _fixed((1 - _P) ** 2, P_UNIT)])
-NLL_TABLE: Final[Int64Array] = np.stack(
-    [_fixed(_softplus(_finite()), NLL_UNIT), _fixed(_softplus(-_finite()), NLL_UNIT)]
-)
-# exp(l) and softplus(l) as float64 for the categorical reading of a sigmoid head; |l| <= 512 keeps exp finite.
-EXP_TABLE: Final[Float64Array] = np.exp(np.clip(_finite(), -512.0, 512.0))
-SOFTPLUS_TABLE: Final[Float64Array] = _softplus(np.clip(_finite(), -512.0, 512.0))
+SQUARED_ERROR_TABLE: Final[Int64Array] = fixed(np.stack([PROBABILITY**2, (1 - PROBABILITY) ** 2]), P_UNIT)
+NLL_TABLE: Final[Int64Array] = fixed(np.stack([softplus(LOG_ODDS), softplus(-LOG_ODDS)]), NLL_UNIT)
 
 
 def bin_of_cell(bins: int) -> Int64Array:
@@ -75,7 +72,7 @@ def bin_of_cell(bins: int) -> Int64Array:
     return STEP_OF_CELL // (STEPS // bins)
 
 
-def rebin(counts: Int64Array, bins: int) -> Int64Array:
+def rebin(counts: NDArray[Number], bins: int) -> NDArray[Number]:
     """Sum the last axis, (..., CELLS), into equal-width bins of p, (..., bins)."""
     starts = np.searchsorted(bin_of_cell(bins), np.arange(bins))
     return np.add.reduceat(counts, starts, axis=-1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.errors import RunError
-from pipelines.schema import Head, Split, Variant
+from pipelines.schema import Head, Reading, Split, Variant
 
 MANIFEST: Final = "manifest.json"
 STAGING: Final = ".staging"
@@ -29,7 +29,7 @@ def predictions_folder(split: Split, head: Head, seed: int) -> Path:
     return Path("predictions") / f"split={split}" / f"head={head}" / f"seed={seed}"
 
 
-def counts_folder(split: Split, head: Head, seed: int, variant: Variant) -> Path:
+def counts_folder(split: Split, head: Reading, seed: int, variant: Variant) -> Path:
     """Place of counts inside a run."""
     return Path("statistics") / f"split={split}" / f"head={head}" / f"seed={seed}" / f"variant={variant}"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.errors import NoSuchRun, RunError
-from pipelines.schema import HEADS, SCHEMA_VERSION, VARIANTS, Head, Split, Variant
+from pipelines.schema import HEADS, SCHEMA_VERSION, VARIANTS, Head, Reading, Split, Variant
 from pipelines.statistics.counts import Counts
 from pipelines.storage import files
 from pipelines.storage.counts import read_counts
@@ -103,8 +103,8 @@ class Run:
             return None
         return files.read_table(self._listed("training.parquet")).to_pandas()
 
-    def counts(self, split: Split, head: Head, seed: int, *, variant: Variant = "raw") -> Counts:
-        """Counts of one split, head, seed and variant."""
+    def counts(self, split: Split, head: Reading, seed: int, *, variant: Variant = "raw") -> Counts:
+        """Counts of one split, head (or network read by the other head's function), seed and variant."""
         if variant not in VARIANTS:
             raise RunError(f"variant must be one of {', '.join(VARIANTS)}, got {variant}")
         return read_counts(self._folder(counts_folder(split, head, seed, variant)))
