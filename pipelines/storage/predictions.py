@@ -15,6 +15,7 @@ from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Float32Array
 from pipelines.errors import RunError, ShapeError
 from pipelines.heads import HeadSpec
+from pipelines.misuse import head_check
 from pipelines.schema import channel_column, log_odds_column, predictions_schema, truth_column
 from pipelines.storage import files
 
@@ -37,7 +38,10 @@ class Prediction(NamedTuple):
 
 
 class PredictionWriter:
-    """Writes part-00000.parquet in a folder; the part appears under its name only when `close` has succeeded."""
+    """Writes part-00000.parquet in a folder; the part appears under its name only when `close` has succeeded.
+
+    Logits that look like something else, such as probabilities, are written all the same and noted in the part.
+    """
 
     def __init__(self, folder: Path, spec: HeadSpec) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,6 +52,7 @@ class PredictionWriter:
             spec.classes, extra_channels=spec.extra_channels, logsumexp=spec.is_softmax
         ).with_metadata({"head": spec.model_dump_json()})
         self._images: list[tuple[str, int, int]] = []
+        self._check = head_check(spec)
         self._writer = pq.ParquetWriter(
             self._temporary,
             self._schema,
@@ -73,6 +78,7 @@ class PredictionWriter:
         except OSError as error:
             raise RunError(f"{self._path.name} could not be written ({error}); free some space and resume") from None
         self._images.append((image, height, width))
+        self._check.add(logits)
 
     def _table(self, image: str, logits: Float32Array, truth: BoolArray, valid: BoolArray) -> pa.Table:
         height, width = valid.shape
@@ -93,7 +99,8 @@ class PredictionWriter:
     def close(self) -> None:
         """Finish the part and give it its name. Raises RunError when there is no image or the disk refuses."""
         try:
-            self._writer.add_key_value_metadata({"images": json.dumps(self._images)})
+            findings = [finding.model_dump() for finding in self._check.findings()]
+            self._writer.add_key_value_metadata({"images": json.dumps(self._images), "findings": json.dumps(findings)})
             self._writer.close()
             if not self._images:
                 raise RunError(f"{self._path.parent.name}: no image to predict; the split is empty")
@@ -129,6 +136,10 @@ class PredictionReader:
         try:
             self.spec = HeadSpec.model_validate_json(self._parts[0].schema_arrow.metadata[b"head"])
             lists = [json.loads(part.metadata.metadata[b"images"]) for part in self._parts]
+            # What the writer noticed about the logits: codes, severities and sentences of docs/misuse.md.
+            self.findings: list[dict[str, str]] = [
+                one for part in self._parts for one in json.loads(part.metadata.metadata.get(b"findings", b"[]"))
+            ]
         except (KeyError, TypeError, ValueError):
             raise RunError(f"the predictions in {folder.name} lack their description; run predict again") from None
         self._place = {

@@ -1,0 +1,123 @@
+""".npy and .npz files to the outputs they hold, image by image, in bounded memory and without unpickling."""
+
+import io
+import lzma
+import math
+import struct
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from pipelines.errors import DatasetError, ShapeError
+from pipelines.misuse.check import check_form
+
+IMAGE_BYTES: Final = 2**30  # largest piece read into memory at once
+ARCHIVE_BYTES: Final = 2**36  # of all arrays in one .npz, unpacked
+ARCHIVE_ARRAYS: Final = 100_000
+
+_HEADER_BYTES: Final = 2**14  # numpy refuses headers above 10,000 bytes
+_HEADERS: Final = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+# Damage surfaces as a dozen types, depending on the byte; a wrong password and an unknown method are RuntimeErrors.
+_DAMAGE: Final = (
+    OSError, ValueError, TypeError, LookupError, SyntaxError, EOFError, RuntimeError, OverflowError, MemoryError,
+    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tokenize.TokenError,
+)  # fmt: skip
+
+
+def read_outputs(path: Path) -> Iterator[NDArray[Any]]:
+    """Every image of a file, (C, H, W), in the order of the file.
+
+    A .npy holds one image, (C, H, W), or several, (N, C, H, W); so does each array of a .npz.
+    Raises DatasetError for a missing, damaged, pickled or too large file, ShapeError for other arrays.
+    """
+    name = _printable(path.name)
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(npy.MAGIC_PREFIX))
+            if start == npy.MAGIC_PREFIX:
+                yield from _array(file, name, path.stat().st_size)
+            elif start[:2] == b"PK":
+                yield from _archive(file, name)
+            else:
+                raise DatasetError(f"{name} is neither .npy nor .npz; save the outputs with numpy.save or numpy.savez")
+    except FileNotFoundError:
+        raise DatasetError(f"{name} is not there; give the path of a .npy or .npz file") from None
+    except _DAMAGE as error:
+        reason = _printable(str(error)) or type(error).__name__
+        raise DatasetError(f"{name} cannot be read ({reason}); save it again with numpy.save or numpy.savez") from None
+
+
+def _archive(file: IO[bytes], name: str) -> Iterator[NDArray[Any]]:
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        size = sum(member.file_size for member in members)
+        if len(members) > ARCHIVE_ARRAYS or size > ARCHIVE_BYTES:
+            raise DatasetError(
+                f"{name} unpacks to {len(members):,} arrays and {size:,} bytes, but at most {ARCHIVE_ARRAYS:,} and "
+                f"{ARCHIVE_BYTES:,} are read; split it into several files"
+            )
+        for member in members:
+            inside = f"{name}/{_printable(member.filename)}"
+            if not member.filename.endswith(".npy"):
+                raise DatasetError(f"{inside} is not an array; put nothing but arrays into the .npz")
+            with archive.open(member) as stream:
+                yield from _array(stream, inside, member.file_size)
+
+
+def _array(stream: IO[bytes], name: str, size: int) -> Iterator[NDArray[Any]]:
+    """Images of one .npy stream of that many bytes."""
+    stream.seek(0)
+    shape, fortran, dtype, offset = _header(stream.read(_HEADER_BYTES), name)
+    stream.seek(offset)
+    image, count = shape[-3:], math.prod(shape[:-3])
+    if fortran and len(shape) == 4:  # the images lie interleaved
+        image, count = shape, 1
+    needed = math.prod(image) * dtype.itemsize
+    if needed > IMAGE_BYTES:
+        raise DatasetError(
+            f"{name} holds a piece of shape {image} and {needed:,} bytes, but at most {IMAGE_BYTES:,} are read at "
+            "once; save every image as its own array in C order, in float16 if need be"
+        )
+    if needed * count > size - offset:
+        raise DatasetError(
+            f"{name} is cut short: shape {shape} takes {needed * count:,} bytes, {size - offset:,} are there; "
+            "copy it again"
+        )
+    for _ in range(count if needed else min(count, 1)):  # a billion images without a pixel are one
+        values = np.frombuffer(stream.read(needed), dtype).reshape(image, order="F" if fortran else "C")
+        yield from values if values.ndim == 4 else (values,)
+    stream.read(1)  # a .npz compares its checksum at the end only
+
+
+def _header(start: bytes, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether in Fortran order, dtype, and where the data begins."""
+    buffer = io.BytesIO(start)
+    version = npy.read_magic(buffer)
+    if version not in _HEADERS:
+        raise DatasetError(f"{name} has format version {version}, which plain arrays do not need; save it again")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python 2 wrote numbers with an L; they are read all the same
+        shape, fortran, dtype = _HEADERS[version](buffer)
+    if dtype.hasobject:
+        raise DatasetError(f"{name} holds Python objects, which are never unpickled; save a plain array of float32")
+    if min(shape, default=0) < 0:
+        raise DatasetError(f"{name} has a negative length in its shape {shape}; save it again")
+    try:
+        check_form(shape, dtype)
+    except ShapeError as error:
+        raise ShapeError(f"{name}: {error}") from None
+    return shape, fortran, dtype, buffer.tell()
+
+
+def _printable(text: str) -> str:
+    """Text of a file for one line of a message: no control characters, not too long."""
+    kept = "".join(letter if letter.isprintable() else " " for letter in text)
+    return kept if len(kept) <= 120 else f"{kept[:119]}…"
