@@ -8,13 +8,17 @@ SCHEMA_VERSION: Final = 1
 
 Kind: TypeAlias = Literal["exclusive", "binary", "overlapping"]
 Head: TypeAlias = Literal["sigmoid", "softmax", "softmax-powerset"]
-Variant: TypeAlias = Literal["raw", "temperature"]
+# What is measured: a head's own output, or one network's logits read by the other head's function (the swap test).
+Reading: TypeAlias = Literal["sigmoid", "softmax", "softmax-powerset", "sigmoid-as-softmax", "softmax-as-sigmoid"]
+# temperature: one fitted number a head; temperature-by-class: one a class for sigmoid, one for softmax.
+Variant: TypeAlias = Literal["raw", "temperature", "temperature-by-class"]
 Split: TypeAlias = Literal["train", "val", "test"]
 Region: TypeAlias = Literal["all", "foreground", "boundary", "interior"]
 
 KINDS: Final[tuple[Kind, ...]] = ("exclusive", "binary", "overlapping")
 HEADS: Final[tuple[Head, ...]] = ("sigmoid", "softmax", "softmax-powerset")
-VARIANTS: Final[tuple[Variant, ...]] = ("raw", "temperature")
+READINGS: Final[tuple[Reading, ...]] = (*HEADS, "sigmoid-as-softmax", "softmax-as-sigmoid")
+VARIANTS: Final[tuple[Variant, ...]] = ("raw", "temperature", "temperature-by-class")
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 REGIONS: Final[tuple[Region, ...]] = ("all", "foreground", "boundary", "interior")
 
@@ -22,6 +26,17 @@ REGIONS: Final[tuple[Region, ...]] = ("all", "foreground", "boundary", "interior
 DIFFERENCE: Final = "difference"
 DIFFERENCE_POWERSET: Final = "difference-powerset"
 DIFFERENCES: Final[dict[str, Head]] = {DIFFERENCE: "softmax", DIFFERENCE_POWERSET: "softmax-powerset"}
+
+# `head` of the rows of the swap test: what reading the output does to each network, what training did in each reading.
+SWAP_DIFFERENCES: Final[dict[str, tuple[Reading, Reading]]] = {
+    "reading-of-sigmoid": ("sigmoid", "sigmoid-as-softmax"),
+    "reading-of-softmax": ("softmax-as-sigmoid", "softmax"),
+    "training-read-as-softmax": ("sigmoid-as-softmax", "softmax"),
+    "training-read-as-sigmoid": ("sigmoid", "softmax-as-sigmoid"),
+}
+
+# `head` of the rows that say how far sigmoid and the named contender agree, pixel by pixel.
+AGREEMENTS: Final[dict[str, Head]] = {"agreement": "softmax", "agreement-powerset": "softmax-powerset"}
 
 ALL_SEEDS: Final = -1  # `seed` of the rows that average over every seed
 MACRO: Final = "macro"  # `class` of the mean over the classes that occur in the truth
@@ -84,6 +99,9 @@ METRICS_SCHEMA: Final = pa.schema(
         pa.field("value", pa.float64()),
         pa.field("low", pa.float64()),
         pa.field("high", pa.float64()),
+        pa.field("standard_error", pa.float64()),
+        pa.field("p_value", pa.float64()),  # of differences: that there is none
+        pa.field("p_holm", pa.float64()),  # the same of a class, corrected for the number of classes (Holm 1979)
         pa.field("images", pa.int64(), nullable=False),
     ]
 )
@@ -95,8 +113,14 @@ IMAGE_SCORES_SCHEMA: Final = pa.schema(
         pa.field("head", pa.string(), nullable=False),
         pa.field("image", pa.string(), nullable=False),
         pa.field("pixels", pa.int64(), nullable=False),
-        pa.field("dice", pa.float64()),  # macro over the classes in the image's truth or prediction
+        pa.field("dice", pa.float64()),  # this and what follows: mean over the classes for which it is defined
         pa.field("iou", pa.float64()),
+        pa.field("boundary_iou", pa.float64()),
+        pa.field("surface_dice", pa.float64()),
+        pa.field("classwise_ece", pa.float64()),
+        pa.field("brier", pa.float64()),
+        pa.field("nll", pa.float64()),
+        pa.field("volume_bias", pa.float64()),
         pa.field("overlap_rate", pa.float64()),
         pa.field("no_label_rate", pa.float64()),
         pa.field("disagreement", pa.float64()),  # share of valid pixels decided otherwise than by the sigmoid head

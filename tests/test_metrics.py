@@ -8,19 +8,24 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from pipelines.errors import ShapeError
-from pipelines.metrics import METRICS, Setting
+from pipelines.metrics import METRICS, Setting, segmentation
 from pipelines.metrics.bootstrap import choose_units, interval, seed_weights, totals, unit_weights
-from pipelines.metrics.calibration import expected_calibration_error
+from pipelines.metrics.calibration import ece_of_bins
+from pipelines.metrics.estimates import estimate_head
 from pipelines.metrics.segmentation import dice, iou
-from pipelines.metrics.table import collect_terms, metrics_table
+from pipelines.metrics.table import metrics_table
 from pipelines.schema import ALL_SEEDS, KINDS, REGIONS
 from pipelines.statistics import merge
 from pipelines.statistics.counts import PER_IMAGE, POOLED, Counts
 
 
 def value(counts: Counts, name: str, kind, *, region="all", bins=15, background=False):
-    metric = METRICS[name]
-    return metric.value(metric.terms(counts, region, Setting(kind, bins, background)).sum(axis=0))
+    return METRICS[name].pooled(counts, region, setting_of(kind, counts, bins=bins, background=background))
+
+
+def setting_of(kind, counts, *, bins=15, background=False):
+    """With thresholds, so that every metric of the kind applies: p > 0.5, 0.4, 0.3 for the first three classes."""
+    return Setting(kind, bins, background, thresholds=(150, 120, 90)[: counts.classes])
 
 
 def flat(images, kind):
@@ -43,8 +48,8 @@ def test_dice_and_iou_by_hand():
 
 def test_ece_by_hand():
     # bin A: 4 pixels, 3 there, sum p 2.0; bin B: 6 pixels, 3 there, sum p 5.4 -> (|3-2| + |3-5.4|) / 10 = 0.34
-    assert expected_calibration_error(np.array([4, 3, 2.0, 6, 3, 5.4])) == pytest.approx(0.34)
-    assert np.isnan(expected_calibration_error(np.zeros(6)))
+    assert ece_of_bins(np.array([[4, 3, 2.0], [6, 3, 5.4]])) == pytest.approx(0.34)
+    assert np.isnan(ece_of_bins(np.zeros((2, 3))))
 
 
 def test_image_mean_leaves_out_images_without_the_class():
@@ -77,6 +82,61 @@ def test_p_of_exactly_one_half_is_not_called_present():
     assert value(counts, "no_label_rate", "binary") == pytest.approx(1.0)
 
 
+# TP 3, FP 1, FN 2, TN 4 of 10 pixels
+OUTCOMES = np.array([3.0, 1.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (segmentation.precision, 3 / 4),
+        (segmentation.recall, 3 / 5),
+        (segmentation.specificity, 4 / 5),
+        (segmentation.balanced_accuracy, (3 / 5 + 4 / 5) / 2),
+        (segmentation.accuracy, 7 / 10),
+        # (3·4 − 1·2) / sqrt(4·5·5·6) = 10 / sqrt(600)
+        (segmentation.mcc, 10 / 600**0.5),
+        # observed 7/10, by chance (4·5 + 6·5) / 100 = 1/2 -> (0.7 − 0.5) / 0.5
+        (segmentation.kappa, 0.4),
+    ],
+)
+def test_outcome_metrics_by_hand(function, expected):
+    assert function(OUTCOMES) == pytest.approx(expected)
+    assert np.isnan(function(np.zeros(4)))
+
+
+def test_confusion_metrics_by_hand():
+    # rows true a, b: 6 of a called a, 2 called b; 1 of b called a, 1 called b
+    confusion = np.array([[6.0, 2.0], [1.0, 1.0]])
+    assert segmentation.pixel_accuracy(confusion) == pytest.approx(7 / 10)
+    # IoU of a 6/9 with weight 8/10, of b 1/4 with weight 2/10
+    assert segmentation.frequency_weighted_iou(confusion) == pytest.approx(0.8 * 6 / 9 + 0.2 * 1 / 4)
+    # by chance (8·7 + 2·3) / 100 = 0.62
+    assert segmentation.categorical_kappa(confusion) == pytest.approx((0.7 - 0.62) / 0.38)
+    for function in (segmentation.pixel_accuracy, segmentation.frequency_weighted_iou, segmentation.categorical_mcc):
+        assert np.isnan(function(np.zeros((2, 2))))
+
+
+def test_volume_bias_by_hand():
+    # p 0.5 and 0.5 where one is there: sum p 1.0, sum y 1 -> 0; a second image p 0.5, 0.5, none there: (1 − 0) / 2
+    half, seen = np.zeros((1, 1, 2), np.float16), np.ones((1, 2), bool)
+    images = [(half, np.array([[[True, False]]]), seen), (half, np.zeros((1, 1, 2), bool), seen)]
+    counts = counts_of("binary", images)
+    assert value(counts, "volume_bias", "binary") == pytest.approx([(2.0 - 1) / 4])
+    assert value(counts, "volume_bias_image_mean", "binary") == pytest.approx([(0 + 0.5) / 2])
+
+
+def test_a_tuned_threshold_calls_what_lies_above_it():
+    # p = sigmoid(-0.3) = 0.4256: not called at 0.5, called at 0.4 (k = 120), not at 0.45 (k = 135)
+    counts = counts_of(
+        "binary", [(np.full((1, 1, 1), -0.3, np.float16), np.ones((1, 1, 1), bool), np.ones((1, 1), bool))]
+    )
+    for step, expected in ((150, 0.0), (120, 1.0), (135, 0.0)):
+        setting = Setting("binary", thresholds=(step,))
+        assert METRICS["dice_tuned"].pooled(counts, "all", setting) == pytest.approx([expected])
+    assert not METRICS["dice_tuned"].applies(Setting("binary"), "all")
+
+
 # Against independent libraries -------------------------------------------------------------------------------------
 
 
@@ -89,6 +149,36 @@ def test_threshold_dice_and_iou_equal_scikit_learn(kind):
     for c in range(len(p)):
         assert value(counts, names[0], kind)[c] == pytest.approx(sk.f1_score(truth[c], p[c] > 0.5), abs=1e-12)
         assert value(counts, names[1], kind)[c] == pytest.approx(sk.jaccard_score(truth[c], p[c] > 0.5), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outcome_metrics_equal_scikit_learn(kind):
+    images = [example(kind, seed=seed) for seed in range(4)]
+    p, truth = flat(images, kind)
+    called = p > 0.5 if kind != "exclusive" else np.arange(len(p))[:, None] == p.argmax(axis=0)
+    counts = counts_of(kind, images)
+    by_name = {
+        "precision": sk.precision_score, "recall": sk.recall_score, "balanced_accuracy": sk.balanced_accuracy_score,
+        "accuracy": sk.accuracy_score, "mcc": sk.matthews_corrcoef, "kappa": sk.cohen_kappa_score,
+    }  # fmt: skip
+    for name, function in by_name.items():
+        for c in range(len(p)):
+            assert value(counts, name, kind)[c] == pytest.approx(function(truth[c], called[c]), abs=1e-12), name
+    for c in range(len(p)):
+        expected = sk.recall_score(truth[c], called[c], pos_label=False)
+        assert value(counts, "specificity", kind)[c] == pytest.approx(expected, abs=1e-12)
+
+
+def test_confusion_metrics_equal_scikit_learn():
+    images = [example("exclusive", seed=seed) for seed in range(4)]
+    p, truth = flat(images, "exclusive")
+    there, called = truth.argmax(axis=0), p.argmax(axis=0)
+    counts = counts_of("exclusive", images)
+    assert value(counts, "pixel_accuracy", "exclusive") == pytest.approx(sk.accuracy_score(there, called))
+    assert value(counts, "categorical_kappa", "exclusive") == pytest.approx(sk.cohen_kappa_score(there, called))
+    assert value(counts, "categorical_mcc", "exclusive") == pytest.approx(sk.matthews_corrcoef(there, called))
+    weighted = sk.jaccard_score(there, called, average="weighted")
+    assert value(counts, "frequency_weighted_iou", "exclusive") == pytest.approx(weighted)
 
 
 def test_argmax_dice_equals_torchmetrics():
@@ -158,7 +248,7 @@ def test_a_perfect_prediction_scores_best(name, kind):
     metric = METRICS[name]
     counts = counts_of(kind, [perfect(kind, seed) for seed in range(3)])
     for region in REGIONS:
-        if metric.applies(Setting(kind), region) and metric.better != "neither":
+        if metric.applies(setting_of(kind, counts), region) and metric.better != "neither":
             best = metric.bounds[1] if metric.better == "higher" else metric.bounds[0]
             assert value(counts, name, kind, region=region) == pytest.approx(best, abs=1e-6), region
 
@@ -169,10 +259,11 @@ def test_a_perfect_prediction_scores_best(name, kind):
 @given(seeds=st.lists(st.integers(0, 1000), min_size=2, max_size=4, unique=True))
 def test_values_lie_in_bounds_and_order_of_images_does_not_matter(name, kind, seeds):
     metric = METRICS[name]
-    if not metric.applies(Setting(kind), "all"):
-        return
     images = [example(kind, seed=seed, size=(6, 8)) for seed in seeds]
-    found = value(counts_of(kind, images), name, kind)
+    counts = counts_of(kind, images)
+    if not metric.applies(setting_of(kind, counts), "all"):
+        return
+    found = value(counts, name, kind)
     assert np.all((found >= metric.bounds[0]) & (found <= metric.bounds[1]) | np.isnan(found))
     assert np.allclose(value(counts_of(kind, images[::-1]), name, kind), found, equal_nan=True)
 
@@ -181,14 +272,15 @@ def test_values_lie_in_bounds_and_order_of_images_does_not_matter(name, kind, se
 @pytest.mark.parametrize("name", METRICS)
 def test_terms_of_merged_parts_are_those_of_the_whole(name, kind):
     metric = METRICS[name]
-    if not metric.applies(Setting(kind), "all"):
-        return
     images = [example(kind, seed=seed) for seed in range(4)]
+    setting = setting_of(kind, counts_of(kind, images))
+    if not metric.applies(setting, "all"):
+        return
     parts = [counts_of(kind, images[:1]), counts_of(kind, images[1:])]
     later = {field: getattr(parts[1], field) for field in (*PER_IMAGE, *POOLED)}
     merged = merge([parts[0], Counts(images=("1", "2", "3"), **later)])
-    whole = metric.terms(counts_of(kind, images), "all", Setting(kind))
-    assert np.array_equal(metric.terms(merged, "all", Setting(kind)), whole)
+    whole = metric.terms(counts_of(kind, images), "all", setting)
+    assert np.array_equal(metric.terms(merged, "all", setting), whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,7 +290,7 @@ def test_no_pixel_gives_nan(name, kind):
     log_odds, truth, _ = example(kind, seed=1)
     counts = counts_of(kind, [(log_odds, np.zeros_like(truth), np.zeros(truth.shape[1:], bool))])
     for region in REGIONS:
-        if metric.applies(Setting(kind), region):
+        if metric.applies(setting_of(kind, counts), region):
             assert np.isnan(value(counts, name, kind, region=region)).all()
 
 
@@ -241,20 +333,27 @@ def test_seed_weights_add_up_to_one():
     assert len(np.unique(weights[:, 0])) > 1
 
 
-def table(by_head, kind="overlapping", images=12):
-    terms = {}
-    for head, seeds in by_head.items():
-        terms[head] = {
-            seed: collect_terms(
-                [counts_of(kind, [example(kind, seed=shift + k) for k in range(images)])], Setting(kind)
-            )
-            for seed, shift in seeds.items()
-        }
-    names = [str(k) for k in range(images)]
+def estimates(images, kind, *, replicates=300):
+    counts = counts_of(kind, images)
+    weights = unit_weights(choose_units(counts.images, {}), replicates=replicates, rng=np.random.default_rng(0))
+    return estimate_head(lambda: [counts], Setting(kind), weights.astype(np.float32), units=len(images))
+
+
+def table_of(by_head, images):
     return metrics_table(
-        terms, setting=Setting(kind), classes=("a", "b", "c"), split="test", variant="raw",
-        resampling=choose_units(names, {}), replicates=300, rng=np.random.default_rng(0),
+        by_head, classes=("a", "b", "c"), split="test", variant="raw", stream=(0, 1),
+        units=choose_units([str(k) for k in range(images)], {}),
     ).to_pandas()  # fmt: skip
+
+
+def table(by_head, kind="overlapping", images=12):
+    found = {
+        head: {
+            seed: estimates([example(kind, seed=shift + k) for k in range(images)], kind) for seed, shift in by.items()
+        }
+        for head, by in by_head.items()
+    }
+    return table_of(found, images)
 
 
 def test_the_difference_of_equal_heads_is_exactly_zero_with_no_width():
@@ -292,15 +391,13 @@ def test_a_replicate_without_a_class_leaves_it_out_for_both_heads():
             wrong[2, 5, 5] = 9.0
         images.append((log_odds, truth, np.ones((6, 6), bool)))
         noisy.append((wrong, truth, np.ones((6, 6), bool)))
-    setting = Setting("exclusive")
-    terms = {
-        "sigmoid": {0: collect_terms([counts_of("exclusive", noisy)], setting)},
-        "softmax": {0: collect_terms([counts_of("exclusive", images)], setting)},
-    }
-    rows = metrics_table(
-        terms, setting=setting, classes=("a", "b", "c"), split="test", variant="raw",
-        resampling=choose_units([str(k) for k in range(20)], {}), replicates=500, rng=np.random.default_rng(0),
-    ).to_pandas()  # fmt: skip
+    rows = table_of(
+        {
+            "sigmoid": {0: estimates(noisy, "exclusive", replicates=500)},
+            "softmax": {0: estimates(images, "exclusive", replicates=500)},
+        },
+        20,
+    )
     gap = rows[(rows["head"] == "difference") & (rows["metric"] == "dice") & (rows["region"] == "all")]
     gap = gap[gap["seed"] == 0].set_index("class")
     # Only c differs much, so the macro interval is about a third of c's; with c at 0 in one head and missing in the
@@ -316,10 +413,41 @@ def test_one_image_has_values_and_no_intervals():
 
 
 def test_heads_counted_on_different_images_are_refused():
-    one = collect_terms([counts_of("binary", [example("binary", seed=0)])], Setting("binary"))
-    two = collect_terms([counts_of("binary", [example("binary", seed=k) for k in (0, 1)])], Setting("binary"))
+    one = estimates([example("binary", seed=0)], "binary")
+    two = estimates([example("binary", seed=k) for k in (0, 1)], "binary")
     with pytest.raises(ShapeError, match="different images"):
-        metrics_table(
-            {"sigmoid": {0: one}, "softmax": {0: two}}, setting=Setting("binary"), classes=("a",), split="test",
-            variant="raw", resampling=choose_units(["0"], {}), replicates=100, rng=np.random.default_rng(0),
-        )  # fmt: skip
+        table_of({"sigmoid": {0: one}, "softmax": {0: two}}, 1)
+
+
+def test_blocks_of_images_and_several_passes_give_what_one_pass_over_all_gives():
+    images = [example("overlapping", seed=k) for k in range(7)]
+    whole = counts_of("overlapping", images)
+    parts = [renamed(counts_of("overlapping", images[a:b]), range(a, b)) for a, b in ((0, 3), (3, 4), (4, 7))]
+    weights = unit_weights(choose_units(whole.images, {}), replicates=40, rng=np.random.default_rng(0))
+    options = {"setting": Setting("overlapping"), "units": 7, "weights": weights.astype(np.float32)}
+    at_once = estimate_head(lambda: [whole], **options)
+    in_parts = estimate_head(lambda: parts, **options, memory=200_000)  # room for a few replicates a pass
+    assert in_parts.images == at_once.images
+    for key, found in at_once.by_key.items():
+        assert np.allclose(in_parts.by_key[key].value, found.value, rtol=1e-12, equal_nan=True), key
+        assert np.allclose(in_parts.by_key[key].replicates, found.replicates, rtol=1e-4, atol=1e-6, equal_nan=True), key
+
+
+def renamed(counts, numbers):
+    later = {field: getattr(counts, field) for field in (*PER_IMAGE, *POOLED)}
+    return Counts(images=tuple(str(k) for k in numbers), **later)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_replicate_that_draws_every_image_once_is_the_value(kind):
+    counts = counts_of(kind, [example(kind, seed=k) for k in range(5)])
+    found = estimate_head(lambda: [counts], setting_of(kind, counts), np.ones((2, 5), np.float32), units=5)
+    assert len(found.by_key) > 30
+    for key, one in found.by_key.items():
+        assert one.replicates[0] == pytest.approx(one.value, rel=1e-4, abs=2e-6, nan_ok=True), key
+
+
+def test_weights_for_another_number_of_images_are_refused():
+    counts = counts_of("binary", [example("binary", seed=0)])
+    with pytest.raises(ShapeError, match="weights for 3 images"):
+        estimate_head(lambda: [counts], Setting("binary"), np.ones((1, 3), np.float32), units=3)

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.errors import ShapeError
 from pipelines.metrics import tables
-from pipelines.statistics import count_image, label_masks, stack
+from pipelines.statistics import add_up, count_image, label_masks, stack
 
 
 def log_odds(p):
@@ -178,7 +178,7 @@ def test_pairs_of_four_classes_stand_in_their_own_cells():
 
 def test_seeds_are_added_image_by_image():
     one = counted([("i", [[[0.9]]], [[[1]]])], exclusive=False)
-    assert tables.add_seeds([one]) is one
-    assert tables.add_seeds([one, one]).pixels.tolist() == [2]
-    with pytest.raises(ShapeError, match="different images"):
-        tables.add_seeds([one, counted([("j", [[[0.9]]], [[[1]]])], exclusive=False)])
+    assert add_up([one]) is one
+    assert add_up([one, one]).pixels.tolist() == [2]
+    with pytest.raises(ShapeError, match="same images"):
+        add_up([one, counted([("j", [[[0.9]]], [[[1]]])], exclusive=False)])

@@ -1,20 +1,19 @@
-"""What a metric is: per-image terms that add up, and a function from added-up terms to a value.
+"""What a metric is: numbers of each image that add up, and a function from added-up numbers to a value.
 
-Because terms add over images, a bootstrap replicate is a weighted sum of terms, and all replicates together are one
-matrix product.
+Because a source's numbers add over images, a bootstrap replicate is a weighted sum of them, and all replicates of all
+metrics of a source together are one matrix product.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from pipelines.arrays import Float64Array, Int64Array
+from pipelines.arrays import Float64Array
 from pipelines.errors import ShapeError
-from pipelines.schema import Head, Kind, Region
+from pipelines.schema import REGIONS, Kind, Region
 from pipelines.statistics import Counts
-from pipelines.statistics.grid import HALF_CELL
 
 Better: TypeAlias = Literal["higher", "lower", "neither"]
 ALL_KINDS: tuple[Kind, ...] = ("exclusive", "binary", "overlapping")
@@ -23,39 +22,115 @@ PIXEL_REGIONS: tuple[Region, ...] = ("all", "boundary", "interior")
 
 @dataclass(frozen=True)
 class Setting:
-    """What a metric may depend on besides the counts."""
+    """What a metric may depend on besides the counts.
+
+    bins: equal-width bins of p, a divisor of 300; background: whether exclusive truth has a background class;
+    thresholds: for each class the k of a threshold k/300 that was tuned on another split, None where there is none;
+    cost_fp, cost_fn: what a false positive and a false negative cost, above 0.
+    """
 
     kind: Kind
     bins: int = 15
-    background: bool = False  # exclusive truth with a background class
+    background: bool = False
+    thresholds: tuple[int, ...] | None = None
+    cost_fp: float = 1.0
+    cost_fn: float = 1.0
+
+
+def pick_region(totals: Float64Array, region: Region) -> Float64Array:
+    """Sum or pick the slots of a source that has two of them, interior and boundary: (B, 2, ...) to (B, ...)."""
+    if region == "all":
+        return totals[:, 0] + totals[:, 1]
+    if region in ("interior", "boundary"):
+        return totals[:, int(region == "boundary")]
+    raise ShapeError(f"this source has no pixels by {region}; its metrics exist for {', '.join(PIXEL_REGIONS)}")
+
+
+def only_slot(totals: Float64Array, _region: Region) -> Float64Array:
+    """The one slot of a source without regions: (B, 1, ...) to (B, ...)."""
+    return totals[:, 0]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Numbers of each image that add over images, from which one metric or many are computed.
+
+    terms: (counts, setting) to float64 (N, S, C, *F) if per_class, else (N, S, *F): S slots that regions are put
+        together from, F numbers (one axis or more) that add over images.
+    pick: sums over images, (B, S, ...), and a region to (B, ...); B is 1 for the whole, or one row a replicate.
+    regions: those that pick knows.
+    base: the source whose sums this one is a function of, so that they are added up once for both.
+    """
+
+    name: str
+    terms: Callable[[Any, Setting], Float64Array]
+    pick: Callable[[Float64Array, Region], Float64Array] = pick_region
+    per_class: bool = True
+    regions: tuple[Region, ...] = PIXEL_REGIONS
+    base: "Source | None" = None
+
+    @property
+    def summed(self) -> "Source":
+        """The source whose sums are to be made."""
+        return self.base or self
+
+
+def derived(base: Source, name: str, function: Callable[[Float64Array], Float64Array]) -> Source:
+    """A source whose terms are a function of another one's sums in a region, for metrics that share its work."""
+    return Source(
+        name, base.terms, lambda totals, region: function(base.pick(totals, region)), base.per_class, base.regions, base
+    )
 
 
 @dataclass(frozen=True)
 class Metric:
     """One metric.
 
-    per_class: whether terms has a class axis; the macro mean then runs over the classes with any truth.
-    terms: (counts, region, setting) to float64 (N, C, F) if per_class, else (N, F); F numbers that add over images.
-    value: float64 (..., F) to (...); NaN where the metric is not defined (nothing to divide by).
+    source: what it is computed from; if that has a class axis, so has the metric, and its macro mean runs over the
+        classes with any truth.
+    value: (terms (..., *F), setting) to (...); NaN where the metric is not defined (nothing to divide by).
+    gaps: for a calibration error that is a sum of absolute gaps, (terms, setting) to the gaps (..., bins): its upward
+        bias is taken off its interval (inference.calibration_error).
+    needs: setting without which the metric does not exist.
     """
 
     name: str
     title: str
     better: Better
     description: str
-    terms: Callable[[Counts, Region, Setting], Float64Array]
-    value: Callable[[Float64Array], Float64Array]
-    per_class: bool = True
+    source: Source
+    value: Callable[[Float64Array, Setting], Float64Array]
     kinds: tuple[Kind, ...] = ALL_KINDS
-    regions: tuple[Region, ...] = ("all", "foreground", "boundary", "interior")
-    heads: tuple[Head, ...] | None = None
+    regions: tuple[Region, ...] = REGIONS
+    gaps: Callable[[Float64Array, Setting], Float64Array] | None = None
+    needs: Literal["thresholds", None] = None
     bounds: tuple[float, float] = (0.0, 1.0)
 
+    @property
+    def per_class(self) -> bool:
+        """Whether there is a value for each class."""
+        return self.source.per_class
+
     def applies(self, setting: Setting, region: Region) -> bool:
-        """Whether the metric is defined for this kind of truth and region."""
-        if setting.kind not in self.kinds or region not in self.regions:
+        """Whether the metric is defined for this kind of truth, region and setting."""
+        if setting.kind not in self.kinds or region not in self.regions or region not in self.source.regions:
+            return False
+        if self.needs == "thresholds" and setting.thresholds is None:
             return False
         return self.per_class or region != "foreground" or setting.background
+
+    def terms(self, counts: Counts, region: Region, setting: Setting) -> Float64Array:
+        """What the value of each image alone is made from, (N, C, *F) or (N, *F)."""
+        return self.source.pick(self.source.terms(counts, setting), region)
+
+    def pooled(self, counts: Counts, region: Region, setting: Setting) -> Float64Array:
+        """The metric over all images together, (C,) or ()."""
+        whole = self.source.terms(counts, setting).sum(axis=0, keepdims=True)
+        return self.value(self.source.pick(whole, region), setting)[0]
+
+    def by_image(self, counts: Counts, region: Region, setting: Setting) -> Float64Array:
+        """The metric of each image alone, (N, C) or (N,)."""
+        return self.value(self.terms(counts, region, setting), setting)
 
 
 def ratio(numerator: Float64Array, denominator: Float64Array) -> Float64Array:
@@ -64,37 +139,40 @@ def ratio(numerator: Float64Array, denominator: Float64Array) -> Float64Array:
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
-def first_over_second(terms: Float64Array) -> Float64Array:
+def first_over_second(terms: Float64Array, _setting: Setting) -> Float64Array:
     """Sum over count: terms (..., 2) to their quotient (...), NaN where the count is 0."""
     return ratio(terms[..., 0], terms[..., 1])
 
 
-def in_region(array: Int64Array, region: Region, *, axis: int) -> Int64Array:
-    """Sum or pick the region axis (interior, boundary) of counts. Raises ShapeError for "foreground"."""
-    if region == "all":
-        return array.sum(axis=axis)
-    if region in ("interior", "boundary"):
-        picked: Int64Array = np.moveaxis(array, axis, 0)[int(region == "boundary")]
-        return picked
-    raise ShapeError(f"region {region} is not stored but derived; use scores_in for it")
+def image_mean(metric: Metric, *, name: str, title: str, description: str) -> Metric:
+    """The mean of a metric over the images in which it is defined, with the same regions and bounds."""
+    regions = tuple(region for region in metric.regions if region in metric.source.regions)
+
+    def terms(counts: Counts, setting: Setting) -> Float64Array:
+        whole = metric.source.terms(counts, setting)
+        shape = (len(counts.images), *((counts.classes,) if metric.per_class else ()))
+        slots = [
+            metric.value(metric.source.pick(whole, region), setting)
+            if metric.applies(setting, region)
+            else np.full(shape, np.nan)
+            for region in regions
+        ]
+        values = np.stack(slots, axis=1)
+        defined = ~np.isnan(values)
+        return np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=-1)
+
+    source = Source(name, terms, lambda totals, region: totals[:, regions.index(region)], metric.per_class, regions)
+    return Metric(
+        name=name, title=title, better=metric.better, description=description, source=source,
+        value=first_over_second, kinds=metric.kinds, regions=metric.regions, needs=metric.needs, bounds=metric.bounds,
+    )  # fmt: skip
 
 
-def scores_in(array: Int64Array, region: Region) -> Int64Array:
-    """Score counts (N, C, R, Y, CELLS) to (N, C, Y, CELLS) for any region.
-
-    The foreground of a class is its truth together with what is called it: all pixels where it is there, and of the
-    others those with p > 0.5.
-    """
-    if region != "foreground":
-        return in_region(array, region, axis=2)
-    out = array.sum(axis=2)
-    out[:, :, 0, :HALF_CELL] = 0
-    return out
-
-
-def sums_in(array: Int64Array, region: Region) -> Int64Array:
-    """Error sums (N, C, R, Y, 2) to (N, C) for any region; the last axis says whether p > 0.5."""
-    if region != "foreground":
-        return in_region(array, region, axis=2).sum(axis=(2, 3))
-    whole = array.sum(axis=2)
-    return whole[:, :, 1].sum(axis=2) + whole[:, :, 0, 1]
+def registry(topics: Sequence[Sequence[Metric]]) -> dict[str, Metric]:
+    """Metrics by name, in the order given. Raises ShapeError on a name that stands twice."""
+    found: dict[str, Metric] = {}
+    for metric in (one for topic in topics for one in topic):
+        if metric.name in found:
+            raise ShapeError(f"two metrics are called {metric.name}; give one of them another name")
+        found[metric.name] = metric
+    return found

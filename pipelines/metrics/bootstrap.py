@@ -1,4 +1,4 @@
-"""Per-image terms to values with 95 % intervals: a paired bootstrap over images or groups, seeds as a second level."""
+"""Images and their groups to bootstrap weights: what is resampled, and how often each image stands in a replicate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,9 +56,14 @@ def _few(images: int) -> str | None:
 
 
 def unit_weights(resampling: Resampling, *, replicates: int, rng: np.random.Generator) -> Float64Array:
-    """(B, N) how often each image stands in each replicate; images of one unit share their number."""
+    """(B, N) how often each image stands in each replicate; images of one unit share their number.
+
+    One unit has no spread to resample: there is no replicate then, (0, N).
+    """
     if resampling.count == 0:
         raise ShapeError("there is no image to resample")
+    if resampling.count == 1:
+        return np.empty((0, len(resampling.of_image)))
     drawn = rng.multinomial(resampling.count, np.full(resampling.count, 1 / resampling.count), size=replicates)
     return drawn[:, resampling.of_image].astype(np.float64)
 
@@ -81,10 +86,12 @@ def interval(replicates: Float64Array) -> tuple[Float64Array, Float64Array]:
     """
     tail = 100 * (1 - CONFIDENCE) / 2
     out = np.full((2, *replicates.shape[1:]), np.nan)
-    defined = ~np.isnan(replicates).all(axis=0)
-    if replicates.ndim == 1:
-        if defined:
-            out[:] = np.nanpercentile(replicates, [tail, 100 - tail])
-    elif defined.any():
-        out[:, defined] = np.nanpercentile(replicates[:, defined], [tail, 100 - tail], axis=0)
+    if not len(replicates):
+        return out[0], out[1]
+    missing = np.isnan(replicates)
+    whole = ~missing.any(axis=0)
+    some = ~missing.all(axis=0) & ~whole
+    for chosen, percentile in ((whole, np.percentile), (some, np.nanpercentile)):
+        if chosen.any():  # nanpercentile is many times slower: only where it is needed
+            out[:, chosen] = percentile(replicates[:, chosen], [tail, 100 - tail], axis=0)
     return out[0], out[1]

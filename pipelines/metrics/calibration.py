@@ -1,19 +1,27 @@
-"""Counts to calibration error over equal-width bins of p."""
+"""Score counts to calibration error over equal-width bins of p."""
 
 import numpy as np
 
 from pipelines.arrays import Float64Array
-from pipelines.metrics.base import Metric, Setting, in_region, ratio, scores_in
+from pipelines.metrics.base import Metric, Setting, image_mean, ratio
+from pipelines.metrics.sources import SCORES, TOP
 from pipelines.schema import Region
 from pipelines.statistics import Counts
-from pipelines.statistics.grid import P_UNIT, rebin
+from pipelines.statistics.grid import rebin
+
+
+def binned(hist: Float64Array, *, bins: int) -> Float64Array:
+    """Score counts (..., 4, CELLS) to (..., bins, 3): pixels, pixels that are positive, sum of p in each bin of p.
+
+    Bins are right-closed and of equal width; bins must divide 300.
+    """
+    without, there, p_without, p_there = np.moveaxis(rebin(hist, bins), -2, 0)
+    return np.stack([without + there, there, p_without + p_there], axis=-1)
 
 
 def class_bins(counts: Counts, region: Region, *, bins: int) -> Float64Array:
     """(N, C, bins, 3): pixels, pixels where the class is there, sum of p, in each right-closed bin of p."""
-    score = rebin(scores_in(counts.score, region), bins)
-    p = rebin(scores_in(counts.score_p, region), bins).sum(axis=2) * P_UNIT
-    return np.stack([score.sum(axis=2), score[:, :, 1], p], axis=-1).astype(np.float64)
+    return binned(SCORES.pick(SCORES.terms(counts, _ANY), region), bins=bins)
 
 
 def top_label_bins(counts: Counts, region: Region, *, bins: int) -> Float64Array:
@@ -21,52 +29,59 @@ def top_label_bins(counts: Counts, region: Region, *, bins: int) -> Float64Array
 
     The foreground leaves out pixels that are background in truth and in the argmax.
     """
-    top, p = counts.top, counts.top_p
-    if region == "foreground":
-        top, p = top[:, :, 1].sum(axis=1), p[:, :, 1].sum(axis=1)
-    else:
-        top, p = (in_region(array.sum(axis=2), region, axis=1) for array in (top, p))
-    top, total_p = rebin(top, bins), rebin(p, bins).sum(axis=1) * P_UNIT
-    return np.stack([top.sum(axis=1), top[:, 1], total_p], axis=-1).astype(np.float64)
+    return binned(TOP.pick(TOP.terms(counts, _ANY), region), bins=bins)
 
 
-def expected_calibration_error(terms: Float64Array) -> Float64Array:
-    """Sum over bins of (n_b / N) |mean y - mean p|, from (..., 3 bins) flattened terms; NaN without pixels.
+def expected_calibration_error(hist: Float64Array, setting: Setting) -> Float64Array:
+    """Sum over bins of (n_b / N) |mean y - mean p|, from score counts (..., 4, CELLS); NaN without pixels."""
+    return ece_of_bins(binned(hist, bins=setting.bins))
+
+
+def ece_of_bins(bins: Float64Array) -> Float64Array:
+    """The same from (..., bins, 3): pixels, positives, sum of p.
 
     n_b cancels: it is the sum over bins of |sum y - sum p| / N (Naeini et al. 2015, for one class against the rest).
     """
-    by_bin = terms.reshape(*terms.shape[:-1], -1, 3)
-    gaps = np.abs(by_bin[..., 1] - by_bin[..., 2]).sum(axis=-1)
-    return ratio(gaps, by_bin[..., 0].sum(axis=-1))
+    gaps = np.abs(bins[..., 1] - bins[..., 2]).sum(axis=-1)
+    return ratio(gaps, bins[..., 0].sum(axis=-1))
 
 
-def _class_terms(counts: Counts, region: Region, setting: Setting) -> Float64Array:
-    terms = class_bins(counts, region, bins=setting.bins)
-    return terms.reshape(*terms.shape[:2], -1)
+def gaps(hist: Float64Array, setting: Setting) -> Float64Array:
+    """(Σy − Σp) / N of each bin, (..., bins): their absolute values add up to the ECE. NaN without pixels."""
+    bins = binned(hist, bins=setting.bins)
+    return ratio(bins[..., 1] - bins[..., 2], bins[..., 0].sum(axis=-1, keepdims=True))
 
 
-def _top_terms(counts: Counts, region: Region, setting: Setting) -> Float64Array:
-    terms = top_label_bins(counts, region, bins=setting.bins)
-    return terms.reshape(terms.shape[0], -1)
-
+_ANY = Setting("exclusive")  # these sources do not depend on the setting
+CLASSWISE_ECE = Metric(
+    name="classwise_ece",
+    title="Classwise ECE",
+    better="lower",
+    description="Mean gap between p and the observed share, weighted by pixels, in equal bins of a class's p.",
+    source=SCORES,
+    value=expected_calibration_error,
+    gaps=gaps,
+)
+TOP_LABEL_ECE = Metric(
+    name="top_label_ece",
+    title="Top-label ECE",
+    better="lower",
+    description="Mean gap between the largest p and the share of pixels whose argmax is right, in equal bins.",
+    source=TOP,
+    value=expected_calibration_error,
+    gaps=gaps,
+    kinds=("exclusive",),
+)
 
 METRICS = (
-    Metric(
-        name="classwise_ece",
-        title="Classwise ECE",
-        better="lower",
-        description="Mean gap between p and the observed share, weighted by pixels, in equal bins of a class's p.",
-        terms=_class_terms,
-        value=expected_calibration_error,
+    CLASSWISE_ECE,
+    image_mean(
+        CLASSWISE_ECE, name="classwise_ece_image_mean", title="Classwise ECE, mean over images",
+        description="Mean of the images' own classwise ECE: what one image must reckon with, and far above the pooled.",
     ),
-    Metric(
-        name="top_label_ece",
-        title="Top-label ECE",
-        better="lower",
-        description="Mean gap between the largest p and the share of pixels whose argmax is right, in equal bins.",
-        terms=_top_terms,
-        value=expected_calibration_error,
-        per_class=False,
-        kinds=("exclusive",),
+    TOP_LABEL_ECE,
+    image_mean(
+        TOP_LABEL_ECE, name="top_label_ece_image_mean", title="Top-label ECE, mean over images",
+        description="Mean of the images' own top-label ECE.",
     ),
-)
+)  # fmt: skip

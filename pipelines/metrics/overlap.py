@@ -1,43 +1,35 @@
 """Counts to shares of pixels with several labels or none."""
 
-import numpy as np
-
-from pipelines.arrays import Float64Array, Int64Array
-from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, first_over_second, in_region
-from pipelines.schema import Region
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import HALF_CELL
+from pipelines.arrays import Float64Array
+from pipelines.metrics.base import Metric, Setting, ratio
+from pipelines.metrics.sources import LABELS, MASS
 
 
-def claimed(counts: Counts, region: Region, *, labels: int, first_cell: int = HALF_CELL) -> Int64Array:
-    """(N, 4) pixels with at least `labels` classes (1 to 3) in cells from first_cell on, by true number of labels."""
-    ranks = in_region(counts.ranks, region, axis=1)
-    if labels > ranks.shape[2]:
-        return np.zeros(ranks.shape[:2], np.int64)
-    return ranks[:, :, labels - 1, first_cell:].sum(axis=-1)
+def _overlap_rate(terms: Float64Array, _setting: Setting) -> Float64Array:
+    """From (..., 4, 4): by true number of labels, pixels and those called at least one, two, three classes."""
+    return ratio(terms[..., 2].sum(axis=-1), terms[..., 0].sum(axis=-1))
 
 
-def pixels_by_labels(counts: Counts, region: Region) -> Int64Array:
-    """(N, 4) valid pixels by true number of labels: 0, 1, 2, 3 or more."""
-    return in_region(counts.ranks, region, axis=1)[:, :, 0].sum(axis=-1)
+def _no_label_rate(terms: Float64Array, _setting: Setting) -> Float64Array:
+    pixels = terms[..., 0].sum(axis=-1)
+    return ratio(pixels - terms[..., 1].sum(axis=-1), pixels)
 
 
-def _terms(part: Int64Array, whole: Int64Array) -> Float64Array:
-    return np.stack([part, whole], axis=-1).astype(np.float64)
+def _overlap_recall(terms: Float64Array, _setting: Setting) -> Float64Array:
+    return ratio(terms[..., 2:, 2].sum(axis=-1), terms[..., 2:, 0].sum(axis=-1))
 
 
-def _overlap_terms(counts: Counts, region: Region, _setting: Setting) -> Float64Array:
-    return _terms(claimed(counts, region, labels=2).sum(axis=1), pixels_by_labels(counts, region).sum(axis=1))
+def _overlap_precision(terms: Float64Array, _setting: Setting) -> Float64Array:
+    return ratio(terms[..., 2:, 2].sum(axis=-1), terms[..., 2].sum(axis=-1))
 
 
-def _no_label_terms(counts: Counts, region: Region, _setting: Setting) -> Float64Array:
-    pixels = pixels_by_labels(counts, region).sum(axis=1)
-    return _terms(pixels - claimed(counts, region, labels=1).sum(axis=1), pixels)
+def _share(terms: Float64Array, number: int) -> Float64Array:
+    """From (..., 2, 3): probability and true pixels of 0, 1, and 2 or more labels."""
+    return ratio(terms[..., 0, number], terms[..., 1, :].sum(axis=-1))
 
 
-def _recall_terms(counts: Counts, region: Region, _setting: Setting) -> Float64Array:
-    found = claimed(counts, region, labels=2)[:, 2:].sum(axis=1)
-    return _terms(found, pixels_by_labels(counts, region)[:, 2:].sum(axis=1))
+def _overlap_bias(terms: Float64Array, _setting: Setting) -> Float64Array:
+    return ratio(terms[..., 0, 2] - terms[..., 1, 2], terms[..., 1, :].sum(axis=-1))
 
 
 METRICS = (
@@ -46,30 +38,66 @@ METRICS = (
         title="Overlapping-label rate",
         better="neither",
         description="Share of pixels with two or more classes at p > 0.5.",
-        terms=_overlap_terms,
-        value=first_over_second,
-        per_class=False,
-        regions=PIXEL_REGIONS,
+        source=LABELS,
+        value=_overlap_rate,
     ),
     Metric(
         name="no_label_rate",
         title="No-label rate",
         better="neither",
         description="Share of pixels with no class at p > 0.5.",
-        terms=_no_label_terms,
-        value=first_over_second,
-        per_class=False,
-        regions=PIXEL_REGIONS,
+        source=LABELS,
+        value=_no_label_rate,
     ),
     Metric(
         name="overlap_recall",
         title="Overlap recall",
         better="higher",
         description="Of the pixels with two or more true labels, the share given two or more at p > 0.5.",
-        terms=_recall_terms,
-        value=first_over_second,
-        per_class=False,
+        source=LABELS,
+        value=_overlap_recall,
         kinds=("overlapping",),
-        regions=PIXEL_REGIONS,
+    ),
+    Metric(
+        name="overlap_precision",
+        title="Overlap precision",
+        better="higher",
+        description="Of the pixels given two or more labels at p > 0.5, the share that truly carries two or more.",
+        source=LABELS,
+        value=_overlap_precision,
+        kinds=("overlapping",),
+    ),
+    Metric(
+        name="no_label_mass",
+        title="Probability of no label",
+        better="neither",
+        description="Mean probability that a pixel carries no label; sigmoid's labels are taken as independent.",
+        source=MASS,
+        value=lambda terms, _: _share(terms, 0),
+    ),
+    Metric(
+        name="one_label_mass",
+        title="Probability of one label",
+        better="neither",
+        description="Mean probability that a pixel carries exactly one label.",
+        source=MASS,
+        value=lambda terms, _: _share(terms, 1),
+    ),
+    Metric(
+        name="overlap_mass",
+        title="Probability of several labels",
+        better="neither",
+        description="Mean probability that a pixel carries two labels or more: the expected overlapping-label rate.",
+        source=MASS,
+        value=lambda terms, _: _share(terms, 2),
+    ),
+    Metric(
+        name="overlap_bias",
+        title="Expected minus true overlap",
+        better="neither",
+        description="Expected overlapping-label rate minus the true one; off 0 where labels are not independent.",
+        source=MASS,
+        value=_overlap_bias,
+        bounds=(-1.0, 1.0),
     ),
 )

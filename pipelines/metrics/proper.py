@@ -1,47 +1,16 @@
-"""Counts to proper scores: Brier score and negative log-likelihood."""
+"""Error sums to proper scores: Brier score and negative log-likelihood."""
 
-import numpy as np
-
-from pipelines.arrays import Float64Array, Int64Array
-from pipelines.metrics.base import (
-    PIXEL_REGIONS,
-    Metric,
-    Setting,
-    first_over_second,
-    in_region,
-    scores_in,
-    sums_in,
-)
-from pipelines.schema import Region
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import NLL_UNIT, P_UNIT
+from pipelines.arrays import Float64Array
+from pipelines.metrics.base import Metric, Setting, first_over_second, ratio
+from pipelines.metrics.sources import CATEGORICAL, NLL, SQUARED_ERROR
 
 
-def _with_pixels(sums: Int64Array, unit: float, counts: Counts, region: Region) -> Float64Array:
-    pixels = scores_in(counts.score, region).sum(axis=(2, 3))
-    return np.stack([sums * np.float64(unit), pixels.astype(np.float64)], axis=-1)
+def _categorical_nll(terms: Float64Array, _setting: Setting) -> Float64Array:
+    return ratio(terms[..., 0], terms[..., 2])
 
 
-def _brier_terms(counts: Counts, region: Region, _setting: Setting) -> Float64Array:
-    return _with_pixels(sums_in(counts.squared_error, region), P_UNIT, counts, region)
-
-
-def _nll_terms(counts: Counts, region: Region, _setting: Setting) -> Float64Array:
-    return _with_pixels(sums_in(counts.nll, region), NLL_UNIT, counts, region)
-
-
-def _categorical_terms(counts: Counts, region: Region, unit: float, which: int) -> Float64Array:
-    sums = in_region(counts.categorical, region, axis=1)[:, which] * unit
-    pixels = in_region(counts.confusion, region, axis=1).sum(axis=(1, 2))
-    return np.stack([sums, pixels.astype(np.float64)], axis=-1)
-
-
-def _categorical_nll_terms(counts: Counts, region: Region, _setting: Setting) -> Float64Array:
-    return _categorical_terms(counts, region, NLL_UNIT, 0)
-
-
-def _discarded_terms(counts: Counts, region: Region, _setting: Setting) -> Float64Array:
-    return _categorical_terms(counts, region, P_UNIT, 1)
+def _discarded_mass(terms: Float64Array, _setting: Setting) -> Float64Array:
+    return ratio(terms[..., 1], terms[..., 2])
 
 
 METRICS = (
@@ -50,7 +19,7 @@ METRICS = (
         title="Brier score",
         better="lower",
         description="Mean of (p − y)² over pixels, one class against the rest.",
-        terms=_brier_terms,
+        source=SQUARED_ERROR,
         value=first_over_second,
     ),
     Metric(
@@ -58,7 +27,7 @@ METRICS = (
         title="NLL",
         better="lower",
         description="Mean of −log P(y) over pixels in nats, one class against the rest.",
-        terms=_nll_terms,
+        source=NLL,
         value=first_over_second,
         bounds=(0.0, float("inf")),
     ),
@@ -67,11 +36,9 @@ METRICS = (
         title="Categorical NLL",
         better="lower",
         description="Mean of −log P(true class) in nats; a sigmoid head is read as softmax of its logits.",
-        terms=_categorical_nll_terms,
-        value=first_over_second,
-        per_class=False,
+        source=CATEGORICAL,
+        value=_categorical_nll,
         kinds=("exclusive",),
-        regions=PIXEL_REGIONS,
         bounds=(0.0, float("inf")),
     ),
     Metric(
@@ -79,10 +46,8 @@ METRICS = (
         title="Mass off one label",
         better="neither",
         description="Mean probability a sigmoid head gives to no label or several; 0 for softmax by construction.",
-        terms=_discarded_terms,
-        value=first_over_second,
-        per_class=False,
+        source=CATEGORICAL,
+        value=_discarded_mass,
         kinds=("exclusive",),
-        regions=PIXEL_REGIONS,
     ),
 )

@@ -1,174 +1,185 @@
-"""Counts of every head and seed to the long table of metrics with intervals and paired differences."""
+"""Estimates of every head and seed to the long table of metrics with intervals and paired differences."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.arrays import BoolArray, Float64Array
+from pipelines.arrays import Float32Array, Float64Array
 from pipelines.errors import ShapeError
-from pipelines.metrics import METRICS, Setting
-from pipelines.metrics.bootstrap import Resampling, interval, seed_weights, totals, unit_weights
+from pipelines.metrics import METRICS, inference
+from pipelines.metrics.bootstrap import Resampling
+from pipelines.metrics.estimates import HeadEstimates, Key
 from pipelines.schema import (
     ALL_CLASSES,
     ALL_SEEDS,
     DIFFERENCES,
     MACRO,
     METRICS_SCHEMA,
-    REGIONS,
-    Head,
-    Region,
+    SWAP_DIFFERENCES,
     Split,
     Variant,
 )  # fmt: skip
-from pipelines.statistics import Counts
 
-Key: TypeAlias = tuple[str, Region]
-
-
-@dataclass
-class Terms:
-    """Terms of every metric and region over the images of one head and seed.
-
-    by_key: (metric, region) to float64 (N, C, F) or (N, F); truth: (N, C) float64, pixels of each class in the truth.
-    """
-
-    images: tuple[str, ...]
-    by_key: dict[Key, Float64Array]
-    truth: Float64Array
-
-    @property
-    def has_truth(self) -> BoolArray:
-        """(C,) classes that occur in the split's truth."""
-        return self.truth.sum(axis=0) > 0
+_NUMBERS: Final = ("value", "low", "high", "standard_error", "p_value", "p_holm")
 
 
-def collect_terms(blocks: Iterable[Counts], setting: Setting) -> Terms:
-    """Terms of all images, from counts that come in blocks; only the terms stay in memory."""
-    parts: dict[Key, list[Float64Array]] = {}
-    images: list[str] = []
-    truth: list[Float64Array] = []
-    for block in blocks:
-        images += block.images
-        truth.append(block.score[:, :, :, 1].sum(axis=(2, 3)).astype(np.float64))
-        for metric in METRICS.values():
-            for region in REGIONS:
-                if metric.applies(setting, region):
-                    parts.setdefault((metric.name, region), []).append(metric.terms(block, region, setting))
-    if not truth:
-        raise ShapeError("there are no counts to compute metrics from")
-    return Terms(tuple(images), {key: np.concatenate(values) for key, values in parts.items()}, np.concatenate(truth))
-
-
-@dataclass
-class _Estimate:
-    """A value per class and macro, or a single one, with its replicates. value: (K,); replicates: (B, K)."""
+class _Matrix(NamedTuple):
+    """All metrics, regions and classes of one head and seed side by side: value and center (K,), replicates (B, K)."""
 
     value: Float64Array
-    replicates: Float64Array
+    center: Float64Array
+    replicates: Float32Array
+
+    def minus(self, other: "_Matrix") -> "_Matrix":
+        """The paired difference: both were drawn with the same images in each replicate."""
+        return _Matrix(self.value - other.value, self.center - other.center, self.replicates - other.replicates)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What stands in which column of a matrix. keys: (metric, region) and the names of its classes, in order."""
+
+    keys: tuple[tuple[Key, tuple[str, ...]], ...]
+
+    def matrix(self, estimates: HeadEstimates) -> _Matrix:
+        chosen = [estimates.by_key[key] for key, _ in self.keys]
+        return _Matrix(
+            np.concatenate([one.value for one in chosen]),
+            np.concatenate([one.center for one in chosen]),
+            np.concatenate([one.replicates for one in chosen], axis=1),
+        )
+
+    def bounds(self) -> tuple[Float64Array, Float64Array]:
+        """(K,) each: what the metrics cannot leave."""
+        pairs = [METRICS[key[0]].bounds if key[0] in METRICS else (-np.inf, np.inf) for key, _ in self.keys]
+        each = np.repeat(np.array(pairs), [len(names) for _, names in self.keys], axis=0)
+        return each[:, 0], each[:, 1]
+
+    def corrected(self, p: Float64Array) -> Float64Array:
+        """Holm's correction of p, (K,), over the classes of each metric and region; NaN where there are no classes."""
+        out = np.full(p.shape, np.nan)
+        start = 0
+        for _, names in self.keys:
+            if names[-1] == MACRO:
+                classes = slice(start, start + len(names) - 1)
+                out[classes] = inference.holm(p[classes])
+            start += len(names)
+        return out
+
+    def described(self) -> dict[str, list[str]]:
+        """metric, region and class of each column."""
+        return {
+            "metric": [key[0] for key, names in self.keys for _ in names],
+            "region": [key[1] for key, names in self.keys for _ in names],
+            "class": [name for _, names in self.keys for name in names],
+        }
 
 
 @dataclass
 class _Rows:
-    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in METRICS_SCHEMA.names})
+    """Rows of one head or difference each. units: how many were resampled; stream: seed of the draws of seeds."""
 
-    def add(self, estimate: _Estimate, classes: Sequence[str], **where: Any) -> None:
-        low, high = interval(estimate.replicates)
-        for index, name in enumerate(classes):
-            row = where | {
-                "class": name,
-                "value": _number(estimate.value[index]),
-                "low": _number(low[index]),
-                "high": _number(high[index]),
-            }
-            for column, value in row.items():
-                self.columns[column].append(value)
+    units: int
+    stream: Sequence[int]
+    parts: list[dict[str, Any]] = field(default_factory=list)
 
+    def add(self, head: str, by_seed: Mapping[int, _Matrix], columns: _Columns, *, difference: bool) -> None:
+        """Rows of each seed, and of their mean."""
+        for seed, one in by_seed.items():
+            every = np.full(one.value.shape, float(self.units))
+            self._add(head, seed, one.value, (one.center, one.replicates, every), columns, difference=difference)
+        some = list(by_seed.values())
+        mean = inference.over_seeds(
+            np.stack([one.center for one in some]),
+            np.stack([one.replicates for one in some], axis=1, dtype=np.float64),
+            units=self.units,
+            rng=np.random.default_rng(self.stream),  # afresh: every row sees the same draws
+        )
+        value = np.mean([one.value for one in some], axis=0)
+        self._add(head, ALL_SEEDS, value, mean, columns, difference=difference)
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    def _add(
+        self,
+        head: str,
+        seed: int,
+        value: Float64Array,
+        chance: tuple[Float64Array, Float64Array | Float32Array, Float64Array],
+        columns: _Columns,
+        *,
+        difference: bool,
+    ) -> None:
+        center, replicates, units = chance[0], chance[1].astype(np.float64), chance[2]
+        bounds = None if difference else columns.bounds()
+        low, high = inference.interval(center, replicates, units=units, bounds=bounds)
+        p = inference.p_value(center, replicates, units=units) if difference else np.full(value.shape, np.nan)
+        error = inference.standard_error(replicates, units=units)
+        numbers = dict(zip(_NUMBERS, (value, low, high, error, p, columns.corrected(p)), strict=True))
+        self.parts.append({"head": head, "seed": seed} | columns.described() | numbers)
+
+    def table(self, **common: Any) -> pa.Table:
+        """All rows; common: the columns that are the same in all of them."""
+        count = sum(len(part["value"]) for part in self.parts)
+        arrays = {}
+        for column in METRICS_SCHEMA:
+            if column.name in common:
+                arrays[column.name] = pa.array([common[column.name]] * count, column.type)
+            elif column.name in _NUMBERS:  # a missing number is null, not NaN
+                numbers = np.concatenate([part[column.name] for part in self.parts] or [np.empty(0)])
+                arrays[column.name] = pa.array(numbers, column.type, from_pandas=True)
+            else:
+                values: list[Any] = []
+                for part in self.parts:
+                    value = part[column.name]
+                    values.extend(value if isinstance(value, list) else [value] * len(part["value"]))
+                arrays[column.name] = pa.array(values, column.type)
+        return pa.table(arrays, schema=METRICS_SCHEMA)
 
 
 def metrics_table(
-    terms: Mapping[Head, Mapping[int, Terms]],
+    estimates: Mapping[Any, Mapping[int, HeadEstimates]],
     *,
-    setting: Setting,
     classes: Sequence[str],
     split: Split,
     variant: Variant,
-    resampling: Resampling,
-    replicates: int,
-    rng: np.random.Generator,
+    units: Resampling,
+    stream: Sequence[int],
 ) -> pa.Table:
     """Rows of schema.METRICS_SCHEMA for one split and variant.
 
-    terms: by head and seed, all over the same images in the same order. Each replicate draws the same images for all
-    heads and seeds. Rows with seed ALL_SEEDS average over the seeds; their replicates draw seeds, then images.
+    estimates: by head (or other reading of a network) and seed, all over the same images in the same order and with
+    the same images in each replicate; units: what was resampled; stream: seed of the draws of seeds. Rows with seed
+    ALL_SEEDS average over the seeds, which are a second level of chance.
     Raises ShapeError when heads or seeds were counted on different images.
     """
-    _check_same_images(terms)
-    weights = unit_weights(resampling, replicates=replicates, rng=rng)
-    if resampling.count < 2:  # one unit has no spread to resample
-        weights = np.full_like(weights, np.nan)
-    seeds = sorted(next(iter(terms.values())))
-    draws = seed_weights(len(seeds), replicates=replicates, rng=rng)
-    rows = _Rows()
-    some = terms["sigmoid"][seeds[0]] if "sigmoid" in terms else next(iter(next(iter(terms.values())).values()))
-    for metric, region in some.by_key:
-        names = (*classes, MACRO) if METRICS[metric].per_class else (ALL_CLASSES,)
-        where: dict[str, Any] = {
-            "split": split, "variant": variant, "region": region, "metric": metric, "images": len(some.images),
-        }  # fmt: skip
-        by_head = {
-            head: _over_seeds({seed: _estimate(one, (metric, region), weights) for seed, one in by_seed.items()}, draws)
-            for head, by_seed in terms.items()
-        }
-        for head, by_seed in by_head.items():
-            for seed, estimate in by_seed.items():
-                rows.add(estimate, names, head=head, seed=seed, **where)
-        for row_head, other in DIFFERENCES.items():
-            if "sigmoid" in by_head and other in by_head:
-                for seed, estimate in by_head["sigmoid"].items():
-                    against = by_head[other][seed]
-                    gap = _Estimate(estimate.value - against.value, estimate.replicates - against.replicates)
-                    rows.add(gap, names, head=row_head, seed=seed, **where)
-    return pa.table(rows.columns, schema=METRICS_SCHEMA)
-
-
-def _check_same_images(terms: Mapping[Head, Mapping[int, Terms]]) -> None:
-    lists = {one.images for by_seed in terms.values() for one in by_seed.values()}
-    if len(lists) != 1:
+    every = [one for by_seed in estimates.values() for one in by_seed.values()]
+    if len({one.images for one in every}) != 1:
         raise ShapeError("heads and seeds were counted on different images; predict all of them on the same split")
+    pairs = {**{row: ("sigmoid", other) for row, other in DIFFERENCES.items()}, **SWAP_DIFFERENCES}
+    rows = _Rows(units.count, stream)
+    columns = {head: _columns(list(by_seed.values()), classes) for head, by_seed in estimates.items()}
+    for head, by_seed in estimates.items():
+        matrices = {seed: columns[head].matrix(one) for seed, one in sorted(by_seed.items())}
+        rows.add(head, matrices, columns[head], difference=False)
+    for row, (first, second) in pairs.items():
+        if first in estimates and second in estimates:
+            both = _columns([*estimates[first].values(), *estimates[second].values()], classes)
+            gaps = {
+                seed: both.matrix(one).minus(both.matrix(estimates[second][seed]))
+                for seed, one in sorted(estimates[first].items())
+            }
+            rows.add(row, gaps, both, difference=True)
+    return rows.table(split=split, variant=variant, images=len(every[0].images))
 
 
-def _estimate(terms: Terms, key: Key, weights: Float64Array) -> _Estimate:
-    metric = METRICS[key[0]]
-    value = metric.value(terms.by_key[key].sum(axis=0))
-    drawn = metric.value(totals(terms.by_key[key], weights))
-    if not metric.per_class:
-        return _Estimate(value[None], drawn[:, None])
-    # A replicate without a class says nothing of it, for any head: a head that calls it somewhere would get 0 there and
-    # one that does not NaN, and their macro means would run over different classes.
-    drawn = np.where(totals(terms.truth, weights) > 0, drawn, np.nan)
-    return _Estimate(
-        np.append(value, _macro(value[None], terms.has_truth)),
-        np.concatenate([drawn, _macro(drawn, terms.has_truth)[:, None]], axis=1),
+def _columns(estimates: Sequence[HeadEstimates], classes: Sequence[str]) -> _Columns:
+    """The metrics and regions that all of them have."""
+    return _Columns(
+        tuple(
+            (key, (*classes, MACRO) if one.per_class else (ALL_CLASSES,))
+            for key, one in estimates[0].by_key.items()
+            if all(key in other.by_key for other in estimates)
+        )
     )
-
-
-def _macro(values: Float64Array, has_truth: BoolArray) -> Float64Array:
-    """Mean over classes with truth, (B, C) to (B,); classes a replicate has nothing of are left out of its mean."""
-    chosen = values[:, has_truth]
-    defined = ~np.isnan(chosen)
-    count = defined.sum(axis=1)
-    total = np.where(defined, chosen, 0.0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _over_seeds(by_seed: dict[int, _Estimate], draws: Float64Array) -> dict[int, _Estimate]:
-    ordered = [by_seed[seed] for seed in sorted(by_seed)]
-    value = np.mean([one.value for one in ordered], axis=0)
-    replicates = np.einsum("bs,sbk->bk", draws, np.stack([one.replicates for one in ordered]))
-    return by_seed | {ALL_SEEDS: _Estimate(value, replicates)}

@@ -14,9 +14,9 @@ import pandas as pd
 from pipelines.arrays import Float64Array, Int64Array
 from pipelines.errors import ShapeError
 from pipelines.metrics import bootstrap
-from pipelines.metrics.base import in_region, ratio
+from pipelines.metrics.base import ratio
 from pipelines.metrics.calibration import class_bins, top_label_bins
-from pipelines.metrics.overlap import pixels_by_labels
+from pipelines.metrics.sources import in_region, pixels_by_labels
 from pipelines.schema import Kind, Region
 from pipelines.statistics import Counts
 from pipelines.statistics.grid import STEPS, first_cell_above
@@ -143,7 +143,7 @@ def label_rates(
     """
     ranks = in_region(counts.ranks, region, axis=1).sum(axis=1)  # (N, K, CELLS)
     above = ranks[:, :, ::-1].cumsum(axis=-1)[:, :, ::-1][:, :, [first_cell_above(t) for t in thresholds]]
-    by_labels = pixels_by_labels(counts, region)
+    by_labels = in_region(pixels_by_labels(counts), region, axis=1)
     pixels = by_labels.sum(axis=1)
     parts = {"no label": (pixels[:, None] - above[:, 0], by_labels[:, 0].sum())}
     if above.shape[1] > 1:
@@ -212,18 +212,3 @@ def pair_overlap(counts: Counts, *, classes: Sequence[str], threshold: float) ->
             "truth_share": ratio(both_true[place_of].astype(np.float64), present[own]),
         }
     )
-
-
-def add_seeds(counts: Sequence[Counts]) -> Counts:
-    """Counts of the same images under several seeds added up, as if each seed had seen every pixel once more.
-
-    Raises ShapeError when the images differ.
-    """
-    first = counts[0]
-    if any(one.images != first.images for one in counts):
-        raise ShapeError("seeds were counted on different images; run evaluate again")
-    if len(counts) == 1:
-        return first
-    names = [name for name in first.__dataclass_fields__ if name != "images"]
-    sums = {name: np.sum([getattr(one, name) for one in counts], axis=0) for name in names}
-    return Counts(images=first.images, **sums)

@@ -1,0 +1,138 @@
+"""Score histograms to decisions: Dice, IoU and cost at every threshold, and the thresholds that are best.
+
+hist: (..., 4, CELLS) float: pixels without the class, pixels with it, sums of p over each, by cell of p. A cut k in
+0 … CELLS calls the class present in the cells from k on, so at p above the edge k - 1: cut 0 calls it everywhere, cut
+CELLS nowhere.
+"""
+
+from math import isfinite, log
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pipelines.arrays import Float64Array
+from pipelines.errors import ConfigError, ShapeError
+from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, ratio
+from pipelines.metrics.histogram_loops import check_histogram
+from pipelines.metrics.sources import SCORES
+from pipelines.statistics.grid import EDGES, STEPS, first_cell_above
+
+CUT_LOG_ODDS: Final[Float64Array] = np.concatenate([[-np.inf], EDGES, [np.inf]])  # (CELLS + 1,)
+_FIRST: Final = first_cell_above(1 / STEPS)
+
+
+def _cut_p() -> Float64Array:
+    p = np.concatenate([[0.0], 1 / (1 + np.exp(-EDGES)), [1.0]])
+    p[_FIRST : _FIRST + STEPS - 1] = np.arange(1, STEPS) / STEPS  # as they were meant, free of rounding
+    return p
+
+
+CUT_P: Final[Float64Array] = _cut_p()  # (CELLS + 1,)
+
+
+class Outcomes(NamedTuple):
+    """Pixels by decision and truth at every cut, each (..., CELLS + 1) float64."""
+
+    tp: Float64Array
+    fp: Float64Array
+    fn: Float64Array
+    tn: Float64Array
+
+
+def outcomes_by_cut(hist: Float64Array) -> Outcomes:
+    """Cumulative sums over the cells from the top. Raises ShapeError unless hist is (..., 4, CELLS)."""
+    check_histogram(hist)
+    counts = np.zeros((*hist.shape[:-2], 2, len(CUT_P)))
+    counts[..., :-1] = np.cumsum(hist[..., :2, ::-1], axis=-1, dtype=np.float64)[..., ::-1]
+    fp, tp = counts[..., 0, :], counts[..., 1, :]
+    return Outcomes(tp, fp, tp[..., :1] - tp, fp[..., :1] - fp)
+
+
+def dice_curve(hist: Float64Array) -> Float64Array:
+    """2TP / (2TP + FP + FN) at every cut, (..., CELLS + 1); NaN where the class is neither there nor called."""
+    tp, fp, fn, _ = outcomes_by_cut(hist)
+    return ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def iou_curve(hist: Float64Array) -> Float64Array:
+    """TP / (TP + FP + FN) at every cut, (..., CELLS + 1); NaN where the class is neither there nor called."""
+    tp, fp, fn, _ = outcomes_by_cut(hist)
+    return ratio(tp, tp + fp + fn)
+
+
+def best_threshold(hist: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """The threshold k/300, 0 < k < 300, of the greatest pooled Dice, and that Dice, each (...).
+
+    Of equal ones the lowest threshold is taken; for counts below 2^53 equal Dice compare equal, so the choice does not
+    depend on rounding. NaN for both where the class is not in the truth: every threshold that calls nothing is then as
+    good. Tune on one split and report on another.
+    """
+    dice = dice_curve(hist)[..., _FIRST : _FIRST + STEPS - 1]
+    there = np.asarray(hist)[..., 1, :].sum(axis=-1) > 0
+    step = np.argmax(np.where(np.isnan(dice), -1.0, dice), axis=-1)
+    best = np.take_along_axis(dice, step[..., None], axis=-1)[..., 0]
+    return np.where(there, (step + 1) / STEPS, np.nan), np.where(there, best, np.nan)
+
+
+def half_optimum(hist: Float64Array) -> Float64Array:
+    """Half the greatest pooled Dice over the thresholds k/300, (...): what `best_threshold` is for a calibrated score.
+
+    Lipton, Elkan & Narayanaswamy (2014): if p is P(y = 1), the threshold that maximises the pooled F1 is
+    half the F1 reached. A best threshold far from it says that p is not calibrated where it matters for Dice. NaN
+    where the class is not in the truth.
+    """
+    return best_threshold(hist)[1] / 2
+
+
+def bayes_threshold(*, cost_fp: float, cost_fn: float) -> float:
+    """The p above which calling is cheaper for a calibrated score, cost_fp / (cost_fp + cost_fn) (Elkan 2001, eq. 2).
+
+    Snapped to the nearest edge of a cell, by log-odds: within 1/600 of p between 1/300 and 299/300 and within a factor
+    exp(1/4) of the odds outside; odds beyond exp(±16) become exp(±16). Of two edges equally near, the lower one.
+    Raises ConfigError unless both costs are finite and above 0.
+    """
+    if not (cost_fp > 0 and cost_fn > 0 and isfinite(cost_fp) and isfinite(cost_fn)):
+        raise ConfigError(f"costs must be finite and above 0, got {cost_fp} and {cost_fn}; only their ratio matters")
+    nearest = int(np.argmin(np.abs(EDGES - (log(cost_fp) - log(cost_fn)))))
+    return float(CUT_P[nearest + 1])
+
+
+def cut_at(threshold: float) -> int:
+    """The cut whose p the threshold is. Raises ShapeError unless it is an edge of a cell, to 10⁻⁶ of its log-odds."""
+    if 0 < threshold < 1:
+        log_odds = log(threshold) - np.log1p(-threshold)
+        nearest = int(np.argmin(np.abs(EDGES - log_odds)))
+        if abs(EDGES[nearest] - log_odds) <= 1e-6:
+            return nearest + 1
+    raise ShapeError(f"a threshold must be k/{STEPS} or another edge of a cell, got {threshold}; see CUT_P")
+
+
+def expected_cost(hist: Float64Array, *, cost_fp: float, cost_fn: float, threshold: float) -> Float64Array:
+    """(cost_fp FP + cost_fn FN) / pixels when the class is called at p > threshold, (...), in units of the costs.
+
+    threshold: k/300 or another edge of a cell, such as `bayes_threshold` gives. NaN without pixels.
+    Raises ShapeError for another threshold.
+    """
+    cut = cut_at(threshold)
+    fp = hist[..., 0, cut:].sum(axis=-1, dtype=np.float64)
+    fn = hist[..., 1, :cut].sum(axis=-1, dtype=np.float64)
+    return ratio(cost_fp * fp + cost_fn * fn, hist[..., :2, :].sum(axis=(-1, -2), dtype=np.float64))
+
+
+def _cost_at_bayes(hist: Float64Array, setting: Setting) -> Float64Array:
+    costs = {"cost_fp": setting.cost_fp, "cost_fn": setting.cost_fn}
+    return expected_cost(hist, threshold=bayes_threshold(**costs), **costs)
+
+
+METRICS = (
+    Metric(
+        name="expected_cost",
+        title="Expected cost",
+        better="lower",
+        description="Mean cost of a pixel's false alarm or miss, called where a calibrated p says that calling pays.",
+        source=SCORES,
+        value=_cost_at_bayes,
+        regions=PIXEL_REGIONS,
+        bounds=(0.0, float("inf")),
+    ),
+)
