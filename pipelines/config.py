@@ -64,6 +64,9 @@ class EvaluationConfig(Settings):
 
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = ("val", "test")
     boundary_width: Annotated[int, Field(ge=1, le=64)] = 3  # pixels to each side of a truth boundary
+    surface_tolerance: Annotated[float, Field(ge=0, le=64)] = 2.0  # pixels a surface may be off for the surface Dice
+    cost_false_positive: Annotated[float, Field(gt=0)] = 1.0  # of one pixel; only their ratio matters
+    cost_false_negative: Annotated[float, Field(gt=0)] = 1.0
     calibration_bins: Annotated[int, Field(ge=2, le=300)] = 15
     replicates: Annotated[int, Field(ge=100)] = 2000
     bootstrap_seed: Annotated[int, Field(ge=0)] = 0

@@ -245,16 +245,62 @@ def at_temperature(
     sigmoid one per class, (C,). For softmax, softmax(log p / T) is softmax(z / T): the shift cancels.
     Returns (C, ...) float32.
     """
-    scale = np.asarray(temperature, np.float32)
-    if not np.all(scale > 0):
-        raise ShapeError(f"temperature must be above 0, got {temperature}")
-    if not spec.is_softmax:
+    if not spec.is_softmax or spec.kind == "binary":  # z1 - z0 carries everything
+        scale = _checked_temperature(temperature)
         shape = (-1,) + (1,) * (class_log_odds.ndim - 1) if scale.ndim else ()
         scaled = class_log_odds / scale.reshape(shape)
         return np.clip(scaled, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
-    if spec.kind == "binary":  # z1 - z0 carries everything
-        return np.clip(class_log_odds / scale, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
-    return log_odds(spec, channel_log_probs(spec, class_log_odds, extra) / scale)
+    return log_odds(spec, logits_at_temperature(spec, class_log_odds, extra, temperature))
+
+
+def logits_at_temperature(
+    spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array, temperature: float | Float64Array
+) -> Float32Array:
+    """Logits of a softmax divided by a temperature, up to a shift of each pixel, (K, ...) float32."""
+    return channel_log_probs(spec, class_log_odds, extra) / _checked_temperature(temperature)
+
+
+def _checked_temperature(temperature: float | Float64Array) -> Float32Array:
+    scale = np.asarray(temperature, np.float32)
+    if not np.all(scale > 0):
+        raise ShapeError(f"temperature must be above 0, got {temperature}")
+    return scale
+
+
+def read_as_softmax(spec: HeadSpec, class_log_odds: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """A sigmoid network's logits read by a softmax: what its output would be if labels excluded each other.
+
+    class_log_odds: (C, ...), the network's logits. Exclusive truth: softmax(z), independent sigmoids given exactly
+    one label. Otherwise softmax over 0 and z, the 0 standing for no label: independent sigmoids given at most one.
+    Returns log-odds of the classes, (C, ...), and of no label, (1, ...), or (0, ...) where every pixel has a label.
+    """
+    if spec.is_softmax:
+        raise ShapeError(f"read_as_softmax takes a sigmoid head's logits, got {spec.head}")
+    if spec.kind == "exclusive":
+        return channel_log_odds(class_log_odds), np.empty((0, *class_log_odds.shape[1:]), np.float32)
+    every = channel_log_odds(np.concatenate([np.zeros_like(class_log_odds[:1]), class_log_odds]))
+    return every[1:], every[:1]
+
+
+def read_as_sigmoid(
+    spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array, logsumexp: Float32Array
+) -> Float32Array:
+    """A softmax network's logits read by sigmoids, (C, ...) float32 log-odds.
+
+    class_log_odds: (C, ...); extra: (E, ...); logsumexp: (...) of the network's own logits. Where there is a
+    background channel, z_c - z_background: the inverse of `read_as_softmax`, whatever the shift of the logits. On
+    exclusive truth there is none and the logits are taken as they are, z_c = log p_c + logsumexp: cross-entropy does
+    not see a shift common to all channels, so training has left it to chance, and that is part of what the test shows.
+    """
+    if spec.head != "softmax":
+        raise ShapeError(f"read_as_sigmoid takes a softmax with one channel a class, got {spec.head}")
+    log_p = channel_log_probs(spec, class_log_odds, extra)
+    if BACKGROUND_CHANNEL in spec.channels and BACKGROUND_CHANNEL not in spec.classes:
+        channel = spec.channels.index(BACKGROUND_CHANNEL)
+        logits = np.delete(log_p, channel, axis=0) - log_p[channel]
+    else:
+        logits = log_p + logsumexp
+    return np.clip(logits, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
 
 
 def channel_log_probs(spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array) -> Float32Array:

@@ -4,8 +4,9 @@ Sigmoid, and softmax on overlapping truth, minimise the mean over classes of the
 share there; softmax on exclusive or binary truth minimises the categorical NLL (Guo et al. 2017, section 4.2).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import optimize
@@ -52,11 +53,24 @@ def sample_pixels(predictions: Iterable[Prediction], *, valid_pixels: int, budge
 
 def fit_temperature(spec: HeadSpec, sample: Sample) -> float:
     """Temperature in [0.05, 20] that minimises the NLL of the sample; found by Brent's method in log T."""
+    return _minimise(lambda t: mean_nll(spec, sample, t))
+
+
+def fit_by_class(sample: Sample) -> tuple[float, ...]:
+    """For a sigmoid head, the temperature in [0.05, 20] of each class that minimises that class's NLL."""
+    signed = np.where(sample.truth, -sample.log_odds, sample.log_odds)
+    return tuple(_minimise(partial(_class_nll, row)) for row in signed)
+
+
+def _class_nll(signed: Float32Array, temperature: float) -> float:
+    """Mean of log(1 + exp(±l / T)), the sign minus where the class is there."""
+    return float(heads.softplus(signed / np.float32(temperature)).mean(dtype=np.float64))
+
+
+def _minimise(nll: Callable[[float], float]) -> float:
+    """Brent's method in log T."""
     result = optimize.minimize_scalar(
-        lambda log_t: mean_nll(spec, sample, float(np.exp(log_t))),
-        bounds=_BOUNDS,
-        method="bounded",
-        options={"xatol": 1e-4},
+        lambda log_t: nll(float(np.exp(log_t))), bounds=_BOUNDS, method="bounded", options={"xatol": 1e-4}
     )
     return float(np.exp(result.x))
 

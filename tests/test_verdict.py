@@ -175,6 +175,22 @@ def test_more_images_shrink_the_interval_with_the_root_of_their_number():
     assert decide(dataset(), metrics((0.0, -0.02, 0.02)), facts()).images_needed == 120  # twice the width: 4 × 40 - 40
 
 
+def test_what_comes_from_the_seeds_is_not_shrunk_by_images():
+    # room (0.02 / 0.03)² = 0.444 of the squared width; 0.2 of it stays: the images' 0.8 must shrink to 0.244
+    assert Estimate(0.0, -0.03, 0.03).more_units(0.02, 50, fixed=0.2) == math.ceil(50 * (0.8 / (4 / 9 - 0.2) - 1))
+    assert Estimate(0.0, -0.03, 0.03).more_units(0.02, 50, fixed=0.5) is None
+
+
+def test_an_open_question_of_the_seeds_asks_for_seeds():
+    table = metrics((0.0, -0.02, 0.02)).assign(standard_error=0.01)
+    spread = {0: -0.02, 1: 0.0, 2: 0.02}  # variance 0.0004 / 3 seeds: more than 0.01²
+    at = (table["head"] == "difference") & (table["metric"] == "dice")
+    table.loc[at, "value"] = table.loc[at, "seed"].map(spread | {ALL_SEEDS: 0.0})
+    judged = decide(dataset(), table, facts())
+    assert judged.images_needed is None
+    assert any("More seeds" in item for item in judged.would_change)
+
+
 def test_a_skewed_interval_is_judged_by_the_side_that_crosses_the_margin():
     # 0.02 [0.008, 0.025]: down to the margin 0.01 there is room for 0.010, the lower side is 0.012 wide: 1.44 times 40
     assert Estimate(0.02, 0.008, 0.025).more_units(0.01, 40) == 18
@@ -236,3 +252,111 @@ def test_every_answer_has_a_headline_reasons_and_a_text():
         assert judged.headline
         assert len(judged.reasons) >= 4
         assert judged.headline in judged.text()
+
+
+# Threshold, temperature and training against the head --------------------------------------------------------------
+
+
+def with_rows(table, *rows):
+    """The table with further rows of all seeds: (head, metric, variant, (value, low, high))."""
+    added = [
+        {"head": head, "seed": ALL_SEEDS, "split": "test", "variant": variant, "region": "all", "class": "macro",
+         "metric": metric, "value": value, "low": low, "high": high, "images": 40}
+        for head, metric, variant, (value, low, high) in rows
+    ]  # fmt: skip
+    replaced = pd.DataFrame(added)
+    keys = ["head", "seed", "variant", "class", "metric"]
+    old = table.merge(replaced[keys], on=keys, how="left", indicator=True)["_merge"] == "left_only"
+    return pd.concat([table[old.to_numpy()], replaced], ignore_index=True)
+
+
+def tuned(gap, *, dice=BETTER, **options):
+    """Sigmoid 0.80, softmax 0.75 at p > 0.5; at tuned thresholds 0.81 and 0.81 minus the gap."""
+    level = 0.81 - gap[0]
+    return with_rows(
+        metrics(dice, levels=(0.80, 0.75), **options),
+        ("sigmoid", "dice_tuned", "raw", (0.81, 0.80, 0.82)),
+        ("softmax", "dice_tuned", "raw", (level, level, level)),
+        ("difference", "dice_tuned", "raw", gap),
+    )
+
+
+def reason_of(judged, code):
+    return next((reason for reason in judged.reasons if reason.code == code), None)
+
+
+@pytest.mark.parametrize("data", [dataset(**OVERLAP), dataset("binary", shares=(0.3,))])
+def test_a_difference_that_tuned_thresholds_remove_is_the_thresholds(data):
+    judged = decide(data, tuned(SAME), facts())
+    assert judged.answer == "no practical difference"
+    assert "thresholds" in judged.headline
+    found = reason_of(judged, "THRESHOLD-DECIDES")
+    # 0.81 - 0.80 = +0.010 for sigmoid, 0.809 - 0.75 = +0.059 for softmax
+    assert "+0.010 (sigmoid) and +0.059 (softmax)" in found.text
+
+
+def test_labels_equal_at_tuned_thresholds_leave_the_choice_to_the_probabilities():
+    judged = decide(dataset(**OVERLAP), tuned(SAME, brier=(-0.004, -0.005, -0.003)), facts())
+    assert judged.answer == "sigmoid"
+    assert "probabilities" in judged.headline
+    assert "threshold" in judged.headline
+
+
+def test_one_seed_does_not_settle_what_thresholds_explain():
+    assert decide(dataset(**OVERLAP), tuned(SAME, seeds=1), facts()).answer == "not enough evidence"
+
+
+def test_a_difference_that_stays_at_tuned_thresholds_is_the_heads():
+    judged = decide(dataset(**OVERLAP), tuned(BETTER), facts())
+    assert judged.answer == "sigmoid"
+    assert "no more than the head" in reason_of(judged, "THRESHOLD").text
+
+
+def test_exclusive_labels_are_read_by_argmax_so_no_threshold_explains_them():
+    assert decide(dataset(), tuned(SAME), facts()).answer == "sigmoid"
+
+
+def test_a_brier_difference_that_temperature_removes_is_the_temperatures():
+    # margin 5 % of 0.05 = 0.0025: raw 0.004 lies above it, after temperature 0.0000 inside
+    table = with_rows(metrics(SAME), ("difference", "brier", "raw", (0.004, 0.003, 0.005)))
+    judged = decide(dataset(), table, facts())
+    assert judged.answer == "no practical difference"
+    assert "+0.0040" in reason_of(judged, "TEMPERATURE-DECIDES").text
+    assert reason_of(judged, "TEMPERATURE") is None
+
+
+def test_the_swap_test_tells_training_from_reading():
+    rows = {
+        "reading-of-sigmoid": (0.002, 0.001, 0.003), "reading-of-softmax": (-0.004, -0.005, -0.003),
+        "training-read-as-softmax": (0.05, 0.04, 0.06), "training-read-as-sigmoid": (0.044, 0.03, 0.05),
+    }  # fmt: skip
+    table = with_rows(metrics(BETTER), *((row, "dice", "raw", gap) for row, gap in rows.items()))
+    found = reason_of(decide(dataset(), table, facts()), "SWAP")
+    # training (0.05 + 0.044) / 2 = 0.047 against reading (0.002 + 0.004) / 2 = 0.003
+    assert found.value == pytest.approx(0.044)
+    assert "Training accounts for more" in found.text
+
+
+def test_classes_are_named_after_holms_correction():
+    table = metrics(SAME)
+    both = [("c0", 0.05, 0.003), ("c1", 0.04, 0.2)]
+    rows = [
+        {"head": "difference", "seed": ALL_SEEDS, "split": "test", "variant": "raw", "region": "all", "class": name,
+         "metric": "dice", "value": value, "low": value - 0.01, "high": value + 0.01, "images": 40, "p_holm": p}
+        for name, value, p in both
+    ]  # fmt: skip
+    found = reason_of(decide(dataset(), pd.concat([table, pd.DataFrame(rows)], ignore_index=True), facts()), "CLASS")
+    assert "Holm" in found.text
+    assert found.text.endswith("c0.")
+
+
+def test_outputs_that_are_something_else_get_no_verdict_and_the_reason_comes_first():
+    found = {"code": "PROBABILITIES-AS-LOGITS", "severity": "error", "message": "all logits lie in 0 to 1"}
+    wrong = facts() | {"findings": {"test": {"sigmoid": [], "softmax": [found]}}}
+    judged = decide(dataset(), metrics(BETTER), wrong)
+    assert judged.answer == "not enough evidence"
+    assert judged.confidence == "tentative"
+    assert judged.reasons[0].code == "OUTPUTS-PROBABILITIES-AS-LOGITS"
+    assert "not what they are said to be" in judged.headline
+    doubtful = facts() | {"findings": {"test": {"softmax": [found | {"severity": "warning"}]}}}
+    assert decide(dataset(), metrics(BETTER), doubtful).answer == "sigmoid"

@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from statistics import variance
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
 from pipelines.errors import RunError
+from pipelines.metrics.inference import further_units
 from pipelines.schema import ALL_SEEDS, DIFFERENCE, DIFFERENCE_POWERSET, DIFFERENCES, MACRO
 from pipelines.verdict.model import Contender
 
@@ -16,11 +18,17 @@ Position: TypeAlias = Literal["above", "below", "inside", "open"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval; NaN where it is not known."""
+    """A value with its 95 % interval, NaN where it is not known.
+
+    p_holm: of a class's difference, the p-value of no difference, corrected for the number of classes;
+    standard_error: of the value.
+    """
 
     value: float
     low: float
     high: float
+    p_holm: float = math.nan
+    standard_error: float = math.nan
 
     def position(self, margin: float) -> Position:
         """Where the interval lies: wholly above +margin, below −margin, inside both, or open."""
@@ -32,23 +40,13 @@ class Estimate:
             return "below"
         return "inside" if -margin <= self.low and self.high <= margin else "open"
 
-    def more_units(self, margin: float, units: int) -> int | None:
+    def more_units(self, margin: float, units: int, *, fixed: float = 0.0) -> int | None:
         """Units to add until the interval, shrinking with the root of their number, no longer straddles a margin.
 
+        fixed: the share of its squared width that more units do not shrink, because it comes from the seeds.
         None when the value lies so close to the margin that a hundredfold would not do, or no interval is known.
         """
-        if math.isnan(self.low):
-            return None
-        # For each margin the interval straddles: the width on the side that crosses it against the room to it.
-        factor = 1.0
-        for edge in (-margin, margin):
-            if self.low <= edge <= self.high:
-                room = abs(self.value - edge)
-                width = self.value - self.low if self.value > edge else self.high - self.value
-                if room == 0:
-                    return None
-                factor = max(factor, (width / room) ** 2)
-        return math.ceil(units * (factor - 1)) if factor <= 100 else None
+        return further_units(self.value, self.low, self.high, margin=margin, units=units, fixed=fixed)
 
     def text(self, *, digits: int = 3) -> str:
         """Value and interval with a fixed number of digits after the point."""
@@ -74,7 +72,8 @@ class Evidence:
             raise RunError("the run has no metrics to judge by; run evaluate on it first")
         rows = metrics[(metrics["split"] == self.split) & (metrics["region"] == "all")]
         keys = zip(rows["head"], rows["seed"], rows["variant"], rows["class"], rows["metric"], strict=True)
-        numbers = rows[["value", "low", "high"]].to_numpy(dtype=float)  # a missing number becomes NaN
+        columns = ["value", "low", "high", "p_holm", "standard_error"]
+        numbers = rows.reindex(columns=columns).to_numpy(dtype=float)  # a missing number becomes NaN
         self._rows = {key: Estimate(*map(float, row)) for key, row in zip(keys, numbers, strict=True)}
         self.seeds = tuple(sorted({int(seed) for seed in metrics["seed"]} - {ALL_SEEDS}))
         rows_of_heads = set(metrics["head"])
@@ -93,6 +92,24 @@ class Evidence:
         """Sigmoid minus the contender."""
         row = next(name for name, other in DIFFERENCES.items() if other == contender)
         return self.get(row, metric, class_name=class_name, variant=variant, seed=seed)
+
+    @property
+    def findings(self) -> dict[str, list[dict[str, str]]]:
+        """By head, what is wrong with its logits on the split (docs/misuse.md)."""
+        return dict(self.facts.get("findings", {}).get(self.split, {}))
+
+    @property
+    def misused(self) -> bool:
+        """Whether a head's logits are such that the numbers made from them are wrong."""
+        return any(found["severity"] == "error" for some in self.findings.values() for found in some)
+
+    def seed_share(self, contender: str, metric: str) -> float:
+        """Share of a difference's variance that comes from the seeds and that more images would not shrink, 0 to 1."""
+        gaps = [self.difference(contender, metric, seed=seed).value for seed in self.seeds]
+        error = self.difference(contender, metric).standard_error
+        if len(gaps) < 2 or not error > 0:
+            return 0.0
+        return min(1.0, variance(gaps) / len(gaps) / error**2)
 
     @property
     def units(self) -> int:

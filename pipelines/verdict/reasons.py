@@ -4,6 +4,7 @@ import math
 from statistics import stdev
 from typing import Final
 
+from pipelines.metrics.bootstrap import CONFIDENCE
 from pipelines.schema import MACRO
 from pipelines.verdict.evidence import Evidence, Position
 from pipelines.verdict.model import Margin, Reason, Supports
@@ -67,7 +68,7 @@ def accuracy_reason(evidence: Evidence, contender: str, margin: Margin) -> Reaso
         title=f"Macro Dice: sigmoid {ours:.3f}, {NAMES[contender].lower()} {theirs:.3f}",
         text=f"Sigmoid minus {NAMES[contender].lower()} is {gap}, margin ±{margin.dice:g}: {meaning}.",
         supports=supports[position],
-        **_numbers(gap.value, gap.low, gap.high),
+        **numbers(gap.value, gap.low, gap.high),
     )
 
 
@@ -100,32 +101,7 @@ def probability_reason(evidence: Evidence, contender: str, margin: Margin) -> Re
         f"{gap.text(digits=4)}, margin ±{100 * margin.brier_relative:g} %: {meaning}. "
         f"Classwise ECE: {ece[0]:.4f} and {ece[1]:.4f}.",
         supports=supports[position],
-        **_numbers(gap.value, gap.low, gap.high),
-    )
-
-
-def temperature_reason(evidence: Evidence, contender: str) -> Reason | None:
-    """Whether fitting a temperature changes calibration more than choosing the head does."""
-    if evidence.calibrated == "raw":
-        return None
-    changes = {
-        head: evidence.get(head, "classwise_ece", variant="temperature").value
-        - evidence.get(head, "classwise_ece").value
-        for head in ("sigmoid", contender)
-    }
-    head_change = abs(evidence.difference(contender, "classwise_ece").value)
-    largest = max(abs(change) for change in changes.values())
-    if math.isnan(largest) or math.isnan(head_change):
-        return None
-    verdict = "more than" if largest > head_change else "no more than"
-    return Reason(
-        code="TEMPERATURE",
-        title="Temperature against head",
-        text=f"One fitted temperature changes classwise ECE by {changes['sigmoid']:+.4f} (sigmoid) and "
-        f"{changes[contender]:+.4f} ({NAMES[contender].lower()}); the choice of head changes it by {head_change:.4f}: "
-        f"temperature matters {verdict} the head here.",
-        supports="neither",
-        value=largest - head_change,
+        **numbers(gap.value, gap.low, gap.high),
     )
 
 
@@ -159,13 +135,20 @@ def class_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason |
         return None
     name = max(outside, key=lambda one: abs(outside[one].value))
     gap = outside[name]
+    text = f"Dice of {name}, sigmoid minus {NAMES[contender].lower()}: {gap}. {len(outside)} of {len(names)} classes "
+    adjusted = {one: found.p_holm for one, found in gaps.items() if not math.isnan(found.p_holm)}
+    if adjusted:
+        sure = [one for one, p in adjusted.items() if p <= 1 - CONFIDENCE]
+        text += "lie outside the margin. Different from 0 after Holm's correction for the number of classes: "
+        text += f"{', '.join(sure) or 'none'}."
+    else:
+        text += "lie outside the margin; with many classes some do by chance."
     return Reason(
         code="CLASS",
         title=f"Largest difference: {name}",
-        text=f"Dice of {name}, sigmoid minus {NAMES[contender].lower()}: {gap}. {len(outside)} of {len(names)} classes "
-        "lie outside the margin; with many classes some do by chance.",
+        text=text,
         supports="sigmoid" if gap.value > 0 else "softmax",
-        **_numbers(gap.value, gap.low, gap.high),
+        **numbers(gap.value, gap.low, gap.high),
     )
 
 
@@ -205,6 +188,21 @@ def rare_reason(evidence: Evidence) -> Reason | None:
     )
 
 
-def _numbers(value: float, low: float, high: float) -> dict[str, float | None]:
+def misuse_reasons(evidence: Evidence) -> list[Reason]:
+    """What the outputs look like that they should not."""
+    return [
+        Reason(
+            code=f"OUTPUTS-{found['code']}",
+            title=f"{NAMES[head]}: the outputs are not what they should be",
+            text=found["message"][:1].upper() + found["message"][1:] + ".",
+            supports="caution",
+        )
+        for head, some in evidence.findings.items()
+        for found in some
+    ]
+
+
+def numbers(value: float, low: float, high: float) -> dict[str, float | None]:
+    """A reason's numbers by name, None for what is not known."""
     pairs = {"value": value, "low": low, "high": high}
     return {name: None if math.isnan(number) else number for name, number in pairs.items()}

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines.errors import RunError
-from pipelines.verdict import reasons
+from pipelines.verdict import factors, reasons
 from pipelines.verdict.evidence import Evidence, Position
 from pipelines.verdict.model import Answer, Contender, Margin, Reason, Verdict
 
@@ -27,7 +27,9 @@ def decide(
     contender = _contender(evidence, margin)
     answer = _answer(evidence, contender, margin)
     gap = evidence.difference(contender, "dice")
-    needed = gap.more_units(margin.dice, evidence.units) if gap.position(margin.dice) == "open" else None
+    share = evidence.seed_share(contender, "dice")
+    is_open = gap.position(margin.dice) == "open"
+    needed = gap.more_units(margin.dice, evidence.units, fixed=share) if is_open else None
     settled = (
         answer != "not enough evidence"
         and len(evidence.seeds) >= FEWEST_SEEDS
@@ -68,8 +70,10 @@ def _overlap_binds(evidence: Evidence, margin: Margin) -> bool:
 def _answer(evidence: Evidence, contender: str, margin: Margin) -> Answer:
     position = _positions(evidence, margin)[contender]
     enough = len(evidence.seeds) >= FEWEST_SEEDS
-    if position == "open":
+    if position == "open" or evidence.misused:
         return "not enough evidence"
+    if factors.threshold_explains(evidence, contender, margin):  # then labels are equally good where it counts
+        return _by_probabilities(evidence, contender, margin) if enough else "not enough evidence"
     if position == "above":
         # Theory and measurement agree where the truth overlaps; a measurement alone needs several seeds.
         backed = contender == "softmax" and _overlap_binds(evidence, margin)
@@ -100,8 +104,12 @@ def _headline(answer: Answer, evidence: Evidence, contender: str, margin: Margin
     other = reasons.NAMES[contender]
     gap = evidence.difference(contender, "dice")
     position = gap.position(margin.dice)
+    if answer != "not enough evidence" and factors.threshold_explains(evidence, contender, margin):
+        return _threshold_headline(answer, gap.value, other, margin)
     if answer == "no practical difference":
         return f"No practical difference: sigmoid and {other.lower()} are within {margin.dice:g} Dice of each other."
+    if evidence.misused:
+        return "Not enough evidence: the outputs of a head are not what they are said to be, so its numbers are wrong."
     if answer == "not enough evidence":
         if position == "open":
             known = _count(evidence.units, evidence.unit_name[:-1])
@@ -115,15 +123,30 @@ def _headline(answer: Answer, evidence: Evidence, contender: str, margin: Margin
     return f"{winner}: {abs(gap.value):.3f} Dice better on this data."
 
 
+def _threshold_headline(answer: Answer, gap: float, other: str, margin: Margin) -> str:
+    better = "sigmoid" if gap > 0 else other.lower()
+    why = (
+        f"at p > 0.5 {better} is {abs(gap):.3f} Dice better, at thresholds tuned on validation the heads are within "
+        f"{margin.dice:g}"
+    )
+    if answer == "no practical difference":
+        return f"No practical difference once thresholds are tuned: {why}."
+    winner = "Sigmoid" if answer == "sigmoid" else other
+    return f"{winner}, for its probabilities; in the labels the threshold, not the head, makes the difference: {why}."
+
+
 def _reasons(evidence: Evidence, contender: str, margin: Margin) -> tuple[Reason, ...]:
     others = [one for one in evidence.contenders if one != contender]
     found = [
+        *reasons.misuse_reasons(evidence),
         reasons.truth_reason(evidence, margin),
         reasons.accuracy_reason(evidence, contender, margin),
         *(reasons.accuracy_reason(evidence, one, margin) for one in others),
         reasons.probability_reason(evidence, contender, margin),
         reasons.class_reason(evidence, contender, margin),
-        reasons.temperature_reason(evidence, contender),
+        factors.temperature_reason(evidence, contender, margin),
+        factors.threshold_reason(evidence, contender, margin),
+        factors.swap_reason(evidence, contender),
         reasons.seeds_reason(evidence, contender, FEWEST_SEEDS),
         reasons.rare_reason(evidence),
         reasons.interval_reason(evidence),
@@ -146,6 +169,8 @@ def _would_change(
     if position == "open":
         if needed is not None:
             items.append(f"About {needed} more {evidence.unit_name} like these would settle the difference in Dice.")
+        elif evidence.seed_share(contender, "dice") > 0.5:
+            items.append("More seeds: most of the uncertainty comes from training, which more images do not remove.")
         elif gap.low == gap.low:  # an interval is known
             items.append("The difference lies too close to the margin for more images to settle it; choose another.")
     elif position == "inside":
