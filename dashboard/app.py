@@ -32,6 +32,7 @@ pages = [
     _page("Calibration", "show_chart"),
     _page("Confusion", "grid_on"),
     _page("Overlap", "join_inner"),
+    _page("Losses", "compare_arrows"),
     _page("Images", "image"),
     _page("Data", "database"),
     _page("Train", "model_training", visibility="visible"),

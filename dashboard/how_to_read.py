@@ -63,5 +63,17 @@ HOW_TO_READ: Final = {
         "between classes that gives the highest mean. A "
         "sigmoid per class, or a softmax over label sets, can reach 1."
     ),
+    "losses": (
+        "Each group is a run, each colour a head. Hollow points are the outputs as trained, filled ones the same with "
+        "thresholds tuned, or a temperature fitted, on validation. Lines are 95 % intervals of each value; differences "
+        "are surer than they look here, because the same images are drawn for all."
+    ),
+    "effects": (
+        "How much better one level of a choice is than another, averaged over all else (diamond), with the interval of "
+        "the paired difference; below it the parts it is the mean of, and what is left once thresholds are tuned or a "
+        "temperature is fitted. Inside the grey band it is too small to matter in practice; only rows that lie wholly "
+        "beyond it are strongly drawn. Of a choice with several levels the widest pair is shown, with an interval that "
+        "allows for that."
+    ),
     "labels_per_pixel": ("Share of the valid pixels by the number of labels they carry."),
 }

@@ -16,11 +16,14 @@ import streamlit as st
 from PIL import Image
 
 from dashboard.figures import pictures
+from pipelines import comparison
 from pipelines.arrays import Float64Array, UInt8Array
+from pipelines.comparison import Comparison
+from pipelines.errors import RunError
 from pipelines.metrics import tables
 from pipelines.schema import Head, Region, Split, Variant
-from pipelines.statistics import Counts
-from pipelines.storage import Prediction, Run, list_runs
+from pipelines.statistics import Counts, add_up
+from pipelines.storage import Prediction, Run, list_runs, open_run
 
 RUNS_VARIABLE: Final = "PIPELINES_RUNS"
 _KEY: Final[dict[str | type[Any], Callable[[Any], Any]]] = {Run: lambda run: f"{run.folder}|{run.checksum}"}
@@ -50,7 +53,7 @@ def forget_names() -> None:
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=_KEY)
 def counts(run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant) -> Counts:
     """Counts of one head, several seeds added up; shared by all sessions, so never to be written to."""
-    return tables.add_seeds([run.counts(split, head, seed, variant=variant) for seed in seeds])
+    return add_up([run.counts(split, head, seed, variant=variant) for seed in seeds])
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=_KEY)
@@ -142,6 +145,33 @@ def example(run: Run, split: Split, image: str) -> tuple[bytes, bytes]:
         picture, shown.truth, facts["colors"], valid=shown.valid, outlines=facts["kind"] != "exclusive"
     )
     return pictures.png(pictures.enlarge(picture)), pictures.png(labels)
+
+
+@st.cache_data(ttl=10, max_entries=16, show_spinner=False, hash_funcs=_KEY)
+def _comparable(run: Run, names: tuple[str, ...]) -> dict[str, str | None]:
+    found = {}
+    for name in names:
+        if name == run.name:
+            found[name] = comparison.loss_of(run)
+            continue
+        try:
+            other = open_run(run.folder.parent, name)
+            if comparison.comparable(run, other):
+                found[name] = comparison.loss_of(other)
+        except RunError:
+            continue  # gone or damaged since it was listed: not there to be chosen
+    return found
+
+
+def comparable(run: Run) -> dict[str, str | None]:
+    """Runs of the same data set as this one and itself, newest first: name to loss, None where that is not known."""
+    return _comparable(run, tuple(run_names()))
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing the runs …", hash_funcs=_KEY)
+def compared(runs: tuple[Run, ...]) -> Comparison:
+    """Losses, heads, thresholds and temperatures of several runs against each other."""
+    return comparison.compare(runs)
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,5 +1,6 @@
 """Command line: `python -m pipelines`. Exit status 0 done, 2 bad input, 1 anything else."""
 
+import json
 import os
 import re
 import sys
@@ -55,6 +56,20 @@ class Precision(StrEnum):
     auto = "auto"
     bf16 = "bf16"
     fp32 = "fp32"
+
+
+class Activation(StrEnum):
+    """Last layers of outputs that users bring."""
+
+    sigmoid = "sigmoid"
+    softmax = "softmax"
+
+
+class Values(StrEnum):
+    """What the numbers in a user's arrays are."""
+
+    probabilities = "probabilities"
+    logits = "logits"
 
 
 Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs.", envvar="PIPELINES_RUNS")]
@@ -151,6 +166,9 @@ def run(
     threads: Annotated[int, typer.Option(help="Threads of arithmetic on the CPU; 0: one a core.")] = 0,
     splits: Annotated[str, typer.Option(help="Comma-separated splits to predict and measure.")] = "val,test",
     boundary_width: Annotated[int, typer.Option(help="Pixels to each side of a truth boundary.")] = 3,
+    surface_tolerance: Annotated[float, typer.Option(help="Pixels a surface may be off for surface Dice.")] = 2.0,
+    cost_false_positive: Annotated[float, typer.Option(help="Cost of a pixel called that is not there.")] = 1.0,
+    cost_false_negative: Annotated[float, typer.Option(help="Cost of a pixel missed.")] = 1.0,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 2000,
     models: Annotated[Path | None, typer.Option(help="Run or pair folder to load instead of training.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
@@ -171,6 +189,8 @@ def run(
         },
         "evaluation": {
             "splits": tuple(splits.split(",")), "boundary_width": boundary_width, "replicates": replicates,
+            "surface_tolerance": surface_tolerance, "cost_false_positive": cost_false_positive,
+            "cost_false_negative": cost_false_negative,
         },
     }  # fmt: skip
     config = settings.build(settings.RunConfig, values)
@@ -207,6 +227,39 @@ def check(
     with cancel_on_signals(progress):
         report = check_dataset(dataset, size=parse_size(size), progress=progress)
     typer.echo(report.model_dump_json(indent=1) if as_json else report.text(), nl=as_json)
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+@app.command("check-outputs")
+def check_outputs(
+    outputs: Annotated[list[Path], typer.Argument(metavar="FILE", help=".npy and .npz files of one head.")],
+    head: Annotated[Activation, typer.Option(help="Last layer the outputs come from.")],
+    values: Annotated[Values, typer.Option(help="After the last activation, or before it.")],
+    classes: Annotated[str | None, typer.Option(help="Comma-separated name of every channel, in order.")] = None,
+    background: Annotated[str | None, typer.Option(help="The channel that means that nothing is there.")] = None,
+    against: Annotated[list[Path] | None, typer.Option(help="File of the other head; may be repeated.")] = None,
+    against_values: Annotated[Values | None, typer.Option(help="Its values; default: as --values.")] = None,
+    against_classes: Annotated[str | None, typer.Option(help="Its channels; default: as --classes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Compare outputs of a network, made elsewhere, with what they are said to be. Exit 2 if results would be wrong."""
+    from pipelines.misuse.declaration import declare
+    from pipelines.misuse.report import check_files
+
+    heads = [(declare(head.value, values.value, classes, background), outputs)]
+    if against:
+        other = Activation.softmax if head == Activation.sigmoid else Activation.sigmoid
+        theirs = declare(other.value, (against_values or values).value, against_classes or classes, background)
+        heads.append((theirs, against))
+    elif against_values or against_classes:
+        raise ConfigError("--against-values and --against-classes describe the files of --against; give those too")
+    if background is not None and all(declared.background is None for declared, _ in heads):
+        raise ConfigError(f"--background {background!r} is none of the channels; name every channel with --classes")
+    progress = Progress(stream=sys.stderr)
+    with cancel_on_signals(progress):
+        report = check_files(heads, progress=progress)
+    typer.echo(report.model_dump_json(indent=1) if as_json else report.text())
     if not report.ok:
         raise typer.Exit(2)
 
@@ -266,6 +319,27 @@ def verdict(
         chosen: Margin = settings.build(Margin, {"dice": margin})
         judged = decide(found.dataset, found.metrics(), found.facts, margin=chosen)
     typer.echo(judged.model_dump_json(indent=1) if as_json else judged.text())
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Names of runs of one data set, or their paths.")
+    ],
+    runs: Runs = RUNS,
+    margin: Annotated[float, typer.Option(help="Dice within which a choice makes no practical difference.")] = 0.01,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Say what moves the results of several RUNs: the loss, the head, the thresholds or the temperature."""
+    from pipelines import comparison
+    from pipelines.verdict import Margin
+
+    chosen: Margin = settings.build(Margin, {"dice": margin})
+    found = comparison.compare([open_run(runs, name) for name in names])
+    if as_json:
+        typer.echo(json.dumps(comparison.as_json(found, chosen), indent=1, ensure_ascii=False))
+    else:
+        typer.echo(comparison.text(found, chosen))
 
 
 @app.command("list")

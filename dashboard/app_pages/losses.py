@@ -1,0 +1,138 @@
+"""Losses: runs of one data set side by side, and what moves the results: loss, head, threshold or temperature."""
+
+from typing import Final
+
+import streamlit as st
+
+from dashboard import components, loaders, state
+from dashboard.figures.comparison import cells_figure, effects_figure
+from dashboard.rounding import typeset, with_interval
+from pipelines.comparison import (
+    LABEL_MEASURES,
+    MEASURES,
+    TITLES,
+    Comparison,
+    Conclusion,
+    before_after,
+    conclude,
+    effect_rows,
+    run_command,
+)
+from pipelines.config import LOSSES
+from pipelines.metrics import METRICS
+from pipelines.storage import Run, open_run
+from pipelines.verdict import Margin
+
+_RUNS: Final = "runs"
+_MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
+
+
+def choose_runs(losses: dict[str, str | None]) -> tuple[Run, ...]:
+    """Which runs, by default the newest one of each loss; this one alone when none is chosen."""
+    names = list(losses)
+    newest: dict[str | None, str] = {losses[run.name]: run.name}
+    for name in names:
+        newest.setdefault(losses[name], name)
+    if _RUNS in st.session_state:  # a choice that was made for a run of other data
+        kept = [name for name in st.session_state[_RUNS] if name in losses]
+        if kept != st.session_state[_RUNS]:
+            st.session_state[_RUNS] = kept or [run.name]
+    chosen = st.multiselect(
+        "Runs of this data set", names, default=[name for name in names if name in newest.values()], key=_RUNS,
+        bind="query-params", format_func=lambda name: f"{name} ({losses[name] or 'loss not known'})",
+        help="They should differ in their loss and in nothing else; what else differs is said below.",
+    )  # fmt: skip
+    return tuple(open_run(loaders.runs_folder(), name) for name in chosen or [run.name])
+
+
+def choose_margin() -> Margin:
+    """The margin of practical equivalence, the verdict's own in the link."""
+    dice = st.select_slider(
+        "Smallest difference in Dice that matters", _MARGINS, value=0.01, key="margin", bind="query-params"
+    )
+    return Margin(dice=float(dice))
+
+
+def draw_cells(found: Comparison, measures: tuple[str, str]) -> None:
+    """Labels and probabilities of every run and head, before and after their remedy."""
+    for column, measure in zip(st.columns(2), measures, strict=True):
+        table = before_after(found, measure)
+        settings = list(dict.fromkeys(table["setting"]))
+        better = METRICS[measure].better
+        told = f"{better} is better" + (f"; hollow {settings[0]}, filled {settings[1]}" if len(settings) > 1 else "")
+        best = table.sort_values("value", ascending=better == "lower").iloc[0]
+        said = with_interval(best["value"], best["low"], best["high"])
+        title = f"{METRICS[measure].title}, mean of classes"
+        with column:
+            where = f"{best['run']}, {best['head']}, {best['setting']}"
+            components.chart(
+                cells_figure(table, theme, title=title, subtitle=told), key=f"cells_{measure}",
+                alt=f"{title}, of each run and head; best {where}: {said}.", name=f"{run.name}-losses-{measure}",
+            )  # fmt: skip
+    components.explain("losses", found.table, key="losses", name=f"{run.name}-losses")
+
+
+def draw_effects(found: Comparison, conclusions: tuple[Conclusion, Conclusion]) -> None:
+    """What moves labels and what moves probabilities."""
+    for column, one in zip(st.columns(2), conclusions, strict=True):
+        if not one.effects:
+            continue
+        largest = one.effects[0]
+        said = with_interval(largest.gain, largest.low, largest.high, signed=True)
+        title = f"What moves {TITLES[one.measure]}"
+        with column:
+            components.chart(
+                effects_figure(effect_rows(found, one.measure), theme, title=title, margin=one.margin),
+                key=f"effects_{one.measure}", name=f"{run.name}-effects-{one.measure}",
+                alt=f"{title}: the {largest.factor} most, {largest.first} over {largest.second} {said}.",
+            )  # fmt: skip
+    components.explain("effects", found.contrasts, key="effects", name=f"{run.name}-effects")
+
+
+def offer_more(losses: dict[str, str | None]) -> None:
+    """How to make runs with the losses that are not there yet."""
+    missing = [loss for loss in LOSSES if loss not in losses.values()]
+    if missing and losses[run.name] is not None:
+        st.subheader("With other losses")
+        components.paragraph(
+            "These commands train the same pair with another loss. The run appears here when it is whole.", theme
+        )
+        st.code("\n".join(run_command(run.config, loss) for loss in missing), language="bash", wrap_lines=True)
+
+
+run = state.current_run()
+theme = state.theme()
+losses = loaders.comparable(run)
+st.title("Losses")
+# Streamlit writes on the chips of a multiselect in white, whatever the accent under it.
+st.html(f"<style>[data-testid=stMultiSelect] [data-tag] *{{color:{theme.surface}!important}}</style>")
+if len(losses) < 2:
+    components.empty(
+        "One run of this data set",
+        "With a second one, trained with another loss, this page tells what the loss changes from what the head "
+        "changes; the commands are at the end of the page. What one run can tell is below.",
+    )
+chosen = choose_runs(losses)
+found = loaders.compared(chosen)
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    labels = state.choose("Labels by", LABEL_MEASURES, key="labels_by", title=lambda name: METRICS[name].title)
+    probabilities = state.choose(
+        "Probabilities by", [name for name in MEASURES if name not in LABEL_MEASURES],
+        key="probabilities_by", title=lambda name: METRICS[name].title,
+    )  # fmt: skip
+    with st.container(width=340):
+        margin = choose_margin()
+conclusions = (conclude(found, labels, margin), conclude(found, probabilities, margin))
+for column, what, one in zip(st.columns(2), ("Labels", "Probabilities"), conclusions, strict=True):
+    with column:
+        components.headline(
+            typeset(f"{one.advice[:1].upper()}{one.advice[1:]}"), above=f"{what}: {METRICS[one.measure].title}",
+            color=theme.muted, theme=theme,
+        )  # fmt: skip
+        components.paragraph(typeset(" ".join(one.sentences)), theme)
+if found.notes:
+    components.bullets([typeset(note) for note in found.notes], theme)
+components.head_legend(found.heads, theme)
+draw_cells(found, (labels, probabilities))
+draw_effects(found, conclusions)
+offer_more(losses)

@@ -1,0 +1,214 @@
+"""Cells of the grid to paired contrasts: what the loss, the head, tuned thresholds and a fitted temperature change.
+
+Everything is a gain: by how much the first level of a factor is better than the second, turned round where lower is
+better. A replicate's gain is taken between cells that were drawn with the same images, so that it is paired.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations, product
+from operator import add
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from pipelines.comparison.cells import LABEL_MEASURES, MEASURES, BySeed, Cells, Place, Threshold, ends, own_decision
+from pipelines.metrics import METRICS
+from pipelines.metrics.bootstrap import CONFIDENCE
+from pipelines.schema import Head, Variant
+
+Factor: TypeAlias = Literal["loss", "run", "head", "threshold", "temperature"]
+At: TypeAlias = Literal["as trained", "tuned thresholds", "fitted temperature"]
+MEAN: Final = "mean"  # `run` or `head` of a contrast that averages over them
+AS_TRAINED: Final = "as trained"  # level of the temperature, and of thresholds and temperature together in `at`
+FITTED: Final = "fitted"
+
+CONTRAST_COLUMNS: Final = ("measure", "factor", "first", "second", "at", "run", "head", "gain", "low", "high", "pairs")
+GAP_COLUMNS: Final = ("measure", "larger", "smaller", "gap", "low", "high")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How much better `first` is than `second`, two levels of a factor.
+
+    at: what holds beside: labels and probabilities as trained, at tuned thresholds, or at the fitted temperature.
+    run, head: where it was taken, MEAN for the average over all; empty for the factor's own. gain: > 0 where first is
+    better, averaged over seeds. pairs: how many pairs of levels the factor has; low, high: 95 % intervals that hold for
+    all of them together. by_seed: the gain in each seed, with its replicates.
+    """
+
+    measure: str
+    factor: Factor
+    first: str
+    second: str
+    at: At
+    run: str
+    head: str
+    gain: float
+    low: float
+    high: float
+    pairs: int
+    by_seed: BySeed
+
+    @property
+    def main(self) -> bool:
+        """Whether it averages over everything else, as trained."""
+        return self.at == AS_TRAINED and {self.run, self.head} <= {MEAN, ""}
+
+
+def contrasts(cells: Cells) -> list[Contrast]:
+    """Every contrast of every measure; those with a value that is not defined are left out."""
+    found: list[Contrast] = []
+    for measure in MEASURES:
+        every = [*_of_runs(cells, measure), *_of_heads(cells, measure)]
+        found += [*every, *_of_thresholds(cells, measure), *_of_temperature(cells, measure)]
+    return found
+
+
+def _of_runs(cells: Cells, measure: str) -> Iterator[Contrast]:
+    """Pairs of losses, the better one on average first, within each head and averaged over heads."""
+    factor, labels = cells.match.factor, cells.match.labels
+    if len(labels) < 2:
+        return
+    ranked = sorted(labels, key=lambda label: -_gain_of(measure) * _mean(cells, measure, runs=(label,)).value)
+    for at, threshold, variant in _settings(cells, measure):
+        for head in _each_and_mean(cells.match.heads):
+            heads = cells.match.heads if head == MEAN else (head,)
+            levels = {
+                label: _mean(cells, measure, runs=(label,), heads=heads, threshold=threshold, variant=variant)  # type: ignore[arg-type]
+                for label in ranked
+            }
+            yield from _pairs(cells, measure, factor, levels, at=at, run="", head=head)
+
+
+def _of_heads(cells: Cells, measure: str) -> Iterator[Contrast]:
+    """Pairs of heads in the order of schema.HEADS, within each run and averaged over runs."""
+    heads, labels = cells.match.heads, cells.match.labels
+    if len(heads) < 2:
+        return
+    for at, threshold, variant in _settings(cells, measure):
+        for run in _each_and_mean(labels):
+            runs = labels if run == MEAN else (run,)
+            levels: dict[str, BySeed] = {
+                head: _mean(cells, measure, runs=runs, heads=(head,), threshold=threshold, variant=variant)
+                for head in heads
+            }
+            yield from _pairs(cells, measure, "head", levels, at=at, run=run, head="")
+
+
+def _of_thresholds(cells: Cells, measure: str) -> Iterator[Contrast]:
+    """Tuned thresholds against the kind's own decision, in each cell and averaged."""
+    if measure not in LABEL_MEASURES or "tuned" not in cells.thresholds:
+        return
+    for run, head, runs, heads in _each_cell_and_mean(cells):
+        levels: dict[str, BySeed] = {
+            threshold: _mean(cells, measure, runs=runs, heads=heads, threshold=threshold)
+            for threshold in ("tuned", own_decision(cells.match.kind))
+        }
+        yield from _pairs(cells, measure, "threshold", levels, at="as trained", run=run, head=head)
+
+
+def _of_temperature(cells: Cells, measure: str) -> Iterator[Contrast]:
+    """The fitted temperature against the outputs as trained, in each cell and averaged."""
+    if "temperature" not in cells.variants:
+        return
+    for run, head, runs, heads in _each_cell_and_mean(cells):
+        fitted, raw = (_mean(cells, measure, runs=runs, heads=heads, variant=one) for one in ("temperature", "raw"))
+        levels: dict[str, BySeed] = {FITTED: fitted, AS_TRAINED: raw}
+        yield from _pairs(cells, measure, "temperature", levels, at="as trained", run=run, head=head)
+
+
+def _settings(cells: Cells, measure: str) -> Iterator[tuple[At, Threshold, Variant]]:
+    """Where the loss and the head are told apart: as trained, then with the measure's other remedy in place."""
+    own = own_decision(cells.match.kind)
+    yield "as trained", own, "raw"
+    if measure in LABEL_MEASURES and "tuned" in cells.thresholds:
+        yield "tuned thresholds", "tuned", "raw"
+    if measure not in LABEL_MEASURES and "temperature" in cells.variants:
+        yield "fitted temperature", own, "temperature"
+
+
+def _each_and_mean(levels: Sequence[str]) -> tuple[str, ...]:
+    return (MEAN, *levels) if len(levels) > 1 else (MEAN,)
+
+
+def _each_cell_and_mean(cells: Cells) -> Iterator[tuple[str, str, tuple[str, ...], tuple[Head, ...]]]:
+    """Names and contents of the average over all cells, then of each cell."""
+    labels, heads = cells.match.labels, cells.match.heads
+    yield MEAN, MEAN, labels, heads
+    if len(labels) * len(heads) > 1:
+        yield from ((run, head, (run,), (head,)) for run, head in product(labels, heads))
+
+
+def _mean(
+    cells: Cells,
+    measure: str,
+    *,
+    runs: Sequence[str],
+    heads: Sequence[Head] | None = None,
+    threshold: Threshold | None = None,
+    variant: Variant = "raw",
+) -> BySeed:
+    """Average of a measure over cells, each with the same weight."""
+    threshold = threshold or own_decision(cells.match.kind)
+    chosen = [
+        cells.by_place[Place(run, head, threshold, variant), measure]
+        for run, head in product(runs, heads or cells.match.heads)
+    ]
+    return (1 / len(chosen)) * reduce(add, chosen)
+
+
+def _pairs(
+    cells: Cells, measure: str, factor: Factor, levels: dict[str, BySeed], *, at: At, run: str, head: str
+) -> Iterator[Contrast]:
+    """Every two levels of a factor in one place."""
+    pairs = list(combinations(levels, 2))
+    gaps = [_gain_of(measure) * (levels[first] - levels[second]) for first, second in pairs]
+    known = [(pair, gap) for pair, gap in zip(pairs, gaps, strict=True) if not np.isnan(gap.value)]
+    if known:
+        for ((first, second), gap), (low, high) in zip(known, ends(cells, [gap for _, gap in known]), strict=True):
+            yield Contrast(measure, factor, first, second, at, run, head, gap.value, low, high, len(pairs), gap)
+
+
+def _gain_of(measure: str) -> float:
+    return -1.0 if METRICS[measure].better == "lower" else 1.0
+
+
+# Tables ------------------------------------------------------------------------------------------------------------
+
+
+def contrast_table(found: Sequence[Contrast]) -> pd.DataFrame:
+    """One row a contrast, CONTRAST_COLUMNS."""
+    return pd.DataFrame(
+        [tuple(getattr(one, name) for name in CONTRAST_COLUMNS) for one in found], columns=list(CONTRAST_COLUMNS)
+    )
+
+
+def main_effects(found: Sequence[Contrast], measure: str) -> list[Contrast]:
+    """Each factor's largest contrast, averaged over everything else, as trained; the largest factor first."""
+    largest: dict[Factor, Contrast] = {}
+    for one in found:
+        before = largest.get(one.factor)
+        if one.measure == measure and one.main and (before is None or abs(one.gain) > abs(before.gain)):
+            largest[one.factor] = one
+    return sorted(largest.values(), key=lambda one: -abs(one.gain))
+
+
+def gap_table(cells: Cells, found: Sequence[Contrast]) -> pd.DataFrame:
+    """By how much one factor's effect is larger than another's, GAP_COLUMNS: sizes, whatever their direction.
+
+    A replicate's sizes are counted in the direction that the effects have on the images as they are, so that the gap
+    of two effects of no size lies on both sides of 0 and is not taken for one by their absolute values. Where one is
+    the largest of several pairs, the interval is wider by Bonferroni's rule for their number.
+    """
+    rows = []
+    for measure in MEASURES:
+        for larger, smaller in combinations(main_effects(found, measure), 2):
+            one, other = ((1 if effect.gain >= 0 else -1) * effect.by_seed for effect in (larger, smaller))
+            confidence = 1 - (1 - CONFIDENCE) / max(larger.pairs, smaller.pairs)
+            ((low, high),) = ends(cells, [one - other], confidence=confidence)
+            gap = abs(larger.gain) - abs(smaller.gain)
+            rows.append((measure, larger.factor, smaller.factor, gap, low, high))
+    return pd.DataFrame(rows, columns=list(GAP_COLUMNS))
