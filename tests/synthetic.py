@@ -69,7 +69,7 @@ def make_run(
     dataset = open_dataset(path)
     specs = heads.head_specs(kind, dataset.classes, set_counts=scan(dataset, "train").set_counts)
     config = RunConfig(
-        dataset=str(path), training=TrainingConfig(seeds=seeds), evaluation=EvaluationConfig(replicates=200)
+        dataset=str(path), training=TrainingConfig(seeds=seeds), evaluation=EvaluationConfig(replicates=100)
     )
     report = check_dataset(path)
     with RunWriter.open(runs, name) as writer:

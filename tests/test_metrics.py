@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from pipelines.errors import ShapeError
-from pipelines.metrics import METRICS, Setting, segmentation
-from pipelines.metrics.bootstrap import choose_units, interval, seed_weights, totals, unit_weights
+from pipelines.metrics import METRICS, Setting, inference, segmentation
+from pipelines.metrics.bootstrap import choose_units, interval, totals, unit_weights
 from pipelines.metrics.calibration import ece_of_bins
 from pipelines.metrics.estimates import estimate_head
 from pipelines.metrics.segmentation import dice, iou
@@ -327,12 +327,6 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors():
     assert high == pytest.approx(x.mean() + 1.96 * error, abs=0.2 * error)
 
 
-def test_seed_weights_add_up_to_one():
-    weights = seed_weights(3, replicates=100, rng=np.random.default_rng(0))
-    assert weights.sum(axis=1) == pytest.approx(1.0)
-    assert len(np.unique(weights[:, 0])) > 1
-
-
 def estimates(images, kind, *, replicates=300):
     counts = counts_of(kind, images)
     weights = unit_weights(choose_units(counts.images, {}), replicates=replicates, rng=np.random.default_rng(0))
@@ -410,6 +404,24 @@ def test_one_image_has_values_and_no_intervals():
     rows = table({"sigmoid": {0: 0}, "softmax": {0: 7}}, images=1)
     assert rows["value"].notna().any()
     assert rows[["low", "high"]].isna().all(axis=None)
+
+
+def test_the_bias_of_a_folded_metric_is_taken_off_its_interval_and_not_off_its_value():
+    found = {
+        head: {0: estimates([example("overlapping", seed=shift + k) for k in range(12)], "overlapping")}
+        for head, shift in (("sigmoid", 0), ("softmax", 40))
+    }
+    rows = table_of(found, 12).set_index(["head", "seed", "region", "class", "metric"])
+    raw = found["sigmoid"][0].by_key["maximum_calibration_error", "all"]
+    row = rows.loc[("sigmoid", 0, "all", "macro", "maximum_calibration_error")]
+    assert row["value"] == pytest.approx(raw.value[-1])
+    # the replicates' mean lies above the value by the bias; the interval lies around value − bias, replicates as wide
+    bias = raw.replicates[:, -1].mean(dtype=np.float64) - raw.value[-1]
+    assert bias > 0.003
+    low, high = inference.interval(raw.value[-1] - bias, raw.replicates[:, -1] - 2 * bias, units=12, bounds=(0, 1))
+    assert (row["low"], row["high"]) == pytest.approx((float(low), float(high)), abs=1e-6)
+    gap = rows.loc[("difference", 0, "all", "macro", "maximum_calibration_error")]
+    assert gap["low"] < gap["value"] < gap["high"]
 
 
 def test_heads_counted_on_different_images_are_refused():

@@ -30,6 +30,7 @@ METRICS = (
         title="Adaptive ECE",
         better="lower",
         description="Mean gap between p and the observed share in bins that hold about the same number of pixels.",
+        folded=True,
         source=SCORES,
         value=lambda hist, setting: adaptive_ece(hist, bins=setting.bins),
     ),

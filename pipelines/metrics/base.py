@@ -91,6 +91,8 @@ class Metric:
     value: (terms (..., *F), setting) to (...); NaN where the metric is not defined (nothing to divide by).
     gaps: for a calibration error that is a sum of absolute gaps, (terms, setting) to the gaps (..., bins): its upward
         bias is taken off its interval (inference.calibration_error).
+    folded: whether noise makes the value larger, as it does to a largest or mean absolute gap; the bootstrap's estimate
+        of that is taken off the interval (inference.bias_corrected).
     needs: setting without which the metric does not exist.
     """
 
@@ -103,6 +105,7 @@ class Metric:
     kinds: tuple[Kind, ...] = ALL_KINDS
     regions: tuple[Region, ...] = REGIONS
     gaps: Callable[[Float64Array, Setting], Float64Array] | None = None
+    folded: bool = False
     needs: Literal["thresholds", None] = None
     bounds: tuple[float, float] = (0.0, 1.0)
 

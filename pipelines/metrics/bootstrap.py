@@ -68,11 +68,6 @@ def unit_weights(resampling: Resampling, *, replicates: int, rng: np.random.Gene
     return drawn[:, resampling.of_image].astype(np.float64)
 
 
-def seed_weights(seeds: int, *, replicates: int, rng: np.random.Generator) -> Float64Array:
-    """(B, S) weight of each seed in each replicate, rows add up to 1; seeds are drawn with replacement."""
-    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates) / seeds
-
-
 def totals(terms: Float64Array, weights: Float64Array) -> Float64Array:
     """(N, ...) terms and (B, N) weights to (B, ...) weighted sums: one matrix product."""
     flat = weights @ terms.reshape(terms.shape[0], -1)

@@ -42,6 +42,7 @@ METRICS = (
         title="Miscalibration (CORP)",
         better="lower",
         description="The part of the Brier score that the best monotone recalibration of p would remove.",
+        folded=True,
         source=_CORP,
         value=lambda parts, _: parts[..., 0],
         regions=PIXEL_REGIONS,

@@ -17,7 +17,7 @@ from pipelines.schema import REGIONS, Region
 Key: TypeAlias = tuple[str, Region]
 _Slot: TypeAlias = tuple[str, Region, Literal["value", "gaps"]]
 MEMORY: Final = 256 * 2**20  # bytes of replicated sums held at a time; more are made in several passes
-_ROWS: Final = 128  # replicates whose values are computed at a time
+_VALUES_MEMORY: Final = 64 * 2**20  # bytes of sums whose values are computed at a time
 
 
 @dataclass
@@ -83,8 +83,9 @@ def estimate_head(
     for start in range(0, len(weights), sums.step):
         some = weights[start : start + sums.step]
         drawn = sums.drawn if start == 0 else _drawn(blocks(), sources, setting, some)
-        for first in range(0, len(some), _ROWS):
-            rows = {name: one[first : first + _ROWS].astype(np.float64) for name, one in drawn.items()}
+        count = max(16, _VALUES_MEMORY // (8 * sum(one[0].size for one in drawn.values())))
+        for first in range(0, len(some), count):
+            rows = {name: one[first : first + count].astype(np.float64) for name, one in drawn.items()}
             for key, replicates in _values(keys, rows, rows[truth], present, setting).items():
                 parts[key].append(replicates.astype(np.float32))
     empty = np.empty(0, np.float32)

@@ -19,6 +19,7 @@ from pipelines.errors import ShapeError
 from pipelines.statistics.grid import CELLS
 
 _ROWS = 256  # histograms a call: 2.8 MB, what a core's cache holds
+_FEW_BLOCKS = 4
 _MOST_STEPS = 200  # of an iteration; ten are common, truth all but separated by p needs up to a hundred
 _NEWTON_TOLERANCE = 1e-7  # last step of slope and intercept; convergence is quadratic, so they are good to 1e-13
 _FIXED_POINT_TOLERANCE = 1e-6
@@ -48,8 +49,9 @@ def each_histogram(loop: Callable[..., None], hist: Float64Array, columns: int, 
         loop(block, *args, out[start : start + step].reshape(len(block), columns))
 
     starts = range(0, len(rows), step)
-    if len(starts) == 1:
-        run(0)
+    if len(starts) < _FEW_BLOCKS:  # starting threads would take longer
+        for start in starts:
+            run(start)
     else:
         for _ in map_in_order(run, starts):
             pass

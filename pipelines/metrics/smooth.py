@@ -50,6 +50,7 @@ METRICS = (
         title="Smooth ECE",
         better="lower",
         description="Gap between p and the observed share, smoothed along p by a kernel as wide as the gap itself.",
+        folded=True,
         source=SCORES,
         value=lambda hist, _: smooth_ece(hist),
     ),

@@ -52,6 +52,20 @@ class _Columns:
             np.concatenate([one.replicates for one in chosen], axis=1),
         )
 
+    def unbiased(self, matrix: _Matrix, *, difference: bool) -> _Matrix:
+        """Take the bias that the bootstrap sees off folded metrics; a difference keeps its value as the center."""
+        folded = np.flatnonzero(np.repeat([_folded(key) for key, _ in self.keys], [len(one) for _, one in self.keys]))
+        if not folded.size or not len(matrix.replicates):
+            return matrix
+        value, replicates = matrix.value[folded], matrix.replicates[:, folded].astype(np.float64)
+        if difference:
+            center, around = value, inference.moved(replicates, to=value)
+        else:
+            center, around = inference.bias_corrected(value, replicates)
+        centers, every = matrix.center.copy(), matrix.replicates.copy()
+        centers[folded], every[:, folded] = center, around
+        return _Matrix(matrix.value, centers, every)
+
     def bounds(self) -> tuple[Float64Array, Float64Array]:
         """(K,) each: what the metrics cannot leave."""
         pairs = [METRICS[key[0]].bounds if key[0] in METRICS else (-np.inf, np.inf) for key, _ in self.keys]
@@ -78,6 +92,10 @@ class _Columns:
         }
 
 
+def _folded(key: Key) -> bool:
+    return key[0] in METRICS and METRICS[key[0]].folded
+
+
 @dataclass
 class _Rows:
     """Rows of one head or difference each. units: how many were resampled; stream: seed of the draws of seeds."""
@@ -88,6 +106,7 @@ class _Rows:
 
     def add(self, head: str, by_seed: Mapping[int, _Matrix], columns: _Columns, *, difference: bool) -> None:
         """Rows of each seed, and of their mean."""
+        by_seed = {seed: columns.unbiased(one, difference=difference) for seed, one in by_seed.items()}
         for seed, one in by_seed.items():
             every = np.full(one.value.shape, float(self.units))
             self._add(head, seed, one.value, (one.center, one.replicates, every), columns, difference=difference)

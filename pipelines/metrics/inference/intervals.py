@@ -22,6 +22,10 @@ def widening(units: Units) -> Float64Array:
 
 
 def stretched(value: Float64Array, replicates: Float64Array, units: Units) -> Ordered:
+    """Replicates whose distances from the value are stretched by widening(units), in order.
+
+    Raises ShapeError when the replicates are not (B, *value.shape).
+    """
     if replicates.shape[1:] != np.shape(value):
         raise ShapeError(
             f"replicates must be (B, *{np.shape(value)}) for a value of that shape, got {replicates.shape}"
@@ -49,8 +53,8 @@ def interval(
     """
     value = np.asarray(value, np.float64)
     tail = (1 - confidence) / 2
-    stretched = stretched(value, replicates, units)
-    ordered = stretched if method == "expanded" else order(replicates)
+    expanded = stretched(value, replicates, units)
+    ordered = expanded if method == "expanded" else order(replicates)
     levels: tuple[Float64Array | float, Float64Array | float] = (tail, 1 - tail)
     if method == "bca":
         if jackknife is None:
