@@ -7,11 +7,13 @@ HOW_TO_READ: Final = {
         "Each row is one class; the diamond is their mean. Points right of zero favour sigmoid, left of it "
         "softmax. The line is the 95 % interval of the paired difference: the same images, drawn again and again, "
         "for both heads. Inside the grey band the difference is too small to matter in practice. A point takes a "
-        "head's colour only when its whole interval lies beyond the band."
+        "head's colour only when its whole interval lies beyond the band. Intervals of calibration errors are "
+        "corrected for the gaps that chance adds, so a point can lie outside its line."
     ),
     "scores": (
         "Mean over the classes, with 95 % intervals from resampling images. The difference is taken image by "
-        "image, so its interval can be narrow even where those of the two heads overlap."
+        "image, so its interval can be narrow even where those of the two heads overlap. A calibration error is "
+        "measured too large, because chance adds gaps: its interval is corrected for that and can lie below it."
     ),
     "reliability": (
         "Of the pixels that a head gives probability p, what share really is that class? On the dotted diagonal "

@@ -13,7 +13,8 @@ from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, MACRO, Head, S
 
 # In the order in which they are read: labels, probabilities, overlap.
 SHOWN: Final = (
-    "dice", "iou", "dice_image_mean", "iou_image_mean", "classwise_ece", "top_label_ece", "brier", "nll",
+    "dice", "dice_tuned", "iou", "dice_image_mean", "iou_image_mean", "boundary_iou", "surface_dice",
+    "average_precision", "classwise_ece", "top_label_ece", "brier", "nll",
     "categorical_nll", "overlap_rate", "no_label_rate", "overlap_recall",
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from pipelines.verdict import Verdict
 
 REPO = Path(__file__).resolve().parents[1]
 APP = REPO / "dashboard" / "app.py"
-PAGES = ("verdict", "calibration", "confusion", "overlap", "images", "data", "train")
+PAGES = ("verdict", "calibration", "confusion", "overlap", "images", "data", "losses", "train")
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> :material/home: $a$"
 
 

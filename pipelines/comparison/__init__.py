@@ -88,6 +88,11 @@ def _notes(matched: Match) -> tuple[str, ...]:
     notes = list(matched.notes)
     if matched.differences:
         notes.append(f"It is not the loss alone that differs: {', '.join(matched.differences)}.")
+    if matched.kind == "exclusive" and matched.thresholds:
+        notes.append(
+            "Labels are read off by argmax; tuned thresholds call each class against the rest instead, so that a pixel "
+            "may get several labels or none."
+        )
     if matched.kind == "binary":
         notes.append(
             "One class: a two-class softmax is the sigmoid of a difference of logits, so that what the head moves is "

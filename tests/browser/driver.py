@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import sync_playwright
 
 REPO = Path(__file__).resolve().parents[2]
-PAGES = ("", "calibration", "confusion", "overlap", "images", "data", "train")
+PAGES = ("", "calibration", "confusion", "overlap", "images", "data", "losses", "train")
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
