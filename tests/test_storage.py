@@ -6,6 +6,7 @@ import sys
 import duckdb
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from arrays import counts_of, example
 from places import REPO
@@ -139,6 +140,41 @@ def test_counts_come_back_equal_over_several_blocks(kind, tmp_path):
     assert found.images == whole.images
     for name in (*PER_IMAGE, *POOLED):
         assert np.array_equal(getattr(found, name), getattr(whole, name)), name
+
+
+def write_counts(folder, kind="overlapping"):
+    counts = counts_of(kind, [example(kind, seed=seed, size=(6, 7)) for seed in range(2)])
+    with CountsWriter(folder) as writer:
+        writer.write(counts)
+    return counts
+
+
+def test_label_sets_are_a_plain_table(tmp_path):
+    counts = write_counts(tmp_path)
+    query = f"select sum(pixels), sum(pixels) filter (truth = called) from '{tmp_path / 'sets.parquet'}'"
+    whole, right = duckdb.sql(query).fetchall()[0]
+    assert whole == counts.pixels.sum()
+    assert right == counts.set_pixels[counts.sets[:, 0] == counts.sets[:, 1]].sum()
+
+
+def test_counts_by_image_are_read_alike_by_duckdb_and_polars(tmp_path):
+    counts = write_counts(tmp_path)
+    path = tmp_path / "images.parquet"
+    flat = counts.score.reshape(2, -1).tolist()
+    assert [list(row) for (row,) in duckdb.sql(f"select score from '{path}'").fetchall()] == flat
+    assert pl.read_parquet(path)["score"].to_list() == flat
+
+
+def test_counts_of_another_grid_or_without_a_file_are_refused(tmp_path):
+    write_counts(tmp_path)
+    (tmp_path / "sets.parquet").rename(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"sets\.parquet is missing"):
+        read_counts(tmp_path)
+    (tmp_path / "elsewhere").rename(tmp_path / "sets.parquet")
+    table = pq.read_table(tmp_path / "pooled.parquet")
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"grid": b"1"}), tmp_path / "pooled.parquet")
+    with pytest.raises(RunError, match="another grid"):
+        read_counts(tmp_path)
 
 
 # Runs --------------------------------------------------------------------------------------------------------------

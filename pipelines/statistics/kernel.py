@@ -7,13 +7,12 @@ import numpy as np
 from pipelines.arrays import Float16Array, Int64Array, UInt8Array, UInt32Array, UInt64Array
 from pipelines.errors import ShapeError
 from pipelines.statistics import grid, loops, mass, pixel_loops, tables
+from pipelines.statistics.loops import MOST_LABELS
 from pipelines.statistics.pixel_loops import RANKS, TURNS, Histograms
 from pipelines.statistics.pixels import Pixels, pixels_of
-from pipelines.statistics.set_loops import MOST_COUNTERS
-from pipelines.statistics.sets import add_sets
+from pipelines.statistics.sets import add_sets, count_sets
 
 _SUM_TABLES: Final = (tables.P, tables.SQUARED_ERROR, tables.SOFTPLUS)
-_KEY_TABLES: Final = (tables.CELL_OF_KEY, tables.P_OF_KEY, tables.ODDS_OF_KEY, tables.LOG_ODDS_OF_KEY)
 
 
 class ImageCounts(NamedTuple):
@@ -96,16 +95,18 @@ def count_image(
     """
     pixels = pixels_of(log_odds, masks, region, exclusive=exclusive)
     values = _values(pixels, exclusive=exclusive)
-    found, keys, key_pixels = _histograms(pixels, exclusive=exclusive, softmax=softmax, background=background)
+    found = _histograms(pixels, exclusive=exclusive, background=background)
+    keys, key_pixels = count_sets(pixels, exclusive=exclusive)
+    sets, set_pixels = add_sets([keys], [key_pixels])
+    log_sums = None
     if not exclusive and pixels.classes == 1:
         by_number = mass.of_binary(pixels, values.score_p)
     elif not softmax:
-        by_number = mass.of_independent(pixels, found.independent)
+        by_number, log_sums = mass.of_independent(pixels)
     elif exclusive:
         by_number = mass.of_one_label(pixels)
     else:
         by_number = mass.of_channels(pixels, channels, channel_labels)
-    sets, set_pixels = add_sets([keys], [key_pixels])
     return ImageCounts(
         score=values.score,
         score_p=values.score_p,
@@ -115,7 +116,7 @@ def count_image(
         top=found.top[:2].astype(np.int64),
         top_p=found.top_p[:2].copy(),
         confusion=found.confusion[:2, : found.confusion.shape[2]].astype(np.int64),
-        categorical=_categorical(pixels, found, values, by_number, exclusive=exclusive, softmax=softmax),
+        categorical=_categorical(pixels, values, by_number, log_sums) if exclusive else np.zeros((2, 0), np.int64),
         mass=by_number,
         boundary=np.zeros((pixels.classes, 3), np.int64),
         surface=np.zeros((pixels.classes, 4), np.int64),
@@ -152,47 +153,30 @@ def _values(pixels: Pixels, *, exclusive: bool) -> _Values:
     return out
 
 
-def _histograms(
-    pixels: Pixels, *, exclusive: bool, softmax: bool, background: int
-) -> tuple[Histograms, UInt64Array, Int64Array]:
-    """What needs the classes of a pixel together; (S, 2) pairs of label sets, in no order, and their pixels."""
+def _histograms(pixels: Pixels, *, exclusive: bool, background: int) -> Histograms:
+    """What needs the classes of a pixel together."""
     classes, cells = pixels.classes, grid.CELLS
-    pairs = classes * (classes - 1) // 2
-    known = classes if exclusive else 0
-    counters = (classes if exclusive else 1 << classes) << classes
+    pairs, known = classes * (classes - 1) // 2, classes if exclusive else 0
     out = Histograms(
         joint=np.zeros((classes, 2, classes + 2, cells), np.uint32),
         pairs=np.zeros((pairs, 1 if exclusive else 2, TURNS, cells), np.uint32),
         pair_mass=np.zeros((0 if exclusive else pairs, 3), np.int64),
-        ranks=np.zeros((3, loops.MOST_LABELS + 1, min(classes, RANKS), cells), np.uint32),
+        ranks=np.zeros((3, MOST_LABELS + 1, min(classes, RANKS), cells), np.uint32),
         top=np.zeros((3, 2, 2, cells if exclusive else 0), np.uint32),
         top_p=np.zeros((3, 2, 2, cells if exclusive else 0), np.int64),
         confusion=np.zeros((3, known + 2 if exclusive else 0, known), np.uint32),
-        independent=np.zeros((2, 3), np.int64),
-        sets=np.zeros(counters + 1 if counters <= MOST_COUNTERS else 0, np.uint32),
     )
-    independent = not softmax and (exclusive or classes > 1)
-    keys, key_pixels = pixel_loops.count_blocks(
-        pixels.bits, pixels.masks, pixels.places, pixels.rows, pixels.labels,
-        exclusive, independent, background, _KEY_TABLES, out,
-    )  # fmt: skip
-    if not out.sets.size:
-        return out, keys[key_pixels > 0], key_pixels[key_pixels > 0]
-    occurring = np.flatnonzero(out.sets[:-1])
-    code, called = np.divmod(occurring.astype(np.uint64), np.uint64(1 << classes))
-    keys = np.stack([np.uint64(1) << code if exclusive else code, called], axis=-1)
-    return out, keys, out.sets[occurring].astype(np.int64)
+    pixel_loops.count_blocks(
+        pixels.bits, pixels.masks, pixels.places, pixels.rows, pixels.labels, exclusive, background, tables.GRID, out
+    )
+    return out
 
 
-def _categorical(
-    pixels: Pixels, found: Histograms, values: _Values, by_number: Int64Array, *, exclusive: bool, softmax: bool
-) -> Int64Array:
-    if not exclusive:
-        return np.zeros((2, 0), np.int64)
-    if softmax:  # the true class's own likelihood
+def _categorical(pixels: Pixels, values: _Values, by_number: Int64Array, log_sums: Int64Array | None) -> Int64Array:
+    """(R, 2) of ImageCounts; log_sums: (R,) sums of log of the sum of exp(log-odds), None for softmax."""
+    if log_sums is None:  # the true class's own likelihood
         return np.stack([values.nll[:, :, 1].sum(axis=(0, 2)), np.zeros(2, np.int64)], axis=-1)
-    nats = found.independent[:, 2] - values.true_log_odds
-    return np.stack([nats, pixels.valid * mass.ONE - by_number[:, 1]], axis=-1)
+    return np.stack([log_sums - values.true_log_odds, pixels.valid * mass.ONE - by_number[:, 1]], axis=-1)
 
 
 def _add_turns(counts: UInt32Array, *, axis: int) -> Int64Array:

@@ -1,21 +1,20 @@
 """The loops over values: bit patterns of float16 log-odds to histograms, compiled by numba, which infers their types.
 
-bits: (C, N) uint16 patterns; masks: (N,) uint64 label sets; region: (N,) uint8; the rest as in grid and kernel.
-Ignored pixels are not skipped but counted in rows that nobody reads: skipping them would cost more. Tables of the hot
-loops are uint32, which keeps twice as much of them in the cache; an image has fewer than 2**32 pixels.
+bits: (C, N) uint16 patterns; masks: (N,) uint64 label sets, bit c for class c; region: (N,) uint8; places, rows and
+labels: of describe_pixels. Ignored pixels are not skipped but counted in rows that nobody reads: skipping them would
+cost more. Hot tables are uint32, which keeps twice as much of them in the cache; an image has fewer than 2**32 pixels.
+Indices are unsigned, which spares the wrap-around of negative ones.
 """
 
 import numpy as np
 
-from pipelines.statistics import grid
-from pipelines.statistics.primitives import highest_bit, jit, lowest_bit, number_of_bits, tally
+from pipelines.statistics.instructions import highest_bit, jit, lowest_bit, number_of_bits
 from pipelines.statistics.regions import BOUNDARY, IGNORED
 
 MOST_LABELS = 3  # true number of labels: 0, 1, 2, 3 or more
 PATTERNS = 65536
 PATTERN_ROWS = 6  # (interior, boundary, ignored) x (absent, present)
 _NOT_A_NUMBER = 0x7C01  # first pattern that is no number; so are all up to the next sign
-_HALF = grid.HALF_CELL
 _PIECE = 2048  # pixels whose indices are computed together
 
 
@@ -62,7 +61,8 @@ def count_patterns(c, bits, masks, places, rows, exclusive, patterns):
                 indices[i] = np.uint32((mask[i] >> shift) & one) << np.uint32(16)
         for i in range(n):
             indices[i] |= (np.uint32(place[i]) << np.uint32(17)) | np.uint32(some[i])
-        tally(indices[:n], patterns)
+        for i in range(n):  # with indices made before, one step a value
+            patterns[indices[i]] += np.uint32(1)
 
 
 @jit
@@ -83,7 +83,7 @@ def reduce_patterns(patterns, segments, sum_tables, score, score_p, squared_erro
         for sign in (0, 0x8000):
             bad += counts[sign + _NOT_A_NUMBER : sign + 0x8000].sum()
         for s in range(segments.shape[0]):
-            low, high, cell, first, step = segments[s]
+            low, high, cell, called, first, step = segments[s]
             start, stop = np.uint64(low), np.uint64(high)
             some = np.uint32(0)
             for b in range(start, stop):
@@ -103,7 +103,6 @@ def reduce_patterns(patterns, segments, sum_tables, score, score_p, squared_erro
                 counts[b] = 0
             log_odds = first * np.int64(pixels) + step * np.int64(steps)
             against = log_odds if (low < 0x8000) != y else 0  # where the sign of l speaks for the other side
-            called = np.int64(cell >= _HALF)
             score[r, y, cell] += pixels
             score_p[r, y, cell] += p
             squared_error[r, y, called] += errors

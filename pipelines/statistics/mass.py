@@ -6,10 +6,11 @@ import numpy as np
 
 from pipelines.arrays import Float16Array, Int64Array
 from pipelines.errors import ShapeError
-from pipelines.statistics import grid, mass_loops
+from pipelines.statistics import grid, mass_loops, tables
 from pipelines.statistics.pixels import Pixels
 
 ONE: Final = round(1 / grid.P_UNIT)  # probability 1
+_P: Final = np.where(grid.CELL_TABLE == grid.NOT_A_NUMBER, np.nan, grid.PROBABILITY)  # (65536,)
 
 
 def of_binary(pixels: Pixels, score_p: Int64Array) -> Int64Array:
@@ -27,9 +28,11 @@ def of_one_label(pixels: Pixels) -> Int64Array:
     return _with_rest(pixels, np.stack([np.zeros(2, np.int64), pixels.valid * ONE], axis=-1))
 
 
-def of_independent(pixels: Pixels, sums: Int64Array) -> Int64Array:
-    """(R, 3) for independent labels; sums: (R, 2 or more) of mass_loops.sum_independent."""
-    return _with_rest(pixels, sums[:, :2])
+def of_independent(pixels: Pixels) -> tuple[Int64Array, Int64Array]:
+    """(R, 3) for independent labels, and (R,) sums of the log of the sum of exp(log-odds) (NLL_UNIT)."""
+    sums = np.zeros((2, 3), np.int64)
+    mass_loops.sum_independent(pixels.bits, pixels.places, tables.ODDS, grid.LOG_ODDS, ONE, 1 / grid.NLL_UNIT, sums)
+    return _with_rest(pixels, sums[:, :2]), sums[:, 2]
 
 
 def of_channels(pixels: Pixels, channels: Float16Array | None, labels: tuple[int, ...]) -> Int64Array:
@@ -47,7 +50,7 @@ def of_channels(pixels: Pixels, channels: Float16Array | None, labels: tuple[int
         )
     bits = np.ascontiguousarray(channels).reshape(-1, count).view(np.uint16)
     sums = np.zeros((2, 2), np.int64)
-    bad = mass_loops.sum_channels(bits, np.array(labels, np.int64), pixels.places, grid.PROBABILITY, sums)
+    bad = mass_loops.sum_channels(bits, np.array(labels, np.int64), pixels.places, _P, ONE, sums)
     if bad:
         raise ShapeError(f"log-odds of channels are not numbers at {bad} pixels; write finite values only")
     return _with_rest(pixels, sums)

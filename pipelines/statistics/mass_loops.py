@@ -7,52 +7,61 @@ import math
 
 import numpy as np
 
-from pipelines.statistics import grid
-from pipelines.statistics.primitives import jit
+from pipelines.statistics.instructions import jit
 
-_ONE = round(1 / grid.P_UNIT)
-_TO_P = 1.0 / grid.P_UNIT
-_TO_NLL = 1.0 / grid.NLL_UNIT
-_ROOT_2, _LOG_2 = math.sqrt(2.0), math.log(2.0)
+_BLOCK = 4096  # pixels whose sums stay in the cache from one loop to the next
+_OUTSIDE = 2  # place of an ignored pixel
 _LOWEST, _HIGHEST = 1e-30, 1e30  # sums of odds between which clipped odds are exact enough
+_ROOT_2, _LOG_2 = math.sqrt(2.0), math.log(2.0)
 
 
 @jit
-def sum_independent(keys, places, odds_table, log_odds_table, sums):
-    """Add a block's sums by place, (2, 3) int64: P of no label, P of one (P_UNIT), log of the sum of odds (NLL_UNIT).
+def sum_independent(bits, places, odds_table, log_odds_table, certain, nat, sums):
+    """Add sums by region, (2, 3) int64: P of no label, P of one, log of the sum of odds.
 
     For independent labels with odds o = p / (1 - p), P of no label is the product of 1 / (1 + o), and P of one label
-    is the sum of o times it. keys: (C, B or more) uint16; tables by key: odds float32, log-odds float64.
+    is the sum of o times it. Tables by pattern: odds, clipped, float32; log-odds float64. certain: probability 1, nat:
+    one nat, in the units of the sums.
     """
-    n = places.size
-    product, odds, logs = np.empty(n), np.empty(n), np.empty(n)
-    for i in range(n):
-        all_of, total = 1.0, 0.0
-        for c in range(keys.shape[0]):
-            x = np.float64(odds_table[keys[c, i]])
-            all_of *= 1.0 + x
-            total += x
-        product[i], odds[i] = all_of, total
-    _log(odds, logs)
-    for i in range(n):
-        if not _LOWEST < odds[i] < _HIGHEST:
-            logs[i] = _log_sum(keys, i, log_odds_table)
+    for start in range(0, places.size, _BLOCK):
+        n = min(_BLOCK, places.size - start)
+        x, product, odds, logs = np.empty(n, np.float32), np.ones(n), np.zeros(n), np.empty(n)
+        for c in range(bits.shape[0]):
+            row = bits[c][start : start + n]
+            for i in range(n):
+                x[i] = odds_table[row[i]]
+            for i in range(n):
+                product[i] *= 1.0 + np.float64(x[i])
+                odds[i] += np.float64(x[i])
+        _log(odds, logs)
+        for i in range(n):
+            if not _LOWEST < odds[i] < _HIGHEST:
+                logs[i] = _log_sum(bits, start + i, log_odds_table)
+        _add_block(product, odds, logs, places[start : start + n], certain, nat, sums)
+
+
+@jit
+def _add_block(product, odds, logs, places, certain, nat, sums):
     zeros, ones, nats = np.int64(0), np.int64(0), np.int64(0)  # of all valid pixels, and of those in the boundary band
     band_zeros, band_ones, band_nats = np.int64(0), np.int64(0), np.int64(0)
-    for i in range(n):
-        share = _TO_P / product[i]
+    for i in range(places.size):
+        share = certain / product[i]
         zero = np.int64(share + 0.5)
-        one = min(np.int64(odds[i] * share + 0.5), _ONE - zero)
-        log = np.int64(np.floor(logs[i] * _TO_NLL + 0.5))
-        valid, band = places[i] != 2, places[i] == 1
+        one = min(np.int64(odds[i] * share + 0.5), certain - zero)
+        log = np.int64(np.floor(logs[i] * nat + 0.5))
+        valid, band = places[i] != _OUTSIDE, places[i] == 1
         zeros += zero if valid else 0
         ones += one if valid else 0
         nats += log if valid else 0
         band_zeros += zero if band else 0
         band_ones += one if band else 0
         band_nats += log if band else 0
-    sums[0] += np.array([zeros - band_zeros, ones - band_ones, nats - band_nats])
-    sums[1] += np.array([band_zeros, band_ones, band_nats])
+    sums[0, 0] += zeros - band_zeros
+    sums[0, 1] += ones - band_ones
+    sums[0, 2] += nats - band_nats
+    sums[1, 0] += band_zeros
+    sums[1, 1] += band_ones
+    sums[1, 2] += band_nats
 
 
 @jit
@@ -79,20 +88,20 @@ def _log(values, out):
 
 
 @jit
-def _log_sum(keys, i, log_odds_table):
+def _log_sum(bits, i, log_odds_table):
     """log of the sum of exp(l) at one pixel, without overflow."""
-    largest = log_odds_table[keys[0, i]]
-    for c in range(1, keys.shape[0]):
-        largest = max(largest, log_odds_table[keys[c, i]])
+    largest = log_odds_table[bits[0, i]]
+    for c in range(1, bits.shape[0]):
+        largest = max(largest, log_odds_table[bits[c, i]])
     total = 0.0
-    for c in range(keys.shape[0]):
-        total += math.exp(log_odds_table[keys[c, i]] - largest)
+    for c in range(bits.shape[0]):
+        total += math.exp(log_odds_table[bits[c, i]] - largest)
     return largest + math.log(total)
 
 
 @jit
-def sum_channels(bits, labels, places, p_table, sums):
-    """Add the sums by place, (2, 2) int64: P of no label and of one (P_UNIT); returns the valid pixels without sense.
+def sum_channels(bits, labels, places, p_table, certain, sums):
+    """Add the sums by place, (2, 2) int64: P of no label and of one; returns how many valid pixels have a NaN.
 
     bits: (E, N) of softmax channels that each stand for labels[e] labels, one channel being true at a pixel. They are
     normalised by their sum, which float16 makes differ from 1 a little; a single channel's rest is one label.
@@ -100,7 +109,7 @@ def sum_channels(bits, labels, places, p_table, sums):
     bad = 0
     by_number = np.empty(3)
     for i in range(places.size):
-        if places[i] == 2:
+        if places[i] == _OUTSIDE:
             continue
         by_number[:] = 0.0
         for e in range(bits.shape[0]):
@@ -111,7 +120,7 @@ def sum_channels(bits, labels, places, p_table, sums):
         if not total > 0.0:
             bad += 1
             continue
-        zero = np.int64(by_number[0] / total * _TO_P + 0.5)
+        zero = np.int64(by_number[0] / total * certain + 0.5)
         sums[places[i], 0] += zero
-        sums[places[i], 1] += min(np.int64(by_number[1] / total * _TO_P + 0.5), _ONE - zero)
+        sums[places[i], 1] += min(np.int64(by_number[1] / total * certain + 0.5), certain - zero)
     return bad

@@ -1,31 +1,36 @@
 """The loops over pixels: all log-odds of a pixel together to histograms, compiled by numba, which infers their types.
 
-Arrays and conventions as in loops; places, rows and labels come from loops.describe_pixels. A block of pixels is small
-enough to stay in the cache from one loop to the next. Its log-odds are held as keys, (C, BLOCK) uint16, which order as
-they do and point into tables by key (tables), and as cells. Ignored pixels and those after the end have key 0, below
-all values, and cell 0.
+Arrays and conventions as in loops. A block of pixels stays in the cache from one loop to the next.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.arrays import Int64Array, UInt32Array
-from pipelines.statistics import grid
-from pipelines.statistics.loops import MOST_LABELS
-from pipelines.statistics.mass_loops import sum_independent
-from pipelines.statistics.primitives import WORD, jit, lowest_bit, mark_from, number_of_bits, tally
-from pipelines.statistics.set_loops import add_called, count_direct, count_hashed
+from pipelines.arrays import Int64Array, UInt16Array, UInt32Array
+from pipelines.statistics.instructions import WORD, jit, lowest_bit, number_of_bits
 
 RANKS = 3  # largest, second and third score of a pixel
 BLOCK = 8192  # pixels, a multiple of WORD
-# Counters of the same cell that take turns: an increment need not wait for the one before.
-TURNS = 4
-_CELLS = grid.CELLS
-_FIRST_STEP_END = int(np.searchsorted(grid.STEP_OF_CELL, 1))  # first cell with p > 1/300
+TURNS = 4  # counters of the same cell that take turns: an increment need not wait for the one before
 # Rows of a block do not begin a multiple of 4096 bytes apart: they would share the few places of one cache set.
 _PADDING = 192
-_ONE = round(1 / grid.P_UNIT)
+_LABEL_ROWS = 4  # true number of labels: 0, 1, 2, 3 or more
+_OUTSIDE = 2  # place of an ignored pixel
+
+
+class Grid(NamedTuple):
+    """What the loops need of the grid: tables by key (see tables), and numbers.
+
+    cell: (65536,) uint16; p: (65536,) uint32 in units of 2**-p_bits. cells: number of cells; active: the first with
+    p > 1/300.
+    """
+
+    cell: UInt16Array
+    p: UInt32Array
+    cells: int
+    active: int
+    p_bits: int
 
 
 class Histograms(NamedTuple):
@@ -33,9 +38,8 @@ class Histograms(NamedTuple):
 
     joint: (C, 2, C + 2, CELLS), two counters that take turns, by true class, none, ignored.
     pairs: (P, 1 or 2, TURNS, CELLS), P pairs of classes, by whether both are there (truth that is not exclusive), with
-        TURNS counters; the first step holds nothing. pair_mass: (P, 3).
+        TURNS counters; cell 0 holds nothing of use, the rest of the first step nothing. pair_mass: (P, 3).
     ranks: (3, 4, K, CELLS). top, top_p: (3, 2, 2, CELLS). confusion: (3, C + 2, C).
-    independent: (2, 3) of mass_loops.sum_independent. sets: the counters of set_loops.count_direct, or of size 0.
     """
 
     joint: UInt32Array
@@ -45,54 +49,35 @@ class Histograms(NamedTuple):
     top: UInt32Array
     top_p: Int64Array
     confusion: UInt32Array
-    independent: Int64Array
-    sets: UInt32Array
 
 
 @jit
-def count_blocks(bits, masks, places, rows, labels, exclusive, independent, background, key_tables, out):
-    """All counts that need the classes of a pixel together, into Histograms; returns the table of label sets.
+def count_blocks(bits, masks, places, rows, labels, exclusive, background, grid, out):
+    """Counts that need the classes of a pixel together, into Histograms.
 
-    exclusive: whether the truth is; independent: whether the labels are (a sigmoid head).
-    key_tables: cell uint16, p uint32 (P_UNIT), odds float32, log-odds float64.
+    exclusive: whether the truth is. Log-odds of a block are held as keys, (C, BLOCK) uint16, which order as they do and
+    point into tables by key, and as cells. Ignored pixels and those after the end have key 0, below all, and cell 0.
     """
     classes, pixels = bits.shape
-    cell_table, p_table, odds_table, log_odds_table = key_tables
-    direct = out.sets.size > 0
     words = BLOCK // WORD
     keys = np.zeros((classes, BLOCK + _PADDING), np.uint16)
     cells = np.zeros((classes, BLOCK + _PADDING), np.uint16)
     active, present = np.zeros((classes, words), np.uint64), np.zeros((classes, words), np.uint64)
-    called, called_wide = np.empty(BLOCK, np.uint16), np.empty(BLOCK, np.uint64)
-    set_keys, set_pixels, used = np.zeros((256, 2), np.uint64), np.zeros(256, np.int64), 0
     for start in range(0, pixels, BLOCK):
         n = min(BLOCK, pixels - start)
         mask, place, row, label = (
             masks[start : start + n], places[start : start + n], rows[start : start + n], labels[start : start + n],
         )  # fmt: skip
-        called[:] = 0
-        called_wide[:] = 0
         for c in range(classes):
-            _set_keys(bits[c][start : start + n], place, cell_table, keys[c], cells[c])
-            _count_cells(cells[c], row, out.joint[c, 0].reshape(-1), out.joint[c, 1].reshape(-1))
-            mark_from(cells[c], _FIRST_STEP_END, active[c])
-            if direct:
-                add_called(c, cells[c], called)
-            else:
-                add_called(c, cells[c], called_wide)
+            _set_keys(bits[c][start : start + n], place, grid.cell, keys[c], cells[c])
+            _count_cells(cells[c], row, grid.cells, out.joint[c, 0].reshape(-1), out.joint[c, 1].reshape(-1))
+            _mark_from(cells[c], grid.active, active[c])
         if not exclusive:
             _count_other_labels(mask, label, cells, out.joint)
             _mark_present(mask, present)
-            _sum_pairs(keys, n, p_table, out.pair_mass)
+            _sum_pairs(keys, n, grid, out.pair_mass)
         _count_pairs(cells, active, present, out.pairs)
-        _count_largest(keys, place, label, row, exclusive, background, cell_table, p_table, out)
-        if independent:
-            sum_independent(keys, place, odds_table, log_odds_table, out.independent)
-        if direct:
-            count_direct(mask, row, place, called, classes, exclusive, out.sets)
-        else:
-            set_keys, set_pixels, used = count_hashed(mask, place, called_wide, set_keys, set_pixels, used)
-    return set_keys, set_pixels
+        _count_largest(keys, place, label, row, exclusive, background, grid, out)
 
 
 @jit
@@ -101,19 +86,19 @@ def _set_keys(bits, places, cell_table, keys, cells):
     for i in range(bits.size):
         b = bits[i]
         key = np.uint16(-b) if b & 0x8000 else np.uint16(b + 0x8000)
-        keys[i] = key if places[i] != 2 else np.uint16(0)
+        keys[i] = key if places[i] != _OUTSIDE else np.uint16(0)
     keys[bits.size :] = 0
     for i in range(keys.size):
         cells[i] = cell_table[keys[i]]
 
 
 @jit
-def _count_cells(cells, rows, counts, others):
-    """Cells of one class by true class, in two tables (C + 2, CELLS) that take turns."""
+def _count_cells(cells, rows, number, counts, others):
+    """Cells of one class by true class, in two tables (C + 2, number of cells) that take turns."""
     n = rows.size
     indices = np.empty(n, np.uint16)
     for i in range(n):
-        indices[i] = np.uint16(rows[i]) * np.uint16(_CELLS) + cells[i]
+        indices[i] = np.uint16(rows[i]) * np.uint16(number) + cells[i]
     for i in range(1, n, 2):
         counts[indices[i - 1]] += np.uint32(1)
         others[indices[i]] += np.uint32(1)
@@ -132,6 +117,20 @@ def _count_other_labels(masks, labels, cells, joint):
                 rest &= rest - np.uint64(1)
                 for c in range(cells.shape[0]):
                     joint[c, 0, t, cells[c, i]] += np.uint32(1)
+
+
+# Pairs of classes ---------------------------------------------------------------------------------------------------
+
+
+@jit
+def _mark_from(values, threshold, words):
+    """Pixels with a value of at least threshold; values: (64 W or more,), words: (W,) uint64."""
+    for w in range(words.size):
+        some = values[w * WORD : (w + 1) * WORD]
+        word = np.uint64(0)
+        for k in range(WORD):
+            word |= np.uint64(some[k] >= threshold) << np.uint64(k)
+        words[w] = word
 
 
 @jit
@@ -180,7 +179,7 @@ def _count_pairs(cells, active, present, pairs):
 
 
 @jit
-def _sum_pairs(keys, n, p_table, pair_mass):
+def _sum_pairs(keys, n, grid, pair_mass):
     """Sums of p_a p_b and of the Frechet bounds max(0, p_a + p_b - 1) and min(p_a, p_b) of each pair of classes.
 
     p is 0 at ignored pixels, where all three are 0.
@@ -188,15 +187,16 @@ def _sum_pairs(keys, n, p_table, pair_mass):
     p = np.empty((keys.shape[0], n), np.int64)
     for c in range(keys.shape[0]):
         for i in range(n):
-            p[c, i] = p_table[keys[c, i]]
+            p[c, i] = grid.p[keys[c, i]]
+    certain, half = np.int64(1) << grid.p_bits, np.int64(1) << (grid.p_bits - 1)
     pair = 0
     for a in range(keys.shape[0]):
         for e in range(a + 1, keys.shape[0]):
             one, other = p[a], p[e]
             product, lowest, highest = np.int64(0), np.int64(0), np.int64(0)
             for i in range(n):
-                product += (one[i] * other[i] + _ONE // 2) // _ONE
-                lowest += max(one[i] + other[i] - _ONE, 0)
+                product += (one[i] * other[i] + half) >> grid.p_bits
+                lowest += max(one[i] + other[i] - certain, 0)
                 highest += min(one[i], other[i])
             pair_mass[pair, 0] += product
             pair_mass[pair, 1] += lowest
@@ -204,17 +204,20 @@ def _sum_pairs(keys, n, p_table, pair_mass):
             pair += 1
 
 
+# Largest scores -----------------------------------------------------------------------------------------------------
+
+
 @jit
-def _count_largest(keys, places, labels, rows, exclusive, background, cell_table, p_table, out):
+def _count_largest(keys, places, labels, rows, exclusive, background, grid, out):
     """Largest scores by true number of labels; for exclusive truth also the argmax against the truth."""
     n, kept = places.size, out.ranks.shape[2]
     largest = np.empty((RANKS, n), np.uint16)
     winner = np.empty(n, np.uint8)
     _select(keys, largest[0], largest[1], largest[2], winner)
     if exclusive:
-        _count_winners(largest[0], winner, rows, places, background, cell_table, p_table, out)
+        _count_winners(largest[0], winner, rows, places, background, grid, out)
     for k in range(kept):
-        _index_rank(k, kept, largest[k], places, labels, cell_table)
+        _index_rank(k, kept, largest[k], places, labels, grid)
     _tally_ranks(largest, kept, out.ranks.reshape(-1))
 
 
@@ -237,13 +240,13 @@ def _select(keys, first, second, third, winner):
 
 
 @jit
-def _index_rank(k, kept, keys, places, labels, cell_table):
+def _index_rank(k, kept, keys, places, labels, grid):
     """Replace the k-th largest keys by their indices into (3, 4, kept, CELLS)."""
     for i in range(keys.size):
-        keys[i] = cell_table[keys[i]]
+        keys[i] = grid.cell[keys[i]]
     for i in range(keys.size):
-        row = np.uint16(places[i]) * np.uint16(MOST_LABELS + 1) + np.uint16(labels[i])
-        keys[i] += (row * np.uint16(kept) + np.uint16(k)) * np.uint16(_CELLS)
+        row = np.uint16(places[i]) * np.uint16(_LABEL_ROWS) + np.uint16(labels[i])
+        keys[i] += (row * np.uint16(kept) + np.uint16(k)) * np.uint16(grid.cells)
 
 
 @jit
@@ -258,23 +261,24 @@ def _tally_ranks(indices, kept, ranks):
             ranks[third[i]] += one
     else:
         for k in range(kept):
-            tally(indices[k], ranks)
+            for i in range(first.size):
+                ranks[indices[k, i]] += one
 
 
 @jit
-def _count_winners(keys, winner, rows, places, background, cell_table, p_table, out):
+def _count_winners(keys, winner, rows, places, background, grid, out):
     """Largest score and its p by foreground and by correctness, and the argmax confusion."""
     n, classes = keys.size, out.confusion.shape[2]
     indices, pairs, p = np.empty(n, np.uint16), np.empty(n, np.uint16), np.empty(n, np.uint32)
     for i in range(n):
-        indices[i] = cell_table[keys[i]]
-        p[i] = p_table[keys[i]]
+        indices[i] = grid.cell[keys[i]]
+        p[i] = grid.p[keys[i]]
     for i in range(n):
-        winner[i] = winner[i] if places[i] != 2 else np.uint8(0)  # nobody was chosen where all keys are 0
+        winner[i] = winner[i] if places[i] != _OUTSIDE else np.uint8(0)  # nobody was chosen where all keys are 0
         right = np.uint16(rows[i] == winner[i])
         front = np.uint16((rows[i] != background) | (winner[i] != background))
         row = (np.uint16(places[i]) * np.uint16(2) + front) * np.uint16(2) + right
-        indices[i] += row * np.uint16(_CELLS)
+        indices[i] += row * np.uint16(grid.cells)
         pair = np.uint16(places[i]) * np.uint16(classes + 2) + np.uint16(rows[i])
         pairs[i] = pair * np.uint16(classes) + np.uint16(winner[i])
     top, top_p, confusion = out.top.reshape(-1), out.top_p.reshape(-1), out.confusion.reshape(-1)

@@ -1,63 +1,72 @@
-"""The loops over label sets: pairs of a true and a called set to pixels, compiled by numba.
+"""The loops over label sets: pairs of a true and a called set to pixels, compiled by numba, which infers their types.
 
-Few classes have few pairs of sets, and each has its own counter. Many have more than a table could hold; those that
-occur then stand in a hash table. masks: (N,) uint64 true sets, bit c for class c; places: (N,) uint8, 2 where ignored.
+Arrays and conventions as in loops.
 """
 
 import numpy as np
 
-from pipelines.statistics import grid
-from pipelines.statistics.primitives import jit, tally
+from pipelines.statistics.instructions import jit
 
-MOST_COUNTERS = 65_536
-_HALF = grid.HALF_CELL
-
-
-@jit
-def add_called(c, cells, called):
-    """Put class c into the set of each pixel with p > 0.5; cells: (N,) or more; called: (N,) uint16 or uint64."""
-    label = called.dtype.type(1) << called.dtype.type(c)
-    none = called.dtype.type(0)
-    for i in range(called.size):
-        called[i] |= label if cells[i] >= _HALF else none
+_BLOCK = 4096  # pixels whose called sets stay in the cache
+_OUTSIDE = 2  # place of an ignored pixel
 
 
 @jit
-def count_direct(masks, rows, places, called, classes, exclusive, counters):
-    """Add pixels to (codes * 2**classes + 1,) uint32 counters, the last one for ignored pixels.
+def count_direct(bits, masks, rows, places, exclusive, counters):
+    """Add pixels to (codes * 2**C + 1,) uint32 counters, the last one for ignored pixels.
 
-    The code of a true set is its class where the truth is exclusive, else the set itself.
+    A pair's counter is the code of the true set times 2**C, plus the called set; the code is the class where the truth
+    is exclusive, else the set itself.
     """
-    n = masks.size
+    classes = bits.shape[0]
     ignored = np.uint32(counters.size - 1)
-    indices = np.empty(n, np.uint32)
-    for i in range(n):
-        code = np.uint32(rows[i]) if exclusive else np.uint32(masks[i])
-        index = (code << np.uint32(classes)) | np.uint32(called[i])
-        indices[i] = ignored if places[i] == 2 else index
-    tally(indices, counters)
+    for start in range(0, masks.size, _BLOCK):
+        n = min(_BLOCK, masks.size - start)
+        called, indices = np.zeros(n, np.uint16), np.empty(n, np.uint32)
+        for c in range(classes):
+            _add_called(np.uint16(1 << c), bits[c][start : start + n], called)
+        mask, row, place = masks[start : start + n], rows[start : start + n], places[start : start + n]
+        for i in range(n):
+            code = np.uint32(row[i]) if exclusive else np.uint32(mask[i])
+            index = (code << np.uint32(classes)) | np.uint32(called[i])
+            indices[i] = ignored if place[i] == _OUTSIDE else index
+        for i in range(n):
+            counters[indices[i]] += np.uint32(1)
 
 
 @jit
-def count_hashed(masks, places, called, keys, pixels, used):
-    """Add pixels to a hash table; returns it, larger if need be, and its slots in use.
+def _add_called(label, bits, called):
+    """Put a label into the set of each pixel where it has p > 0.5: log-odds above 0, the first pattern."""
+    none = label ^ label
+    for i in range(called.size):
+        called[i] |= label if np.uint16(bits[i] - 1) < 0x7FFF else none
 
-    keys: (S, 2) uint64, S a power of two; pixels: (S,) int64, 0 where a slot is free. Neighbours mostly share their
-    sets, so that a look-up is needed only where they change.
+
+@jit
+def count_hashed(bits, masks, places):
+    """Hash table of the pairs of sets: keys (S, 2) uint64, and pixels (S,) int64, 0 where a slot is free.
+
+    S is a power of two. Neighbours mostly share their sets, so that a look-up is needed only where they change.
     """
-    run = 0
+    keys, pixels, used = np.zeros((256, 2), np.uint64), np.zeros(256, np.int64), np.int64(0)
+    run = np.int64(0)
     true, call = np.uint64(0), np.uint64(0)
-    for i in range(masks.size):
-        if places[i] == 2:
-            continue
-        if run and (masks[i] != true or called[i] != call):
-            keys, pixels, used = _add(true, call, run, keys, pixels, used)
-            run = 0
-        true, call = masks[i], called[i]
-        run += 1
+    for start in range(0, masks.size, _BLOCK):
+        n = min(_BLOCK, masks.size - start)
+        called = np.zeros(n, np.uint64)
+        for c in range(bits.shape[0]):
+            _add_called(np.uint64(1) << np.uint64(c), bits[c][start : start + n], called)
+        for i in range(n):
+            if places[start + i] == _OUTSIDE:
+                continue
+            if run and (masks[start + i] != true or called[i] != call):
+                keys, pixels, used = _add(true, call, run, keys, pixels, used)
+                run = np.int64(0)
+            true, call = masks[start + i], called[i]
+            run += 1
     if run:
         keys, pixels, used = _add(true, call, run, keys, pixels, used)
-    return keys, pixels, used
+    return keys, pixels
 
 
 @jit

@@ -1,4 +1,4 @@
-"""Pairs of a true and a called label set with their pixels: put in order, added up, kept within bounds."""
+"""Pixels to pairs of a true and a called label set, in order and within bounds."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,11 +7,32 @@ import numpy as np
 
 from pipelines.arrays import Int64Array, UInt64Array
 from pipelines.errors import ShapeError
+from pipelines.statistics import set_loops
+from pipelines.statistics.pixels import Pixels
 
 # Rows kept, those first in order, 1.5 MB: predictions that are noise over many classes could make a row of every
 # pixel. A row that is kept is first in order wherever it was counted, so nothing depends on the order of images, and
 # its pixels are exact; the pixels of the others are missing from the sum.
 MOST_SETS: Final = 65_536
+MOST_COUNTERS: Final = 65_536  # pairs of sets up to which each has its own counter
+
+
+def count_sets(pixels: Pixels, *, exclusive: bool) -> tuple[UInt64Array, Int64Array]:
+    """Pairs that occur, (S, 2) uint64 in no order, and their pixels, (S,); the called set has the labels with p > 0.5.
+
+    Few classes have few pairs of sets, and each has its own counter; of many, those that occur stand in a hash table.
+    """
+    classes = pixels.classes
+    counters = (classes if exclusive else 1 << classes) << classes
+    if counters > MOST_COUNTERS:
+        keys, count = set_loops.count_hashed(pixels.bits, pixels.masks, pixels.places)
+        return keys[count > 0], count[count > 0]
+    table = np.zeros(counters + 1, np.uint32)
+    set_loops.count_direct(pixels.bits, pixels.masks, pixels.rows, pixels.places, exclusive, table)
+    occurring = np.flatnonzero(table[:-1])
+    code, called = np.divmod(occurring.astype(np.uint64), np.uint64(1 << classes))
+    true = np.uint64(1) << code if exclusive else code
+    return np.stack([true, called], axis=-1), table[occurring].astype(np.int64)
 
 
 def add_sets(

@@ -6,8 +6,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.arrays import Float32Array, Float64Array, Int64Array, UInt16Array, UInt32Array
+from pipelines.arrays import Float32Array, Int64Array, UInt16Array, UInt32Array
 from pipelines.statistics import grid
+from pipelines.statistics.pixel_loops import Grid
 
 _INFINITY: Final = 0x7C00  # last pattern of a sign that is a number
 
@@ -18,9 +19,9 @@ _LOG_ODDS: Final[Int64Array] = grid.fixed(grid.LOG_ODDS, grid.NLL_UNIT)
 
 
 def _segments() -> Int64Array:
-    """(S, 5): runs of patterns that share a cell and whose log-odds are evenly spaced, of at most 256.
+    """(S, 6): runs of patterns that share a cell and whose log-odds are evenly spaced, of at most 256.
 
-    Columns: first pattern, one past the last, cell, and in NLL_UNIT the first's log-odds and the step between them.
+    Columns: first pattern, one past the last, cell, whether p > 0.5, and in NLL_UNIT the first's log-odds and the step.
     """
     rows = []
     for sign in (0, 0x8000):
@@ -31,7 +32,8 @@ def _segments() -> Int64Array:
             for low in range(sign + start, sign + stop, 256):
                 high = min(low + 256, sign + stop)
                 first, last = _LOG_ODDS[low], _LOG_ODDS[high - 1]
-                rows.append((low, high, cells[start], first, (last - first) // max(high - low - 1, 1)))
+                step = (last - first) // max(high - low - 1, 1)
+                rows.append((low, high, cells[start], cells[start] >= grid.HALF_CELL, first, step))
     return np.array(rows, np.int64)
 
 
@@ -41,6 +43,9 @@ SQUARED_ERROR: Final[UInt32Array] = grid.SQUARED_ERROR_TABLE.astype(np.uint32)
 # log(1 + exp(-|l|)) in NLL_UNIT: -log P(y) is this where the sign of l speaks for y, else this and |l|.
 SOFTPLUS: Final[UInt32Array] = grid.fixed(grid.softplus(-np.abs(grid.LOG_ODDS)), grid.NLL_UNIT).astype(np.uint32)
 
+# Odds p / (1 - p), clipped to stay finite; the loops do without them where that would matter.
+ODDS: Final[Float32Array] = np.exp(np.clip(grid.LOG_ODDS, -87, 87)).astype(np.float32)
+
 # By key ---------------------------------------------------------------------------------------------------------------
 
 _PATTERNS: Final = np.arange(65536, dtype=np.uint16)
@@ -48,17 +53,19 @@ _PATTERNS: Final = np.arange(65536, dtype=np.uint16)
 KEY_OF_PATTERN: Final[UInt16Array] = np.where(_PATTERNS & 0x8000, -_PATTERNS, _PATTERNS + np.uint16(0x8000))
 
 
-def _by_key(table: NDArray[Any], *, of_zero: float) -> NDArray[Any]:
-    out = np.full_like(table, of_zero)
+def _by_key(table: NDArray[Any]) -> NDArray[Any]:
+    out = np.zeros_like(table)
     out[KEY_OF_PATTERN] = table
     return out
 
 
 # Values that are not numbers are found before their cells matter; here they only must not point outside the counts.
-CELL_OF_KEY: Final[UInt16Array] = _by_key(
-    np.where(grid.CELL_TABLE == grid.NOT_A_NUMBER, 0, grid.CELL_TABLE).astype(np.uint16), of_zero=0
+_CELLS: Final[UInt16Array] = np.where(grid.CELL_TABLE == grid.NOT_A_NUMBER, 0, grid.CELL_TABLE).astype(np.uint16)
+
+GRID: Final = Grid(
+    cell=_by_key(_CELLS),
+    p=_by_key(P),
+    cells=grid.CELLS,
+    active=int(np.searchsorted(grid.STEP_OF_CELL, 1)),
+    p_bits=round(-np.log2(grid.P_UNIT)),
 )
-P_OF_KEY: Final[UInt32Array] = _by_key(P, of_zero=0)
-# Odds p / (1 - p), clipped to stay finite; mass_loops does without them where that would matter.
-ODDS_OF_KEY: Final[Float32Array] = _by_key(np.exp(np.clip(grid.LOG_ODDS, -87, 87)).astype(np.float32), of_zero=1)
-LOG_ODDS_OF_KEY: Final[Float64Array] = _by_key(grid.LOG_ODDS, of_zero=0)

@@ -1,16 +1,23 @@
-"""Small steps that the loops are built from, compiled by numba, which infers their types.
+"""How loops are compiled, and the single instructions on words that numba has no name for.
 
-A word holds one bit for each of 64 pixels. Indices are unsigned, which spares the wrap-around of negative ones.
+A word is a uint64 with one bit for each of 64 pixels or labels.
+
+numba's cache of compiled code looks at the file of a function, not at what that function takes from other files, and
+must never be out of date: so a module of loops holds all that its functions call, but for these instructions, and is
+told what it needs of the grid.
 """
 
+from typing import Any, Final
+
 import numba
-import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-WORD = 64
-jit = numba.njit(nogil=True, cache=True, error_model="numpy")  # a division that may raise is never vectorised
+WORD: Final = 64
+# Without the interpreter's lock, so that threads count images side by side; with numpy's division, since one that may
+# raise is never vectorised.
+jit: Final[Any] = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @intrinsic
@@ -42,21 +49,3 @@ def number_of_bits(typing_context, word):
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
-
-
-@jit
-def tally(indices, table):
-    """Count each index in a flat table of uint32. Indices that were computed before keep this to one step a value."""
-    for i in range(indices.size):
-        table[indices[i]] += np.uint32(1)
-
-
-@jit
-def mark_from(values, threshold, words):
-    """Pixels with a value of at least threshold; values: (64 W or more,), words: (W,) uint64."""
-    for w in range(words.size):
-        some = values[w * WORD : (w + 1) * WORD]
-        word = np.uint64(0)
-        for k in range(WORD):
-            word |= np.uint64(some[k] >= threshold) << np.uint64(k)
-        words[w] = word
