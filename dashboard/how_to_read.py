@@ -15,6 +15,10 @@ HOW_TO_READ: Final = {
         "image, so its interval can be narrow even where those of the two heads overlap. A calibration error is "
         "measured too large, because chance adds gaps: its interval is corrected for that and can lie below it."
     ),
+    "by_image": (
+        "The same error, once with the pixels of all images together and once for each image alone. Images that err "
+        "in opposite directions make up for each other in the first; whoever meets one image meets the second."
+    ),
     "reliability": (
         "Of the pixels that a head gives probability p, what share really is that class? On the dotted diagonal "
         "the probabilities can be taken at their word; below it the head is over-confident, above it "

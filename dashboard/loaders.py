@@ -20,7 +20,7 @@ from pipelines import comparison
 from pipelines.arrays import Float64Array, UInt8Array
 from pipelines.comparison import Comparison
 from pipelines.errors import RunError
-from pipelines.metrics import tables
+from pipelines.metrics import Setting, distribution, tables
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.statistics import Counts, add_up
 from pipelines.storage import Prediction, Run, list_runs, open_run
@@ -102,6 +102,19 @@ def reliability(
     if region == "foreground" and not facts["background"]:
         return frame[~top]
     return pd.concat([frame[top], frame[~top]], ignore_index=True)
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEY)
+def ece_by_image(
+    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, bins: int
+) -> pd.DataFrame:
+    """Classwise ECE of every class, over all pixels together and as a distribution over images."""
+    facts = dataset(run)
+    setting = Setting(facts["kind"], bins, bool(facts["background"]))
+    counted = counts(run, split, head, seeds, variant)
+    return distribution.pooled_and_by_image(
+        counted, "classwise_ece", setting=setting, classes=facts["classes"], region=region
+    )
 
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=_KEY)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import components, loaders, state
 from dashboard.figures.reliability import reliability_figure
-from dashboard.figures.theme import HEAD_TITLES
+from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
 from pipelines.metrics.tables import TOP_LABEL
 from pipelines.schema import REGIONS, Head
 
@@ -18,6 +18,24 @@ _COLUMNS: Final = 3
 def calibration_error(rows: pd.DataFrame) -> float:
     """Expected calibration error of the bins shown: the gaps weighted by the share of pixels."""
     return float((rows["share"] * (rows["observed"] - rows["mean_p"]).abs()).sum())
+
+
+def draw_by_image(shown: list[str]) -> None:
+    """The error of all images together beside that of single images."""
+    by_head = {head: loaders.ece_by_image(run, split, head, seeds, variant, region, bins) for head in run.heads}
+    table = pd.concat([rows.assign(head=head) for head, rows in by_head.items()], ignore_index=True)
+    table = table[table["class"].isin(shown)].sort_values("class", key=lambda one: one.map(shown.index), kind="stable")
+    if table.empty:
+        return
+    st.subheader("Pooled and image by image")
+    rows = [
+        [f"{row['class']}, {HEAD_SHORT[row['head']].lower()}", f"{row['pooled']:.3f}", f"{row['p50']:.3f}",
+         f"{row['p5']:.3f} – {row['p95']:.3f}", f"{row['images']}"]
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+    head = ["Classwise ECE", "All images together", "Median image", "5 – 95 % of images", "Images"]
+    components.small_table(head, rows, theme)
+    components.explain("by_image", table, key="by_image", name=f"{run.name}-ece-by-image")
 
 
 def draw(tables: Mapping[Head, pd.DataFrame], name: str, *, height: int) -> None:
@@ -65,3 +83,4 @@ table = table[table["class"].isin(shown)]
 components.explain(
     "reliability", table, key="reliability", name=f"{run.name}-reliability", percent=("share",),
 )  # fmt: skip
+draw_by_image(shown)
