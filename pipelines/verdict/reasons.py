@@ -119,7 +119,8 @@ def seeds_reason(evidence: Evidence, contender: str, fewest: int) -> Reason:
         title=f"{len(gaps)} seeds",
         text="Macro Dice, sigmoid minus " + NAMES[contender].lower() + ", seed by seed: "
         + ", ".join(f"{gap:+.3f}" for gap in gaps)
-        + f" (standard deviation {stdev(gaps):.3f}). The intervals above draw seeds as well as {evidence.unit_name}."
+        + f" (standard deviation {stdev(gaps):.3f}). The intervals above hold this spread beside that of the "
+        + f"{evidence.unit_name}."
         + ("" if len(gaps) >= fewest else f" {len(gaps)} seeds are few; train at least {fewest}."),
         supports="neither" if len(gaps) >= fewest else "caution",
         value=stdev(gaps),
