@@ -331,10 +331,23 @@ def test_the_swap_test_tells_training_from_reading():
         "training-read-as-softmax": (0.05, 0.04, 0.06), "training-read-as-sigmoid": (0.044, 0.03, 0.05),
     }  # fmt: skip
     table = with_rows(metrics(BETTER), *((row, "dice", "raw", gap) for row, gap in rows.items()))
-    found = reason_of(decide(dataset(), table, facts()), "SWAP")
+    found = reason_of(decide(dataset(**OVERLAP), table, facts()), "SWAP")
     # training (0.05 + 0.044) / 2 = 0.047 against reading (0.002 + 0.004) / 2 = 0.003
     assert found.value == pytest.approx(0.044)
     assert "Training accounts for more" in found.text
+
+
+def test_on_exclusive_truth_the_swap_test_looks_at_probabilities_because_argmax_stays():
+    rows = {
+        "reading-of-sigmoid": (-0.02, -0.03, -0.01), "reading-of-softmax": (-0.01, -0.02, -0.005),
+        "training-read-as-softmax": (0.001, 0.0, 0.002), "training-read-as-sigmoid": (0.002, 0.001, 0.003),
+    }  # fmt: skip
+    table = with_rows(metrics(SAME), *((row, "brier", "raw", gap) for row, gap in rows.items()))
+    found = reason_of(decide(dataset(), table, facts()), "SWAP")
+    # reading (0.02 + 0.01) / 2 = 0.015 against training (0.001 + 0.002) / 2 = 0.0015
+    assert found.value == pytest.approx(0.0015 - 0.015)
+    assert "Brier score by -0.0200" in found.text
+    assert "Reading the output accounts for more" in found.text
 
 
 def test_classes_are_named_after_holms_correction():

@@ -98,18 +98,21 @@ def swap_reason(evidence: Evidence, contender: str) -> Reason | None:
     """What training did apart from what reading the output does: each network read by the other head's function."""
     if contender != "softmax":
         return None
-    reading = [evidence.get(row, "dice") for row in ("reading-of-sigmoid", "reading-of-softmax")]
-    training = [evidence.get(row, "dice") for row in ("training-read-as-softmax", "training-read-as-sigmoid")]
+    # Reading leaves the argmax as it is: on exclusive truth only the probabilities can tell.
+    metric, title = ("brier", "Brier score") if evidence.dataset["kind"] == "exclusive" else ("dice", "Dice")
+    reading = [evidence.get(row, metric) for row in ("reading-of-sigmoid", "reading-of-softmax")]
+    training = [evidence.get(row, metric) for row in ("training-read-as-softmax", "training-read-as-sigmoid")]
     if any(math.isnan(one.value) for one in (*reading, *training)):
         return None
     by_reading, by_training = (sum(abs(one.value) for one in pair) / 2 for pair in (reading, training))
+    first, second, third, fourth = (one.text(digits=4 if metric == "brier" else 3) for one in (*reading, *training))
     larger = "training" if by_training > by_reading else "reading the output"
     return Reason(
         code="SWAP",
         title="Swap test: training against reading",
-        text=f"Reading one network's logits by sigmoids instead of a softmax changes its macro Dice by {reading[0]} "
-        f"(sigmoid's network) and {reading[1]} (softmax's). Read alike, the two networks differ by {training[0]} (as "
-        f"softmax) and {training[1]} (as sigmoid). {larger.capitalize()} accounts for more of the difference.",
+        text=f"Reading one network's logits by sigmoids instead of a softmax changes its macro {title} by {first} "
+        f"(sigmoid's network) and {second} (softmax's). Read alike, the two networks differ by {third} (as "
+        f"softmax) and {fourth} (as sigmoid). {larger.capitalize()} accounts for more of the difference.",
         supports="neither",
         value=by_training - by_reading,
     )
