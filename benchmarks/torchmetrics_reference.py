@@ -65,6 +65,24 @@ def run(
     return taken, answers
 
 
+def in_float64(images: Sequence[Image], *, bins: int) -> dict[str, np.ndarray]:
+    """classwise_ece (C,) and top_label_ece () from p in float64.
+
+    torchmetrics adds up in the type of p, and in float32 a sum over millions of pixels keeps three digits. Its
+    multiclass metric always turns p into float32; the largest p against whether the argmax is right is the same metric.
+    """
+    metrics = [reference.BinaryCalibrationError(bins, ignore_index=-1, validate_args=False) for _ in range(CLASSES + 1)]
+    for image in images:
+        log_odds, _, truth = tensors(image)
+        p = torch.sigmoid(log_odds.double())[0]
+        for c in range(CLASSES):
+            metrics[c].update(p[c], torch.where(truth[0] < 0, -1, (truth[0] == c).long()))
+        right = log_odds[0].argmax(dim=0) == truth[0]
+        metrics[CLASSES].update(p.max(dim=0).values, torch.where(truth[0] < 0, -1, right.long()))
+    errors = np.array([float(metric.compute()) for metric in metrics])
+    return {"classwise_ece": errors[:CLASSES], "top_label_ece": errors[CLASSES]}
+
+
 def _as_array(name: str, results: list[Any]) -> np.ndarray:
     if name.startswith("precision"):  # (precision, recall, thresholds); a last point (1, 0) is added by torchmetrics
         return np.stack([np.stack([one[k].numpy()[:-1] for one in results]) for k in (0, 1)])
