@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torchmetrics import classification as reference
 
+from benchmarks.counting import CLASS_BY_CLASS
 from benchmarks.made_up import CLASSES, Image
+
+CURVES = "precision and recall at 100 thresholds"
 
 
 def tensors(image: Image) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -37,7 +40,8 @@ def _tasks(bins: int, thresholds: Sequence[float]) -> dict[str, tuple[list[Any],
         "confusion": ([reference.MulticlassConfusionMatrix(CLASSES, **options)], by_log_odds),
         "classwise_ece": ([reference.BinaryCalibrationError(bins, **options) for _ in range(CLASSES)], each_class),
         "top_label_ece": ([reference.MulticlassCalibrationError(CLASSES, bins, **options)], whole),
-        "precision and recall at 100 thresholds": (
+        CURVES: ([reference.MulticlassPrecisionRecallCurve(CLASSES, at, **options)], whole),
+        CURVES + CLASS_BY_CLASS: (
             [reference.BinaryPrecisionRecallCurve(at, **options) for _ in range(CLASSES)],
             each_class,
         ),
@@ -84,6 +88,8 @@ def in_float64(images: Sequence[Image], *, bins: int) -> dict[str, np.ndarray]:
 
 
 def _as_array(name: str, results: list[Any]) -> np.ndarray:
-    if name.startswith("precision"):  # (precision, recall, thresholds); a last point (1, 0) is added by torchmetrics
+    if name == CURVES:  # one result, (precision, recall, thresholds), each with a class axis
+        return np.stack([results[0][k].numpy()[:, :-1] for k in (0, 1)])
+    if name.startswith(CURVES):  # (precision, recall, thresholds); a last point (1, 0) is added by torchmetrics
         return np.stack([np.stack([one[k].numpy()[:-1] for one in results]) for k in (0, 1)])
     return results[0].numpy() if len(results) == 1 else np.array([float(one) for one in results])
