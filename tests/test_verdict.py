@@ -118,6 +118,19 @@ def test_overlap_alone_without_a_measured_difference_is_not_enough():
     assert answer(dataset(**OVERLAP), metrics(SAME, seeds=1)) == "not enough evidence"
 
 
+def test_overlap_that_binds_and_pairs_that_all_agree_are_enough_though_their_mean_is_open():
+    table = metrics(BETTER)
+    mean = (table["head"] == "difference") & (table["metric"] == "dice") & (table["seed"] == ALL_SEEDS)
+    table.loc[mean, ["value", "low", "high"]] = (0.044, 0.008, 0.080)
+    judged = decide(dataset(**OVERLAP), table, facts())
+    assert (judged.answer, judged.confidence, judged.images_needed) == ("sigmoid", "tentative", None)
+    assert any("More seeds" in item for item in judged.would_change)
+    assert answer(dataset(), table) == "not enough evidence"  # without theory a measurement alone must settle it
+    one = (table["head"] == "difference") & (table["metric"] == "dice") & (table["seed"] == 1)
+    table.loc[one, "low"] = 0.005
+    assert answer(dataset(**OVERLAP), table) == "not enough evidence"
+
+
 def test_a_softmax_that_beats_sigmoid_in_spite_of_the_ceiling_needs_three_seeds():
     assert answer(dataset(**OVERLAP), metrics(WORSE, seeds=1)) == "not enough evidence"
     assert answer(dataset(**OVERLAP), metrics(WORSE)) == "softmax"

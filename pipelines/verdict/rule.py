@@ -29,9 +29,11 @@ def decide(
     gap = evidence.difference(contender, "dice")
     share = evidence.seed_share(contender, "dice")
     is_open = gap.position(margin.dice) == "open"
-    needed = gap.more_units(margin.dice, evidence.units, fixed=share) if is_open else None
+    asked = is_open and answer == "not enough evidence"
+    needed = gap.more_units(margin.dice, evidence.units, fixed=share) if asked else None
     settled = (
         answer != "not enough evidence"
+        and not is_open
         and len(evidence.seeds) >= FEWEST_SEEDS
         and evidence.split == "test"
         and not (answer == "no practical difference" and _brier_position(evidence, contender, margin) == "open")
@@ -67,11 +69,23 @@ def _overlap_binds(evidence: Evidence, margin: Margin) -> bool:
     return not evidence.dataset["exclusive"] and 1 - evidence.dataset["ceiling_macro_dice"] > margin.dice
 
 
+def _every_pair_agrees(evidence: Evidence, contender: str, margin: Margin) -> bool:
+    """Whether theory says sigmoid and each trained pair alone is better by more than the margin.
+
+    Then the spread of a few seeds, which makes the interval of their mean wide, leaves only the size of it open.
+    """
+    backed = contender == "softmax" and _overlap_binds(evidence, margin)
+    gaps = [evidence.difference(contender, "dice", seed=seed) for seed in evidence.seeds]
+    return backed and all(gap.position(margin.dice) == "above" for gap in gaps)
+
+
 def _answer(evidence: Evidence, contender: str, margin: Margin) -> Answer:
     position = _positions(evidence, margin)[contender]
     enough = len(evidence.seeds) >= FEWEST_SEEDS
-    if position == "open" or evidence.misused:
+    if evidence.misused:
         return "not enough evidence"
+    if position == "open":
+        return "sigmoid" if _every_pair_agrees(evidence, contender, margin) else "not enough evidence"
     if factors.threshold_explains(evidence, contender, margin):  # then labels are equally good where it counts
         return _by_probabilities(evidence, contender, margin) if enough else "not enough evidence"
     if position == "above":
@@ -166,7 +180,9 @@ def _would_change(
         items.append(
             f"{_count(missing, 'more seed')}: with fewer than {FEWEST_SEEDS} a difference may be luck of the start."
         )
-    if position == "open":
+    if position == "open" and answer == "sigmoid":
+        items.append("More seeds would say how much better: each pair alone is, but their mean varies with training.")
+    elif position == "open":
         if needed is not None:
             items.append(f"About {needed} more {evidence.unit_name} like these would settle the difference in Dice.")
         elif evidence.seed_share(contender, "dice") > 0.5:
