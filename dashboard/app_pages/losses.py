@@ -104,8 +104,11 @@ run = state.current_run()
 theme = state.theme()
 losses = loaders.comparable(run)
 st.title("Losses")
-# Streamlit writes on the chips of a multiselect in white, whatever the accent under it.
-st.html(f"<style>[data-testid=stMultiSelect] [data-tag] *{{color:{theme.surface}!important}}</style>")
+# Streamlit writes on the chips of a multiselect in white, whatever the accent under it: one pair for both themes.
+st.html(
+    "<style>[data-testid=stMultiSelect] [data-tag]{background-color:#44546a!important}"
+    "[data-testid=stMultiSelect] [data-tag] *{color:#ffffff!important}</style>"
+)
 if len(losses) < 2:
     components.empty(
         "One run of this data set",
