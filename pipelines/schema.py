@@ -17,7 +17,6 @@ Region: TypeAlias = Literal["all", "foreground", "boundary", "interior"]
 
 KINDS: Final[tuple[Kind, ...]] = ("exclusive", "binary", "overlapping")
 HEADS: Final[tuple[Head, ...]] = ("sigmoid", "softmax", "softmax-powerset")
-READINGS: Final[tuple[Reading, ...]] = (*HEADS, "sigmoid-as-softmax", "softmax-as-sigmoid")
 VARIANTS: Final[tuple[Variant, ...]] = ("raw", "temperature", "temperature-by-class")
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 REGIONS: Final[tuple[Region, ...]] = ("all", "foreground", "boundary", "interior")

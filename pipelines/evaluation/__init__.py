@@ -18,6 +18,7 @@ from pipelines.metrics.estimates import HeadEstimates, estimate_head
 from pipelines.metrics.table import metrics_table
 from pipelines.progress import Progress
 from pipelines.schema import IMAGE_SCORES_SCHEMA, VARIANTS, Head, Reading, Split
+from pipelines.statistics.grid import STEPS
 from pipelines.storage import counts_folder, files, iter_counts
 
 __all__ = ["Truth", "evaluate"]
@@ -146,7 +147,7 @@ def _facts(
     }
     tuned: dict[str, Any] = {}
     for (reading, variant, seed), steps in thresholds.items():
-        values = {name: step / 300 for name, step in zip(truth.classes, steps, strict=True)}
+        values = {name: step / STEPS for name, step in zip(truth.classes, steps, strict=True)}
         tuned.setdefault(variant, {}).setdefault(reading, {})[str(seed)] = values
     return {
         "decision": truth.rule,

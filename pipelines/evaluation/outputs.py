@@ -37,13 +37,6 @@ class Output(NamedTuple):
     channel_labels: tuple[int, ...] = ()
 
 
-def variants_of(head: Head, temperature: Temperature | None) -> tuple[Variant, ...]:
-    """Variants in which a head is counted."""
-    if temperature is None:
-        return ("raw",)
-    return ("raw", "temperature", *(("temperature-by-class",) if temperature.by_class is not None else ()))
-
-
 def readings_of(specs: dict[Head, HeadSpec]) -> tuple[Reading, ...]:
     """The swap test's readings: none for one class, where a two-class softmax is the sigmoid of a difference."""
     both = "sigmoid" in specs and "softmax" in specs

@@ -146,7 +146,7 @@ def _first_pass(
         terms = {source.name: source.terms(block, setting) for source in sources}
         if not images:
             step = max(1, memory // (4 * sum(one[0].size for one in terms.values())))
-            drawn = {name: np.zeros((len(weights[:step]), *one.shape[1:]), np.float32) for name, one in terms.items()}
+            drawn = _no_sums(terms, len(weights[:step]))
         for name, one in terms.items():
             part = one.sum(axis=0, keepdims=True)
             whole[name] = whole[name] + part if name in whole else part
@@ -168,10 +168,15 @@ def _drawn(
     for block in blocks:
         terms = {source.name: source.terms(block, setting) for source in sources}
         if not at:
-            drawn = {name: np.zeros((len(weights), *one.shape[1:]), np.float32) for name, one in terms.items()}
+            drawn = _no_sums(terms, len(weights))
         _add(drawn, terms, weights[:, at : at + len(block.images)])
         at += len(block.images)
     return drawn
+
+
+def _no_sums(terms: dict[str, Float64Array], replicates: int) -> dict[str, Float32Array]:
+    """Sums of no image yet, (replicates, S, …) for each source."""
+    return {name: np.zeros((replicates, *one.shape[1:]), np.float32) for name, one in terms.items()}
 
 
 def _add(drawn: dict[str, Float32Array], terms: dict[str, Float64Array], weights: Float32Array) -> None:
