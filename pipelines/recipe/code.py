@@ -1,0 +1,193 @@
+"""What is known of a trained network to Python code: model, loss and decision. Tests run it against the real thing."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from pipelines.recipe.ingredients import Ingredients
+from pipelines.statistics.grid import STEPS
+
+_WIDTH: Final = 90
+_SOFT_DICE: Final = '''
+
+def soft_dice_loss(p, y):
+    """1 - soft Dice over the batch, mean of the classes. p, y: (N, C, H, W)."""
+    both, either = (p * y).sum(dim=(0, 2, 3)), (p + y).sum(dim=(0, 2, 3))
+    return (1 - (2 * both + 1) / (either + 1)).mean()
+'''
+
+
+def code_of(given: Ingredients) -> dict[str, str]:
+    """Python source by title: "Model", "Loss", "Labels", each after the ones before it.
+
+    It defines classes, model, loss(logits, target) and predict(logits), for logits (N, K, H, W). target is (N, C, H, W)
+    float of 0 and 1 for a sigmoid, (N, H, W) int64 channel numbers for a softmax; -1 marks an ignored pixel.
+    predict gives p and labels, each (N, C, H, W).
+    """
+    return {"Model": _model(given), "Loss": _loss(given), "Labels": _labels(given)}
+
+
+def _model(given: Ingredients) -> str:
+    spec, training = given.spec, given.training
+    weights = (
+        "True"
+        if training.encoder_weights and training.encoder.startswith("tu-")
+        else _or_none(training.encoder_weights)
+    )
+    lines = [
+        "import segmentation_models_pytorch as smp",
+        "import torch",
+        "import torch.nn.functional as F",
+        "",
+        f"classes = {_quoted(spec.classes)}",
+    ]
+    if spec.channels != spec.classes:
+        lines.append(f"channels = {_quoted(spec.channels)}")
+    lines += [
+        "# The last layer returns logits: the activation belongs to the loss and to predict().",
+        f"model = smp.create_model({json.dumps(training.architecture)}, encoder_name={json.dumps(training.encoder)}, "
+        f"encoder_weights={weights}, classes={len(spec.channels)})",
+    ]
+    if given.weights is not None:
+        lines.append(
+            f'# This run\'s network, seed {given.seed}: smp.from_pretrained(RUN_FOLDER + "/{given.weights}").eval()'
+        )
+    if given.mean is not None and given.std is not None:
+        mean, std = _numbers(given.mean, 4), _numbers(given.std, 4)
+        lines += [
+            f"mean, std = torch.tensor([{mean}]), torch.tensor([{std}])",
+            "# logits = model((image / 255 - mean[:, None, None]) / std[:, None, None]), images (N, 3, H, W) in RGB",
+        ]
+    return "\n".join(lines)
+
+
+def _loss(given: Ingredients) -> str:
+    """The loss that the pair was trained with."""
+    parts = given.training.loss.split("+")
+    with_dice = "dice" in parts
+    body = _sigmoid_loss(given, parts) if not given.spec.is_softmax else _softmax_loss(given, parts)
+    return (_SOFT_DICE.strip() + "\n\n\n" if with_dice else "") + "\n".join(body)
+
+
+def _sigmoid_loss(given: Ingredients, parts: Sequence[str]) -> list[str]:
+    lines = ["def loss(logits, target):"]
+    if given.ignored:
+        lines += [
+            "    seen = (target >= 0).all(dim=1, keepdim=True)  # -1 marks pixels that do not count",
+            "    y = torch.where(seen, target, 0.0)",
+        ]
+    y = "y" if given.ignored else "target"
+    terms = []
+    if "ce" in parts or "focal" in parts:
+        lines.append(f'    nll = F.binary_cross_entropy_with_logits(logits, {y}, reduction="none")')
+        values = "(-torch.expm1(-nll)) ** 2 * nll" if "focal" in parts else "nll"
+        if given.ignored:
+            lines.append(f"    nll = torch.where(seen, {values}, 0.0)")
+            terms.append(f"nll.sum() / (seen.sum() * {len(given.spec.classes)}).clamp(min=1)")
+        else:
+            terms.append("nll.mean()" if values == "nll" else f"({values}).mean()")
+    if "dice" in parts:
+        p = "torch.where(seen, logits.sigmoid(), 0.0)" if given.ignored else "logits.sigmoid()"
+        terms.append(f"soft_dice_loss({p}, {y})")
+    return [*lines, f"    return {' + '.join(terms)}"]
+
+
+def _softmax_loss(given: Ingredients, parts: Sequence[str]) -> list[str]:
+    lines = [f"def loss(logits, target):  # target: {_target_words(given)}"]
+    terms = []
+    if "ce" in parts or "focal" in parts:
+        if parts == ["focal"] or given.ignored:
+            lines.append('    nll = F.cross_entropy(logits, target, ignore_index=-1, reduction="none")')
+            values = "(-torch.expm1(-nll)) ** 2 * nll" if "focal" in parts else "nll"
+            total = f"{values}.sum()" if values == "nll" else f"({values}).sum()"
+            terms.append(f"{total} / (target >= 0).sum().clamp(min=1)")
+        else:
+            terms.append("F.cross_entropy(logits, target)")
+    if "dice" in parts:
+        lines += [
+            "    seen = (target >= 0)[:, None]",
+            f"    one_hot = F.one_hot(target.clamp(min=0), {len(given.spec.channels)}).movedim(-1, 1).float()",
+            f"    p, y = {_in_classes(given, 'logits.softmax(dim=1)')}, {_in_classes(given, 'one_hot')}",
+            "    dice = soft_dice_loss(torch.where(seen, p, 0.0), torch.where(seen, y, 0.0))",
+        ]
+        terms.append("dice")
+        lines = [*_to_classes(given), *lines]
+    return [*lines, f"    return {' + '.join(terms)}"]
+
+
+def _target_words(given: Ingredients) -> str:
+    spec = given.spec
+    if spec.sets:
+        return "number of the channel whose label set the pixel has"
+    if spec.priority:
+        order = " over ".join(repr(spec.classes[index]) for index in spec.priority)
+        return f"number of a channel; where labels overlap, {order}"
+    return "number of the channel"
+
+
+def _in_classes(given: Ingredients, channels: str) -> str:
+    return channels if given.spec.channels == given.spec.classes else f"to_classes({channels})"
+
+
+def _to_classes(given: Ingredients) -> list[str]:
+    """A function from channels to classes, nothing where they are the same."""
+    spec = given.spec
+    if spec.channels == spec.classes:
+        return []
+    if not spec.sets:
+        return ["def to_classes(channels):", "    return channels[:, 1:]  # all but the background", "", ""]
+    rows = [[float(index in members) for index in range(len(spec.classes))] for members in spec.sets]
+    return [
+        "def to_classes(channels):",
+        f"    members = torch.tensor({rows})  # a row a label set, a column a class",
+        '    return torch.einsum("nkhw,kc->nchw", channels, members.to(channels))',
+        "",
+        "",
+    ]
+
+
+def _labels(given: Ingredients) -> str:
+    """From logits to probabilities and labels."""
+    spec = given.spec
+    lines = [] if not spec.is_softmax or "dice" in given.training.loss else _to_classes(given)
+    fitted = given.variant == "temperature"
+    scaled = f"logits / {given.temperature:.4g}" if fitted else "logits"
+    lines.append("def predict(logits):")
+    if fitted:
+        lines.append("    # The temperature was fitted on validation: it makes p honest and leaves the order as it is.")
+    activated = f"({scaled}).sigmoid()" if fitted else "logits.sigmoid()"
+    if spec.is_softmax:
+        activated = _in_classes(given, f"({scaled}).softmax(dim=1)" if fitted else "logits.softmax(dim=1)")
+    lines.append(f"    p = {activated}")
+    if given.by_argmax:
+        lines.append("    labels = F.one_hot(p.argmax(dim=1), len(classes)).movedim(-1, 1).bool()")
+        return "\n".join([*lines, "    return p, labels"])
+    steps = ", ".join(f"{threshold * STEPS:.0f}" for threshold in given.thresholds)
+    why = "each the best for Dice on validation" if given.tuned else "not tuned: there was no validation split"
+    lines += [
+        f"    thresholds = torch.tensor([{steps}]).to(p) / {STEPS}  # {why}",
+        "    return p, p > thresholds[:, None, None]",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(values: Sequence[float], digits: int) -> str:
+    return ", ".join(f"{value:.{digits}g}" for value in values)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """A list of strings, over several lines where it is long."""
+    texts = [json.dumps(name, ensure_ascii=False) for name in names]
+    line = ", ".join(texts)
+    if len(line) <= _WIDTH:
+        return f"[{line}]"
+    rows = [""]
+    for text in texts:
+        if rows[-1] and len(rows[-1]) + len(text) + 2 > _WIDTH:
+            rows.append("")
+        rows[-1] += f"{text}, "
+    return "[\n" + "\n".join(f"    {row.rstrip()}" for row in rows) + "\n]"
+
+
+def _or_none(name: str | None) -> str:
+    return "None" if name is None else json.dumps(name)
