@@ -49,7 +49,7 @@ DARK: Final = Theme(
     line="#313a46",
     surface="#12161c",
     band="#1f2630",
-    heads={"sigmoid": "#56b4e9", "softmax": "#f5894a", "softmax-powerset": "#2fc79e"},
+    heads={"sigmoid": "#56b4e9", "softmax": "#f5894a", "softmax-powerset": "#009e73"},
 )
 
 
@@ -106,7 +106,7 @@ def layout(
         "template": "none",
         "height": height,
         "margin": {"l": 8, "r": 12, "t": 56 if subtitle else 38 if title else 10, "b": 8},
-        "paper_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": theme.surface,  # the page's own, so that a saved picture is readable anywhere
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "color": theme.text, "size": 13},
         "title": heading,
