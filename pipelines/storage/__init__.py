@@ -1,11 +1,23 @@
 """The only reader and writer of runs."""
 
-from pipelines.storage.counts import CountsWriter, iter_counts, read_counts
+from pipelines.storage.counts import CountsWriter, iter_counts
+from pipelines.storage.manage import (
+    TrashEntry,
+    delete_run,
+    empty_trash,
+    list_trash,
+    rename_run,
+    restore_run,
+    run_bytes,
+    size_in_words,
+    trash_bytes,
+)
 from pipelines.storage.places import counts_folder, predictions_folder, previews_file
 from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter
 from pipelines.storage.previews import PreviewWriter
 from pipelines.storage.runs import Run, list_runs, open_run
 from pipelines.storage.staging import RunWriter, staged_attempts
+from pipelines.storage.stored import read_counts
 
 __all__ = [
     "CountsWriter",
@@ -15,12 +27,21 @@ __all__ = [
     "PreviewWriter",
     "Run",
     "RunWriter",
+    "TrashEntry",
     "counts_folder",
+    "delete_run",
+    "empty_trash",
     "iter_counts",
     "list_runs",
+    "list_trash",
     "open_run",
     "predictions_folder",
     "previews_file",
     "read_counts",
+    "rename_run",
+    "restore_run",
+    "run_bytes",
+    "size_in_words",
     "staged_attempts",
+    "trash_bytes",
 ]

@@ -12,12 +12,12 @@ from pipelines.schema import Head, Reading, Split, Variant
 MANIFEST: Final = "manifest.json"
 STAGING: Final = ".staging"
 TRASH: Final = ".trash"
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 def check_name(name: str) -> str:
     """The name, if it can be a run's. Raises RunError otherwise."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         raise RunError(
             f"a run's name is 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit, got {name!r}"
         )

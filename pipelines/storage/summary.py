@@ -1,0 +1,113 @@
+"""A run to what tells it from others: its data, settings and answer, and each metric's mean over the classes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.errors import RunError
+from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, HEADS, MACRO, Head, Split
+from pipelines.storage import files
+from pipelines.storage.manage import run_bytes
+from pipelines.storage.runs import Run
+
+Interval: TypeAlias = tuple[float, float, float]  # value, low, high; NaN where there is none
+T = TypeVar("T")
+
+# Settings that decide where and how fast networks are trained and measured, but not what comes out.
+_NOT_TOLD: Final = frozenset({"device", "workers", "threads", "checkpoint_seconds", "bootstrap_seed", "seeds"})
+_OF_A_NETWORK: Final = ("architecture", "encoder", "size", "loss")  # what the file beside a network says
+_COLUMNS: Final = ["metric", "head", "value", "low", "high", "seed", "split", "variant", "region", "class"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run in short.
+
+    created: ISO 8601 in UTC. bytes: size on disk. data: name of its data set. images: in `split`, the one that is
+    judged. settings: of training and evaluation by name; of networks that were loaded (trained is False) only what
+    their files say. answer, confidence, contender: of its verdict, empty where there is none.
+    scores: (metric, head or a name of DIFFERENCES) to the mean over the classes, as trained, with its 95 % interval.
+    problem: what could not be read and what to do; empty if all is well.
+    """
+
+    name: str
+    created: str
+    bytes: int
+    data: str
+    kind: str
+    classes: tuple[str, ...]
+    images: int
+    split: Split | None
+    heads: tuple[Head, ...]
+    seeds: tuple[int, ...]
+    trained: bool
+    settings: dict[str, Any]
+    answer: str
+    confidence: str
+    contender: Head | None
+    scores: dict[tuple[str, str], Interval]
+    problem: str
+
+
+def summarise(run: Run) -> Summary:
+    """A run in short. Never raises RunError: a part that cannot be read is empty, and `problem` says why."""
+    problems: list[str] = []
+
+    def part(read: Callable[[], T], empty: T) -> T:
+        try:
+            return read()
+        except RunError as error:
+            problems.append(str(error))
+            return empty
+
+    split = run.splits[0] if run.splits else None
+    nothing: dict[str, Any] = {}
+    dataset = part(lambda: run.dataset, nothing)
+    verdict = part(lambda: run.verdict, nothing)
+    settings, trained = part(lambda: _settings(run), (nothing, True))
+    no_scores: dict[tuple[str, str], Interval] = {}
+    scores = part(lambda: _scores(run, split), no_scores)
+    return Summary(
+        name=run.name, created=str(run.manifest["created"]), bytes=run_bytes(run), data=str(dataset.get("name", "")),
+        kind=dataset.get("kind", ""), classes=tuple(dataset.get("classes", ())),
+        images=sum(int(one["images"]) for one in dataset.get("splits", ()) if one["split"] == split), split=split,
+        heads=run.heads, seeds=run.seeds, trained=trained, settings=settings, answer=verdict.get("answer", ""),
+        confidence=verdict.get("confidence", ""), contender=verdict.get("contender"), scores=scores,
+        problem=problems[0] if problems else "",
+    )  # fmt: skip
+
+
+def _settings(run: Run) -> tuple[dict[str, Any], bool]:
+    """Settings by name, and whether the networks were trained in this run."""
+    config = run.config
+    evaluation = {name: value for name, value in config["evaluation"].items() if name not in _NOT_TOLD}
+    if any(entry["path"] == "training.parquet" for entry in run.manifest["files"]):
+        training = {name: value for name, value in config["training"].items() if name not in _NOT_TOLD}
+        return training | evaluation, True
+    beside = sorted((run.folder / "models").glob("seed=*/head=*/head.json"))
+    noted = files.read_json(beside[0]) if beside else {}
+    return {name: noted.get(name) for name in _OF_A_NETWORK} | evaluation, False
+
+
+def _scores(run: Run, split: Split | None) -> dict[tuple[str, str], Interval]:
+    """Means over the classes, all pixels and all seeds; only these rows of the table are turned into Python."""
+    listed = any(entry["path"] == "metrics.parquet" for entry in run.manifest["files"])
+    if not listed or split is None:
+        raise RunError(f"{run.name} has no metrics; run evaluate on it first")
+    table = files.read_table(run.folder / "metrics.parquet", columns=_COLUMNS)
+    keep = pc.equal(table["seed"], ALL_SEEDS)
+    for column, values in (
+        ("split", [split]), ("variant", ["raw"]), ("region", ["all"]), ("class", [MACRO, ALL_CLASSES]),
+        ("head", [*HEADS, *DIFFERENCES]),
+    ):  # fmt: skip
+        keep = pc.and_(keep, pc.is_in(table[column], pa.array(values)))
+    rows = table.filter(keep).select(_COLUMNS[:5]).to_pydict()
+    numbers = np.array([rows[name] for name in ("value", "low", "high")], np.float64).T.tolist()
+    return {
+        (metric, head): (value, low, high)
+        for metric, head, (value, low, high) in zip(rows["metric"], rows["head"], numbers, strict=True)
+    }
