@@ -17,29 +17,41 @@ _HERE = Path(__file__).parent
 
 st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png", layout="wide")
 st.logo(_HERE / "icon.png", size="large")
-components.style()
+components.style(state.theme())
 names = loaders.run_names()
 evidence: Literal["visible", "hidden"] = "visible" if names else "hidden"  # without a run there is none
 
 
-def _page(title: str, icon: str, *, visibility: Literal["visible", "hidden"] = evidence) -> Any:
-    file = _HERE / "app_pages" / f"{title.lower()}.py"
-    return st.Page(file, title=title, icon=f":material/{icon}:", default=title == "Verdict", visibility=visibility)
+def _page(file: str, title: str, icon: str, *, always: bool = False) -> Any:
+    return st.Page(
+        _HERE / "app_pages" / f"{file}.py", title=title, icon=f":material/{icon}:", url_path=file,
+        default=file == "verdict", visibility="visible" if always else evidence,
+    )  # fmt: skip
 
 
-pages = [
-    _page("Verdict", "balance"),
-    _page("Calibration", "show_chart"),
-    _page("Confusion", "grid_on"),
-    _page("Overlap", "join_inner"),
-    _page("Losses", "compare_arrows"),
-    _page("Images", "image"),
-    _page("Data", "database"),
-    _page("Train", "model_training", visibility="visible"),
-]
-page = st.navigation(pages)
-if not names and page is not pages[-1]:
-    st.switch_page(pages[-1])
+train = _page("train", "Train", "model_training", always=True)
+runs = _page("runs", "Runs", "inventory_2", always=True)  # its trash may hold the only run
+guide = _page("guide", "How to read this", "menu_book", always=True)
+# In reading order: the answer, the evidence, the pixels, what to do.
+page = st.navigation(
+    [
+        _page("verdict", "Verdict", "balance"),
+        _page("labels", "Labels", "label"),
+        _page("accuracy", "Accuracy", "target"),
+        _page("calibration", "Calibration", "show_chart"),
+        _page("confusion", "Confusion", "grid_on"),
+        _page("overlap", "Overlap", "join_inner"),
+        _page("thresholds", "Thresholds and costs", "tune"),
+        _page("losses", "Losses", "compare_arrows"),
+        _page("images", "Images", "image"),
+        runs,
+        train,
+        guide,
+    ],
+    expanded=True,
+)
+if not names and page not in (train, runs, guide):
+    st.switch_page(train)
 try:
     if names:
         with st.sidebar:

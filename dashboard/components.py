@@ -11,9 +11,13 @@ import streamlit as st
 
 from dashboard.figures.theme import HEAD_TITLES, Theme
 from dashboard.how_to_read import HOW_TO_READ
+from dashboard.panels import Panel
+from dashboard.png_button import png_button
+from dashboard.report.csvs import csv_bytes
 from pipelines.schema import Head
 
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/])")
+GUIDE: Final = "app_pages/guide.py"
 CHART: Final[dict[str, Any]] = {
     "displaylogo": False,
     "displayModeBar": "hover",
@@ -37,8 +41,10 @@ def plain(text: object) -> str:
     return _MARKDOWN.sub(r"\\\1", str(text))
 
 
-def style() -> None:
-    """Lines that the theme's settings cannot say: a measure for wide screens and less air above the first line."""
+def style(theme: Theme) -> None:
+    """Lines that the theme's settings cannot say: a measure for wide screens, less air above the first line, and a text
+    on filled buttons that can be read: Streamlit writes in white whatever the colour under it.
+    """
     st.html(
         "<style>.stMainBlockContainer{max-width:1360px;padding:3.4rem clamp(1rem,3vw,3rem) 3rem}"
         ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,250px),1fr));gap:.9rem}"
@@ -46,7 +52,16 @@ def style() -> None:
         ".card h4{margin:.35rem 0 .3rem;padding:0;font-size:1rem;font-weight:620;line-height:1.3}"
         ".card p{margin:0;font-size:.9rem;line-height:1.45;color:var(--muted)}"
         ".card .number{font-size:1.25rem;font-weight:600;font-variant-numeric:tabular-nums;margin:.1rem 0 .3rem}"
-        ".card .tag{font-size:.78rem;font-weight:600;letter-spacing:.01em}</style>"
+        ".card .tag{font-size:.78rem;font-weight:600;letter-spacing:.01em}"
+        f"button[kind=primary],button[kind=primary] *{{color:{theme.surface}}}</style>"
+    )
+
+
+def readable_chips() -> None:
+    """One pair of colours for the chips of a multiselect: Streamlit writes in white, whatever the accent under it."""
+    st.html(
+        "<style>[data-testid=stMultiSelect] [data-tag]{background-color:#44546a!important}"
+        "[data-testid=stMultiSelect] [data-tag] *{color:#ffffff!important}</style>"
     )
 
 
@@ -57,15 +72,73 @@ def escaped(text: object) -> str:
 
 def chart(figure: go.Figure, *, key: str, alt: str, name: str = "figure") -> None:
     """A figure in the look it was given, with its picture to download."""
-    options = CHART | {"toImageButtonOptions": {"format": "png", "scale": 3, "filename": name}}
-    st.plotly_chart(figure, theme=None, key=key, alt=alt, config=options)
+    st.plotly_chart(figure, theme=None, key=key, alt=alt, config=chart_options(name))
 
 
-def explain(how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str] = ()) -> None:
-    """How to read the figure above, its table, and the table as CSV. percent: columns that are shares."""
+def clickable_chart(figure: go.Figure, *, key: str, alt: str, name: str = "figure") -> dict[str, Any] | None:
+    """A figure whose points can be clicked, and the point that is: its `customdata`, `x`, `y`; None when there is none.
+
+    Heat maps report no clicks: lay a scatter of transparent squares over their cells.
+    """
+    state: Any = st.plotly_chart(
+        figure, theme=None, key=key, alt=alt, config=chart_options(name), on_select="rerun", selection_mode="points"
+    )
+    points = state["selection"]["points"]
+    return dict(points[0]) if points else None
+
+
+def clicked_point(figure: go.Figure, *, key: str, alt: str, name: str = "figure") -> dict[str, Any] | None:
+    """A figure whose points can be clicked, and the point that just was, once: the caller takes it and runs again.
+
+    A selection lives as long as its figure stays as it is: the number of clicks in the figure's `meta` ends it.
+    """
+    clicks = int(st.session_state.get(f"{key}_clicks", 0))
+    figure.update_layout(meta=clicks)
+    point = clickable_chart(figure, key=key, alt=alt, name=name)
+    if point is not None:
+        st.session_state[f"{key}_clicks"] = clicks + 1
+    return point
+
+
+def chart_options(name: str) -> dict[str, Any]:
+    """Plotly's settings of a figure; name: of the file that its download button makes, without its ending."""
+    return CHART | {"toImageButtonOptions": {"format": "png", "scale": 3, "filename": name}}
+
+
+def show(panel: Panel, *, run: str) -> None:
+    """A panel's figures side by side, how to read them, their table and its download. run: its name, for file names."""
+    across = min(panel.columns, len(panel.pictures))
+    for start in range(0, len(panel.pictures), across or 1):
+        shown = panel.pictures[start : start + across]
+        for column, picture in zip(st.columns(across), shown, strict=False):
+            with column:
+                chart(picture.figure, key=picture.key, alt=picture.alt, name=f"{run}-{picture.key}")
+    explain(
+        panel.how, panel.table, key=panel.key, name=f"{run}-{panel.key}", percent=panel.percent,
+        charts=[picture.key for picture in panel.pictures],
+    )  # fmt: skip
+
+
+def explain(
+    how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str] = (), charts: Sequence[str] = ()
+) -> None:
+    """How to read the figure above, its table, and both as files.
+
+    percent: columns that are shares. charts: keys of the figures that can be saved as PNG.
+    """
     st.caption(HOW_TO_READ[how])
-    with st.expander("Table and download", key=f"{key}_table"):
-        table_and_download(table, key=key, name=name, alt=HOW_TO_READ[how], percent=percent)
+    with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_foot"):
+        with st.container(width="stretch"), st.expander("Table and download", key=f"{key}_table"):
+            table_and_download(table, key=key, name=name, alt=HOW_TO_READ[how], percent=percent)
+        if charts:
+            png_button(charts, key=f"{key}_png")
+        st.page_link(GUIDE, label="How to read this", query_params=guide_link(how))
+
+
+def guide_link(how: str) -> dict[str, str]:
+    """Query of a link to the guide's part on a figure; it keeps the run."""
+    kept = {"run": str(st.session_state["run"])} if "run" in st.session_state else {}
+    return kept | {"figure": how}
 
 
 def table_and_download(table: pd.DataFrame, *, key: str, name: str, alt: str, percent: Sequence[str] = ()) -> None:
@@ -78,7 +151,7 @@ def table_and_download(table: pd.DataFrame, *, key: str, name: str, alt: str, pe
     st.dataframe(table, hide_index=True, column_config=formats, key=f"{key}_frame", alt=alt)
     st.download_button(
         "Download CSV",
-        data=lambda: table.to_csv(index=False).encode(),
+        data=lambda: csv_bytes(table),
         file_name=f"{name}.csv",
         mime="text/csv",
         key=f"{key}_csv",
@@ -183,3 +256,54 @@ def small_table(head: Sequence[str], rows: Sequence[Sequence[str]], theme: Theme
         f'<div style="overflow-x:auto"><table style="--line:{theme.line};color:{theme.text};border-collapse:collapse;'
         f'width:100%;font-size:.84rem;white-space:nowrap"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+class Cell(NamedTuple):
+    """A cell of `grouped_table`: what stands in it, what stands small below, and a colour "#rrggbb" for both or ""."""
+
+    text: str
+    note: str = ""
+    color: str = ""
+
+
+def grouped_table(
+    groups: Sequence[tuple[str, int]], head: Sequence[str], rows: Sequence[Sequence[Cell]], theme: Theme, *, alt: str
+) -> None:
+    """Numbers with their intervals below them, columns under group headings; the first column on the left.
+
+    groups: (title, how many columns) from the second column on; head: of all columns. Scrolls sideways where it must.
+    """
+    line, gap = "border-bottom:1px solid var(--line)", "padding:.3rem .55rem"
+    above = "".join(
+        f'<th colspan="{width}" scope="colgroup" style="{gap};{line};text-align:right">{escaped(title)}</th>'
+        for title, width in groups
+    )
+    names = "".join(
+        f'<th scope="col" style="{gap};{line};font-weight:600;text-align:{"right" if at else "left"}">'
+        f"{escaped(name)}</th>"
+        for at, name in enumerate(head)
+    )
+    starts = {1 + sum(width for _, width in groups[:at]) for at in range(len(groups))}
+    styles = [f"{gap};{line}{';border-left:1px solid var(--line)' if at in starts else ''}" for at in range(len(head))]
+
+    def row_of(row: Sequence[Cell]) -> str:
+        cells = (_table_cell(cell, styles[at], first=at == 0) for at, cell in enumerate(row))
+        return f"<tr>{''.join(cells)}</tr>"
+
+    body = "".join(map(row_of, rows))
+    st.html(
+        f'<div style="overflow-x:auto" tabindex="0" role="region" aria-label="{escaped(alt)}"><table style="--line:'
+        f"{theme.line};--surface:{theme.surface};color:{theme.text};border-collapse:collapse;width:100%;font-size:.86rem;line-height:1.25;"
+        f'white-space:nowrap;font-variant-numeric:tabular-nums"><thead><tr><td></td>{above}</tr><tr>{names}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _table_cell(cell: Cell, style: str, *, first: bool) -> str:
+    color = f";color:{cell.color}" if cell.color else ""
+    note = f'<div style="font-size:.76rem;opacity:.8">{escaped(cell.note)}</div>' if cell.note else ""
+    if first:
+        stays = f"{style};position:sticky;left:0;background:var(--surface);font-weight:400;text-align:left"
+        return f'<th scope="row" style="{stays}">{escaped(cell.text)}{note}</th>'
+    weight = ";font-weight:600" if cell.color else ""
+    return f'<td style="{style};text-align:right{color}{weight}">{escaped(cell.text)}{note}</td>'

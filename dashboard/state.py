@@ -1,7 +1,7 @@
 """Controls that pages share: their keys are the names in the URL, so that a copied link opens the same view."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import streamlit as st
 
@@ -12,7 +12,7 @@ from pipelines.storage import Run, open_run
 
 RUN: Final = "run"
 _MISSING: Final = "missing_run"
-BINS: Final = (10, 12, 15, 20, 25, 30, 50, 60, 75, 100)
+BINS: Final = loaders.BINS
 REGION_TITLES: Final[dict[str, str]] = {
     "all": "All pixels",
     "foreground": "Foreground",
@@ -20,7 +20,11 @@ REGION_TITLES: Final[dict[str, str]] = {
     "interior": "Interior",
 }
 _SPLIT_TITLES: Final[dict[str, str]] = {"test": "Test", "val": "Validation", "train": "Training"}
-_VARIANT_TITLES: Final[dict[str, str]] = {"raw": "As trained", "temperature": "After temperature"}
+_VARIANT_TITLES: Final[dict[str, str]] = {
+    "raw": "As trained",
+    "temperature": "After temperature",
+    "temperature-by-class": "By class",
+}
 _MEAN: Final = "all"
 EVERY_CLASS: Final = "every class"
 
@@ -39,13 +43,15 @@ def pick_run(names: Sequence[str]) -> None:
         st.session_state[RUN] = wanted
     elif RUN not in st.session_state and wanted is not None:
         st.session_state[_MISSING] = wanted
+    elif RUN in st.session_state and st.session_state[RUN] not in names:  # renamed or deleted elsewhere
+        st.session_state[_MISSING] = st.session_state[RUN]
     keep_valid(RUN, names)
     chosen = st.selectbox("Run", names, key=RUN, help="Newest first. The link in the address bar keeps it.")
     st.query_params[RUN] = chosen
 
 
 def missing_run() -> str | None:
-    """The run that a link asked for and that is not there; told once."""
+    """The run that a link or the session asked for and that is not there; told once."""
     missing = st.session_state.pop(_MISSING, None)
     return None if missing is None else str(missing)
 
@@ -106,6 +112,22 @@ def variant_of(*, has_temperature: bool) -> Variant:
     return choose("Probabilities", variants, key="variant", title=lambda name: _VARIANT_TITLES[name], help=help_text)
 
 
+def fitted_variant_of(run: Run) -> Variant:
+    """As trained, after one temperature a head, or after one a class, where they were fitted."""
+    variants: list[Variant] = ["raw"]
+    variants += ["temperature"] if run.facts.get("temperature") else []
+    variants += ["temperature-by-class"] if run.facts.get("temperature_by_class") else []
+    help_text = "Temperatures divide a head's logits; fitted on validation. By class: one for each class of sigmoid."
+    return choose("Probabilities", variants, key="variant", title=lambda name: _VARIANT_TITLES[name], help=help_text)
+
+
+def scale_of() -> Literal["linear", "log-odds"]:
+    """Axes of reliability diagrams."""
+    scales: tuple[Literal["linear", "log-odds"], ...] = ("linear", "log-odds")
+    help_text = "Log-odds spread what is near 0 and 1, where most pixels are."
+    return choose("Axes", scales, key="axes", title=lambda name: name.capitalize(), help=help_text)
+
+
 def region_of(regions: Sequence[Region], *, width: int) -> Region:
     """Which pixels of an image."""
     help_text = (
@@ -128,6 +150,13 @@ def class_of(names: Sequence[str]) -> str:
         return names[0]
     keep_valid("class", options)
     return str(st.selectbox("Class", options, key="class", bind="query-params"))
+
+
+def image_query(run: Run, split: Split, image: str, *, seed: int | None = None) -> dict[str, str]:
+    """Query of a link that opens one image on the page Images."""
+    pair = {"pair": str(seed)} if seed is not None and len(run.seeds) > 1 else {}
+    which = {"split": _SPLIT_TITLES[split]} if len(run.splits) > 1 else {}
+    return {RUN: run.name, "image": image} | which | pair
 
 
 def threshold() -> float:

@@ -14,10 +14,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 @pytest.fixture(scope="session")
 def real_runs(tmp_path_factory) -> Path:
-    """A runs folder with a real, barely trained pair on each generated set: exclusive, overlapping, binary."""
+    """A runs folder with a real, barely trained pair on each generated set: exclusive, overlapping, binary.
+
+    TEST_RUNS names a folder that keeps them from one session to the next, for work on the dashboard.
+    """
     base = tmp_path_factory.getbasetemp()
     common = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    runs = common / "real-runs"
+    runs = Path(os.environ.get("TEST_RUNS") or common / "real-runs")
     with (common / "real-runs.lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)  # the first worker trains, the others wait
         for name in ("landcover", "cells", "vessels"):

@@ -15,7 +15,10 @@ from urllib.parse import urlsplit
 from playwright.sync_api import sync_playwright
 
 REPO = Path(__file__).resolve().parents[2]
-PAGES = ("", "calibration", "confusion", "overlap", "images", "data", "losses", "train")
+PAGES = (
+    "", "labels", "accuracy", "calibration", "confusion", "overlap", "thresholds", "losses", "images", "runs", "train",
+    "guide",
+)  # fmt: skip
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
@@ -23,6 +26,18 @@ _FLAGS = (
 # On /page Streamlit's client asks for /page/_stcore/… before it finds the server's root; each 404 shows in the console.
 _PROBES = ("/_stcore/health", "/_stcore/host-config")
 _TIMEOUT = 30_000  # milliseconds
+# True once the page has stood still for 400 ms.
+_QUIET = """() => {
+  const app = document.querySelector("[data-testid=stApp]");
+  const drawn = [...document.querySelectorAll("[data-testid=stPlotlyChart]")].every((c) => c.querySelector(".main-svg"));
+  const stale = document.querySelector("[data-stale=true], [data-testid=stSkeleton]");
+  if (!drawn || stale || app?.dataset.testScriptState !== "notRunning") {
+    window.quietSince = undefined;
+    return false;
+  }
+  window.quietSince ??= performance.now();
+  return performance.now() - window.quietSince > 400;
+}"""
 
 
 def chromium():
@@ -117,13 +132,9 @@ class Viewer:
         return self.settle()
 
     def settle(self):
-        """Wait until no script runs and every figure is drawn."""
-        self.page.wait_for_timeout(600)
-        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(c => c.querySelector('.main-svg'))"
-        )
-        self.page.wait_for_timeout(200)
+        """Wait until no script runs, nothing on the page is of an older run and every figure is drawn, for a while."""
+        self.page.wait_for_timeout(200)  # what was just done has to reach the server
+        self.page.wait_for_function(_QUIET)
         return self
 
     def shown_errors(self):

@@ -1,0 +1,92 @@
+"""Runs to what pages need; the only part that caches.
+
+Keys are a run's folder and manifest checksum, never arrays: Streamlit hashes only a sample of large ones.
+"""
+
+from dashboard.loaders.accuracy import (
+    METRIC_NAMES,
+    error_picture,
+    image_means,
+    image_values,
+    scored_regions,
+    stored_rows,
+)
+from dashboard.loaders.catalogue import catalogue, forget_runs, learning, summary, trash
+from dashboard.loaders.compared import comparable, compared
+from dashboard.loaders.confusion import cell_images, set_confusion
+from dashboard.loaders.counted import (
+    BINS,
+    counts,
+    ece_by_image,
+    label_mass,
+    label_rates,
+    predicted_labels,
+    reliability,
+    units_of,
+    whole_counts,
+)
+from dashboard.loaders.overlap import MOST_LABELS, example_of, label_map, label_sets, marked, worst_images
+from dashboard.loaders.pixels import example, pixel_values, prediction, preview, telling_images, viewer_block
+from dashboard.loaders.process import freeze_once
+from dashboard.loaders.runs import (
+    KEY,
+    RUNS_VARIABLE,
+    dataset,
+    forget_names,
+    image_scores,
+    metrics,
+    run_names,
+    runs_folder,
+)
+from dashboard.loaders.thumbnails import Shows, thumbnail, within
+
+__all__ = [
+    "BINS",
+    "KEY",
+    "METRIC_NAMES",
+    "MOST_LABELS",
+    "RUNS_VARIABLE",
+    "Shows",
+    "catalogue",
+    "cell_images",
+    "comparable",
+    "compared",
+    "counts",
+    "dataset",
+    "ece_by_image",
+    "error_picture",
+    "example",
+    "example_of",
+    "forget_names",
+    "forget_runs",
+    "freeze_once",
+    "image_means",
+    "image_scores",
+    "image_values",
+    "label_map",
+    "label_mass",
+    "label_rates",
+    "label_sets",
+    "learning",
+    "marked",
+    "metrics",
+    "pixel_values",
+    "predicted_labels",
+    "prediction",
+    "preview",
+    "reliability",
+    "run_names",
+    "runs_folder",
+    "scored_regions",
+    "set_confusion",
+    "stored_rows",
+    "summary",
+    "telling_images",
+    "thumbnail",
+    "trash",
+    "units_of",
+    "viewer_block",
+    "whole_counts",
+    "within",
+    "worst_images",
+]

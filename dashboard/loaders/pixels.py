@@ -1,0 +1,112 @@
+"""Single images of a run: what the networks saw, what they said, and pictures of it."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from dashboard.figures import pictures
+from dashboard.loaders.runs import KEY, dataset
+from dashboard.viewer import payload
+from pipelines.arrays import BoolArray, Float16Array, UInt8Array
+from pipelines.heads import sigmoid
+from pipelines.schema import Head, Split
+from pipelines.storage import Prediction, Run
+
+
+class PixelValues(NamedTuple):
+    """One pixel of one image: which classes are there, whether it counts, and each head's log-odds, (C,) each."""
+
+    truth: BoolArray
+    valid: bool
+    log_odds: dict[Head, Float16Array]
+
+    def probability(self, head: Head) -> list[float]:
+        """p of each class."""
+        return [float(value) for value in sigmoid(self.log_odds[head].astype(np.float32))]
+
+
+@st.cache_data(max_entries=12, show_spinner=False, hash_funcs=KEY)
+def prediction(run: Run, split: Split, head: Head, seed: int, image: str) -> Prediction:
+    """One image of one head, from its own row group, kept for the next who asks."""
+    return read_prediction(run, split, head, seed, image)
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEY)
+def preview(run: Run, split: Split, image: str) -> UInt8Array:
+    """One image as the networks saw it, (H, W, 3) uint8."""
+    with Image.open(io.BytesIO(run.preview(split, image))) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@st.cache_resource(max_entries=24, show_spinner=False, hash_funcs=KEY)
+def viewer_block(run: Run, split: Split, heads: tuple[Head, Head], seed: int, image: str) -> bytes:
+    """All that the viewer shows of one image and two heads.
+
+    Header: width and height of what is sent, step (every how manieth pixel it is), full (width and height of the
+    image). Parts: the image as JPEG, truth, codes of each head, and on exclusive truth the class of the largest
+    log-odds of each head; see `payload`. Both heads are read and packed at once: most of that leaves the interpreter
+    free.
+    """
+    exclusive = dataset(run)["kind"] == "exclusive"
+
+    def packed(head: Head) -> tuple[Prediction, int, list[bytes]]:
+        one = read_prediction(run, split, head, seed, image)
+        step = payload.step_of(*one.log_odds.shape)
+        log_odds = one.log_odds[:, ::step, ::step]
+        return one, step, [payload.codes_part(log_odds), *([payload.largest_part(log_odds)] if exclusive else [])]
+
+    with ThreadPoolExecutor(len(heads)) as pool:
+        found = list(pool.map(packed, heads))
+    one, step, _ = found[0]
+    truth, valid = one.truth[:, ::step, ::step], one.valid[::step, ::step]
+    height, width = valid.shape
+    header = {"width": width, "height": height, "step": step, "full": [one.valid.shape[1], one.valid.shape[0]]}
+    by_kind = zip(*(parts for _, _, parts in found), strict=True)  # first the codes of both heads
+    parts = [run.preview(split, image), payload.truth_part(truth, valid)]
+    return payload.pack(header, parts + [part for kind in by_kind for part in kind])
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEY)
+def pixel_values(
+    run: Run, split: Split, heads: tuple[Head, ...], seed: int, image: str, x: int, y: int
+) -> PixelValues | None:
+    """What is stored of one pixel; None when the image has no such pixel."""
+    found = {head: read_prediction(run, split, head, seed, image) for head in heads}
+    first = found[heads[0]]
+    height, width = first.valid.shape
+    if not (0 <= x < width and 0 <= y < height):
+        return None
+    log_odds = {head: one.log_odds[:, y, x].copy() for head, one in found.items()}
+    return PixelValues(first.truth[:, y, x].copy(), bool(first.valid[y, x]), log_odds)
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEY)
+def telling_images(run: Run, split: Split, *, count: int, among: int = 24) -> list[str]:
+    """Names of a few of the first images: those with most labels on a pixel, then those with most classes."""
+    rank: dict[str, tuple[int, int]] = {}
+    with run.predictions(split, run.heads[0], run.seeds[0]) as reader:
+        for name in reader.images[:among]:
+            truth = reader.read(name).truth
+            rank[name] = (int(truth.sum(axis=0).max()), int(truth.any(axis=(1, 2)).sum()))
+    return sorted(rank, key=lambda name: rank[name], reverse=True)[:count]
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEY)
+def example(run: Run, split: Split, image: str) -> tuple[bytes, bytes]:
+    """An image and its true labels over it, as PNG files."""
+    facts, picture = dataset(run), preview(run, split, image)
+    shown = prediction(run, split, run.heads[0], run.seeds[0], image)
+    labels = pictures.label_picture(
+        picture, shown.truth, facts["colors"], valid=shown.valid, outlines=facts["kind"] != "exclusive"
+    )
+    return pictures.png(pictures.enlarge(picture)), pictures.png(labels)
+
+
+def read_prediction(run: Run, split: Split, head: Head, seed: int, image: str) -> Prediction:
+    """The same as `prediction`, neither looked up nor kept: copies in a cache take longer than reading again."""
+    with run.predictions(split, head, seed) as reader:
+        return reader.read(image)

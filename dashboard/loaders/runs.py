@@ -1,0 +1,61 @@
+"""The runs that there are, and what one says of itself."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from pipelines.storage import Run, list_runs
+
+RUNS_VARIABLE: Final = "PIPELINES_RUNS"
+KEY: Final[dict[str | type[Any], Callable[[Any], Any]]] = {Run: lambda run: f"{run.folder}|{run.checksum}"}
+
+
+def runs_folder() -> Path:
+    """Where runs are: the environment variable PIPELINES_RUNS, or runs/ in the repository."""
+    given = os.environ.get(RUNS_VARIABLE)
+    return Path(given).expanduser() if given else Path(__file__).resolve().parents[2] / "runs"
+
+
+@st.cache_data(ttl=2, max_entries=4, show_spinner=False)
+def _names(folder: str) -> list[str]:
+    return [run.name for run in list_runs(Path(folder))]
+
+
+def run_names() -> list[str]:
+    """Names of all whole runs, newest first; looked up at most every two seconds."""
+    return _names(str(runs_folder()))
+
+
+def forget_names() -> None:
+    """Look the runs up afresh next time."""
+    _names.clear()
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEY)
+def dataset(run: Run) -> dict[str, Any]:
+    """What the check found in the run's data set."""
+    return run.dataset
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEY)
+def _metrics(run: Run) -> pd.DataFrame:
+    return run.metrics()
+
+
+def metrics(run: Run) -> pd.DataFrame:
+    """metrics.parquet."""
+    return _metrics(run).copy(deep=False)  # shares the data until it is written to: a copy would cost each rerun more
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEY)
+def _image_scores(run: Run) -> pd.DataFrame:
+    return run.image_scores()
+
+
+def image_scores(run: Run) -> pd.DataFrame:
+    """image_scores.parquet."""
+    return _image_scores(run).copy(deep=False)

@@ -1,0 +1,5 @@
+"""A run and a choice of controls to figures with their table: what pages show and reports print. No Streamlit here."""
+
+from dashboard.panels.base import Panel, Picture
+
+__all__ = ["Panel", "Picture"]
