@@ -17,7 +17,34 @@ HOW_TO_READ: Final = {
     ),
     "by_image": (
         "The same error, once with the pixels of all images together and once for each image alone. Images that err "
-        "in opposite directions make up for each other in the first; whoever meets one image meets the second."
+        "in opposite directions make up for each other in the first; whoever meets one image meets the second. "
+        "Dots are images (of very many, those outside the middle 90 %), thick bars their middle 50 %, thin ones their "
+        "middle 90 %, ticks the median; the framed mark is the error of all images together."
+    ),
+    "accuracy": (
+        "Over all pixels, large objects and crowded images weigh most; in the mean of images each image weighs the "
+        "same, and those in which a class is neither there nor called are left out. The two can disagree. Lines are 95 "
+        "% intervals from resampling images, or groups of them. Inside the grey band the difference is too small to "
+        "matter; a point takes a head's colour only when its whole interval lies beyond the band."
+    ),
+    "seed_spread": (
+        "The same pair trained again from other initial weights. A difference between the heads that is no larger than "
+        "the spread between the seeds may be chance: look at whether every seed falls on the same side. Scores are "
+        "over all pixels."
+    ),
+    "image_pairs": (
+        "A point is an image: above the diagonal sigmoid is better, below it softmax; in the grey band the difference "
+        "is too small to matter. Click a point, or choose an image in the list, to see it. With several seeds, an "
+        "image's score is their mean. Images in which a head has no score are left out."
+    ),
+    "image_errors": (
+        "Worst: in the head's colour, over the faded image, the pixels whose labels it gets wrong. Better by most: in "
+        "each head's colour, the pixels that it alone gets right. With a class chosen only its label counts. Labels "
+        "are decided as in the run: by argmax where labels exclude each other, else at p > 0.5."
+    ),
+    "image_spread": (
+        "Scores of single images: half of them lie in the box, nine of ten between the ends of the line, the stroke is "
+        "the median. The diamond is the score over all pixels together."
     ),
     "reliability": (
         "Of the pixels that a head gives probability p, what share really is that class? On the dotted diagonal "
@@ -34,6 +61,19 @@ HOW_TO_READ: Final = {
     "confusion_threshold": (
         "Rows are the truth, columns every class whose probability is above the threshold. A pixel may count in "
         "several columns or in none, so rows need not add up to 100 %."
+    ),
+    "confusion_cell": (
+        "The images with most pixels of the framed cell, in the head's colour with a pale rim over the faded image. A "
+        "click on another cell, or the three lists, changes it."
+    ),
+    "set_errors": (
+        "A set is all labels of a pixel together. Each row is a mix-up: the true set, and the set that was predicted "
+        "in its place; points say how many of all pixels each head gets wrong in this way. Every class is called at "
+        "p > 0.5, the one threshold at which sets are counted, whatever is chosen above."
+    ),
+    "label_sets": (
+        "Rows are the true sets of labels, columns the predicted ones, commonest first, at p > 0.5. Each row says "
+        "where the pixels that truly carry this set went; rare sets are pooled. The table names the 64 commonest sets."
     ),
     "rates": (
         "One threshold for all classes, from lenient (left) to strict (right). The dotted line is the truth. A "
@@ -53,8 +93,10 @@ HOW_TO_READ: Final = {
         "100 % means that it lies inside it."
     ),
     "images": (
-        "Filled areas are labels, lines their outlines; where labels overlap, the fill is blended and both "
-        "outlines are drawn. In the comparison, a head's colour marks the pixels that this head alone gets right."
+        "Three pictures of the same place: the truth and what each head makes of it. Wheel, pinch or plus and minus "
+        "zoom all of them, dragging moves them; point at a pixel to read its probabilities. Errors begins with where "
+        "the heads differ: a head's colour marks the pixels that this head alone gets right. The slider "
+        "decides anew what counts as a label; every picture and number of this image follows."
     ),
     "confidence": (
         "Light is sure, dark is unsure. For exclusive truth it is the largest probability of a pixel; otherwise "
@@ -80,6 +122,83 @@ HOW_TO_READ: Final = {
         "temperature is fitted. Inside the grey band it is too small to matter in practice; only rows that lie wholly "
         "beyond it are strongly drawn. Of a choice with several levels the widest pair is shown, with an interval that "
         "allows for that."
+    ),
+    "nesting": (
+        "Each row is as wide as the pixels of both classes together. The wide bar is the outer class, the narrow one "
+        "the inner; where the narrow bar lies on the wide one, pixels carry both. The number says how much of the "
+        "inner class lies inside the outer: at 100 % it is nested, and one label a pixel must lose one of the two."
+    ),
+    "splits": (
+        "How common each class is in the splits. Where the marks lie far apart, what was learned or tuned on one split "
+        "fits the other less well, for both heads."
+    ),
+    "kinds": (
+        "For each kind of pixel the image that has most of them, as the networks saw it, and the same faded with those "
+        "pixels marked."
+    ),
+    "calibration_scores": (
+        "95 % intervals below each number; a difference is sigmoid minus the other head, paired image by image, and "
+        "takes a head's colour where its whole interval favours that head. Brier score and NLL are proper: they "
+        "decide. Miscalibration, discrimination and uncertainty are the Brier score's parts (CORP). The errors in bins "
+        "explain; their intervals are corrected for the gaps that chance adds, so a number can lie outside. Slope and "
+        "intercept are those of a line through the log-odds: a slope below 1 is over-confident."
+    ),
+    "expected_overlap": (
+        "Hollow: how often both labels would share a pixel if each pixel's probabilities were independent. Filled: how "
+        "often the head gives both at the threshold. Line: the truth. The faint bar is all that the probabilities "
+        "allow, whatever ties the labels together (Fréchet bounds); truth outside it means that they are wrong."
+    ),
+    "mass": (
+        "Expected: mean probability that a pixel carries no label, one, or more; sigmoid's labels are taken as "
+        "independent. Decided: what the threshold makes of it. Both should look like the truth."
+    ),
+    "label_maps": (
+        "The images with most such pixels of each head, faded, with those pixels in the head's colour. Grey marks two "
+        "labels or more where the truth has them too."
+    ),
+    "runs": (
+        "Left the value of each head in each run, right sigmoid minus the other head within that run, with 95 % "
+        "intervals. The difference is paired, on the same images, so it is surer than the values look. Runs on "
+        "different data can be compared on the right only: what is hard in one data set may be easy in another."
+    ),
+    "learning": (
+        "A line for each head and seed. The ring marks the epoch whose weights were kept, the best on validation. "
+        "Losses of different heads have different scales (at the start a cross-entropy over C classes is near ln C, a "
+        "binary one near ln 2), so compare their shapes, not their heights."
+    ),
+    "threshold_choices": (
+        "Left: the threshold with the greatest Dice of each class, on these images (star) and on validation (diamond). "
+        "The bar spans the thresholds within 0.005 of the greatest Dice: where it is long, the exact threshold hardly "
+        "matters. The upright line is half the greatest Dice, which is where the best threshold of a calibrated p "
+        "lies; a star to the right of it says that p is too high there. Right: what tuning does to Dice. Several seeds "
+        "share one threshold here."
+    ),
+    "threshold_scores": (
+        "Each curve is a head: the score of the class when it is called wherever p is above the threshold. A flat top "
+        "forgives a badly chosen threshold, a narrow one does not. The star is the greatest score on these images: "
+        "what could be had, not what to report. For the mean of the classes all share the threshold; the dotted "
+        "line across is the mean with each class at its own tuned one."
+    ),
+    "threshold_curves": (
+        "Every point is a threshold; the filled circle is the chosen one. Two heads with the same curve can be tuned "
+        "to the same result, whatever their p mean. Where a class is rare, most false alarms hide in the ROC's left "
+        "edge: look at precision and recall there. The average precision of a score that knows nothing is the share "
+        "of the class."
+    ),
+    "areas": (
+        "How well p sorts pixels with the class before those without, over all thresholds at once and blind to "
+        "calibration, with 95 % intervals from resampling images. What a head lacks here no threshold brings back."
+    ),
+    "threshold_costs": (
+        "Mean cost of a pixel's false alarms and misses, in the units of the two costs. The Bayes threshold, cost of a "
+        "false positive over the sum of both, is the cheapest if p is calibrated; the cheapest one on validation needs "
+        "no such trust. Below the dotted line the model is worth having: it is the cost of calling the class "
+        "everywhere or nowhere, whichever is less. Differences are paired, on the same resampled images."
+    ),
+    "selective": (
+        "Keep only the surest pixels, left few of them, right all: how many of those kept are wrong? Confidence is the "
+        "largest p, or for one class how far p is from 0.5, which also decides. The lower the curve, the better "
+        "a head knows what it does not know; the area under it is its mean."
     ),
     "labels_per_pixel": ("Share of the valid pixels by the number of labels they carry."),
 }

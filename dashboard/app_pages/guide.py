@@ -1,0 +1,243 @@
+"""How to read this: sigmoid and softmax to try out, when the difference matters, and every figure explained."""
+
+from collections.abc import Callable
+from typing import Any, Final, Literal
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from dashboard import components, pixel_controls, state
+from dashboard.figures import bars, entries, sketches
+from dashboard.figures.guide import REACH, curve_figure, plane_figure
+from dashboard.how_to_read import HOW_TO_READ
+from dashboard.panels import guide as panels
+from dashboard.panels import guide_miniatures as miniatures
+from dashboard.panels.figure_index import OTHER, PAGES, by_page, place_of
+from dashboard.panels.guide import PRESETS, Setting
+from dashboard.panels.guide_miniatures import Miniature
+from dashboard.panels.guide_words import noticed, target_words
+from dashboard.panels.when_it_matters import facts
+from pipelines.one_pixel import Rule
+
+_STEP: Final = 2.0
+_RULES: Final[tuple[Rule, ...]] = ("argmax", "threshold")
+_STRETCHES: Final = (0.25, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
+
+
+# The asked figure, on top -----------------------------------------------------------------------------------------
+
+
+def draw_asked(figure: str) -> None:
+    """The explanation that a link asked for, and the way back to its figure."""
+    if figure not in HOW_TO_READ:
+        components.empty("No such figure", "This link names a figure that is not explained here; all others are below.")
+        return
+    place = place_of(figure)
+    page = PAGES.get(place.page, "")
+    with st.container(border=True, key="asked"):
+        words, picture = st.columns(2, gap="large") if figure in MINIATURES else (st.container(), None)
+        with words:
+            st.html(entries.asked_html(place.title, page, HOW_TO_READ[figure], theme))
+            if page and state.RUN in st.session_state:
+                link_to(place.page, f"Back to {page}", icon=":material/arrow_back:")
+        if picture is not None:
+            with picture:
+                MINIATURES[figure]()
+
+
+def link_to(page: str, label: str, **options: Any) -> None:
+    """A link to a page of the run that is shown."""
+    query = {state.RUN: str(st.session_state[state.RUN])}
+    st.page_link(f"app_pages/{page}.py", label=label, query_params=query, **options)
+
+
+# Sigmoid and softmax in pictures ------------------------------------------------------------------------------------
+
+
+def shift_buttons(setting: Setting) -> None:
+    """Add the same to every logit."""
+    every = [*setting.logits, *([] if setting.background is None else [setting.background])]
+    with st.container(horizontal=True):
+        for label, by in ((f"Add {_STEP:g} to all", _STEP), (f"Take {_STEP:g} from all", -_STEP)):
+            out = any(abs(logit + by) > REACH for logit in every)
+            st.button(
+                label,
+                on_click=pixel_controls.apply,
+                args=(panels.moved(setting, by),),
+                disabled=out,
+                key=f"shift{by:+g}",
+            )
+    st.caption("Softmax sees differences only: adding the same to all of its logits changes nothing. Sigmoid moves.")
+
+
+def draw_losses(setting: Setting) -> None:
+    """What the pixel costs each head in training."""
+    head = ["Loss", "Sigmoid", "Softmax", "at its best"]
+    components.small_table(head, panels.losses(setting), theme)
+    st.caption(
+        f"{target_words(setting)} Cross-entropy of sigmoid (BCE) is a mean over classes, that of softmax is not: "
+        "hold each against its own best, 0 for sigmoid. In nats; soft Dice of this pixel alone."
+    )
+
+
+def draw_maps(setting: Setting) -> None:
+    """Which labels each head gives at any logits, for one class and for two."""
+    if len(setting.logits) == 1:
+        figure = curve_figure(
+            setting.specs, theme, logit=setting.logits[0], background=setting.background or 0.0,
+            threshold=setting.threshold, temperature=setting.temperature,
+        )  # fmt: skip
+        components.chart(figure, key="curve", alt=f"p against the logit. {noticed(setting)[0]}", name="one-class")
+        return
+    if len(setting.logits) > 2:
+        st.caption("With two classes a map of both logits is drawn here.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Every pixel at once", anchor="map", width="stretch")
+        rule = state.choose("Softmax decides by", _RULES, key="softmax_by", title=_rule_title)
+    for column, spec in zip(st.columns(2), setting.specs, strict=True):
+        used: Rule = rule if spec.is_softmax else "threshold"
+        figure = plane_figure(
+            spec, theme, point=(setting.logits[0], setting.logits[1]), truth=(setting.truth[0], setting.truth[1]),
+            colors=panels.class_colors(theme), rule=used, threshold=setting.threshold,
+            temperature=setting.temperature, background=setting.background or 0.0,
+        )  # fmt: skip
+        given = panels.names_of(panels.called_by(setting, spec, used))
+        alt = f"{spec.head.capitalize()} on the plane of both logits; at the chosen point it gives {given}."
+        with column:
+            components.chart(figure, key=f"plane_{spec.head}", alt=alt, name=f"map-{spec.head}")
+    st.caption(
+        "Each place is a pixel with these two logits, the mark is the one above. Fills are labels; where both are "
+        "given they blend. A softmax has no such place, unless it is read at a threshold below 0.5."
+    )
+
+
+def _rule_title(rule: Rule) -> str:
+    return "argmax" if rule == "argmax" else "p above the threshold"
+
+
+@st.fragment
+def in_pictures() -> None:
+    """Logits under the reader's fingers, read by both heads."""
+    presets, shown = st.container(horizontal=True, key="presets"), st.container()
+    logit_column, reading_column, truth_column = st.columns((5, 5, 7), gap="medium")
+    with logit_column:
+        logits, background = pixel_controls.choose_logits()
+    with truth_column:
+        truth = pixel_controls.choose_truth(len(logits))
+        coding = pixel_controls.choose_coding() if sum(truth) > 1 else "priority"
+    with reading_column:
+        temperature, cut = pixel_controls.choose_reading()
+        setting = Setting(logits, background, truth, temperature, cut, coding)
+        shift_buttons(setting)
+    with truth_column:
+        draw_losses(setting)
+    with presets:
+        for name, preset in PRESETS.items():
+            kind: Literal["primary", "secondary"] = "primary" if setting == preset else "secondary"
+            st.button(name, on_click=pixel_controls.apply, args=(preset,), type=kind, key=f"preset_{name}")
+    with shown:
+        st.html(bars.readings_html(panels.readings(setting, theme), theme))
+        components.bullets(noticed(setting), theme)
+    draw_maps(setting)
+
+
+# Miniatures ---------------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def try_forest() -> None:
+    """An interval and a margin to move."""
+    slot = st.container()
+    difference = st.slider(
+        "Difference in Dice", -0.05, 0.05, 0.02, 0.002, key="mini_difference", format="%.3f", bind="query-params"
+    )
+    half = st.slider(
+        "Half the interval's width", 0.002, 0.04, 0.014, 0.002, key="mini_width", format="%.3f", bind="query-params"
+    )
+    margin = st.slider(
+        "Smallest difference that matters", 0.002, 0.03, 0.01, 0.002, key="mini_margin", format="%.3f",
+        bind="query-params",
+    )  # fmt: skip
+    with slot:
+        draw_miniature(miniatures.forest(theme, difference=difference, half_width=half, margin=margin))
+
+
+@st.fragment
+def try_reliability() -> None:
+    """Logits to make too large or too small."""
+    slot = st.container()
+    stretch = st.select_slider(
+        "Logits multiplied by",
+        _STRETCHES,
+        value=2.0,
+        key="mini_stretch",
+        bind="query-params",
+        format_func="{:g}".format,
+    )
+    with slot:
+        draw_miniature(miniatures.reliability(theme, stretch=float(stretch)))
+
+
+def draw_miniature(one: Miniature) -> None:
+    """The picture under the word that it comes to."""
+    color = {"sigmoid": theme.heads["sigmoid"], "softmax": theme.heads["softmax"]}.get(one.side, theme.muted)
+    st.html(entries.answer_html(one.answer, one.why, color, theme))
+    components.chart(one.picture.figure, key=one.picture.key, alt=one.picture.alt, name=one.picture.key)
+
+
+MINIATURES: Final[dict[str, Callable[[], None]]] = {"forest": try_forest, "reliability": try_reliability}
+
+
+# Every figure ---------------------------------------------------------------------------------------------------------
+
+
+def draw_index(asked: str | None) -> None:
+    """Every explanation by page; miniatures that are not on top already."""
+    left = [name for name in MINIATURES if name != asked]
+    for column, name in zip(st.columns(2, gap="large"), left, strict=False):
+        with column:
+            st.subheader(f"Try it: {place_of(name).title.lower()}")
+            MINIATURES[name]()
+    groups = by_page()
+    st.markdown(" · ".join(f"[{PAGES.get(page, OTHER)}](#figures-{page or 'other'})" for page, _ in groups))
+    has_run = state.RUN in st.session_state
+    kept = {state.RUN: str(st.session_state[state.RUN])} if has_run else {}
+    for page, figures in groups:
+        with st.container(horizontal=True, vertical_alignment="center", key=f"group_{page or 'other'}"):
+            st.subheader(PAGES.get(page, OTHER), anchor=f"figures-{page or 'other'}", width="stretch")
+            if page and has_run:
+                link_to(page, "Open the page")
+        cards = [
+            entries.Entry(name, place_of(name).title, HOW_TO_READ[name], f"?{urlencode(kept | {'figure': name})}")
+            for name in figures
+        ]
+        st.html(entries.entries_html(cards, theme, marked=asked))
+
+
+theme = state.theme()
+asked = st.query_params.get("figure")
+# Streamlit writes white on a chosen button, whatever the accent under it.
+own = f".st-key-presets button[kind=primary] *{{color:{theme.surface}}}"
+own += f".st-key-asked{{border-left:5px solid {theme.text}}}"
+st.html(f"{bars.STYLE}{sketches.STYLE}{entries.STYLE}<style>{own}</style>")
+st.title("How to read this")
+if asked is not None:
+    draw_asked(asked)
+components.paragraph(
+    "A segmentation network ends in one number for each class and pixel, its logit. The last layer turns logits into "
+    "probabilities, and there are two: sigmoid asks of each class alone whether it is there; softmax shares one unit "
+    "of probability out among all. Everything on the other pages follows from that.",
+    theme,
+)
+st.markdown("[Try it](#try-it) · [When it matters](#when-it-matters) · [Figures explained](#figures-explained)")
+st.header("Sigmoid and softmax in pictures", anchor="try-it")
+st.caption(
+    "Both heads read the same logits here. Trained with the one or the other, a network learns logits of its own; what "
+    "a head is able to say stays as it is."
+)
+in_pictures()
+st.header("When it matters", anchor="when-it-matters")
+st.html(sketches.grid(facts(theme), theme))
+st.header("Figures explained", anchor="figures-explained")
+draw_index(asked)
