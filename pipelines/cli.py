@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from pipelines import config as settings
+from pipelines import manage_commands
 from pipelines.errors import Cancelled, ConfigError, NoSuchRun, PipelineError
+from pipelines.options import RUNS, Runs
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.storage import Run, RunWriter, list_runs, open_run, staged_attempts
 
@@ -58,6 +60,14 @@ class Precision(StrEnum):
     fp32 = "fp32"
 
 
+class ReportedHead(StrEnum):
+    """Heads of a run."""
+
+    sigmoid = "sigmoid"
+    softmax = "softmax"
+    powerset = "softmax-powerset"
+
+
 class Activation(StrEnum):
     """Last layers of outputs that users bring."""
 
@@ -72,11 +82,9 @@ class Values(StrEnum):
     logits = "logits"
 
 
-Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs.", envvar="PIPELINES_RUNS")]
 DatasetPath = Annotated[str, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or the path of its folder.")]
 StagedName = Annotated[str, typer.Argument(metavar="RUN", help="Name of an interrupted run.")]
-RUNS = Path("runs")
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -308,17 +316,47 @@ def verdict(
     runs: Runs = RUNS,
     margin: Annotated[float | None, typer.Option(help="Dice within which heads count as equal.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    code: Annotated[
+        ReportedHead | None, typer.Option(help="Print code for this head instead: model, loss, labels.")
+    ] = None,
 ) -> None:
     """Say which last layer RUN speaks for, and why."""
     from pipelines.verdict import Margin, Verdict, decide
 
     found = open_run(runs, name)
+    if code is not None:
+        from pipelines.recipe import code_of, ingredients_of
+
+        typer.echo("\n\n\n".join(code_of(ingredients_of(found, code.value)).values()))
+        return
     if margin is None:
         judged = Verdict.model_validate(found.verdict)
     else:
         chosen: Margin = settings.build(Margin, {"dice": margin})
         judged = decide(found.dataset, found.metrics(), found.facts, margin=chosen)
     typer.echo(judged.model_dump_json(indent=1) if as_json else judged.text())
+
+
+@app.command()
+def export(
+    name: RunName,
+    runs: Runs = RUNS,
+    out: Annotated[Path, typer.Option(help="Folder to write to; made if need be.")] = Path("."),
+    html: Annotated[bool, typer.Option("--html/--no-html", help="RUN-report.html, which opens in any browser.")] = True,
+    csv: Annotated[bool, typer.Option("--csv/--no-csv", help="RUN-tables, every table as CSV.")] = True,
+    zipped: Annotated[bool, typer.Option("--zip", help="The tables as one zip file instead of a folder.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier export wrote.")] = False,
+    margin: Annotated[float | None, typer.Option(help="Dice within which heads count as equal.")] = None,
+) -> None:
+    """Write RUN as a report in one HTML file, and every table as CSV."""
+    from dashboard.report.command import export_run  # of all commands only this one draws, see pyproject.toml
+    from pipelines.verdict import Margin
+
+    chosen = None if margin is None else settings.build(Margin, {"dice": margin})
+    for line in export_run(
+        open_run(runs, name), out, html=html, csv=csv, zipped=zipped, force=force, margin=chosen
+    ):  # fmt: skip
+        typer.echo(line)
 
 
 @app.command()
@@ -363,6 +401,9 @@ def verify(name: RunName, runs: Runs = RUNS) -> None:
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{name} is whole")
+
+
+app.add_typer(manage_commands.app)
 
 
 def _show_verdict(done: Run) -> None:

@@ -1,0 +1,35 @@
+"""Buttons that turn the run on screen into files: a report for a colleague, and every table."""
+
+from typing import Final
+
+import streamlit as st
+
+from dashboard.loaders.report import exported
+from dashboard.report.chapters import report_of
+from dashboard.report.files import html_bytes, report_name, tables_name, tables_zip
+from pipelines.storage import Run
+from pipelines.verdict import Margin
+
+_REPORT_HELP: Final = (
+    "One HTML file with every figure, table and explanation. It opens in any browser without a network and prints "
+    "well. Made when you press, which takes some seconds the first time."
+)
+_TABLES_HELP: Final = "Every table of this run as CSV files in one ZIP, with an index that says what each holds."
+
+
+def draw(run: Run, *, margin: Margin | None = None) -> None:
+    """Both buttons; files are made when one is pressed. margin: of the verdict on screen, None for the run's own."""
+    margins = None if margin is None else (margin.dice, margin.classwise_ece, margin.brier_relative)
+    with st.container(horizontal=True, key="export"):
+        st.download_button(
+            "Download report (HTML)",
+            data=lambda: exported(run, "html", margins, lambda: html_bytes(run, report_of(run, margin=margin))),
+            file_name=report_name(run), mime="text/html", key="export_html", icon=":material/description:",
+            on_click="ignore", help=_REPORT_HELP,
+        )  # fmt: skip
+        st.download_button(
+            "Download all tables (ZIP)",
+            data=lambda: exported(run, "zip", margins, lambda: tables_zip(run, report_of(run, margin=margin))),
+            file_name=f"{tables_name(run)}.zip", mime="application/zip", key="export_zip",
+            icon=":material/folder_zip:", on_click="ignore", help=_TABLES_HELP,
+        )  # fmt: skip

@@ -1,0 +1,112 @@
+"""A run to its report: which chapters there are, in reading order, and what stands in each."""
+
+from collections.abc import Callable
+from typing import Final, cast
+
+from dashboard import loaders, tables
+from dashboard.panels import verdict as verdict_panels
+from dashboard.report import describe
+from dashboard.report.blocks import (
+    Block,
+    Bullets,
+    Card,
+    Cards,
+    Chapter,
+    Commands,
+    Cover,
+    Facts,
+    Legend,
+    Report,
+    Summary,
+    Text,
+)
+from dashboard.report.evidence import EVIDENCE
+from dashboard.report.examples import gallery
+from dashboard.report.subject import THEME, Subject
+from dashboard.rounding import typeset, with_interval
+from pipelines.schema import Split
+from pipelines.storage import Run
+from pipelines.verdict import Margin, Reason, Verdict, decide
+
+
+def report_of(run: Run, *, margin: Margin | None = None) -> Report:
+    """The report of a run. margin: judge with other margins of practical equivalence than those of the run.
+
+    Raises RunError when a file of the run is missing or damaged.
+    """
+    dataset = loaders.dataset(run)
+    if margin is None:
+        verdict = Verdict.model_validate(run.verdict)
+    else:
+        verdict = decide(dataset, loaders.metrics(run), run.facts, margin=margin)
+    subject = Subject(run, dataset, verdict, cast(Split, verdict.split), run.seeds)
+    return Report(_cover(subject), verdict, tuple(make(subject) for make in CHAPTERS))
+
+
+def _cover(subject: Subject) -> Cover:
+    verdict = subject.verdict
+    certainty = "several seeds and honest intervals" if verdict.confidence == "strong" else "tentative"
+    answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
+    return Cover(
+        subject.run.name, f"Verdict, {certainty}", typeset(verdict.headline), _color(answer, verdict),
+        describe.short_facts(subject.run, subject.dataset, subject.split),
+    )  # fmt: skip
+
+
+def _verdict(subject: Subject) -> Chapter:
+    run, verdict = subject.run, subject.verdict
+    scores = verdict_panels.scores(run, split=subject.split)
+    margin = verdict.margin
+    equal = (
+        f"Differences within {margin.dice:g} Dice, {margin.classwise_ece:g} classwise ECE or "
+        f"{100 * margin.brier_relative:g} % of the Brier score count as equal in practice."
+    )
+    blocks: list[Block] = [
+        verdict_panels.forests(run, THEME, split=subject.split, verdict=verdict),
+        Cards("Why", tuple(_reason(reason, verdict) for reason in verdict.reasons)),
+    ]
+    if verdict.would_change:
+        blocks.append(Bullets("What would change this", tuple(map(typeset, verdict.would_change))))
+    blocks.append(Summary("Scores", tables.readable_scores(scores), "scores", scores, "scores"))
+    return Chapter("verdict", "Verdict", f"Which last layer, by how much, and how surely. {equal}", tuple(blocks))
+
+
+def _reason(reason: Reason, verdict: Verdict) -> Card:
+    tag = {"sigmoid": "speaks for sigmoid", "softmax": "speaks for softmax", "caution": "caution"}
+    number = with_interval(reason.value, reason.low, reason.high, signed=True) if reason.low is not None else ""
+    return Card(
+        tag.get(reason.supports, "speaks for neither"), reason.title, number, typeset(reason.text),
+        _color(reason.supports, verdict),
+    )  # fmt: skip
+
+
+def _color(supports: str, verdict: Verdict) -> str:
+    """A head's colour, or a quiet one for what speaks for neither."""
+    if supports == "sigmoid":
+        return THEME.heads["sigmoid"]
+    return THEME.heads[verdict.contender] if supports == "softmax" else THEME.muted
+
+
+def _images(subject: Subject) -> Chapter:
+    chosen = gallery(subject.run, split=subject.split, contender=subject.verdict.contender)
+    colors = zip(map(str, subject.dataset["classes"]), map(str, subject.dataset["colors"]), strict=True)
+    lead = f"A few telling images, predicted by the pair of seed {subject.run.seeds[0]}."
+    return Chapter("images", "Images", lead, (Legend(tuple(colors)), chosen))
+
+
+def _methods(subject: Subject) -> Chapter:
+    text = describe.methods(subject.run, subject.dataset, subject.split)
+    return Chapter("methods", "How it was measured", "", (Text(text),))
+
+
+def _facts(subject: Subject) -> Chapter:
+    rows = describe.facts_of(subject.run, subject.dataset)
+    groups = list(dict.fromkeys(group for group, _, _ in rows))
+    blocks: list[Block] = [
+        Facts(group, tuple((name, value) for one, name, value in rows if one == group)) for group in groups
+    ]
+    blocks.append(Commands("Made with", describe.commands(subject.run)))
+    return Chapter("run", "This run", "Everything that tells this run from another.", tuple(blocks))
+
+
+CHAPTERS: Final[tuple[Callable[[Subject], Chapter], ...]] = (_verdict, *EVIDENCE, _images, _methods, _facts)

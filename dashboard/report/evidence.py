@@ -1,0 +1,169 @@
+"""The chapters between verdict and images: what the app's pages show of a run with their usual controls."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from dashboard.panels import (
+    Panel,
+    accuracy,
+    calibration,
+    confusion,
+    labels,
+    overlap,
+    runs,
+    threshold_curves,
+    thresholds,
+)
+from dashboard.report.blocks import Block, Card, Cards, Chapter, LeftOut, Summary, Text
+from dashboard.report.subject import THEME, Subject
+from dashboard.rounding import count
+from pipelines.datasets.check import CheckReport, truth_alone
+
+_SEVERITIES: Final = {"error": "#c0392b", "warning": "#b7791f", "note": "#6b7785"}
+_SHOWN_FINDINGS: Final = 6
+
+
+class Part(NamedTuple):
+    """A panel that a run may lack. missing: why, in the words that follow its title."""
+
+    title: str
+    panel: Panel | None
+    missing: str = ""
+
+
+def _chapter(key: str, title: str, lead: str, parts: Sequence[Part], *, before: Sequence[Block] = ()) -> Chapter:
+    """A chapter of panels, and at its end what this run cannot have, with the reasons."""
+    shown = [part.panel for part in parts if part.panel is not None]
+    left = tuple((part.title, part.missing) for part in parts if part.panel is None)
+    return Chapter(key, title, lead, (*before, *shown, *([LeftOut(left)] if left else [])))
+
+
+def labels_chapter(subject: Subject) -> Chapter:
+    """What the truth alone says."""
+    run, facts = subject.run, subject.dataset
+    exclusive = facts["kind"] != "overlapping"
+    said = [truth_alone(CheckReport.model_validate(facts)), labels.imbalance(facts), labels.leakage(facts)]
+    alone = "no two classes of this data set can share a pixel"
+    disjoint = "no two classes share a pixel in this truth"
+    parts = [
+        Part("Classes", labels.class_shares(run, THEME)),
+        Part("Classes in each split", labels.splits(run, THEME)),
+        Part("Labels per pixel", None if exclusive else labels.labels_per_pixel(run, THEME), alone),
+        Part("Best possible with one label a pixel", labels.ceiling(run, THEME), alone),
+        Part("Which class lies inside which", labels.nesting(run, THEME), disjoint),
+        Part("Classes that share pixels", labels.pairs(run, THEME), alone),
+    ]
+    before = [Text(tuple(one for one in said if one)), _findings(facts["findings"])]
+    return _chapter(
+        "labels", "Labels", "What the truth alone says, before any training, over all splits.", parts, before=before
+    )
+
+
+def _findings(findings: Sequence[dict[str, Any]]) -> Block:
+    if not findings:
+        return Text(("The check found nothing wrong with the data set.",))
+    cards = [
+        Card(one["severity"], one["code"], "", one["message"], _SEVERITIES[one["severity"]])
+        for one in findings[:_SHOWN_FINDINGS]
+    ]
+    left = len(findings) - len(cards)
+    more = f"; {count(left)} more in data-findings.csv" if left else ""
+    return Cards(f"What the check found{more}", tuple(cards))
+
+
+def accuracy_chapter(subject: Subject) -> Chapter:
+    """Labels against the truth, by class, seed and image."""
+    margin = subject.verdict.margin.dice
+    options: dict[str, Any] = {
+        "split": subject.split, "seeds": subject.seeds, "contender": subject.contender, "margin": margin
+    }  # fmt: skip
+    run = subject.run
+    no_scores = "no image has a score of both heads"
+    parts = [
+        Part("By class", accuracy.by_class(run, THEME, **options)),
+        Part("By seed", accuracy.by_seed(run, THEME, **options), "there is one seed"),
+        Part("Image by image", accuracy.paired_images(run, THEME, **options), no_scores),
+        Part(
+            "Spread of the images",
+            accuracy.spread_of_images(run, THEME, split=subject.split, seeds=subject.seeds),
+            no_scores,
+        ),
+    ]
+    return _chapter("accuracy", "Accuracy", "How well the labels fit the truth, in Dice, as decided.", parts)
+
+
+def calibration_chapter(subject: Subject) -> Chapter:
+    """Probabilities against what happened."""
+    run, split, seeds = subject.run, subject.split, subject.seeds
+    scores = calibration.scores(run, THEME, split=split, seeds=seeds).table
+    readable = calibration.readable_scores(scores, contender=subject.contender)
+    shown = Summary("Calibration metrics", readable, "scores", scores, "calibration_scores")
+    parts = [
+        Part("Reliability", calibration.reliability(run, THEME, split=split, seeds=seeds)),
+        Part(
+            "Calibration error of single images",
+            calibration.by_image(run, THEME, split=split, seeds=seeds),
+            "no image has such an error",
+        ),
+    ]
+    lead = "Whether the probabilities can be taken at their word; figures are as trained."
+    return _chapter("calibration", "Calibration", lead, parts, before=[shown])
+
+
+def confusion_chapter(subject: Subject) -> Chapter:
+    """What is taken for what."""
+    options: dict[str, Any] = {"split": subject.split, "seeds": subject.seeds, "contender": subject.contender}
+    parts = [
+        Part("Confusion", confusion.matrices(subject.run, THEME, **options)),
+        Part("Label sets", confusion.label_sets(subject.run, THEME, **options), "there is one class"),
+    ]
+    return _chapter("confusion", "Confusion", "Which classes are taken for which.", parts)
+
+
+def overlap_chapter(subject: Subject) -> Chapter:
+    """Labels that share pixels, and pixels without one."""
+    run, split, seeds = subject.run, subject.split, subject.seeds
+    alone = "no two classes of this data set can share a pixel"
+    parts = [
+        Part("Overlap and no-label rates", overlap.rates(run, THEME, split=split, seeds=seeds)),
+        Part("Labels predicted, by true number", overlap.predicted_labels(run, THEME, split=split, seeds=seeds)),
+        Part("Labels a pixel", overlap.mass(run, THEME, split=split, seeds=seeds)),
+        Part("Pairs of classes", overlap.expected(run, THEME, split=split, seeds=seeds), alone),
+        Part("Which classes share pixels", overlap.pairs(run, THEME, split=split, seeds=seeds), "there is one class"),
+    ]
+    return _chapter("overlap", "Overlap", "How often a head gives a pixel two labels, or none, at p > 0.5.", parts)
+
+
+def thresholds_chapter(subject: Subject) -> Chapter:
+    """Where to put the thresholds, and what they are worth."""
+    run, several = subject.run, len(subject.dataset["classes"]) > 1
+    options: dict[str, Any] = {"split": subject.split, "seeds": subject.seeds, "contender": subject.contender}
+    no_truth = "no class occurs in the truth"
+    parts = [
+        Part("Best threshold of each class", thresholds.choices(run, THEME, **options), no_truth),
+        Part("Scores against the threshold", thresholds.scores(run, THEME, **options)),
+        Part(
+            "ROC and precision-recall curves",
+            threshold_curves.curves(run, THEME, **options),
+            "the mean of several classes has none; areas of each class are shown instead" if several else no_truth,
+        ),
+        Part("Areas under the curves", threshold_curves.areas(run, THEME, **options), no_truth),
+        Part("Costs", thresholds.costs(run, THEME, **options)),
+        Part("Keeping the surest pixels", threshold_curves.selective_prediction(run, THEME, **options)),
+    ]
+    lead = "What another threshold than 0.5 is worth, for the mean of the classes; a mistake of either kind costs 1."
+    return _chapter("thresholds", "Thresholds", lead, parts)
+
+
+def training_chapter(subject: Subject) -> Chapter:
+    """How the networks learned."""
+    panel = runs.learning(subject.run, THEME)
+    named = None if panel is None else panel._replace(key="learning")  # without the run's name in the name of its CSV
+    missing = "the networks were loaded, not trained here"
+    return _chapter("training", "Training", "How the networks learned.", [Part("Training", named, missing)])
+
+
+EVIDENCE: Final[tuple[Callable[[Subject], Chapter], ...]] = (
+    labels_chapter, accuracy_chapter, calibration_chapter, confusion_chapter, overlap_chapter, thresholds_chapter,
+    training_chapter,
+)  # fmt: skip

@@ -1,0 +1,25 @@
+"""What a report is about: a run, what the check found in its data, and the verdict it is told with."""
+
+from typing import Any, Final, NamedTuple
+
+from dashboard.figures.theme import LIGHT, Theme
+from pipelines.schema import Head, Split
+from pipelines.storage import Run
+from pipelines.verdict import Verdict
+
+THEME: Final[Theme] = LIGHT  # paper is white
+
+
+class Subject(NamedTuple):
+    """One run with its verdict. split: the one that was judged; seeds: added up in figures."""
+
+    run: Run
+    dataset: dict[str, Any]
+    verdict: Verdict
+    split: Split
+    seeds: tuple[int, ...]
+
+    @property
+    def contender(self) -> Head:
+        """The softmax that sigmoid is compared with."""
+        return self.verdict.contender
