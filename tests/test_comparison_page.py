@@ -132,7 +132,7 @@ def test_effects_are_strong_only_where_the_whole_interval_lies_beyond_the_margin
     assert low < -0.03
     assert high > 0.08
     names = list(figure.layout.yaxis.ticktext)
-    assert names[0] == "<b>Loss</b><br>dice over ce"
+    assert names[0] == "<b>Loss</b><br>dice against ce"
     assert names[1] == "with sigmoid"
     band = figure.layout.shapes[0]
     assert (band.x0, band.x1) == (-0.01, 0.01)

@@ -69,7 +69,9 @@ def draw_cells(found: Comparison, measures: tuple[str, str]) -> None:
                 cells_figure(table, theme, title=title, subtitle=told), key=f"cells_{measure}",
                 alt=f"{title}, of each run and head; best {where}: {said}.", name=f"{run.name}-losses-{measure}",
             )  # fmt: skip
-    components.explain("losses", found.table, key="losses", name=f"{run.name}-losses")
+    components.explain(
+        "losses", found.table, key="losses", name=f"{run.name}-losses", charts=[f"cells_{one}" for one in measures]
+    )
 
 
 def draw_effects(found: Comparison, conclusions: tuple[Conclusion, Conclusion]) -> None:
@@ -86,7 +88,10 @@ def draw_effects(found: Comparison, conclusions: tuple[Conclusion, Conclusion]) 
                 key=f"effects_{one.measure}", name=f"{run.name}-effects-{one.measure}",
                 alt=f"{title}: the {largest.factor} most, {largest.first} over {largest.second} {said}.",
             )  # fmt: skip
-    components.explain("effects", found.contrasts, key="effects", name=f"{run.name}-effects")
+    components.explain(
+        "effects", found.contrasts, key="effects", name=f"{run.name}-effects",
+        charts=[f"effects_{one.measure}" for one in conclusions if one.effects],
+    )  # fmt: skip
 
 
 def offer_more(losses: dict[str, str | None]) -> None:
@@ -104,11 +109,7 @@ run = state.current_run()
 theme = state.theme()
 losses = loaders.comparable(run)
 st.title("Losses")
-# Streamlit writes on the chips of a multiselect in white, whatever the accent under it: one pair for both themes.
-st.html(
-    "<style>[data-testid=stMultiSelect] [data-tag]{background-color:#44546a!important}"
-    "[data-testid=stMultiSelect] [data-tag] *{color:#ffffff!important}</style>"
-)
+components.readable_chips()
 if len(losses) < 2:
     components.empty(
         "One run of this data set",

@@ -154,14 +154,14 @@ def _row_name(row: Mapping[str, Any]) -> str:
         return f"at {row['part']}"
     if row["part"]:
         return f"with {_level(row['part'])}"
-    return f"<b>{_FACTORS[row['factor']]}</b><br>{_level(row['first'])} over {_level(row['second'])}"
+    return f"<b>{_FACTORS[row['factor']]}</b><br>{_level(row['first'])} against {_level(row['second'])}"
 
 
 def _said(row: Mapping[str, Any]) -> list[str]:
     """What the cursor shows of a row: which level over which, where, and the interval."""
     where = f", {_row_name(row)}" if row["part"] else ""
     ends = "no interval" if math.isnan(row["low"]) else f"{row['low']:+.4f} to {row['high']:+.4f}"
-    return [f"<b>{_level(row['first'])} over {_level(row['second'])}</b>{where}", ends]
+    return [f"<b>{_level(row['first'])} against {_level(row['second'])}</b>{where}", ends]
 
 
 def _level(name: str) -> str:

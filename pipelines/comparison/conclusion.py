@@ -24,6 +24,11 @@ _FIRST: Final = {
 _LEAVE: Final = {"threshold": "keep the thresholds as they were", "temperature": "keep the temperature at 1"}
 
 
+def _in_words(level: str) -> str:
+    """A level as it is read in a sentence: "softmax over label sets" would be two of them."""
+    return "label sets" if level == "softmax-powerset" else level
+
+
 @dataclass(frozen=True)
 class Effect:
     """What a factor does to a measure: the gain of `first` over `second`, and where its interval lies."""
@@ -44,7 +49,8 @@ class Effect:
     @property
     def better(self) -> str:
         """Which level is better than which."""
-        return f"{self.first} over {self.second}" if self.gain >= 0 else f"{self.second} over {self.first}"
+        first, second = _in_words(self.first), _in_words(self.second)
+        return f"{first} over {second}" if self.gain >= 0 else f"{second} over {first}"
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,7 @@ def _turning(comparison: Comparison, measure: str, room: float, effects: Sequenc
             if where and position in ("above", "below"):
                 places.setdefault(position, f"{row['gain']:+.{digits_of(measure)}f} with {', '.join(where)}")
         if len(places) == 2:
-            pair = f"{effect.first} over {effect.second}"
+            pair = f"{_in_words(effect.first)} over {_in_words(effect.second)}"
             said.append(
                 f"What {_NAMES[effect.factor]} does depends on the rest, and its average hides it: {pair} gains "
                 f"{places['above']}, and {places['below']}."
