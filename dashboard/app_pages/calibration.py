@@ -3,53 +3,103 @@
 from collections.abc import Mapping
 from typing import Final
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import components, loaders, state
-from dashboard.figures.reliability import reliability_figure
-from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
-from pipelines.metrics.tables import TOP_LABEL
-from pipelines.schema import REGIONS, Head
+from dashboard.components import Cell
+from dashboard.panels import calibration as panels
+from pipelines.schema import MACRO, REGIONS, Head, Variant
 
-_COLUMNS: Final = 3
-
-
-def calibration_error(rows: pd.DataFrame) -> float:
-    """Expected calibration error of the bins shown: the gaps weighted by the share of pixels."""
-    return float((rows["share"] * (rows["observed"] - rows["mean_p"]).abs()).sum())
+_MEAN: Final = "mean of classes"
+_WIDE: Final = 720  # CSS pixels of a diagram alone
 
 
-def draw_by_image(shown: list[str]) -> None:
-    """The error of all images together beside that of single images."""
-    by_head = {head: loaders.ece_by_image(run, split, head, seeds, variant, region, bins) for head in run.heads}
-    table = pd.concat([rows.assign(head=head) for head, rows in by_head.items()], ignore_index=True)
-    table = table[table["class"].isin(shown)].sort_values("class", key=lambda one: one.map(shown.index), kind="stable")
-    if table.empty:
-        return
-    st.subheader("Pooled and image by image")
-    rows = [
-        [f"{row['class']}, {HEAD_SHORT[row['head']].lower()}", f"{row['pooled']:.3f}", f"{row['p50']:.3f}",
-         f"{row['p5']:.3f} – {row['p95']:.3f}", f"{row['images']}"]
-        for row in table.to_dict("records")
-    ]  # fmt: skip
-    head = ["Classwise ECE", "All images together", "Median image", "5 – 95 % of images", "Images"]
-    components.small_table(head, rows, theme)
-    components.explain("by_image", table, key="by_image", name=f"{run.name}-ece-by-image")
-
-
-def draw(tables: Mapping[Head, pd.DataFrame], name: str, *, height: int) -> None:
-    """One diagram, with each head's error in its colour under the title."""
-    rows = {head: table[table["class"] == name] for head, table in tables.items()}
-    errors = {head: calibration_error(one) for head, one in rows.items()}
-    figure = reliability_figure(
-        rows, theme, title=name, height=height, errors=errors,
-        observed="share correct" if name == TOP_LABEL else "observed share",
-    )  # fmt: skip
-    said = ", ".join(f"{HEAD_TITLES[head]} ECE {error:.3f}" for head, error in errors.items())
-    components.chart(
-        figure, key=f"reliability_{name}", alt=f"Reliability of {name}: {said}.", name=f"{run.name}-{name}"
+@st.fragment
+def draw_diagrams() -> None:
+    """The sliders and what they redraw."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width=300):
+            bins = state.bins()
+        counted = loaders.reliability(run, split, "sigmoid", seeds, variant, region, bins)
+        names = [str(name) for name in dict.fromkeys(counted["class"])]
+        with st.container(width=300):
+            chosen = state.class_of(names)
+        scale = state.scale_of()
+    shown = names if chosen == state.EVERY_CLASS else [chosen]
+    panel = panels.reliability(
+        run, theme, split=split, seeds=seeds, variant=variant, region=region, bins=bins, classes=shown, scale=scale
     )
+    with st.container(width=_WIDE if len(panel.pictures) == 1 else "stretch"):
+        components.show(panel, run=run.name)
+
+
+@st.fragment
+def draw_images() -> None:
+    """The errors of single images; a click on one leads to it."""
+    panel = panels.by_image(run, theme, split=split, seeds=seeds, variant=variant, region=region)
+    if panel is None:
+        return
+    st.subheader("Image by image")
+    picture = panel.pictures[0]
+    clicked = components.clickable_chart(
+        picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
+    )
+    if clicked is not None and isinstance(clicked.get("customdata"), list):
+        image, name, head = clicked["customdata"]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.text(f"{image}: {name}, {head}, calibration error {clicked['x']:.3f}", width="content")
+            query = state.image_query(run, split, image, seed=seeds[0])
+            st.page_link("app_pages/images.py", label="Open the image", icon=":material/image:", query_params=query)
+    else:
+        st.caption("Click a dot to open its image.")
+    components.explain(
+        panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", charts=[picture.key]
+    )  # fmt: skip
+
+
+def number(column: str, text: str, winners: Mapping[tuple[str, Variant], Head | None], metric: str) -> Cell:
+    """A number with its interval below it; a difference in the colour of the head that it favours."""
+    value, _, ends = text.partition(" (")
+    title, _, what = column.partition(": ")
+    which: Variant = next(name for name, said in panels.VARIANT_TITLES.items() if said == title)
+    head = winners[metric, which] if what == panels.DIFFERENCE else None
+    return Cell(value, ends.removesuffix(")"), theme.heads[head] if head else "")
+
+
+@st.fragment
+def draw_scores() -> None:
+    """Every metric, as trained and after temperature, with paired differences."""
+    st.subheader("Every calibration metric")
+    names = list(loaders.dataset(run)["classes"])
+    after: Variant = "temperature" if variant == "raw" else variant
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        contender = state.contender_of(run)
+        name = _MEAN
+        if len(names) > 1:
+            state.keep_valid("score_class", [_MEAN, *names])
+            with st.container(width=300):
+                name = st.selectbox("Scores of", [_MEAN, *names], key="score_class", bind="query-params")
+    panel = panels.scores(
+        run, theme, split=split, seeds=seeds, region=region, variants=("raw", after),
+        class_name=MACRO if name == _MEAN else name,
+    )  # fmt: skip
+    table = panels.readable_scores(panel.table, contender=contender)
+    groups: dict[str, int] = {}
+    for column in table.columns[1:]:
+        title = column.split(": ")[0]
+        groups[title] = groups.get(title, 0) + 1
+    winners = {
+        (metric, which): panels.winner(panel.table, metric, which, contender=contender)
+        for metric in dict.fromkeys(panel.table["metric"])
+        for which in ("raw", after)
+    }
+    rows = [
+        [Cell(row["Metric"]), *(number(column, row[column], winners, metric) for column in table.columns[1:])]
+        for metric, row in zip(dict.fromkeys(panel.table["metric"]), table.to_dict("records"), strict=True)
+    ]
+    head = ["", *(column.split(": ")[1] for column in table.columns[1:])]
+    components.grouped_table(list(groups.items()), head, rows, theme, alt="Calibration metrics with intervals")
+    components.explain(panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}")
 
 
 run = state.current_run()
@@ -58,29 +108,12 @@ st.title("Calibration")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)
-    variant = state.variant_of(has_temperature=bool(run.facts["temperature"]))
+    variant = state.fitted_variant_of(run)
     region = state.region_of(REGIONS, width=run.facts["boundary_width"])
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    with st.container(width=340):
-        bins = state.bins()
-    tables = {head: loaders.reliability(run, split, head, seeds, variant, region, bins) for head in run.heads}
-    names = list(dict.fromkeys(next(iter(tables.values()))["class"]))
-    with st.container(width=340):
-        chosen = state.class_of(names)
-
 components.head_legend(run.heads, theme)
-shown: list[str] = names if chosen == state.EVERY_CLASS else [chosen]
-if len(shown) == 1:
-    with st.container(width=720):
-        draw(tables, shown[0], height=620)
-across = min(_COLUMNS, len(shown))
-for start in range(0, len(shown) if across > 1 else 0, across):
-    for column, name in zip(st.columns(across), shown[start : start + across], strict=False):
-        with column:
-            draw(tables, name, height=380)
-table = pd.concat([rows.assign(head=head) for head, rows in tables.items()], ignore_index=True)
-table = table[table["class"].isin(shown)]
-components.explain(
-    "reliability", table, key="reliability", name=f"{run.name}-reliability", percent=("share",),
-)  # fmt: skip
-draw_by_image(shown)
+for said in (panels.temperatures(run), panels.temperatures_by_class(run) if variant == "temperature-by-class" else ""):
+    if said:
+        st.caption(components.plain(said))
+draw_diagrams()
+draw_images()
+draw_scores()

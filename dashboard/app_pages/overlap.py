@@ -1,63 +1,77 @@
 """Overlap: how often a head gives a pixel two labels or none, and which classes it lets overlap."""
 
-import pandas as pd
+from typing import Final
+
 import streamlit as st
 
 from dashboard import components, loaders, state
-from dashboard.figures.confusion import matrix_figure
-from dashboard.figures.overlap import labels_figure, rate_figure
 from dashboard.figures.theme import HEAD_TITLES
-from dashboard.rounding import percent
-from pipelines.metrics import tables
-from pipelines.schema import Head
+from dashboard.how_to_read import HOW_TO_READ
+from dashboard.loaders.overlap import Which
+from dashboard.panels import overlap as panels
+from dashboard.rounding import count, percent
 
-_RATES = {"overlap": "two labels or more", "no label": "no label"}
+_ACROSS: Final = 3  # images of each head
+_RIGHT: Final = "#8f99a6"  # two labels or more where the truth has them too
+_KINDS: Final[dict[Which, str]] = {
+    "several": "Two labels or more, the truth at most one",
+    "none": "No label, the truth has one",
+}
 
 
-def draw_rates(rates: dict[Head, pd.DataFrame]) -> None:
-    """Shares of pixels with several labels and with none, against the threshold."""
-    kinds = [rate for rate in _RATES if rate in set(rates["sigmoid"]["rate"])]
-    for column, rate in zip(st.columns(len(kinds)), kinds, strict=True):
-        at = {head: table[(table["rate"] == rate) & (table["threshold"] == _nearest)] for head, table in rates.items()}
-        truth = float(rates["sigmoid"].query("rate == @rate")["truth"].iloc[0])
-        said = ", ".join(f"{HEAD_TITLES[head]} {percent(float(row['value'].iloc[0]))}" for head, row in at.items())
+@st.fragment
+def draw_figures(maps_at: dict[str, float]) -> None:
+    """The threshold and what it redraws. maps_at: filled with the threshold that the maps below were drawn at."""
+    with st.container(width=340):
+        threshold = state.threshold()
+    components.show(
+        panels.rates(run, theme, split=split, seeds=seeds, region=region, threshold=threshold), run=run.name
+    )
+    for column, make in zip(st.columns(2), (panels.predicted_labels, panels.mass), strict=True):
         with column:
-            figure = rate_figure(rates, theme, rate=rate, threshold=threshold)
-            alt = f"Pixels with {_RATES[rate]} against the threshold; truth {percent(truth)}; at {_nearest}: {said}."
-            components.chart(figure, key=f"rate_{rate}", alt=alt, name=f"{run.name}-{rate}")
-    together = pd.concat([table.assign(head=head) for head, table in rates.items()], ignore_index=True)
-    components.explain(
-        "rates", together, key="rates", name=f"{run.name}-label-rates", percent=("value", "low", "high", "truth")
-    )
+            panel = make(run, theme, split=split, seeds=seeds, region=region, threshold=threshold)
+            components.show(panel, run=run.name)
+    pairs = panels.pairs(run, theme, split=split, seeds=seeds, threshold=threshold)
+    expected = panels.expected(run, theme, split=split, seeds=seeds, threshold=threshold)
+    if pairs is not None:
+        st.subheader("Which classes share pixels")
+        if not pairs.table["truth"].any():
+            st.caption("In the truth no two classes share a pixel: all that is seen here is the heads' own.")
+        components.show(pairs, run=run.name)
+    if expected is not None:
+        components.show(expected, run=run.name)
+    # Counts follow the slider at once; images have to be read for it, so only when asked.
+    stale = bool(maps_at) and maps_at["threshold"] != threshold
+    if stale and st.button(f"Draw the maps below at p > {threshold:.2f}", icon=":material/refresh:"):
+        st.rerun()
 
 
-def draw_pairs() -> None:
-    """How much of each class also carries another: the truth, then each head."""
-    found = {
-        head: tables.pair_overlap(loaders.counts(run, split, head, seeds, "raw"), classes=classes, threshold=threshold)
-        for head in run.heads
-    }
-    truth = next(iter(found.values()))
-    shared = bool(truth["truth"].any())
-    if not shared:
-        st.caption("In the truth no two classes share a pixel: all that is seen here is the heads' own.")
-    panels = [("Truth", truth, "truth_share", theme.text)] if shared else []
-    panels += [(HEAD_TITLES[head], table, "predicted_share", theme.heads[head]) for head, table in found.items()]
-    columns = st.columns(len(panels) if len(classes) <= 5 and len(panels) <= 3 else 2)
-    for index, (title, table, value, color) in enumerate(panels):
-        figure = matrix_figure(
-            table, theme, rows="first", columns="second", value=value, title=title, color=color, top=1.0,
-            row_title="share of", column_title="that is also",
-        )  # fmt: skip
-        with columns[index % len(columns)]:
-            components.chart(
-                figure, key=f"pairs_{title}", alt=f"{title}: share of each class that also carries another class.",
-                name=f"{run.name}-pairs-{title}",
-            )  # fmt: skip
-    together = pd.concat([table.assign(head=head) for head, table in found.items()], ignore_index=True)
-    components.explain(
-        "pairs", together, key="pairs", name=f"{run.name}-pairs", percent=("predicted_share", "truth_share")
-    )
+def draw_maps(threshold: float) -> None:
+    """Where each head gives several labels or none against the truth, on the images that have most of it."""
+    what = "Where labels conflict or are missing" if len(classes) > 1 else "Where the label is missing"
+    st.subheader(f"{what}, at p > {threshold:.2f}")
+    kinds: tuple[Which, ...] = ("several", "none") if len(classes) > 1 else ("none",)
+    which = state.choose("Pixels marked", kinds, key="maps", title=lambda kind: _KINDS[kind])
+    seed = seeds[0]
+    for head in run.heads:
+        found = loaders.worst_images(run, split, head, seed, threshold, which, _ACROSS)
+        components.legend(
+            [(f"{HEAD_TITLES[head]}{f', seed {seed}' if len(run.seeds) > 1 else ''}", theme.heads[head])], theme
+        )
+        if not found:
+            st.caption(f"No image has such a pixel at p > {threshold:.2f}.")
+        for column, one in zip(st.columns(_ACROSS), found, strict=False):
+            colors = (theme.heads[head], _RIGHT)
+            said = f"{count(one.pixels)} pixels, {percent(one.share)} of {one.image}"
+            with column:
+                picture = loaders.label_map(run, split, head, seed, one.image, threshold, which, colors)
+                st.image(picture, width="stretch", alt=f"{_KINDS[which]}: {said}")
+                st.text(said)
+                st.page_link(
+                    "app_pages/images.py", label="Open the image", icon=":material/image:",
+                    query_params=state.image_query(run, split, one.image, seed=seed),
+                )  # fmt: skip
+    st.caption(HOW_TO_READ["label_maps"])
 
 
 run = state.current_run()
@@ -69,29 +83,12 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)
     region = state.region_of(("all", "boundary", "interior"), width=run.facts["boundary_width"])
-    with st.container(width=340):
-        threshold = state.threshold()
-_nearest = min(tables.THRESHOLDS, key=lambda one: abs(one - threshold))
-
 if len(classes) == 1:
     components.empty(
         "One class cannot overlap", "What is left is how much of the image each head leaves without a label."
     )
-draw_rates({head: loaders.label_rates(run, split, head, seeds, region) for head in run.heads})
-
-numbers = {
-    head: tables.predicted_labels(loaders.counts(run, split, head, seeds, "raw"), threshold=threshold, region=region)
-    for head in run.heads
-}
-components.chart(
-    labels_figure(numbers, theme), key="labels", name=f"{run.name}-labels",
-    alt=f"Predicted number of labels at p > {threshold:.2f}, by true number of labels and head.",
-)  # fmt: skip
-components.explain(
-    "labels", pd.concat([table.assign(head=head) for head, table in numbers.items()], ignore_index=True),
-    key="labels_table", name=f"{run.name}-labels", percent=("share",),
-)  # fmt: skip
-
-if len(classes) > 1:
-    st.subheader("Which classes share pixels")
-    draw_pairs()
+components.head_legend(run.heads, theme)
+maps_at: dict[str, float] = {}
+draw_figures(maps_at)
+maps_at["threshold"] = float(st.session_state["threshold"])
+draw_maps(maps_at["threshold"])

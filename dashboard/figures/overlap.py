@@ -1,20 +1,28 @@
-"""Overlap tables to figures: rates against the threshold, and predicted by true number of labels."""
+"""Overlap tables to figures: rates against the threshold, numbers of labels, and pairs of classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_DASHES, HEAD_SHORT, HEAD_TITLES, Theme, axis, faded, layout
+from dashboard.figures.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, axis, faded, layout
 from pipelines.schema import Head
 
+_LANE: Final = 24  # CSS pixels of a head's lane
+_BETWEEN: Final = 0.8  # lanes between two pairs
 _TITLES: Final = {"overlap": "Pixels with two labels or more", "no label": "Pixels with no label"}
 # One hue from light to dark (Crameri's "oslo" order): more labels, stronger colour.
 _LABEL_COLORS: Final = {
     False: {"0": "#d9dde3", "1": "#a9a4d0", "2": "#6c5fb0", "3+": "#35246f"},
     True: {"0": "#39424e", "1": "#6a62a0", "2": "#9f95d6", "3+": "#d9d3f7"},
 }
+
+
+def _figure(traces: list[dict[str, Any]], shared: dict[str, Any]) -> go.Figure:
+    """Not validated anew at every step of a slider, which would take three times as long; a test does it."""
+    return go.Figure({"data": traces, "layout": shared}, _validate=False)
 
 
 def rate_figure(
@@ -24,22 +32,24 @@ def rate_figure(
     traces: list[dict[str, Any]] = []
     truth = float("nan")
     for head, table in tables.items():
-        rows = table[table["rate"] == rate]
-        truth = float(rows["truth"].iloc[0])
+        chosen = (table["rate"] == rate).to_numpy()
+        x, y, low, high, true = (
+            table[name].to_numpy()[chosen] for name in ("threshold", "value", "low", "high", "truth")
+        )
+        truth = float(true[0])
         color = theme.heads[head]
         traces.append(
             {
                 "type": "scatter", "mode": "lines", "fill": "toself", "fillcolor": faded(color, 0.18),
-                "x": pd.concat([rows["threshold"], rows["threshold"][::-1]]),
-                "y": pd.concat([rows["high"], rows["low"][::-1]]), "line": {"width": 0}, "hoverinfo": "skip",
-                "showlegend": False,
+                "x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]]),
+                "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False,
             }
         )  # fmt: skip
         traces.append(
             {
-                "type": "scatter", "mode": "lines", "name": HEAD_TITLES[head], "x": rows["threshold"],
-                "y": rows["value"], "line": {"color": color, "width": 2.5, "dash": HEAD_DASHES[head]},
-                "customdata": rows[["low", "high"]].to_numpy(),
+                "type": "scatter", "mode": "lines", "name": HEAD_TITLES[head], "x": x, "y": y,
+                "line": {"color": color, "width": 2.5, "dash": HEAD_DASHES[head]},
+                "customdata": np.stack([low, high], axis=-1),
                 "hovertemplate": f"<b>{HEAD_TITLES[head]}</b> at p > %{{x:.2f}}<br>%{{y:.2%}} of pixels "
                 "(%{customdata[0]:.2%} to %{customdata[1]:.2%})<extra></extra>",
             }
@@ -57,7 +67,7 @@ def rate_figure(
         xaxis=axis(theme, range=[0, 1], dtick=0.25, title="threshold on p"),
         yaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels", nticks=6),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return _figure(traces, shared)
 
 
 def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> go.Figure:
@@ -70,21 +80,123 @@ def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> go.Figur
         rows = frame[frame["predicted_labels"] == predicted]
         traces.append(
             {
-                "type": "bar", "orientation": "h", "name": f"{_plural(predicted)} predicted", "x": rows["share"],
+                "type": "bar", "orientation": "h", "name": f"{_plural(predicted)} predicted",
+                "x": rows["share"].to_numpy(),
                 "y": [[_plural(name) for name in rows["true_labels"]], list(rows["head"])],
-                "marker": {"color": colors[predicted], "line": {"width": 0}}, "customdata": rows["pixels"],
+                "marker": {"color": colors[predicted], "line": {"width": 0}}, "customdata": rows["pixels"].to_numpy(),
                 "hovertemplate": f"{_plural(predicted)} predicted: %{{x:.2%}}<br>"
                 "%{customdata:,} pixels<extra></extra>",
             }
         )  # fmt: skip
     bars = frame["true_labels"].nunique() * len(tables)
     shared = layout(
-        theme, height=160 + 36 * bars, title="Labels predicted, by true number", barmode="stack", bargap=0.25,
+        theme, height=150 + max(26 * bars, 36 * (1 + 2 * len(tables))), barmode="stack", bargap=0.25,
+        title="Labels predicted, by true number",
         xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of the pixels with that truth"),
         yaxis=axis(theme, autorange="reversed", showgrid=False, dividercolor=theme.line),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return _figure(traces, shared)
+
+
+def mass_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
+    """Shares of the pixels with no label, one, and two or more: a bar a row.
+
+    table: rows row, labels ("0", "1", "2+") and share, bars from the top.
+    """
+    colors = _LABEL_COLORS[theme.dark]
+    traces = [
+        {
+            "type": "bar", "orientation": "h", "name": _plural(labels), "x": rows["share"].to_numpy(),
+            "y": list(rows["row"]), "marker": {"color": colors[labels[0]], "line": {"width": 0}},
+            "hovertemplate": f"%{{y}}<br>{_plural(labels)}: %{{x:.2%}} of pixels<extra></extra>",
+        }
+        for labels, rows in ((str(name), rows) for name, rows in table.groupby("labels", sort=False))
+        if rows["share"].any()
+    ]  # fmt: skip
+    shared = layout(
+        theme, height=150 + 36 * table["row"].nunique(), title="Labels a pixel: expected and decided", barmode="stack",
+        bargap=0.25, xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of pixels"),
+        yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
+    )  # fmt: skip
+    return _figure(traces, shared)
+
+
+def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> go.Figure:
+    """Of each pair of classes and head: expected overlap if independent (hollow), decided (filled), truth (line).
+
+    table: rows pair, head, lowest, highest (Fréchet bounds), independent, predicted, observed, all shares of the
+    pixels, pairs from the top. The bounds are a faint bar.
+    """
+    pairs, heads = list(dict.fromkeys(table["pair"])), list(dict.fromkeys(table["head"]))
+    room = len(heads) + _BETWEEN
+    lanes = {(pair, head): at * room + lane for at, pair in enumerate(pairs) for lane, head in enumerate(heads)}
+    traces: list[dict[str, Any]] = []
+    for head in heads:
+        rows = table[table["head"] == head]
+        traces += _dumbbells(rows, [lanes[pair, head] for pair in rows["pair"]], head, theme)
+    truth = table.drop_duplicates("pair")
+    traces.append(
+        {
+            "type": "scatter", "mode": "lines", "name": "truth", "line": {"color": theme.text, "width": 2.5},
+            "x": [x for value in truth["observed"] for x in (value, value, None)],
+            "y": [y for pair in pairs for y in (lanes[pair, heads[0]] - 0.55, lanes[pair, heads[-1]] + 0.55, None)],
+            "hovertemplate": "truth: %{x:.2%} of pixels<extra></extra>",
+        }
+    )  # fmt: skip
+    traces += _keys(theme, threshold)
+    last = lanes[pairs[-1], heads[-1]]
+    shared = layout(
+        theme, height=round(150 + _LANE * (last + 1)), title="Pairs: expected and decided overlap",
+        xaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels with both", nticks=6),
+        yaxis=axis(
+            theme, range=[last + 0.9, -0.9], showgrid=False, ticktext=pairs,
+            tickvals=[lanes[pair, heads[0]] + (len(heads) - 1) / 2 for pair in pairs],
+        ),
+    )  # fmt: skip
+    return _figure(traces, shared)
+
+
+def _dumbbells(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> list[dict[str, Any]]:
+    """Bounds, expected and decided overlap of one head."""
+    color = theme.heads[head]
+    quiet = {"type": "scatter", "showlegend": False}
+    lines = [
+        quiet | {
+            "mode": "lines", "hoverinfo": "skip", "line": {"color": faded(color, strength), "width": width},
+            "x": [x for low, high in zip(rows[first], rows[last], strict=True) for x in (low, high, None)],
+            "y": [y for place in places for y in (place, place, None)],
+        }
+        for first, last, strength, width in (("lowest", "highest", 0.18, 12), ("independent", "predicted", 1.0, 1.5))
+    ]  # fmt: skip
+    marker = {"symbol": HEAD_MARKERS[head], "size": 10, "line": {"width": 2, "color": color}}
+    said = rows[["pair", "independent", "predicted", "lowest", "highest"]].to_numpy(dtype=object)
+    hover = (
+        f"<b>{HEAD_TITLES[head]}, %{{customdata[0]}}</b><br>expected if independent %{{customdata[1]:.2%}}"
+        "<br>decided %{customdata[2]:.2%}<br>bounds %{customdata[3]:.2%} to %{customdata[4]:.2%}<extra></extra>"
+    )
+    points = [
+        quiet | {
+            "mode": "markers", "cliponaxis": False, "x": rows[column].to_numpy(), "y": list(places), "customdata": said,
+            "marker": marker | {"color": fill}, "hovertemplate": hover,
+        }
+        for column, fill in (("independent", theme.surface), ("predicted", color))
+    ]  # fmt: skip
+    return [*lines, *points]
+
+
+def _keys(theme: Theme, threshold: float) -> list[dict[str, Any]]:
+    """Entries of the legend that stand for all heads."""
+    marker = {"size": 10, "symbol": "circle", "line": {"width": 2, "color": theme.muted}}
+    nowhere = {"type": "scatter", "x": [None], "y": [None]}
+    return [
+        nowhere | {"mode": "markers", "name": "expected if independent", "marker": marker | {"color": theme.surface}},
+        nowhere
+        | {"mode": "markers", "name": f"decided at p > {threshold:.2f}", "marker": marker | {"color": theme.muted}},
+        nowhere | {"mode": "lines", "name": "Fréchet bounds", "line": {"color": faded(theme.muted, 0.3), "width": 12}},
+    ]
 
 
 def _plural(labels: str) -> str:
-    return {"0": "no label", "1": "1 label", "3+": "3 or more"}.get(labels, f"{labels} labels")
+    return {"0": "no label", "1": "1 label", "2+": "2 labels or more", "3+": "3 or more"}.get(
+        labels, f"{labels} labels"
+    )

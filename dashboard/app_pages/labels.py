@@ -1,0 +1,118 @@
+"""Labels: what the truth alone says, before any training, with example images."""
+
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import components, loaders, state
+from dashboard.how_to_read import HOW_TO_READ
+from dashboard.loaders.overlap import spread_images
+from dashboard.panels import labels as panels
+from dashboard.rounding import count, percent
+from pipelines.datasets.check import CheckReport, truth_alone
+
+_ACROSS: Final = 4  # examples side by side
+_SEVERITIES: Final = {"error": "#c0392b", "warning": "#b7791f", "note": "#6b7785"}
+_MARK: Final = "#8436b5"  # of marked pixels: no head's colour, and far from the faded image
+
+
+def draw_findings(findings: list[dict[str, Any]]) -> None:
+    """Everything the check had to say, worst first."""
+    if not findings:
+        st.caption("The check found nothing wrong.")
+        return
+    shown = [
+        components.Card(one["severity"], one["code"], "", one["message"], _SEVERITIES[one["severity"]])
+        for one in findings[:6]
+    ]
+    components.cards(shown, theme)
+    if len(findings) > len(shown):
+        st.caption(f"{len(findings) - len(shown)} more in the table.")
+    with st.expander("Table and download", key="findings_table"):
+        components.table_and_download(
+            pd.DataFrame(findings), key="findings", name=f"{run.name}-findings", alt="Findings"
+        )
+
+
+def draw_examples() -> None:
+    """A few images with their truth."""
+    components.legend(list(zip(dataset["classes"], dataset["colors"], strict=True)), theme)
+    chosen = spread_images(run, split, _ACROSS)
+    for column, name in zip(st.columns(_ACROSS), chosen, strict=False):
+        image, labels = loaders.example(run, split, name)
+        with column:
+            st.image(image, width="stretch", alt=f"Image {name}")
+            st.image(labels, width="stretch", alt=f"True labels of {name}")
+            st.text(name)
+
+
+def draw_kinds() -> None:
+    """For each kind of pixel the image that shows it best."""
+    kinds = panels.kinds(run, split=split)
+    if len(kinds) < 2:
+        return
+    st.subheader("Every class at its largest" if dataset["kind"] == "exclusive" else "Every kind of pixel")
+    whole = max(sum(pixels for _, pixels in loaders.label_sets(run, split)), 1)
+    for start in range(0, len(kinds), _ACROSS):
+        for column, kind in zip(st.columns(_ACROSS), kinds[start : start + _ACROSS], strict=False):
+            found = loaders.example_of(run, split, kind.labels, kind.members)
+            if found is None:
+                continue
+            image, marked = loaders.marked(run, split, found.image, kind.labels, kind.members, _MARK)
+            with column:
+                st.image(image, width="stretch", alt=f"Image {found.image}")
+                st.image(marked, width="stretch", alt=f"{kind.title}: {count(found.pixels)} pixels marked")
+                st.text(f"{kind.title}, {percent(kind.pixels / whole)} of all pixels")
+                st.caption(components.plain(f"{found.image}: {percent(found.share)} of it"))
+                st.page_link(
+                    "app_pages/images.py", label="Open the image", icon=":material/image:",
+                    query_params=state.image_query(run, split, found.image),
+                )  # fmt: skip
+    st.caption(HOW_TO_READ["kinds"])
+
+
+def draw_panels(*made: Any) -> None:
+    """Panels side by side, those that there are."""
+    there = [panel for panel in made if panel is not None]
+    for column, panel in zip(st.columns(max(len(there), 1)), there, strict=False):
+        with column:
+            components.show(panel, run=run.name)
+
+
+run = state.current_run()
+theme = state.theme()
+dataset = loaders.dataset(run)
+split = run.splits[0]
+st.title("Labels")
+sizes = dataset["sizes"]
+components.facts_line(
+    [
+        dataset["name"],
+        f"{count(dataset['images'])} images",
+        " × ".join(map(str, sizes[0][1::-1])) + (" pixels" if len(sizes) == 1 else f" and {len(sizes) - 1} more sizes"),
+        f"{percent(dataset['ignored_share'])} ignored" if dataset["ignored_share"] else "",
+    ],
+    theme,
+)  # fmt: skip
+components.paragraph(truth_alone(CheckReport.model_validate(dataset)), theme)
+draw_examples()
+draw_panels(panels.ceiling(run, theme), panels.nesting(run, theme))
+overlapping = dataset["kind"] == "overlapping"
+draw_panels(
+    panels.class_shares(run, theme), panels.labels_per_pixel(run, theme) if overlapping else panels.splits(run, theme)
+)
+components.paragraph(panels.imbalance(dataset), theme)
+if overlapping:
+    draw_panels(panels.pairs(run, theme), panels.splits(run, theme))
+draw_kinds()
+st.subheader("Splits")
+components.paragraph(panels.leakage(dataset), theme)
+components.small_table(
+    ["Split", "Images", "Groups", "Valid pixels", "Ignored pixels"],
+    [[one["split"], count(one["images"]), "–" if one["groups"] is None else count(one["groups"]),
+      count(one["valid_pixels"]), count(one["ignored_pixels"])] for one in dataset["splits"]],
+    theme,
+)  # fmt: skip
+st.subheader("Findings")
+draw_findings(dataset["findings"])

@@ -1,0 +1,222 @@
+"""A run and the controls of the page Calibration to its panels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from dashboard import loaders
+from dashboard.figures.calibration import by_image_figure
+from dashboard.figures.reliability import Columns, Scale, reliability_figure
+from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
+from dashboard.panels.base import Panel, Picture
+from dashboard.rounding import NO_VALUE, with_interval
+from dashboard.tables import difference_row
+from pipelines.metrics import METRICS
+from pipelines.metrics.tables import TOP_LABEL
+from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, MACRO, Head, Region, Split, Variant
+from pipelines.storage import Run
+
+# Proper scores first, which decide; then their parts, the errors over bins, which explain, and the line.
+SCORES: Final = (
+    "brier", "nll", "categorical_nll", "corp_miscalibration", "corp_discrimination", "corp_uncertainty",
+    "classwise_ece", "classwise_ece_image_mean", "top_label_ece", "top_label_ece_image_mean", "adaptive_ece",
+    "smooth_ece", "debiased_ece_l2", "average_calibration_error", "maximum_calibration_error", "calibration_slope",
+    "calibration_intercept",
+)  # fmt: skip
+VARIANT_TITLES: Final[dict[Variant, str]] = {
+    "raw": "As trained",
+    "temperature": "After temperature",
+    "temperature-by-class": "By class",
+}
+DIFFERENCE: Final = "Difference"
+# What is better: more, less, or nearer to a number.
+DIRECTIONS: Final[dict[str, str]] = {
+    name: {"higher": "↑", "lower": "↓", "neither": ""}[METRICS[name].better] for name in SCORES
+} | {"corp_discrimination": "↑", "calibration_slope": "→ 1", "calibration_intercept": "→ 0"}
+_TALL, _SMALL = 620, 380  # CSS pixels of a diagram alone and of one among others
+
+
+def reliability(
+    run: Run,
+    theme: Theme,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    variant: Variant = "raw",
+    region: Region = "all",
+    bins: int = 15,
+    classes: Sequence[str] | None = None,
+    scale: Scale = "linear",
+) -> Panel:
+    """Reliability diagrams, one a class, the top label first where there is one; the heads lie over each other.
+
+    classes: names to draw, TOP_LABEL among them; None for all.
+    """
+    found = {
+        head: loaders.reliability(run, split, head, tuple(seeds), _counted(head, variant), region, bins)
+        for head in run.heads
+    }
+    order = list(dict.fromkeys(found[run.heads[0]]["class"]))
+    names = [name for name in order if classes is None or name in classes]
+    height = _TALL if len(names) == 1 else _SMALL
+    # Classes stand one after the other with as many rows: cutting columns is far quicker than picking rows 24 times.
+    columns = {
+        head: {name: table[name].to_numpy().reshape(len(order), bins) for name in table.columns[2:]}
+        for head, table in found.items()
+    }
+    pictures = tuple(
+        _diagram(
+            {head: {key: one[order.index(name)] for key, one in values.items()} for head, values in columns.items()},
+            name, theme, scale, height,
+        )
+        for name in names
+    )  # fmt: skip
+    table = pd.concat([rows.assign(head=head) for head, rows in found.items()], ignore_index=True)
+    table = table[table["class"].isin(names)]
+    return Panel("reliability", "Reliability", pictures, table, "reliability", ("share",), columns=3)
+
+
+def _counted(head: Head, variant: Variant) -> Variant:
+    """The variant that was counted: a softmax's classes share one temperature, so that it has none by class."""
+    return "temperature" if variant == "temperature-by-class" and head != "sigmoid" else variant
+
+
+def by_image(
+    run: Run,
+    theme: Theme,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    variant: Variant = "raw",
+    region: Region = "all",
+    classes: Sequence[str] | None = None,
+) -> Panel | None:
+    """Calibration errors of single images beside that of all pixels together, in the bins of the evaluation.
+
+    classes: as for `reliability`. None where no image has such an error.
+    """
+    bins = run.facts["calibration_bins"]
+    found = {
+        head: loaders.ece_by_image(run, split, head, tuple(seeds), _counted(head, variant), region, bins)
+        for head in run.heads
+    }
+    pooled, single = (
+        pd.concat([parts[at].assign(head=head) for head, parts in found.items()], ignore_index=True) for at in (0, 1)
+    )
+    names = [name for name in dict.fromkeys(pooled["class"]) if classes is None or name in classes]
+    pooled, single = pooled[pooled["class"].isin(names)], single[single["class"].isin(names)]
+    if single["value"].isna().all():
+        return None
+    title = f"Calibration error of single images, {bins} bins"
+    figure = by_image_figure(pooled, single, theme, title=title)
+    said = "; ".join(
+        f"{row['class']}, {HEAD_SHORT[row['head']].lower()}: {row['pooled']:.3f} pooled, median image {row['p50']:.3f}"
+        for row in pooled.head(8).to_dict("records")
+    )
+    table = pooled.sort_values("class", key=lambda one: one.map(names.index), kind="stable", ignore_index=True)
+    return Panel("by_image", title, (Picture("by_image", figure, f"{title}. {said}."),), table, "by_image")
+
+
+def scores(
+    run: Run,
+    theme: Theme,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    region: Region = "all",
+    variants: Sequence[Variant] = ("raw", "temperature"),
+    class_name: str = MACRO,
+) -> Panel:
+    """Every calibration metric of each head and its paired difference to sigmoid; a table without a picture.
+
+    class_name: a class, or MACRO for the mean of classes and the metrics that have no class. Rows: metric, variant,
+    head (or difference), value, low, high; `readable_scores` writes them in words.
+    """
+    frame = loaders.metrics(run)
+    seed = ALL_SEEDS if tuple(seeds) == run.seeds else seeds[0]
+    wanted = (class_name, ALL_CLASSES) if class_name == MACRO else (class_name,)
+    heads = [*run.heads, *(name for name, head in DIFFERENCES.items() if head in run.heads)]
+    rows = frame[
+        (frame["split"] == split) & (frame["region"] == region) & (frame["seed"] == seed)
+        & frame["class"].isin(wanted) & frame["metric"].isin(SCORES) & frame["variant"].isin(variants)
+        & frame["head"].isin(heads) & frame["value"].notna()
+    ]  # fmt: skip
+    place = rows["metric"].map(SCORES.index) * 100 + rows["variant"].map(list(variants).index) * 10
+    place += rows["head"].map(heads.index)
+    columns = ["metric", "variant", "class", "head", "value", "low", "high"]
+    table = rows.assign(place=place).sort_values("place")[columns].reset_index(drop=True)
+    return Panel("calibration_scores", "Calibration metrics", (), table, "calibration_scores")
+
+
+def readable_scores(table: pd.DataFrame, *, contender: Head) -> pd.DataFrame:
+    """`scores` with a row a metric and, for each variant, sigmoid, a contender and their difference as text.
+
+    Columns: Metric, then (variant's title): (head's title). Numbers are rounded to their intervals.
+    """
+    difference = difference_row(contender)
+    titles = {"sigmoid": "Sigmoid", contender: HEAD_SHORT[contender], difference: DIFFERENCE}
+    found = []
+    for metric, rows in table[table["head"].isin(titles)].groupby("metric", sort=False):
+        entry = {"Metric": f"{METRICS[str(metric)].title} {DIRECTIONS[str(metric)]}".strip()}
+        for row in rows.to_dict("records"):
+            column = f"{VARIANT_TITLES[row['variant']]}: {titles[row['head']]}"
+            entry[column] = with_interval(row["value"], row["low"], row["high"], signed=row["head"] == difference)
+        found.append(entry)
+    return pd.DataFrame(found).fillna(NO_VALUE)
+
+
+def winner(table: pd.DataFrame, metric: str, variant: Variant, *, contender: Head) -> Head | None:
+    """The head that a metric of `scores` favours with its whole interval; None when it is open, or has no better."""
+    chosen = (table["metric"] == metric) & (table["variant"] == variant)
+    rows = table[chosen & (table["head"] == difference_row(contender))]
+    better = METRICS[metric].better
+    if rows.empty or better == "neither":
+        return None
+    low, high = rows.iloc[0][["low", "high"]]
+    if not (low > 0 or high < 0):
+        return None
+    return "sigmoid" if (low > 0) == (better == "higher") else contender
+
+
+def temperatures(run: Run) -> str:
+    """The fitted temperatures in words; empty where none was fitted."""
+    fitted = run.facts.get("temperature") or {}
+    if not fitted:
+        return ""
+    said = [
+        f"{HEAD_TITLES[head].lower()} {', '.join(f'{fitted[head][str(seed)]:.2f}' for seed in run.seeds)}"
+        for head in run.heads if head in fitted
+    ]  # fmt: skip
+    by_seed = f" (seeds {', '.join(map(str, run.seeds))})" if len(run.seeds) > 1 else ""
+    return (
+        f"Temperatures fitted on validation{by_seed}: {'; '.join(said)}. Logits are divided by them: above 1 the head "
+        "was over-confident, below 1 under-confident."
+    )
+
+
+def temperatures_by_class(run: Run) -> str:
+    """Temperatures of sigmoid's classes in words, the mean over seeds; empty where none were fitted."""
+    fitted = (run.facts.get("temperature_by_class") or {}).get("sigmoid") or {}
+    if not fitted:
+        return ""
+    said = [f"{name} {np.mean([one[name] for one in fitted.values()]):.2f}" for name in next(iter(fitted.values()))]
+    return f"Sigmoid's temperatures by class: {', '.join(said)}. Softmax keeps its one: its classes share a pixel."
+
+
+def calibration_error(rows: Columns) -> float:
+    """Expected calibration error of the bins shown: the gaps weighted by the share of pixels."""
+    share, observed, mean_p = (np.asarray(rows[name]) for name in ("share", "observed", "mean_p"))
+    return float(np.nansum(share * np.abs(observed - mean_p)))  # an empty bin has no gap
+
+
+def _diagram(rows: Mapping[Head, Columns], name: str, theme: Theme, scale: Scale, height: int) -> Picture:
+    """One class, with each head's error in its colour under the title."""
+    errors = {head: calibration_error(one) for head, one in rows.items()}
+    figure = reliability_figure(
+        rows, theme, title=name, height=height, errors=errors, scale=scale,
+        observed="share correct" if name == TOP_LABEL else "observed share",
+    )  # fmt: skip
+    said = ", ".join(f"{HEAD_TITLES[head]} ECE {error:.3f}" for head, error in errors.items())
+    return Picture(f"reliability_{name}", figure, f"Reliability of {name}: {said}.")

@@ -1,0 +1,146 @@
+"""A run and the controls of the page Overlap to its panels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from dashboard import loaders
+from dashboard.figures.confusion import matrix_figure
+from dashboard.figures.overlap import expected_figure, labels_figure, mass_figure, rate_figure
+from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
+from dashboard.panels.base import Panel, Picture
+from dashboard.rounding import percent
+from pipelines.metrics import joint, tables
+from pipelines.schema import Head, Region, Split
+from pipelines.storage import Run
+
+_RATES: Final = {"overlap": "two labels or more", "no label": "no label"}
+
+
+def rates(
+    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all", threshold: float = 0.5
+) -> Panel:
+    """Shares of pixels with several labels and with none, against the threshold, which is marked."""
+    found = {head: loaders.label_rates(run, split, head, tuple(seeds), region) for head in run.heads}
+    occurring = set(found[run.heads[0]]["rate"])
+    pictures = tuple(_rate(found, rate, theme, threshold) for rate in _RATES if rate in occurring)
+    percents = ("value", "low", "high", "truth")
+    return Panel("rates", "Overlap and no-label rates", pictures, _together(found), "rates", percents, columns=2)
+
+
+def _rate(found: Mapping[Head, pd.DataFrame], rate: str, theme: Theme, threshold: float) -> Picture:
+    nearest = min(tables.THRESHOLDS, key=lambda one: abs(one - threshold))
+    rows = {head: table[table["rate"] == rate] for head, table in found.items()}
+    at = {head: float(one["value"][one["threshold"] == nearest].iloc[0]) for head, one in rows.items()}
+    truth = float(next(iter(rows.values()))["truth"].iloc[0])
+    said = ", ".join(f"{HEAD_TITLES[head]} {percent(value)}" for head, value in at.items())
+    alt = f"Pixels with {_RATES[rate]} against the threshold; truth {percent(truth)}; at {nearest:.2f}: {said}."
+    return Picture(f"rate_{rate}", rate_figure(found, theme, rate=rate, threshold=threshold), alt)
+
+
+def predicted_labels(
+    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all", threshold: float = 0.5
+) -> Panel:
+    """Predicted by true number of labels."""
+    found = {head: loaders.predicted_labels(run, split, head, tuple(seeds), region, threshold) for head in run.heads}
+    alt = f"Predicted number of labels at p > {threshold:.2f}, by true number of labels and head."
+    picture = Picture("labels", labels_figure(found, theme), alt)
+    return Panel("labels_table", "Labels predicted, by true number", (picture,), _together(found), "labels", ("share",))
+
+
+def mass(
+    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all", threshold: float = 0.5
+) -> Panel:
+    """Shares of the pixels with no label, one and more: the truth, what each head expects, and what it decides."""
+    rows: list[tuple[str, str, float]] = []
+    for head in run.heads:
+        table = loaders.predicted_labels(run, split, head, tuple(seeds), region, threshold)
+        if not rows:
+            rows += _row("Truth", _by_number(table, "true_labels"))
+        mean = loaders.label_mass(run, split, head, tuple(seeds), region)
+        rows += _row(f"{HEAD_SHORT[head]}, expected", mean)
+        rows += _row(f"{HEAD_SHORT[head]}, decided", _by_number(table, "predicted_labels"))
+    shares = pd.DataFrame(rows, columns=["row", "labels", "share"])
+    alt = "; ".join(f"{row}: {percent(share)} with two labels or more" for row, labels, share in rows if labels == "2+")
+    picture = Picture("mass", mass_figure(shares, theme), f"Labels a pixel. {alt}.")
+    return Panel("mass", "Labels a pixel: expected and decided", (picture,), shares, "mass", ("share",))
+
+
+def _row(row: str, shares: Sequence[float]) -> list[tuple[str, str, float]]:
+    return [(row, labels, share) for labels, share in zip(("0", "1", "2+"), shares, strict=True)]
+
+
+def _by_number(table: pd.DataFrame, column: str) -> list[float]:
+    """Shares of the pixels with 0, 1 and 2 or more labels by one column of `predicted_labels`."""
+    pixels = table.groupby(column)["pixels"].sum().reindex(["0", "1", "2", "3+"], fill_value=0).to_numpy(np.float64)
+    shares = pixels / max(pixels.sum(), 1.0)
+    return [float(shares[0]), float(shares[1]), float(shares[2] + shares[3])]
+
+
+def expected(
+    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], threshold: float = 0.5, most: int = 8
+) -> Panel | None:
+    """Overlap of each pair of classes: what the probabilities say, what the head decides, and the truth.
+
+    The `most` pairs with the most of any are drawn, all are in the table. None where labels cannot share a pixel.
+    """
+    facts = loaders.dataset(run)
+    classes = facts["classes"]
+    if facts["kind"] != "overlapping" or len(classes) == 1:
+        return None
+    found = []
+    for head in run.heads:
+        counted = loaders.whole_counts(run, split, head, tuple(seeds), "raw")
+        marginal = joint.pair_probabilities(counted, classes=classes)
+        decided = joint.pair_decisions(counted, classes=classes, threshold=threshold)
+        pixels = max(int(counted.pixels.sum()), 1)
+        found.append(marginal.assign(head=head, predicted=decided["called"] / pixels, lift=decided["lift"]))
+    table = pd.concat(found, ignore_index=True)
+    table.insert(0, "pair", table["first"] + " + " + table["second"])
+    largest = table[["observed", "independent", "predicted"]].max(axis=1).groupby(table["pair"]).max()
+    order = largest.sort_values(ascending=False, kind="stable").index.tolist()
+    table = table.sort_values("pair", key=lambda one: one.map(order.index), kind="stable", ignore_index=True)
+    drawn = table[table["pair"].isin(order[:most])]
+    said = "; ".join(
+        f"{row['pair']}, {HEAD_SHORT[row['head']].lower()}: expected {percent(row['independent'])}, decided "
+        f"{percent(row['predicted'])}, truth {percent(row['observed'])}"
+        for row in drawn.head(6).to_dict("records")
+    )
+    picture = Picture("expected", expected_figure(drawn, theme, threshold=threshold), f"{said}.")
+    percents = ("observed", "independent", "lowest", "highest", "predicted")
+    return Panel("expected", "Pairs: expected and decided overlap", (picture,), table, "expected_overlap", percents)
+
+
+def pairs(run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], threshold: float = 0.5) -> Panel | None:
+    """How much of each class also carries another: the truth, then each head; None when there is one class."""
+    classes = loaders.dataset(run)["classes"]
+    if len(classes) == 1:
+        return None
+    found = {
+        head: tables.pair_overlap(
+            loaders.whole_counts(run, split, head, tuple(seeds), "raw"), classes=classes, threshold=threshold
+        )
+        for head in run.heads
+    }
+    truth = next(iter(found.values()))
+    drawn = [("Truth", truth, "truth_share", theme.text)] if truth["truth"].any() else []
+    drawn += [(HEAD_TITLES[head], table, "predicted_share", theme.heads[head]) for head, table in found.items()]
+    pictures = tuple(_pairs(table, theme, title, value, color) for title, table, value, color in drawn)
+    columns = len(drawn) if len(classes) <= 5 and len(drawn) <= 3 else 2
+    percents = ("predicted_share", "truth_share")
+    return Panel("pairs", "Which classes share pixels", pictures, _together(found), "pairs", percents, columns)
+
+
+def _pairs(table: pd.DataFrame, theme: Theme, title: str, value: str, color: str) -> Picture:
+    figure = matrix_figure(
+        table, theme, rows="first", columns="second", value=value, title=title, color=color, top=1.0,
+        row_title="share of", column_title="that is also",
+    )  # fmt: skip
+    return Picture(f"pairs_{title}", figure, f"{title}: share of each class that also carries another class.")
+
+
+def _together(found: Mapping[Head, pd.DataFrame]) -> pd.DataFrame:
+    """The heads' tables in one, with a column for the head."""
+    return pd.concat([table.assign(head=head) for head, table in found.items()], ignore_index=True)
