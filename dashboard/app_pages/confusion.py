@@ -1,89 +1,173 @@
-"""Confusion: where the pixels of each true class go, for both heads, and where the heads differ."""
+"""Confusion: where the pixels of each true class go, for both heads, where the heads differ, and in which images."""
 
-from typing import Literal
+from typing import Final
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import components, loaders, state
-from dashboard.figures.confusion import difference_figure, matrix_figure
 from dashboard.figures.theme import HEAD_TITLES
+from dashboard.how_to_read import HOW_TO_READ
+from dashboard.loaders.confusion import CellImages
+from dashboard.panels import Panel
+from dashboard.panels import confusion as panels
+from dashboard.panels import confusion_tables as tables
 from dashboard.rounding import count, percent
-from pipelines.metrics import tables
 from pipelines.schema import Head, Region
 
-_LAYOUT = {"rows": "truth", "columns": "predicted", "row_title": "truth", "column_title": "predicted"}
-_LARGEST = 10
-_SMALL = 5  # up to so many classes three matrices fit side by side
+_CLICKED: Final = "clicked_cell"
+_ACROSS: Final = 4  # images of a cell
 
 
-def table_of(head: Head, *, by_argmax: bool, region: Region, threshold: float) -> pd.DataFrame:
-    """Confusion of one head."""
-    counts = loaders.counts(run, split, head, seeds, "raw")
-    if by_argmax:
-        return tables.argmax_confusion(counts, classes=classes, region=region)
-    return tables.threshold_confusion(counts, kind=dataset["kind"], classes=classes, threshold=threshold)
+def choose_cell(rows: list[str], columns: list[str]) -> tuple[str, str, Head]:
+    """Truth, prediction and head of the cell whose pixels are shown; a click on a matrix has set them before."""
+    heads: tuple[Head, ...] = ("sigmoid", contender)
+    truth, predicted, head = tables.telling_cell(run, split=split, seeds=seeds, contender=contender)
+    if head not in heads:
+        head = "sigmoid"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for key, options in (("truth", rows), ("predicted", columns)):
+            state.keep_valid(key, options)
+        truth = st.selectbox("Truth", rows, index=rows.index(truth), key="truth", bind="query-params", width=220)
+        predicted = st.selectbox(
+            "Predicted", columns, index=columns.index(predicted), key="predicted", bind="query-params", width=220
+        )
+        by = state.choose("By", heads, key="by", default=head, title=lambda one: HEAD_TITLES[one])
+    return truth, predicted, by
+
+
+def draw_figures(panel: Panel) -> tuple[str, str, str] | None:
+    """The matrices, and the cell that was clicked: truth, prediction, head."""
+    small = panel.columns == 3
+    first = st.columns(panel.columns)
+    below = first if small else st.columns(2)
+    places = (first[0], first[1], below[2 if small else 0])
+    found = None
+    for place, picture in zip(places, panel.pictures, strict=True):
+        with place:
+            point = components.clicked_point(
+                picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
+            )
+        if point is not None:
+            truth, predicted, value = point["customdata"]
+            of_difference: Head = "sigmoid" if value >= 0 else contender
+            head = {"confusion_sigmoid": "sigmoid", "confusion_difference": of_difference}.get(picture.key, contender)
+            found = (truth, predicted, head)
+    if not small:
+        with below[1]:
+            draw_differences(panel)
+    return found
+
+
+def draw_differences(panel: Panel) -> None:
+    """The cells in which the heads differ most."""
+    value, write = ("share", percent) if form == "share" else ("pixels", count)
+    rows = [
+        [f"{one['truth']} → {one['predicted']}", write(one[f"{value}_sigmoid"]), write(one[f"{value}_softmax"])]
+        for one in tables.largest_differences(panel.table).to_dict("records")
+    ]
+    st.subheader("Largest differences")
+    components.small_table(["Truth → predicted", "Sigmoid", HEAD_TITLES[contender]], rows, theme)
+
+
+@st.fragment
+def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None:
+    """The slider and what it redraws. chosen: the framed cell; drawn: the threshold that its images were found at."""
+    threshold = 0.5
+    if decision == "threshold":
+        with st.container(width=340):
+            threshold = state.threshold()
+    panel = panels.matrices(
+        run, theme, split=split, seeds=seeds, contender=contender, decision=decision, region=region,
+        threshold=threshold, form=form, chosen=chosen[:2],
+    )  # fmt: skip
+    clicked = draw_figures(panel)
+    components.explain(
+        panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", percent=panel.percent
+    )  # fmt: skip
+    if clicked is not None:
+        st.session_state[_CLICKED] = clicked
+        st.rerun()
+    # Counts follow the slider at once; images have to be read for it, so only when asked.
+    stale = bool(drawn) and drawn["at"] != threshold
+    if stale and st.button(f"Find the pixels below at p > {threshold:.2f}", icon=":material/refresh:"):
+        st.rerun()
+
+
+def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
+    """The images with most pixels of the framed cell."""
+    truth, predicted, head = chosen
+    cell = tables.cell_of(
+        run, rows, columns, truth, predicted, decision=decision, region=region, threshold=threshold
+    )  # fmt: skip
+    found = loaders.cell_images(run, split, head, seeds[0], cell, theme.heads[head], most=_ACROSS)
+    st.caption(components.plain(said_of(found, threshold)))
+    for place, one in zip(st.columns(_ACROSS), found.marked, strict=False):
+        with place:
+            where = f"truth {truth}, predicted {predicted}"
+            st.image(
+                one.picture, width="stretch", alt=f"{count(one.pixels)} pixels with {where}, marked in {one.image}"
+            )
+            st.text(f"{count(one.pixels)} pixels in {one.image}")
+            st.page_link(
+                "app_pages/images.py", label="Open in Images", icon=":material/image:",
+                query_params=state.image_query(run, split, one.image, seed=seeds[0]),
+            )  # fmt: skip
+    st.caption(HOW_TO_READ["confusion_cell"])
+
+
+def said_of(found: CellImages, threshold: float) -> str:
+    """How many pixels there are, and how the images were found."""
+    of_seed = f" of seed {seeds[0]}" if len(run.seeds) > 1 else ""
+    if not found.total:
+        return f"No pixel{of_seed} is in this cell. Choose another one."
+    if found.pixels is not None:
+        having = sum(pixels > 0 for pixels in found.pixels.values())
+        return f"{count(found.total)} pixels{of_seed} in {having} of {len(found.pixels)} images."
+    if not found.marked:
+        return f"None of the {found.looked_at} images looked at has one of the {count(found.total)} pixels{of_seed}."
+    sure = "no other image can have more" if found.certain else "another image may have more"
+    return (
+        f"{count(found.total)} pixels{of_seed} at p > {threshold:.2f}. At a threshold, cells off the diagonal are "
+        f"counted over all images together; {found.looked_at} images that can have most were looked at, and {sure}."
+    )
 
 
 run = state.current_run()
 theme = state.theme()
 dataset = loaders.dataset(run)
-classes = dataset["classes"]
 st.title("Confusion")
+if _CLICKED in st.session_state:
+    for key, clicked in zip(("truth", "predicted", "by"), st.session_state.pop(_CLICKED), strict=True):
+        st.session_state[key] = clicked
 region: Region = "all"
-threshold = 0.5
 with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)
     contender = state.contender_of(run)
-    decisions = ["argmax", "threshold"] if dataset["kind"] == "exclusive" else ["threshold"]
-    by_argmax = state.choose("Decision", decisions, key="decision", title=str.capitalize) == "argmax"
-    if by_argmax:
+    decision = state.choose("Decision", tables.decisions(run), key="decision", title=str.capitalize)
+    if decision == "argmax":
         region = state.region_of(("all", "boundary", "interior"), width=run.facts["boundary_width"])
-    form: Literal["share", "count"] = state.choose(
+    form: tables.Form = state.choose(
         "Cells", ("share", "count"), key="cells", title=lambda one: "Row shares" if one == "share" else "Pixels"
     )
-    if not by_argmax:
-        with st.container(width=340):
-            threshold = state.threshold()
-
-found = {
-    head: table_of(head, by_argmax=by_argmax, region=region, threshold=threshold) for head in ("sigmoid", contender)
-}
-value = "share" if form == "share" else "pixels"
-top = 1.0 if form == "share" else max(float(table["pixels"].max()) for table in found.values())
-small = len(classes) <= _SMALL
-columns = st.columns(3 if small else 2)
-for column, (head, table) in zip(columns, found.items(), strict=False):
-    figure = matrix_figure(
-        table, theme, value=value, title=HEAD_TITLES[head], color=theme.heads[head], form=form, top=top, **_LAYOUT
-    )
-    with column:
-        alt = f"Confusion matrix of {HEAD_TITLES[head]}, {len(classes)} classes."
-        components.chart(figure, key=f"confusion_{head}", alt=alt, name=f"{run.name}-confusion-{head}")
-joined = found["sigmoid"].merge(found[contender], on=["truth", "predicted"], suffixes=("_sigmoid", "_softmax"))
-joined["difference"] = joined[f"{value}_sigmoid"] - joined[f"{value}_softmax"]
-figure = difference_figure(
-    joined, theme, value="difference", title=f"Sigmoid − {HEAD_TITLES[contender].lower()}", form=form,
-    colors=(theme.heads["sigmoid"], theme.heads[contender]), **_LAYOUT,
-)  # fmt: skip
-below = columns if small else st.columns(2)
-with below[2 if small else 0]:
-    ranked = joined.sort_values("difference", key=abs, ascending=False).head(_LARGEST)
-    first = ranked.iloc[0]
-    alt = f"Difference of both; largest where the truth is {first['truth']} and {first['predicted']} is predicted."
-    components.chart(figure, key="confusion_difference", alt=alt, name=f"{run.name}-confusion-difference")
-if not small:
-    with below[1]:
-        st.subheader("Largest differences")
-        write = percent if form == "share" else count
-        rows = [
-            [f"{one['truth']} → {one['predicted']}", write(one[f"{value}_sigmoid"]), write(one[f"{value}_softmax"])]
-            for one in ranked.to_dict("records")
-        ]
-        components.small_table(["Truth → predicted", "Sigmoid", HEAD_TITLES[contender]], rows, theme)
-components.explain(
-    "confusion" if by_argmax or dataset["kind"] == "binary" else "confusion_threshold",
-    joined, key="confusion", name=f"{run.name}-confusion",
-    percent=("share_sigmoid", "share_softmax", "difference") if form == "share" else ("share_sigmoid", "share_softmax"),
-)  # fmt: skip
+rows, columns = tables.names_of(run, split=split, seeds=seeds, decision=decision)
+above, below = st.container(), st.container()
+with below:
+    st.subheader("Pixels of one cell")
+    chosen = choose_cell(rows, columns)
+drawn: dict[str, float] = {}
+with above:
+    draw_matrices(chosen, drawn)
+drawn["at"] = float(st.session_state.get("threshold", 0.5)) if decision == "threshold" else 0.5
+with below:
+    draw_cell(chosen, drawn["at"])
+if dataset["kind"] == "overlapping" or decision == "threshold":
+    sets = [
+        make(run, theme, split=split, seeds=seeds, contender=contender)
+        for make in (panels.set_errors, panels.label_sets)
+    ]
+    if any(sets):
+        st.subheader("Label sets")
+    for panel in sets:
+        if panel is not None:
+            components.show(panel, run=run.name)

@@ -12,6 +12,8 @@ from pipelines.arrays import Float64Array
 
 _WRITTEN = 14  # up to so many rows the numbers stand in the cells
 _ZEROS = 6  # in a matrix of so many rows a 0 is worth saying
+_DECIMALS = 8  # up to so many rows there is room for them
+_LONGEST = 16  # characters of a name on an axis
 
 
 def matrix_figure(
@@ -27,10 +29,13 @@ def matrix_figure(
     color: str,
     form: Literal["share", "count"] = "share",
     top: float | None = None,
+    clickable: bool = False,
+    chosen: tuple[str, str] | None = None,
 ) -> go.Figure:
     """A heat map of values from 0 up.
 
-    table: long, one row a cell. top: value of the full colour, None for the largest.
+    table: long, one row a cell. top: value of the full colour, None for the largest. clickable: whether points with
+    the customdata (row, column, value) lie over the cells; chosen: row and column of a cell to frame.
     """
     wide = _wide(table, rows, columns, value)
     values = wide.to_numpy(np.float64)
@@ -42,7 +47,10 @@ def matrix_figure(
     }  # fmt: skip
     written = _texts(values, form)
     inks = _inks(values / largest, (color, color), theme)
-    return _figure(heat, wide, written, inks, theme, title=title, titles=(row_title, column_title))
+    return _figure(
+        heat, wide, written, inks, theme, title=title, titles=(row_title, column_title), clickable=clickable,
+        chosen=chosen,
+    )  # fmt: skip
 
 
 def difference_figure(
@@ -57,8 +65,13 @@ def difference_figure(
     column_title: str,
     colors: tuple[str, str],
     form: Literal["share", "count"] = "share",
+    clickable: bool = False,
+    chosen: tuple[str, str] | None = None,
 ) -> go.Figure:
-    """A heat map of signed values. colors: of the largest positive and of the largest negative value."""
+    """A heat map of signed values. colors: of the largest positive and of the largest negative value.
+
+    clickable, chosen: as of `matrix_figure`.
+    """
     wide = _wide(table, rows, columns, value)
     values = wide.to_numpy(np.float64)
     reach = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
@@ -69,7 +82,10 @@ def difference_figure(
     }  # fmt: skip
     written = _texts(values, form, signed=True)
     inks = _inks(values / reach, colors, theme)
-    return _figure(heat, wide, written, inks, theme, title=title, titles=(row_title, column_title))
+    return _figure(
+        heat, wide, written, inks, theme, title=title, titles=(row_title, column_title), clickable=clickable,
+        chosen=chosen,
+    )  # fmt: skip
 
 
 def _hover(row_title: str, column_title: str, cell: str) -> str:
@@ -85,14 +101,18 @@ def _wide(table: pd.DataFrame, rows: str, columns: str, value: str) -> pd.DataFr
 
 def _texts(values: Float64Array, form: str, *, signed: bool = False) -> list[list[str]]:
     """What stands in the cells: whole percents or short counts; in a large matrix nothing where it rounds to 0."""
-    few = len(values) <= _ZEROS
+    few, fine = len(values) <= _ZEROS, len(values) <= _DECIMALS
 
     def one(value: float) -> str:
         if not np.isfinite(value):
             return ""
         if value == 0:
             return "0" if few else ""
-        return minus(_short(value, signed)) if form == "count" else minus(_percent(value, few=few, signed=signed))
+        return (
+            minus(_short(value, signed))
+            if form == "count"
+            else minus(_percent(value, few=few, fine=fine, signed=signed))
+        )
 
     return [[one(float(value)) for value in row] for row in values]
 
@@ -107,10 +127,13 @@ def _inks(strength: Float64Array, colors: tuple[str, str], theme: Theme) -> list
     return [[one(float(value)) for value in row] for row in strength]
 
 
-def _percent(value: float, *, few: bool, signed: bool) -> str:
+def _percent(value: float, *, few: bool, fine: bool, signed: bool) -> str:
+    """few: whether to write what rounds to 0; fine: whether differences have a decimal."""
     percent = 100 * value
+    if signed and fine and abs(percent) < 9.95:
+        return f"{percent:+.1f}" if abs(percent) >= 0.05 else ""
     if signed:
-        return f"{percent:+.1f}" if 0.05 <= abs(percent) < 10 else f"{percent:+.0f}" if abs(percent) >= 10 else ""
+        return f"{percent:+.0f}" if abs(percent) >= 0.5 else ""
     if percent < 0.5:
         return "<1" if few else ""
     return f"{percent:.0f}"
@@ -133,25 +156,99 @@ def _figure(
     *,
     title: str,
     titles: tuple[str, str],
+    clickable: bool,
+    chosen: tuple[str, str] | None,
 ) -> go.Figure:
     """The heat map with its numbers. inks: their colours."""
     n_rows, n_columns = wide.shape
+    body = min(max(34 * n_rows, 130), 520)
     heat |= {
         "type": "heatmap", "z": wide.to_numpy(np.float64), "x": list(wide.columns), "y": list(wide.index),
         "showscale": False, "xgap": 1, "ygap": 1, "hoverongaps": False,
     }  # fmt: skip
     shared = layout(
-        theme, height=130 + min(max(34 * n_rows, 130), 520), title=title, legend=False,
-        yaxis=axis(theme, autorange="reversed", title=titles[0], showgrid=False, type="category"),
-        xaxis=axis(theme, title=titles[1], showgrid=False, type="category", tickangle=0 if n_columns <= 4 else -45),
+        theme, height=130 + body, title=title, legend=False,
+        yaxis=_names_axis(wide.index, theme, title=titles[0], **_rows_down(n_rows, clickable)),
+        xaxis=_names_axis(
+            wide.columns, theme, title=titles[1], tickangle=0 if n_columns <= 4 else -45, range=[-0.5, n_columns - 0.5]
+        ),
     )  # fmt: skip
-    if n_rows <= _WRITTEN and n_columns <= _WRITTEN:
-        size = 12 if n_rows <= 8 else 10
-        shared["annotations"] = [
-            {
-                "x": column, "y": row, "text": texts[row][column], "showarrow": False,
-                "font": {"size": size, "color": inks[row][column]},
-            }
-            for row in range(n_rows) for column in range(n_columns) if texts[row][column]
-        ]  # fmt: skip
-    return go.Figure({"data": [heat], "layout": shared})
+    written = n_rows <= _WRITTEN and n_columns <= _WRITTEN
+    size = 12 if n_rows <= 8 else 10
+    if written and not clickable:
+        shared["annotations"] = _annotations(texts, inks, size)
+    shared["shapes"] = _frame(wide, chosen, theme)
+    traces = [heat]
+    if clickable:
+        points = _points(wide, heat.pop("hovertemplate"), side=round(0.8 * body / n_rows))
+        traces.append(points | (_numbers(wide, texts, inks, size) if written else {"mode": "markers"}))
+        heat["hoverinfo"] = "skip"
+        shared["hoverdistance"] = 60  # pixels: cells can be wider than the square in their middle
+    return go.Figure({"data": traces, "layout": shared})
+
+
+def _annotations(texts: list[list[str]], inks: list[list[str]], size: int) -> list[dict[str, Any]]:
+    """The cells' numbers."""
+    return [
+        {
+            "x": column, "y": row, "text": text, "showarrow": False,
+            "font": {"size": size, "color": inks[row][column]},
+        }
+        for row, some in enumerate(texts) for column, text in enumerate(some) if text
+    ]  # fmt: skip
+
+
+def _frame(wide: pd.DataFrame, chosen: tuple[str, str] | None, theme: Theme) -> list[dict[str, Any]]:
+    """A frame around the chosen cell, where it is there."""
+    if chosen is None or chosen[0] not in wide.index or chosen[1] not in wide.columns:
+        return []
+    y, x = list(wide.index).index(chosen[0]), list(wide.columns).index(chosen[1])
+    frame = {"type": "rect", "x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+    return [frame | {"line": {"color": theme.text, "width": 2}}]
+
+
+def _rows_down(rows: int, clickable: bool) -> dict[str, Any]:
+    """Rows from the top. Left to itself an axis makes room around points, and the cells would shrink for it."""
+    return {"range": [rows - 0.5, -0.5]} if clickable else {"autorange": "reversed"}
+
+
+def _names_axis(names: pd.Index, theme: Theme, **options: Any) -> dict[str, Any]:
+    """An axis of names, long ones shortened where they are written."""
+    written = [shortened(str(name)) for name in names]
+    return axis(
+        theme, showgrid=False, type="category", tickvals=list(range(len(names))), ticktext=written, **options
+    )  # fmt: skip
+
+
+def shortened(name: str) -> str:
+    """A name as it is written on an axis."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+def _points(wide: pd.DataFrame, hover: str, *, side: int) -> dict[str, Any]:
+    """Invisible squares over the cells that have a value: heat maps report no clicks."""
+    values = wide.to_numpy(np.float64)
+    cells = [(wide.index[row], wide.columns[column], float(values[row, column])) for row, column in _filled(wide)]
+    unseen = {"marker": {"opacity": 0}}
+    return {
+        "type": "scatter", "x": [cell[1] for cell in cells], "y": [cell[0] for cell in cells],
+        "customdata": cells, "hovertemplate": hover.replace("%{z", "%{customdata[2]"), "showlegend": False,
+        "marker": {"symbol": "square", "size": side, "opacity": 0}, "selected": unseen, "unselected": unseen,
+    }  # fmt: skip
+
+
+def _filled(wide: pd.DataFrame) -> list[tuple[int, int]]:
+    """Places of the cells that have a value."""
+    rows, columns = np.nonzero(np.isfinite(wide.to_numpy(np.float64)))
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def _numbers(wide: pd.DataFrame, texts: list[list[str]], inks: list[list[str]], size: int) -> dict[str, Any]:
+    """The cells' numbers as texts of the points: Plotly takes ten times as long to check an annotation each."""
+    filled = _filled(wide)
+    colors = [inks[row][column] for row, column in filled]
+    font = {"size": size, "color": colors}
+    return {
+        "mode": "markers+text", "text": [texts[row][column] for row, column in filled], "textfont": font,
+        "textposition": "middle center",
+    }  # fmt: skip

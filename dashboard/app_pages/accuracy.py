@@ -1,0 +1,183 @@
+"""Accuracy: how well each head's labels fit, by class, by seed and image by image."""
+
+from typing import Final
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import components, error_pictures, loaders, state
+from dashboard.figures.accuracy import BY_IMAGE, POOLED, class_title
+from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
+from dashboard.how_to_read import HOW_TO_READ
+from dashboard.panels import accuracy as panels
+from dashboard.panels import accuracy_tables as tables
+from dashboard.rounding import with_interval
+from pipelines.metrics import METRICS
+
+_MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
+_CLICKED: Final = "clicked_image"
+_ACROSS: Final = 4  # pictures in a row
+
+
+def say_gaps() -> None:
+    """The difference in both averages, in words."""
+    found = tables.gaps(
+        run, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name
+    )
+    parts = {POOLED: "over all pixels together", BY_IMAGE: "as the mean of images"}
+    said = [
+        f"{with_interval(*found[average], signed=True)} {words}" for average, words in parts.items() if average in found
+    ]
+    if said:
+        of = "" if len(names) == 1 else f", {class_title(class_name or rows_first)}"
+        components.paragraph(
+            f"{METRICS[metric].title}{of}: sigmoid minus {HEAD_TITLES[contender].lower()} is {' and '.join(said)}.",
+            theme,
+        )
+
+
+@st.fragment
+def draw_with_margin() -> None:
+    """The margin and what it redraws: classes, seeds, and image against image."""
+    with st.container(width=340):
+        margin = float(
+            st.select_slider(
+                f"Smallest difference in {METRICS[metric].title} that matters", _MARGINS, value=0.01, key="margin",
+                bind="query-params",
+            )
+        )  # fmt: skip
+    components.show(
+        panels.by_class(
+            run,
+            theme,
+            split=split,
+            seeds=seeds,
+            metric=metric,
+            region=region,
+            contender=contender,
+            margin=margin,
+            values=values,
+        ),
+        run=run.name,
+    )
+    st.subheader("Seeds")
+    by_seed = panels.by_seed(
+        run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender,
+        class_name=class_name, margin=margin,
+    )  # fmt: skip
+    if by_seed is not None:
+        components.show(by_seed, run=run.name)
+    else:
+        st.caption(
+            "One seed says nothing of how much chance in training moves these scores. Train the pair with several, "
+            "such as with --seeds 0,1,2, to see it."
+            if len(run.seeds) == 1
+            else "No seed has a score here. Choose another class or another score."
+        )
+    st.subheader("Image by image")
+    draw_pairs(margin)
+
+
+def draw_pairs(margin: float) -> None:
+    """Image against image, with the image that was clicked or chosen beside it."""
+    table = tables.image_pairs(
+        run, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name,
+        margin=margin,
+    )  # fmt: skip
+    if table.empty:
+        components.empty("No image has this score for both heads", "Choose another class or another score.")
+        return
+    left, right = st.columns([5, 4], gap="medium")
+    with right:
+        if _CLICKED in st.session_state:
+            st.session_state["image"] = st.session_state.pop(_CLICKED)
+        image = choose_image(table)
+        error_pictures.draw_image(
+            lens, table[table["image"] == image].to_dict("records")[0], score=METRICS[metric].title,
+            of=class_title(class_name or rows_first),
+        )  # fmt: skip
+    panel = panels.paired_images(
+        run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name,
+        margin=margin, chosen=image, table=table,
+    )  # fmt: skip
+    if panel is None:
+        return
+    picture = panel.pictures[0]
+    with left:
+        point = components.clicked_point(
+            picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
+        )
+    components.explain(panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}")
+    if point is not None:
+        st.session_state[_CLICKED] = point["customdata"][0]
+        st.rerun()
+
+
+def choose_image(table: pd.DataFrame) -> str:
+    """One image, the most different first; a click on a point has set it before."""
+    options = list(table["image"])
+    state.keep_valid("image", options)
+    chosen: str = st.selectbox("Image, most different first", options, key="image", bind="query-params")
+    return chosen
+
+
+def title_of(order: tables.Order) -> str:
+    """An order in words."""
+    theirs = HEAD_SHORT[contender]
+    return {
+        "worst sigmoid": "Worst by sigmoid", "worst softmax": f"Worst by {theirs.lower()}",
+        "sigmoid better": "Sigmoid better by most", "softmax better": f"{theirs} better by most",
+    }[order]  # fmt: skip
+
+
+@st.fragment
+def draw_gallery() -> None:
+    """The worst images of each head and those in which the heads differ most."""
+    order = state.choose("Which images", tables.ORDERS, key="extreme", title=title_of)
+    table = tables.ordered(
+        tables.image_pairs(
+            run, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name
+        ),
+        order,
+    ).head(_ACROSS)
+    if table.empty:
+        st.caption("There is no such image.")
+        return
+    which: error_pictures.Which = "both"
+    if order.startswith("worst"):
+        which = "sigmoid" if order == "worst sigmoid" else "softmax"
+    error_pictures.draw_row(lens, table.to_dict("records"), which=which, across=_ACROSS)
+    of_seed = f" Pictures are of seed {seeds[0]}." if len(seeds) > 1 else ""
+    st.caption(f"{HOW_TO_READ['image_errors']}{of_seed}")
+
+
+run = state.current_run()
+theme = state.theme()
+st.title("Accuracy")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    split = state.split_of(run)
+    seeds = state.seeds_of(run)
+    contender = state.contender_of(run)
+    metric = state.choose(
+        "Score", tables.metric_names(run, split=split), key="metric", default="dice",
+        title=lambda name: METRICS[name].title,
+    )  # fmt: skip
+    region = state.region_of(loaders.scored_regions(run, split, metric), width=run.facts["boundary_width"])
+    names = tables.class_names(run, metric)
+    chosen = state.class_of(names) if METRICS[metric].per_class else state.EVERY_CLASS
+class_name = None if chosen == state.EVERY_CLASS else chosen
+rows_first = tables.row_names(run, metric)[0]
+lens = error_pictures.Lens(run, theme, split, seeds[0], contender, class_name)
+st.caption(METRICS[metric].description)
+say_gaps()
+components.head_legend(run.heads, theme)
+values = panels.class_values(run, theme, split=split, seeds=seeds, metric=metric, region=region)
+draw_with_margin()
+spread = panels.spread_of_images(
+    run, theme, split=split, seeds=seeds, metric=metric, region=region, class_name=class_name
+)  # fmt: skip
+if spread is not None:
+    st.subheader("Spread of the images")
+    components.show(spread, run=run.name)
+    st.subheader("Images to look at")
+    draw_gallery()

@@ -1,0 +1,97 @@
+"""Pieces of a page: where the labels of both heads are wrong in one image, or of one in several."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import streamlit as st
+
+from dashboard import components, loaders, state
+from dashboard.figures.theme import HEAD_SHORT, Theme
+from dashboard.rounding import rounded
+from pipelines.schema import Head, Split
+from pipelines.storage import Run
+
+Which: TypeAlias = Literal["sigmoid", "softmax", "both"]
+_NEITHER_RIGHT: Final = "#8a6fb0"
+
+
+class Lens(NamedTuple):
+    """What is looked at. class_name: the class whose label alone counts, None for all labels of a pixel."""
+
+    run: Run
+    theme: Theme
+    split: Split
+    seed: int
+    contender: Head
+    class_name: str | None
+
+    @property
+    def heads(self) -> tuple[Head, Head]:
+        """Both heads."""
+        return "sigmoid", self.contender
+
+    @property
+    def colors(self) -> tuple[str, str, str]:
+        """Colours of pixels that only sigmoid gets right, only the contender, and neither."""
+        return self.theme.heads["sigmoid"], self.theme.heads[self.contender], _NEITHER_RIGHT
+
+    def errors(self, image: str, which: Which) -> bytes:
+        """Errors of one head in its colour, or where both differ, as a PNG file."""
+        if which == "both":
+            heads, colors = tuple(self.heads), tuple(self.colors)
+        else:
+            head = self.heads[which == "softmax"]
+            heads, colors = (head,), (self.theme.heads[head],)
+        return loaders.error_picture(self.run, self.split, image, self.seed, heads, self.class_name, colors)
+
+
+def draw_image(lens: Lens, row: Mapping[Hashable, Any], *, score: str, of: str) -> None:
+    """One image: its scores, its truth, both heads' errors, and where they differ.
+
+    row: of `accuracy_tables.image_pairs`; score: what it is called; of: what it is the score of.
+    """
+    image = str(row["image"])
+    ours, theirs = (HEAD_SHORT[head] for head in lens.heads)
+    numbers = [rounded(row[column]) for column in ("sigmoid", "softmax", "difference")]
+    components.small_table([score, ours, theirs, "Difference"], [[of, *numbers]], lens.theme)
+    pictures = (
+        ("Truth", loaders.example(lens.run, lens.split, image)[1]),
+        (f"{ours}: errors", lens.errors(image, "sigmoid")),
+        (f"{theirs}: errors", lens.errors(image, "softmax")),
+        ("Where they differ", lens.errors(image, "both")),
+    )
+    for start in (0, 2):
+        for column, (title, picture) in zip(st.columns(2), pictures[start : start + 2], strict=True):
+            with column:
+                st.image(picture, width="stretch", alt=f"{title} in {image}")
+                st.caption(title)
+    legend(lens)
+    link(lens, image)
+
+
+def draw_row(lens: Lens, rows: Sequence[Mapping[Hashable, Any]], *, which: Which, across: int) -> None:
+    """Several images side by side with their scores. rows: of `accuracy_tables.image_pairs`."""
+    ours, theirs = (HEAD_SHORT[head] for head in lens.heads)
+    if which == "both":
+        legend(lens)
+    for column, row in zip(st.columns(across), rows, strict=False):
+        image = str(row["image"])
+        with column:
+            said = f"{ours} {rounded(row['sigmoid'])}, {theirs.lower()} {rounded(row['softmax'])}"
+            st.image(lens.errors(image, which), width="stretch", alt=f"{image}: {said}")
+            st.text(f"{image}\n{said}")
+            link(lens, image)
+
+
+def legend(lens: Lens) -> None:
+    """Colours of a picture of where the heads differ."""
+    names = ("only sigmoid right", f"only {HEAD_SHORT[lens.contender].lower()} right", "neither right")
+    components.legend(list(zip(names, lens.colors, strict=True)), lens.theme)
+
+
+def link(lens: Lens, image: str) -> None:
+    """A link that opens the image on its own page."""
+    st.page_link(
+        "app_pages/images.py", label="Open in Images", icon=":material/image:",
+        query_params=state.image_query(lens.run, lens.split, image, seed=lens.seed),
+    )  # fmt: skip

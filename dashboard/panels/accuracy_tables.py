@@ -1,0 +1,130 @@
+"""Scores of a run to the tables behind the page Accuracy."""
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from dashboard import loaders
+from dashboard.figures.accuracy import BY_IMAGE, POOLED
+from dashboard.tables import difference_row
+from pipelines.metrics import METRICS
+from pipelines.schema import ALL_CLASSES, ALL_SEEDS, MACRO, Head, Region, Split
+from pipelines.storage import Run
+
+Order: TypeAlias = Literal["worst sigmoid", "worst softmax", "sigmoid better", "softmax better"]
+ORDERS: Final[tuple[Order, ...]] = ("worst sigmoid", "worst softmax", "sigmoid better", "softmax better")
+_SUFFIXES: Final = {POOLED: "", BY_IMAGE: "_image_mean"}
+
+
+class Gap(NamedTuple):
+    """Sigmoid minus the contender, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def metric_names(run: Run, *, split: Split) -> list[str]:
+    """Scores of labels that this run has, in the registry's order."""
+    return [name for name in loaders.METRIC_NAMES if loaders.scored_regions(run, split, name)]
+
+
+def class_names(run: Run, metric: str) -> list[str]:
+    """The classes, or ALL_CLASSES for a metric that has none."""
+    return list(loaders.dataset(run)["classes"]) if METRICS[metric].per_class else [ALL_CLASSES]
+
+
+def averages(run: Run, *, split: Split, metric: str, region: Region) -> dict[str, pd.DataFrame]:
+    """Rows of `loaders.stored_rows` of both averages: over all pixels, and the mean over images."""
+    found = {name: loaders.stored_rows(run, split, f"{metric}{suffix}", region) for name, suffix in _SUFFIXES.items()}
+    if found[BY_IMAGE].empty:
+        found[BY_IMAGE] = loaders.image_means(run, split, metric, region)
+    return found
+
+
+def seed_of(run: Run, seeds: Sequence[int]) -> int:
+    """`seed` of the rows over the seeds chosen."""
+    return ALL_SEEDS if tuple(seeds) == run.seeds else seeds[0]
+
+
+def row_names(run: Run, metric: str) -> list[str]:
+    """Names of the rows of a figure by class, the mean first."""
+    names = class_names(run, metric)
+    return [MACRO, *names] if len(names) > 1 else names
+
+
+def gaps(
+    run: Run, *, split: Split, seeds: Sequence[int], metric: str = "dice", region: Region = "all",
+    contender: Head = "softmax", class_name: str | None = None,
+) -> dict[str, Gap]:  # fmt: skip
+    """Sigmoid minus the contender in both averages. class_name: a class, None for the mean of the classes."""
+    name = class_name or row_names(run, metric)[0]
+    found = {}
+    for average, frame in averages(run, split=split, metric=metric, region=region).items():
+        rows = frame[
+            (frame["head"] == difference_row(contender)) & (frame["class"] == name)
+            & (frame["seed"] == seed_of(run, seeds))
+        ]  # fmt: skip
+        if len(rows):
+            found[average] = Gap(*(float(one) for one in rows[["value", "low", "high"]].to_numpy()[0]))
+    return found
+
+
+def of_classes(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Rows of these classes in their order."""
+    rows = frame[frame["class"].isin(names)]
+    return rows.sort_values("class", key=lambda one: one.map(list(names).index), kind="stable")
+
+
+def difference_rows(rows: pd.DataFrame, contender: Head, names: Sequence[str]) -> pd.DataFrame:
+    """Rows of `tables.differences` for the forest."""
+    numbers = {
+        (row["head"], row["class"]): row
+        for row in rows[["head", "class", "value", "low", "high"]].to_dict("records")
+    }  # fmt: skip
+    found = []
+    for name in names:
+        row = numbers.get((difference_row(contender), name))
+        if row is None or pd.isna(row["value"]):
+            continue
+        ours, theirs = numbers["sigmoid", name]["value"], numbers[contender, name]["value"]
+        found.append((name, row["value"], row["low"], row["high"], ours, theirs))
+    return pd.DataFrame(found, columns=["class", "advantage", "low", "high", "sigmoid", "softmax"])
+
+
+def image_pairs(
+    run: Run,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    metric: str = "dice",
+    region: Region = "all",
+    contender: Head = "softmax",
+    class_name: str | None = None,
+    margin: float = 0.01,
+) -> pd.DataFrame:
+    """Both heads' scores of each image that has them, most different first.
+
+    class_name: a class, None for the mean of the classes that an image has. Returns image, sigmoid, softmax (the
+    contender's), difference, better ("sigmoid", the contender, or "neither" where the difference is within the margin).
+    """
+    of = {head: loaders.image_values(run, split, head, tuple(seeds), metric, region) for head in ("sigmoid", contender)}  # type: dict[str, pd.DataFrame]
+    ours, theirs = ((one.mean(axis=1) if class_name is None else one[class_name]) for one in of.values())
+    table = pd.DataFrame({"sigmoid": ours, "softmax": theirs}).dropna().reset_index()
+    table["difference"] = table["sigmoid"] - table["softmax"]
+    beyond = table["difference"].abs() > margin
+    winner = np.where(table["difference"] > 0, "sigmoid", contender)
+    table["better"] = np.where(beyond, winner, "neither")
+    place = table["difference"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[place].reset_index(drop=True)
+
+
+def ordered(table: pd.DataFrame, order: Order) -> pd.DataFrame:
+    """Rows of `image_pairs` in another order, those that the order is about first and no others."""
+    if order.startswith("worst"):
+        return table.sort_values(order.split()[1], kind="stable", ignore_index=True)
+    sign = 1 if order == "sigmoid better" else -1
+    rows = table[sign * table["difference"] > 0]
+    return rows.sort_values("difference", ascending=sign < 0, kind="stable", ignore_index=True)

@@ -1,0 +1,142 @@
+"""Counts to the tables behind the page Confusion, and names of its cells to the cells."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from dashboard import loaders
+from pipelines.metrics import joint, tables
+from pipelines.metrics.cells import NONE, Cell
+from pipelines.schema import Head, Region, Split
+from pipelines.storage import Run
+
+Decision: TypeAlias = Literal["argmax", "threshold"]
+Form: TypeAlias = Literal["share", "count"]
+_ERRORS: Final = 12  # wrong label sets shown
+_SETS: Final = 8  # label sets of a matrix, the rest pooled
+
+
+def decisions(run: Run) -> tuple[Decision, ...]:
+    """How a class can be called: by argmax where truth is exclusive, and by threshold."""
+    return ("argmax", "threshold") if loaders.dataset(run)["kind"] == "exclusive" else ("threshold",)
+
+
+def confusion(
+    run: Run, *, split: Split, head: Head, seeds: Sequence[int], decision: Decision, region: Region, threshold: float
+) -> pd.DataFrame:
+    """Confusion of one head: rows of `metrics.tables.argmax_confusion` or `threshold_confusion`."""
+    facts = loaders.dataset(run)
+    counted = loaders.whole_counts(run, split, head, tuple(seeds), "raw")
+    if decision == "argmax":
+        return tables.argmax_confusion(counted, classes=facts["classes"], region=region)
+    return tables.threshold_confusion(counted, kind=facts["kind"], classes=facts["classes"], threshold=threshold)
+
+
+def both(
+    run: Run,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    contender: Head = "softmax",
+    decision: Decision | None = None,
+    region: Region = "all",
+    threshold: float = 0.5,
+    form: Form = "share",
+) -> pd.DataFrame:
+    """Confusion of sigmoid and the contender, one row a cell: truth, predicted, pixels, share and truth_pixels of each
+    (suffixes _sigmoid and _softmax) and the difference of what is shown.
+    """
+    found = [
+        confusion(
+            run, split=split, head=head, seeds=seeds, decision=decision or decisions(run)[0], region=region,
+            threshold=threshold,
+        )
+        for head in ("sigmoid", contender)
+    ]  # fmt: skip
+    joined = found[0].merge(found[1], on=["truth", "predicted"], suffixes=("_sigmoid", "_softmax"))
+    value = value_of(form)
+    joined["difference"] = joined[f"{value}_sigmoid"] - joined[f"{value}_softmax"]
+    return joined
+
+
+def value_of(form: Form) -> str:
+    """Prefix of the columns that hold what is shown."""
+    return "share" if form == "share" else "pixels"
+
+
+def largest_differences(joined: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
+    """The cells of `both` in which the heads differ most."""
+    return joined.sort_values("difference", key=abs, ascending=False, kind="stable").head(most)
+
+
+def telling_cell(run: Run, *, split: Split, seeds: Sequence[int], contender: Head) -> tuple[str, str, Head]:
+    """Truth, prediction and head of the cell off the diagonal in which the heads differ by most pixels, at p > 0.5
+    where there is no argmax; the head is the one that has more.
+    """
+    joined = both(run, split=split, seeds=seeds, contender=contender, form="count")
+    off = joined[joined["truth"] != joined["predicted"]]
+    first = largest_differences(off if len(off) else joined, most=1).iloc[0]
+    return str(first["truth"]), str(first["predicted"]), "sigmoid" if first["difference"] >= 0 else contender
+
+
+def names_of(run: Run, *, split: Split, seeds: Sequence[int], decision: Decision) -> tuple[list[str], list[str]]:
+    """Names of the rows and of the columns of the matrices."""
+    table = confusion(
+        run, split=split, head="sigmoid", seeds=seeds, decision=decision, region="all", threshold=0.5
+    )  # fmt: skip
+    return list(dict.fromkeys(table["truth"])), list(dict.fromkeys(table["predicted"]))
+
+
+def cell_of(
+    run: Run, rows: Sequence[str], columns: Sequence[str], truth: str, predicted: str, *,
+    decision: Decision, region: Region, threshold: float,
+) -> Cell:  # fmt: skip
+    """The cell of a row and a column of the matrices."""
+    down, across = rows.index(truth), columns.index(predicted)
+    if loaders.dataset(run)["kind"] == "binary":  # the background stands first
+        down, across = down - 1, across - 1
+    elif down == len(columns):
+        down = NONE
+    by_argmax = decision == "argmax"
+    return Cell(down, across, None if by_argmax else threshold, region if by_argmax else "all")
+
+
+def named_sets(run: Run, *, split: Split, seeds: Sequence[int], contender: Head) -> dict[Head, pd.DataFrame]:
+    """Rows of `metrics.joint.label_set_confusion` of sigmoid and the contender."""
+    shown: tuple[Head, ...] = ("sigmoid", contender)
+    return {head: loaders.set_confusion(run, split, head, tuple(seeds)) for head in shown}
+
+
+def commonest_errors(found: Mapping[Head, pd.DataFrame], pixels: int) -> pd.DataFrame:
+    """The wrong pairs of sets with most pixels in either head: head, truth, called, pixels, share of all pixels."""
+    wrong = {head: one[~one["right"]].set_index(["truth", "called"])["pixels"] for head, one in found.items()}
+    every = pd.concat(wrong, axis=1).fillna(0).astype(np.int64)
+    every = every.loc[every.max(axis=1).sort_values(ascending=False, kind="stable").index].head(_ERRORS)
+    parts = [every[head].rename("pixels").reset_index().assign(head=head) for head in wrong]
+    table = pd.concat(parts, ignore_index=True)[["head", "truth", "called", "pixels"]]
+    return table.assign(share=table["pixels"] / pixels)
+
+
+def pooled_sets(found: Mapping[Head, pd.DataFrame]) -> dict[Head, pd.DataFrame]:
+    """The same sets in the same order for both heads, all but the commonest ones pooled: truth, called, share."""
+    every = pd.concat(found.values())
+    weight = every.groupby("truth")["pixels"].sum().add(every.groupby("called")["pixels"].sum(), fill_value=0)
+    kept = [name for name in weight.sort_values(ascending=False, kind="stable").index if name != joint.REST][:_SETS]
+    named = {head: one.assign(**_renamed(one, kept)) for head, one in found.items()}
+    order = [*kept, joint.REST]
+    used = {column: {name for one in named.values() for name in one[column]} for column in ("truth", "called")}
+    pairs = pd.MultiIndex.from_product(
+        [[name for name in order if name in used[column]] for column in ("truth", "called")], names=["truth", "called"]
+    )
+    out = {}
+    for head, one in named.items():
+        pixels = one.groupby(["truth", "called"])["pixels"].sum().reindex(pairs, fill_value=0)
+        whole = pixels.groupby("truth").transform("sum")
+        out[head] = (pixels / whole).rename("share").reset_index()
+    return out
+
+
+def _renamed(table: pd.DataFrame, kept: Sequence[str]) -> dict[str, pd.Series]:
+    return {column: table[column].where(table[column].isin(kept), joint.REST) for column in ("truth", "called")}
