@@ -29,29 +29,24 @@ def _page(file: str, title: str, icon: str, *, always: bool = False) -> Any:
     )  # fmt: skip
 
 
-train = _page("train", "Train", "model_training", always=True)
-runs = _page("runs", "Runs", "inventory_2", always=True)  # its trash may hold the only run
-guide = _page("guide", "How to read this", "menu_book", always=True)
-# In reading order: the answer, the evidence, the pixels, what to do.
-page = st.navigation(
-    [
-        _page("verdict", "Verdict", "balance"),
-        _page("labels", "Labels", "label"),
-        _page("accuracy", "Accuracy", "target"),
-        _page("calibration", "Calibration", "show_chart"),
-        _page("confusion", "Confusion", "grid_on"),
-        _page("overlap", "Overlap", "join_inner"),
-        _page("thresholds", "Thresholds and costs", "tune"),
-        _page("losses", "Losses", "compare_arrows"),
-        _page("images", "Images", "image"),
-        runs,
-        train,
-        guide,
-    ],
-    expanded=True,
-)
-if not names and page not in (train, runs, guide):
-    st.switch_page(train)
+# In reading order: the answer, the evidence, the pixels, what to do. The last three need no run.
+pages = [
+    _page("verdict", "Verdict", "balance"),
+    _page("labels", "Labels", "label"),
+    _page("accuracy", "Accuracy", "target"),
+    _page("calibration", "Calibration", "show_chart"),
+    _page("confusion", "Confusion", "grid_on"),
+    _page("overlap", "Overlap", "join_inner"),
+    _page("thresholds", "Thresholds and costs", "tune"),
+    _page("losses", "Losses", "compare_arrows"),
+    _page("images", "Images", "image"),
+    _page("runs", "Runs", "inventory_2", always=True),  # its trash may hold the only run
+    _page("train", "Train", "model_training", always=True),
+    _page("guide", "How to read this", "menu_book", always=True),
+]
+page = st.navigation(pages, expanded=True)
+if not names and page not in pages[-3:]:
+    st.switch_page("app_pages/train.py")
 try:
     if names:
         with st.sidebar:

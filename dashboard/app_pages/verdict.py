@@ -1,16 +1,16 @@
 """Verdict: which last layer, why, and what would change the answer."""
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
-import pandas as pd
 import streamlit as st
 
-from dashboard import components, loaders, state, tables
+from dashboard import components, export, loaders, state, tables
 from dashboard.components import Card
-from dashboard.figures.forest import forest_figure
 from dashboard.figures.theme import HEAD_TITLES, Theme
+from dashboard.panels import verdict as panels
 from dashboard.rounding import typeset, with_interval
-from pipelines.schema import Split, Variant
+from pipelines.recipe import Ingredients, code_of, ingredients_of
+from pipelines.schema import Head, Split
 from pipelines.verdict import Margin, Reason, Verdict, decide
 
 _DICE: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
@@ -50,40 +50,36 @@ def reason_card(reason: Reason, verdict: Verdict, theme: Theme) -> Card:
     )  # fmt: skip
 
 
-def draw_forests(dataset: dict[str, Any], verdict: Verdict, variant: Variant, theme: Theme) -> None:
-    """Paired differences in labels and in probabilities, side by side."""
-    frame = loaders.metrics(run)
-    split = cast(Split, verdict.split)
-    suffix = ", after temperature" if variant == "temperature" else ""
-    plots: tuple[tuple[str, str, str, Variant], ...] = (
-        ("dice", "Dice", "higher is better", "raw"),
-        ("classwise_ece", "Classwise ECE", f"lower is better{suffix}", variant),
-        ("brier", "Brier score", f"lower is better{suffix}", variant),
-    )  # fmt: skip
-    drawn = []
-    for column, (metric, title, subtitle, which) in zip(st.columns(3), plots, strict=True):
-        table = tables.differences(
-            frame, metric=metric, split=split, variant=which, contender=verdict.contender, classes=dataset["classes"]
-        )
-        drawn.append(table.assign(metric=metric, variant=which))
-        if table.empty:
-            continue
-        mean = table.iloc[0]
-        margin = {
-            "dice": verdict.margin.dice, "classwise_ece": verdict.margin.classwise_ece,
-            "brier": verdict.margin.brier_relative * (mean["sigmoid"] + mean["softmax"]) / 2,
-        }[metric]  # fmt: skip
-        seeds = tables.seed_advantages(
-            frame, metric=metric, split=split, variant=which, contender=verdict.contender, class_name=str(mean["class"])
-        )
-        figure = forest_figure(
-            table, theme, title=title, contender=verdict.contender, margin=margin, seeds=seeds, subtitle=subtitle
-        )
-        said = with_interval(mean["advantage"], mean["low"], mean["high"], signed=True)
-        with column:
-            alt = f"{title}: advantage of sigmoid over {HEAD_TITLES[verdict.contender].lower()} by class; mean {said}."
-            components.chart(figure, key=f"forest_{metric}", alt=alt, name=f"{run.name}-{metric}")
-    components.explain("forest", pd.concat(drawn), key="forest", name=f"{run.name}-differences")
+def draw_code(verdict: Verdict) -> None:
+    """Code to copy for the head that won, or for the one that the reader takes where either will do."""
+    st.subheader("Use it")
+    winner: Head = verdict.contender if verdict.answer == "softmax" else "sigmoid"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        head = state.choose(
+            "Head", run.heads, key="code_head", default=winner, title=lambda name: HEAD_TITLES[name]
+        )  # fmt: skip
+        best = ingredients_of(run, head).seed
+        seed = int(state.choose("Seed", [str(one) for one in run.seeds], key="code_seed", default=str(best)))
+    given = ingredients_of(run, head, seed=seed)
+    components.paragraph(advice(given, settled=verdict.answer in ("sigmoid", "softmax")), theme)
+    st.code("\n\n\n".join(code_of(given).values()), language="python", wrap_lines=True)
+
+
+def advice(given: Ingredients, *, settled: bool) -> str:
+    """What to know before copying."""
+    parts = ["The network's line, the loss it was trained with, and the decision with what validation tuned."]
+    if not settled:
+        parts.append("The verdict does not choose between the heads: either code serves.")
+    if given.by_argmax:
+        parts.append("Each pixel gets the class with the largest p, so no threshold is needed.")
+    elif given.tuned and len(given.seeds) > 1:
+        parts.append(
+            "Thresholds belong to the network of one seed; between seeds they differ by up to "
+            f"{given.threshold_spread:.2f}, so tune them again after training anew."
+        )  # fmt: skip
+    elif given.tuned:
+        parts.append("Tune the thresholds again on validation after training anew.")
+    return " ".join(parts)
 
 
 run = state.current_run()
@@ -100,8 +96,7 @@ with slot:
         typeset(verdict.headline), above=f"Verdict, {certainty}", color=color_of(answer, verdict, theme), theme=theme
     )
     components.facts_line(state.run_facts(run, dataset, cast(Split, verdict.split)), theme)
-variant: Variant = "temperature" if (loaders.metrics(run)["variant"] == "temperature").any() else "raw"
-draw_forests(dataset, verdict, variant, theme)
+components.show(panels.forests(run, theme, split=cast(Split, verdict.split), verdict=verdict), run=run.name)
 
 st.subheader("Why")
 components.cards([reason_card(reason, verdict, theme) for reason in verdict.reasons], theme)
@@ -109,8 +104,13 @@ if verdict.would_change:
     st.subheader("What would change this")
     components.bullets([typeset(line) for line in verdict.would_change], theme)
 
+draw_code(verdict)
+
 st.subheader("Scores")
-scores = tables.scores(loaders.metrics(run), split=cast(Split, verdict.split), variant="raw", heads=run.heads)
+scores = panels.scores(run, split=cast(Split, verdict.split))
 readable = tables.readable_scores(scores)
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")
+
+st.subheader("Send it")
+export.draw(run, margin=margin)

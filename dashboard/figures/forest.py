@@ -58,11 +58,16 @@ def _traces(
     ends = list(zip(table["low"], table["high"], strict=True))
     colors = [_color(low, high, margin, contender, theme) for low, high in ends]
     quiet = {"type": "scatter", "showlegend": False}
+    # One trace a look, with gaps between the lines: Plotly takes its time for each trace.
+    looks: dict[tuple[str, int], tuple[list[float | None], list[str | None]]] = {}
+    for (low, high), name, color, mean in zip(ends, names, colors, is_mean, strict=True):
+        x, y = looks.setdefault((color, 4 if mean else 2), ([], []))
+        x += [low, high, None]
+        y += [name, name, None]
     traces: list[dict[str, Any]] = [
-        quiet | {"x": [low, high], "y": [name, name], "mode": "lines", "hoverinfo": "skip"}
-        | {"line": {"color": color, "width": 4 if mean else 2}}
-        for (low, high), name, color, mean in zip(ends, names, colors, is_mean, strict=True)
-    ]  # fmt: skip
+        quiet | {"x": x, "y": y, "mode": "lines", "hoverinfo": "skip", "line": {"color": color, "width": width}}
+        for (color, width), (x, y) in looks.items()
+    ]
     marker = {
         "color": colors, "size": [12 if mean else 8 for mean in is_mean],
         "line": {"width": 1.5, "color": theme.surface},
