@@ -1,6 +1,9 @@
-"""Pictures of images, labels and confidence, pixel by pixel."""
+"""Pictures of images and labels, pixel by pixel."""
+
+import io
 
 import numpy as np
+from PIL import Image
 
 from dashboard.figures import pictures
 
@@ -64,17 +67,27 @@ def test_comparison_picture_uses_one_colour_a_code():
     assert out[0, 1:].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
 
 
-def test_confidence_is_the_largest_p_or_the_least_certain_class():
-    logit = np.log(3).astype(np.float32)  # p = 0.75
-    log_odds = np.array([[[2.0]], [[-logit]]], np.float32)
-    assert np.allclose(pictures.confidence(log_odds, exclusive=True), 1 / (1 + np.exp(-2.0)))
-    assert np.allclose(pictures.confidence(log_odds, exclusive=False), 0.75)
+def test_big_pictures_shrink_by_the_mean_of_their_pixels():
+    picture = grey(400, 800, 0)
+    picture[:, ::2] = 200
+    small = pictures.shrink(picture, most=200)
+    # 800 / 200 = 4: each pixel is the mean of four columns 200, 0, 200, 0.
+    assert small.shape == (100, 200, 3)
+    assert np.unique(small).tolist() == [100]
 
 
-def test_colour_scale_runs_from_dark_to_light():
-    out = pictures.value_picture(np.array([[0.0, 0.5, 1.0, 2.0]], np.float32), low=0.0, high=1.0)
-    step = out.shape[1] // 4
-    brightness = out[0, ::step].sum(axis=-1)
-    assert brightness[0] < brightness[1] < brightness[2] == brightness[3]
-    assert out[0, 0].tolist() == [68, 1, 84]
-    assert pictures.scale_gradient().startswith("linear-gradient(to right,rgb(68,1,84)")
+def test_small_pictures_are_not_blown_up_beyond_whole_pixels():
+    assert pictures.shrink(grey(40, 56), most=200).shape == (80, 112, 3)  # 100 / 56 -> factor 2
+
+
+def test_jpeg_keeps_colours():
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:, 16:] = [255, 0, 0]
+    with Image.open(io.BytesIO(pictures.jpeg(picture))) as back:
+        assert np.abs(np.asarray(back).astype(int) - picture).max() < 20
+
+
+def test_scale_grows_brighter_from_step_to_step():
+    brightness = np.array(pictures.scale()) @ np.array([0.299, 0.587, 0.114])
+    assert (np.diff(brightness) > 0).all()
+    assert np.array(pictures.scale()).max() <= 255

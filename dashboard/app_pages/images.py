@@ -1,128 +1,155 @@
-"""Images: one image at a time, with its truth, both predictions, where they differ and how sure they are."""
+"""Images: a gallery to find the telling ones, and one image in layers with the probabilities of each pixel."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from dashboard import components, loaders, state
 from dashboard.figures import pictures
-from dashboard.figures.theme import HEAD_TITLES
+from dashboard.figures.theme import HEAD_SHORT
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.rounding import percent, rounded
-from pipelines import heads
-from pipelines.arrays import BoolArray, UInt8Array
-from pipelines.schema import Head
+from dashboard.loaders import Shows
+from dashboard.panels import images as panels
+from dashboard.rounding import minus, percent, rounded
+from dashboard.viewer import component, link, payload
+from pipelines.metrics import METRICS
+from pipelines.schema import Head, Split
 
-_ORDERS: Final = {
-    "most different": ("disagreement", False),
-    "sigmoid better": ("gap", False),
-    "softmax better": ("gap", True),
-    "lowest Dice": ("dice", True),
-    "name": ("image", True),
-}
-_BOTH_WRONG: Final = "#8a6fb0"
+_PAGE: Final = 24  # thumbnails
+_PATIENCE: Final = 0.25  # seconds of making thumbnails before those that are ready are shown
+# A label too many and one too few, and both; of pixels where the heads differ and both are wrong.
+_CODES: Final = {"more": "#e0218a", "less": "#f0c000", "both": "#9c5fd4", "neither": "#8a6fb0"}
 
 
-def sorted_scores(contender: Head, order: str) -> pd.DataFrame:
-    """One row an image with both heads' scores, in the order asked for."""
-    rows = loaders.image_scores(run).query("split == @split and seed == @seed").set_index("image")
-    ours, theirs = rows[rows["head"] == "sigmoid"], rows[rows["head"] == contender]
-    table = pd.DataFrame(
-        {
-            "dice_sigmoid": ours["dice"], "dice_softmax": theirs["dice"], "disagreement": theirs["disagreement"],
-            "overlap_sigmoid": ours["overlap_rate"], "overlap_softmax": theirs["overlap_rate"],
-            "no_label_sigmoid": ours["no_label_rate"], "no_label_softmax": theirs["no_label_rate"],
-        }
-    ).rename_axis("image").reset_index()  # fmt: skip
-    table["gap"] = table["dice_sigmoid"] - table["dice_softmax"]
-    table["dice"] = table[["dice_sigmoid", "dice_softmax"]].min(axis=1)
-    column, ascending = _ORDERS[order]
-    return table.sort_values([column, "image"], ascending=[ascending, True], ignore_index=True)
+class Chosen(NamedTuple):
+    """What the controls say."""
+
+    split: Split
+    seed: int
+    heads: tuple[Head, Head]
+    score: str
+
+
+def step(by: int) -> None:
+    """Go on in the order shown."""
+    names = st.session_state["images_shown"]
+    st.session_state["image"] = names[(names.index(st.session_state["image"]) + by) % len(names)]
+
+
+def open_image(name: str) -> None:
+    """Show one image; a name that is not in the order shown is left alone."""
+    if name in st.session_state["images_shown"]:
+        st.session_state["image"] = name
 
 
 def choose_image(names: list[str]) -> str:
     """A list with buttons to go to the next and the previous one."""
-
-    def step(by: int) -> None:
-        st.session_state["image"] = names[(names.index(st.session_state["image"]) + by) % len(names)]
-
+    st.session_state["images_shown"] = names
     state.keep_valid("image", names)
-    chosen: str = st.selectbox(f"Image, of {len(names)}", names, key="image", bind="query-params", width=300)
-    st.button("Previous", icon=":material/chevron_left:", on_click=step, args=(-1,), disabled=len(names) == 1)
-    st.button("Next", icon=":material/chevron_right:", on_click=step, args=(1,), disabled=len(names) == 1)
+    alone = len(names) == 1
+    with st.container(horizontal=True, vertical_alignment="bottom", width="content"):
+        chosen: str = st.selectbox(f"Image, of {len(names)}", names, key="image", bind="query-params", width=230)
+        st.button("Previous", icon=":material/chevron_left:", on_click=step, args=(-1,), disabled=alone)
+        st.button("Next", icon=":material/chevron_right:", on_click=step, args=(1,), disabled=alone)
     return chosen
 
 
-def labels_of(labels: BoolArray) -> UInt8Array:
-    """Labels over the image; outlines only where labels can overlap."""
-    return pictures.label_picture(picture, labels, dataset["colors"], valid=valid, outlines=not exclusive)
+def show_viewer(image: str, chosen: Chosen) -> None:
+    """One image in layers, and the exact numbers of the pixel that is kept."""
+    split, seed, heads, _ = chosen
+    header = {
+        "id": f"{run.checksum}/{split}/{seed}/{heads[1]}/{theme.dark}/{image}",
+        "image": image, "kind": dataset["kind"], "classes": dataset["classes"], "colors": dataset["colors"],
+        "heads": [{"title": HEAD_SHORT[head], "color": theme.heads[head]} for head in heads],
+        "edges": payload.EDGES.tolist(), "scale": pictures.scale(), "codes": _CODES, "start": begun.of(image),
+        "notes": {"confidence": HOW_TO_READ["confidence"]},
+    }  # fmt: skip
+    block = loaders.viewer_block(run, split, heads, seed, image)
+    component.viewer(payload.pack(header, [block]), on_step=step)
+    pixel = link.kept_pixel(image, begun)
+    values = None if pixel is None else loaders.pixel_values(run, split, heads, seed, image, *pixel)
+    if pixel is None or values is None:
+        return
+    heading = [
+        "Class",
+        "In the truth",
+        *(f"{part}, {HEAD_SHORT[head]}" for part in ("p", "log-odds") for head in heads),
+    ]
+    there = ["yes" if one else "no" for one in values.truth] if values.valid else ["ignored"] * len(values.truth)
+    columns = [[f"{p:.5f}" for p in values.probability(head)] for head in heads]
+    columns += [[minus(f"{float(one):.3f}") for one in values.log_odds[head]] for head in heads]
+    st.markdown(f"**Pixel x {pixel[0]}, y {pixel[1]}, as stored**")
+    components.small_table(heading, list(zip(dataset["classes"], there, *columns, strict=True)), theme)
 
 
-def show(picture: UInt8Array, caption: str, alt: str) -> None:
-    """One panel."""
-    st.image(pictures.png(picture), width="stretch", alt=alt)
-    st.caption(caption)
+def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
+    """A page of thumbnails in the order of the table."""
+    split, seed, heads, score = chosen
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        titles: dict[Shows, str] = {"differences": "Differences", "truth": "Truth"}
+        titles |= {"first": HEAD_SHORT[heads[0]], "second": HEAD_SHORT[heads[1]]}
+        shows: Shows = state.choose("Thumbnails", tuple(titles), key="thumbnails", title=lambda one: titles[one])
+        pages = -(-len(table) // _PAGE)
+        state.keep_valid("gallery", range(1, pages + 1))
+        page = st.pagination(pages, key="gallery", bind="query-params") if pages > 1 else 1
+    rows = table.iloc[(page - 1) * _PAGE : page * _PAGE]
+    names = list(rows["image"])
+    colors = (theme.heads[heads[0]], theme.heads[heads[1]], _CODES["neither"])
+    if shows == "differences":
+        said = ["only sigmoid right", "only softmax right", "they differ, neither right"]
+        components.legend(list(zip(said, colors, strict=True)), theme)
+    made = loaders.within(
+        _PATIENCE, names,
+        lambda name: loaders.thumbnail(run, split, name, seed=seed, heads=heads, shows=shows, colors=colors),
+    )  # fmt: skip
+    items = [
+        {
+            "name": row["image"],
+            "lines": [
+                *([theme.heads[head], f"{METRICS[score].title} {rounded(row[f'{score}_{head}'])}"] for head in heads),
+                ["", f"differ {percent(row['disagreement'])}"],
+            ],
+        }
+        for row in rows.to_dict("records")
+    ]
+    height, width = loaders.preview(run, split, names[0]).shape[:2]
+    header = {
+        "id": f"{run.checksum}/{chosen}/{shows}/{theme.dark}/{names}", "items": items,
+        "alt": titles[shows], "ratio": width / height, "viewer": link.KEY,
+    }  # fmt: skip
+    component.gallery(payload.pack(header, [one or b"" for one in made]), on_open=open_image)
+
+
+@st.fragment
+def browse() -> None:
+    """Controls, the image and the gallery; none of them draws the rest of the page again."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        split, seed, contender = state.split_of(run), state.seed_of(run), state.contender_of(run)
+        score = state.choose("Score", panels.SCORES, key="score", title=lambda name: METRICS[name].title)
+        order = state.choose(
+            "Sorted by", panels.orders(score), key="order", title=lambda text: text[:1].upper() + text[1:]
+        )
+        table = panels.image_table(run, split=split, seed=seed, contender=contender)
+        table = panels.sorted_images(table, contender=contender, order=order, score=score)
+        image = choose_image(list(table["image"]))
+    begun.settle(image)
+    chosen = Chosen(split, seed, ("sigmoid", contender), score)
+    show_viewer(image, chosen)
+    st.caption(HOW_TO_READ["images"])
+    st.subheader("All images")
+    show_gallery(table, chosen)
+    shares = [name for name in table.columns if name.startswith(("disagreement", *panels.RATES))]
+    components.explain("image_scores", table, key="image_scores", name=f"{run.name}-images", percent=shares)
+    names = list(table["image"])
+    ahead = names[(names.index(image) + 1) % len(names)]
+    if ahead != image:
+        loaders.make_ahead(run, split, chosen.heads, seed, ahead)
 
 
 run = state.current_run()
 theme = state.theme()
 dataset = loaders.dataset(run)
-exclusive = dataset["kind"] == "exclusive"
+begun = link.start()
 st.title("Images")
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    split = state.split_of(run)
-    seed = state.seed_of(run)
-    contender = state.contender_of(run)
-    order = state.choose("Sorted by", list(_ORDERS), key="order", title=str.capitalize)
-    scores = sorted_scores(contender, order)
-    image = choose_image(list(scores["image"]))
-
-picture = loaders.preview(run, split, image)
-shown: tuple[Head, Head] = ("sigmoid", contender)
-predictions = {head: loaders.prediction(run, split, head, seed, image) for head in shown}
-truth, valid = predictions["sigmoid"].truth, predictions["sigmoid"].valid
-log_odds = {head: one.log_odds.astype(np.float32) for head, one in predictions.items()}
-decided = {head: heads.decide(one, rule="argmax" if exclusive else "threshold") for head, one in log_odds.items()}
-codes = pictures.comparison(truth, decided["sigmoid"], decided[contender], valid)
-row = scores[scores["image"] == image].to_dict("records")[0]
-
-components.legend(list(zip(dataset["classes"], dataset["colors"], strict=True)), theme)
-left, middle, right = st.columns(3)
-with left:
-    show(pictures.enlarge(picture), "Image", "The image")
-with middle:
-    show(labels_of(truth), "Truth", "The true labels")
-with right:
-    colors = [theme.heads["sigmoid"], theme.heads[contender], _BOTH_WRONG]
-    said = f"Where the heads differ: {percent(row['disagreement'])} of the pixels"
-    show(pictures.comparison_picture(picture, codes, colors), said, said)
-    names = ["only sigmoid right", "only softmax right", "neither right"]
-    components.legend(list(zip(names, colors, strict=True)), theme)
-columns = st.columns(3)
-for column, head in zip(columns, shown, strict=False):
-    with column:
-        score = row["dice_sigmoid" if head == "sigmoid" else "dice_softmax"]
-        show(labels_of(decided[head]), f"{HEAD_TITLES[head]}, Dice {rounded(score)}", f"Labels by {HEAD_TITLES[head]}")
-with columns[2]:
-    facts = [
-        ["Dice, mean of classes", rounded(row["dice_sigmoid"]), rounded(row["dice_softmax"])],
-        ["Two labels or more", percent(row["overlap_sigmoid"]), percent(row["overlap_softmax"])],
-        ["No label", percent(row["no_label_sigmoid"]), percent(row["no_label_softmax"])],
-    ]
-    components.small_table(["This image", *(HEAD_TITLES[head] for head in shown)], facts, theme)
-    st.caption(HOW_TO_READ["images"])
-columns = st.columns(3)
-low = 1 / len(dataset["classes"]) if exclusive else 0.5
-for column, head in zip(columns, shown, strict=False):
-    sure = pictures.value_picture(pictures.confidence(log_odds[head], exclusive=exclusive), low=low, high=1.0)
-    with column:
-        show(sure, f"{HEAD_TITLES[head]}, confidence", f"Confidence of {HEAD_TITLES[head]}")
-with columns[2]:
-    components.scale_legend(pictures.scale_gradient(), f"p = {low:.2f}", "1", theme)
-    st.caption(HOW_TO_READ["confidence"])
-shares = [name for name in scores.columns if name.startswith(("disagreement", "overlap", "no_label"))]
-components.explain(
-    "image_scores", scores.drop(columns=["gap", "dice"]), key="image_scores", name=f"{run.name}-images", percent=shares
-)
+browse()

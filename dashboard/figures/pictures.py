@@ -1,4 +1,4 @@
-"""An image with its truth and predictions to pictures: labels, comparison and confidence as (H, W, 3) uint8."""
+"""An image with its truth and predictions to pictures of labels and comparisons, (H, W, 3) uint8."""
 
 import io
 from collections.abc import Sequence
@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from pipelines.arrays import BoolArray, Float32Array, UInt8Array
-from pipelines.heads import sigmoid
+from pipelines.arrays import BoolArray, UInt8Array
 
 _FILL: Final = 0.55  # opacity of a label's area
 _FADE: Final = 0.65  # how far the image under a comparison is drawn towards grey
@@ -80,23 +79,20 @@ def comparison_picture(image: UInt8Array, codes: UInt8Array, colors: Sequence[st
     return enlarge(np.rint(out).astype(np.uint8))
 
 
-def confidence(log_odds: Float32Array, *, exclusive: bool) -> Float32Array:
-    """How sure a head is at each pixel, (C, H, W) log-odds to (H, W) float32 in [0, 1].
-
-    Exclusive truth: the largest p. Otherwise the distance of the least certain class from a coin toss:
-    min over classes of max(p, 1 − p), in [0.5, 1].
-    """
-    if exclusive:
-        return sigmoid(log_odds.max(axis=0))
-    return sigmoid(np.abs(log_odds).min(axis=0))
+def shrink(picture: UInt8Array, *, most: int = 200) -> UInt8Array:
+    """A small copy whose longer side has `most` pixels at most, each the mean of the pixels it stands for."""
+    factor = max(picture.shape[:2]) / most
+    if factor <= 1:
+        return enlarge(picture, least=most // 2)
+    size = (max(1, round(picture.shape[1] / factor)), max(1, round(picture.shape[0] / factor)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
-def value_picture(values: Float32Array, *, low: float, high: float) -> UInt8Array:
-    """Values (H, W) in [low, high] as colours, dark to light."""
-    place = np.clip((values.astype(np.float64) - low) / (high - low), 0, 1) * (len(_SCALE) - 1)
-    left = np.minimum(place.astype(np.int64), len(_SCALE) - 2)
-    share = (place - left)[..., None]
-    return enlarge(((1 - share) * _SCALE[left] + share * _SCALE[left + 1]).astype(np.uint8))
+def jpeg(picture: UInt8Array) -> bytes:
+    """A picture as a JPEG file whose colours are as sharp as its brightness."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=80, subsampling=0)
+    return buffer.getvalue()
 
 
 def png(picture: UInt8Array) -> bytes:
@@ -106,9 +102,9 @@ def png(picture: UInt8Array) -> bytes:
     return buffer.getvalue()
 
 
-def scale_gradient() -> str:
-    """The colours of `value_picture` as a CSS gradient from left to right."""
-    return f"linear-gradient(to right,{','.join('rgb({:.0f},{:.0f},{:.0f})'.format(*row) for row in _SCALE)})"
+def scale() -> list[list[int]]:
+    """Colours of a scale from dark to light at equal steps, rows of red, green and blue from 0 to 255."""
+    return _SCALE.astype(int).tolist()
 
 
 def _grey(image: UInt8Array) -> np.ndarray:

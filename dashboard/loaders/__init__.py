@@ -11,6 +11,7 @@ from dashboard.loaders.accuracy import (
     scored_regions,
     stored_rows,
 )
+from dashboard.loaders.blocks import make_ahead, viewer_block
 from dashboard.loaders.catalogue import catalogue, forget_runs, learning, summary, trash
 from dashboard.loaders.compared import comparable, compared
 from dashboard.loaders.confusion import cell_images, set_confusion
@@ -26,7 +27,7 @@ from dashboard.loaders.counted import (
     whole_counts,
 )
 from dashboard.loaders.overlap import MOST_LABELS, example_of, label_map, label_sets, marked, worst_images
-from dashboard.loaders.pixels import example, pixel_values, prediction, preview, telling_images, viewer_block
+from dashboard.loaders.pixels import example, pixel_values, prediction, preview, telling_images
 from dashboard.loaders.process import freeze_once
 from dashboard.loaders.runs import (
     KEY,
@@ -68,6 +69,7 @@ __all__ = [
     "label_rates",
     "label_sets",
     "learning",
+    "make_ahead",
     "marked",
     "metrics",
     "pixel_values",

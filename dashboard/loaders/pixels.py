@@ -1,7 +1,6 @@
 """Single images of a run: what the networks saw, what they said, and pictures of it."""
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,6 @@ from PIL import Image
 
 from dashboard.figures import pictures
 from dashboard.loaders.runs import KEY, dataset
-from dashboard.viewer import payload
 from pipelines.arrays import BoolArray, Float16Array, UInt8Array
 from pipelines.heads import sigmoid
 from pipelines.schema import Head, Split
@@ -40,34 +38,6 @@ def preview(run: Run, split: Split, image: str) -> UInt8Array:
     """One image as the networks saw it, (H, W, 3) uint8."""
     with Image.open(io.BytesIO(run.preview(split, image))) as picture:
         return np.asarray(picture.convert("RGB"))
-
-
-@st.cache_resource(max_entries=24, show_spinner=False, hash_funcs=KEY)
-def viewer_block(run: Run, split: Split, heads: tuple[Head, Head], seed: int, image: str) -> bytes:
-    """All that the viewer shows of one image and two heads.
-
-    Header: width and height of what is sent, step (every how manieth pixel it is), full (width and height of the
-    image). Parts: the image as JPEG, truth, codes of each head, and on exclusive truth the class of the largest
-    log-odds of each head; see `payload`. Both heads are read and packed at once: most of that leaves the interpreter
-    free.
-    """
-    exclusive = dataset(run)["kind"] == "exclusive"
-
-    def packed(head: Head) -> tuple[Prediction, int, list[bytes]]:
-        one = read_prediction(run, split, head, seed, image)
-        step = payload.step_of(*one.log_odds.shape)
-        log_odds = one.log_odds[:, ::step, ::step]
-        return one, step, [payload.codes_part(log_odds), *([payload.largest_part(log_odds)] if exclusive else [])]
-
-    with ThreadPoolExecutor(len(heads)) as pool:
-        found = list(pool.map(packed, heads))
-    one, step, _ = found[0]
-    truth, valid = one.truth[:, ::step, ::step], one.valid[::step, ::step]
-    height, width = valid.shape
-    header = {"width": width, "height": height, "step": step, "full": [one.valid.shape[1], one.valid.shape[0]]}
-    by_kind = zip(*(parts for _, _, parts in found), strict=True)  # first the codes of both heads
-    parts = [run.preview(split, image), payload.truth_part(truth, valid)]
-    return payload.pack(header, parts + [part for kind in by_kind for part in kind])
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEY)
