@@ -10,6 +10,7 @@ from places import REPO
 # OpenMP threads that spin for each other slow several workers on few cores down more than they speed one up.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("VALIDATE_FIGURES", "1")  # the app leaves Plotly's own checks out, for speed
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Figures are functions of tables: what is drawn is what the table says."""
 
+import json
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from dashboard.figures.forest import forest_figure
 from dashboard.figures.labels import class_share_figure, labels_per_pixel_figure
 from dashboard.figures.overlap import labels_figure, rate_figure
 from dashboard.figures.reliability import reliability_figure
-from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
+from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, VALIDATE, faded, figure_of, ink_on, theme_of
 from dashboard.figures.training import curve_figure
 from pipelines.schema import HEADS, METRICS_SCHEMA
 
@@ -265,3 +266,20 @@ def test_readable_scores_have_a_row_a_metric_and_write_rates_as_percent():
     assert table.loc[0, "Sigmoid"] == "0.812 (0.797 to 0.826)"
     assert table.loc[0, "Sigmoid − softmax"] == "+0.11 (+0.09 to +0.13)"
     assert table.loc[1, "Sigmoid"] == "31 % (23 to 38)"
+
+
+@pytest.mark.parametrize("make", [
+    lambda: forest_figure(forest_table(), LIGHT, title="Dice", contender="softmax", margin=0.01, seeds=[0.01, 0.03]),
+    lambda: labels_per_pixel_figure([25, 50, 25], DARK),
+    lambda: curve_figure([{"head": "sigmoid", "seed": 0, "epoch": 1, "score": 0.5}], LIGHT),
+])  # fmt: skip
+def test_figures_are_the_same_with_and_without_plotlys_own_checks(monkeypatch, make):
+    monkeypatch.setenv(VALIDATE, "1")
+    checked = json.loads(make().to_json())
+    monkeypatch.delenv(VALIDATE)
+    assert json.loads(make().to_json()) == checked
+
+
+def test_a_wrong_property_is_found_in_tests():
+    with pytest.raises(ValueError, match="mdoe"):
+        figure_of({"data": [{"type": "scatter", "mdoe": "lines"}], "layout": {}})

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, layout
+from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, figure_of, layout
 from pipelines.schema import MACRO, Head
 
 POOLED: Final = "all pixels"
@@ -39,7 +39,7 @@ def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: st
         shapes=row_rules(len(classes), theme),
         xaxis=axis(theme, nticks=5, tickformat="~g", title=" "), yaxis=rows_axis(classes, theme),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _interval_points(
@@ -116,7 +116,7 @@ def seed_values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitl
         theme, height=250, title=title, subtitle=subtitle, legend=False, yaxis=yaxis,
         xaxis=axis(theme, nticks=5, tickformat="~g", title=" "),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def seed_differences_figure(
@@ -157,7 +157,7 @@ def seed_differences_figure(
             theme, range=[len(names) - 0.5, -0.5], showgrid=False, tickvals=list(range(len(names))), ticktext=names
         ),
     )  # fmt: skip
-    return go.Figure({"data": [points], "layout": shared})
+    return figure_of({"data": [points], "layout": shared})
 
 
 def _zero_and_margin(margin: float, theme: Theme) -> list[dict[str, Any]]:

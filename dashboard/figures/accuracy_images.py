@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.accuracy import row_rules, rows_axis
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, faded, layout
+from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, faded, figure_of, layout
 from pipelines.schema import Head
 
 
@@ -36,7 +36,7 @@ def pairs_figure(
         xaxis=axis(theme, title=HEAD_SHORT[contender], **common),
         yaxis=axis(theme, title=HEAD_SHORT["sigmoid"], **common),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _pair_groups(table: pd.DataFrame, theme: Theme, contender: Head) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ def boxes_figure(table: pd.DataFrame, theme: Theme, *, values: pd.DataFrame | No
         title=title, shapes=row_rules(len(classes), theme),
         xaxis=axis(theme, nticks=6, tickformat="~g", title=" "), yaxis=rows_axis(classes, theme),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _boxes(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, axis, faded, layout
+from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, axis, faded, figure_of, layout
 from pipelines.schema import Head
 
 _LANE: Final = 24  # CSS pixels of a head's lane
@@ -42,7 +42,7 @@ def by_image_figure(pooled: pd.DataFrame, single: pd.DataFrame, theme: Theme, *,
             tickvals=[lanes[name, heads[0]] + (len(heads) - 1) / 2 for name in classes],
         ),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _drawn(single: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:

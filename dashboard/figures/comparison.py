@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, faded, layout
+from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, faded, figure_of, layout
 from pipelines.schema import Head
 
 _LANE: Final = 34  # CSS pixels of a head's lane
@@ -49,7 +49,7 @@ def cells_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str
             ticktext=[_short(run) for run in runs],
         ),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _points(
@@ -104,7 +104,7 @@ def effects_figure(table: pd.DataFrame, theme: Theme, *, title: str, margin: flo
             theme, range=[bottom, 0], showgrid=False, tickvals=places, ticktext=[_row_name(row) for row in rows]
         ),
     )  # fmt: skip
-    return go.Figure({"data": _forest(rows, places, theme, room), "layout": shared})
+    return figure_of({"data": _forest(rows, places, theme, room), "layout": shared})
 
 
 def _forest(

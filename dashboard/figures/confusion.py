@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import Theme, axis, ink_on, layout
+from dashboard.figures.theme import Theme, axis, figure_of, ink_on, layout
 from dashboard.rounding import minus
 from pipelines.arrays import Float64Array
 
@@ -184,7 +184,7 @@ def _figure(
         traces.append(points | (_numbers(wide, texts, inks, size) if written else {"mode": "markers"}))
         heat["hoverinfo"] = "skip"
         shared["hoverdistance"] = 60  # pixels: cells can be wider than the square in their middle
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _annotations(texts: list[list[str]], inks: list[list[str]], size: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_SHORT, Theme, axis, layout
+from dashboard.figures.theme import HEAD_SHORT, Theme, axis, figure_of, layout
 from pipelines.schema import MACRO, Head
 
 _HOVER = (
@@ -36,7 +36,7 @@ def forest_figure(
     if margin is not None:
         band = {"type": "rect", "x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
         shapes.insert(0, band | {"fillcolor": theme.band, "line": {"width": 0}})
-    return go.Figure(
+    return figure_of(
         {
             "data": _traces(table, theme, contender, margin or 0.0, seeds),
             "layout": layout(

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy.ndimage import distance_transform_edt
 
-from dashboard.figures.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_TITLES, Theme, axis, faded, layout
+from dashboard.figures.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_TITLES, Theme, axis, faded, figure_of, layout
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.heads import HeadSpec
 from pipelines.one_pixel import Rule, called, channel_logits, class_probabilities, least_logit
@@ -54,8 +54,7 @@ def plane_figure(
         xaxis=_logit_axis(spec.classes[0], theme, constrain="domain"),
         yaxis=_logit_axis(spec.classes[1], theme, scaleanchor="x", constrain="domain"),
     )  # fmt: skip
-    # Not validated anew at each move of a slider; a test does it.
-    return go.Figure({"data": traces, "layout": shared}, _validate=False)
+    return figure_of({"data": traces, "layout": shared})
 
 
 def curve_figure(
@@ -89,7 +88,7 @@ def curve_figure(
         xaxis=_logit_axis(specs[0].classes[0], theme),
         yaxis=axis(theme, range=[-0.02, 1.02], dtick=0.25, title="probability p"),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared}, _validate=False)
+    return figure_of({"data": traces, "layout": shared})
 
 
 def region_codes(

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures.confusion import shortened
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, layout
+from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, figure_of, layout
 from pipelines.schema import HEADS
 
 
@@ -42,4 +42,4 @@ def set_errors_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle
         ),
         yaxis=axis(theme, range=[len(pairs) - 0.5, -0.5], tickvals=list(range(len(pairs))), ticktext=named),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import Theme, axis, faded, layout
+from dashboard.figures.theme import Theme, axis, faded, figure_of, layout
 
 _LONGEST: Final = 18  # characters of a class's name in a row of two
 _SPLITS: Final = {"train": "Training", "val": "Validation", "test": "Test"}
@@ -71,7 +71,7 @@ def ceiling_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
         xaxis=axis(theme, range=[min(0.9, lowest) - 0.03, 1.02], title="Dice", nticks=6, tickformat="~g"),
         yaxis=axis(theme, autorange="reversed", type="category", showgrid=False),
     )  # fmt: skip
-    return go.Figure({"data": [lost, *points], "layout": shared})
+    return figure_of({"data": [lost, *points], "layout": shared})
 
 
 def nesting_figure(table: pd.DataFrame, theme: Theme, *, colors: Mapping[str, str]) -> go.Figure:
@@ -114,7 +114,7 @@ def nesting_figure(table: pd.DataFrame, theme: Theme, *, colors: Mapping[str, st
         yaxis=axis(theme, range=[len(names) - 0.5, -0.5], showgrid=False, ticktext=names,
                    tickvals=list(range(len(names)))),
     )  # fmt: skip
-    return go.Figure({"data": bars, "layout": shared})
+    return figure_of({"data": bars, "layout": shared})
 
 
 def split_share_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
@@ -150,7 +150,7 @@ def split_share_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
         xaxis=axis(theme, tickformat="~p", nticks=5, **({} if logarithmic else {"rangemode": "tozero"}), **scale),
         yaxis=axis(theme, autorange="reversed", type="category", showgrid=False, categoryarray=names),
     )  # fmt: skip
-    return go.Figure({"data": [lines, *points], "layout": shared})
+    return figure_of({"data": [lines, *points], "layout": shared})
 
 
 def _short(name: str) -> str:
@@ -168,7 +168,7 @@ def _share_figure(bars: dict[str, Any], theme: Theme, *, title: str, x: dict[str
         margin={"l": 8, "r": 56, "t": 38, "b": 8}, xaxis=axis(theme, tickformat="~p", nticks=5, **x),
         yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
     )  # fmt: skip
-    return go.Figure({"data": [bars], "layout": shared})
+    return figure_of({"data": [bars], "layout": shared})
 
 
 def _labels(number: int) -> str:

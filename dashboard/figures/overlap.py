@@ -7,7 +7,17 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, axis, faded, layout
+from dashboard.figures.theme import (
+    HEAD_DASHES,
+    HEAD_MARKERS,
+    HEAD_SHORT,
+    HEAD_TITLES,
+    Theme,
+    axis,
+    faded,
+    figure_of,
+    layout,
+)
 from pipelines.schema import Head
 
 _LANE: Final = 24  # CSS pixels of a head's lane
@@ -18,11 +28,6 @@ _LABEL_COLORS: Final = {
     False: {"0": "#d9dde3", "1": "#a9a4d0", "2": "#6c5fb0", "3+": "#35246f"},
     True: {"0": "#39424e", "1": "#6a62a0", "2": "#9f95d6", "3+": "#d9d3f7"},
 }
-
-
-def _figure(traces: list[dict[str, Any]], shared: dict[str, Any]) -> go.Figure:
-    """Not validated anew at every step of a slider, which would take three times as long; a test does it."""
-    return go.Figure({"data": traces, "layout": shared}, _validate=False)
 
 
 def rate_figure(
@@ -67,7 +72,7 @@ def rate_figure(
         xaxis=axis(theme, range=[0, 1], dtick=0.25, title="threshold on p"),
         yaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels", nticks=6),
     )  # fmt: skip
-    return _figure(traces, shared)
+    return figure_of({"data": traces, "layout": shared})
 
 
 def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> go.Figure:
@@ -95,7 +100,7 @@ def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> go.Figur
         xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of the pixels with that truth"),
         yaxis=axis(theme, autorange="reversed", showgrid=False, dividercolor=theme.line),
     )  # fmt: skip
-    return _figure(traces, shared)
+    return figure_of({"data": traces, "layout": shared})
 
 
 def mass_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
@@ -118,7 +123,7 @@ def mass_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
         bargap=0.25, xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of pixels"),
         yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
     )  # fmt: skip
-    return _figure(traces, shared)
+    return figure_of({"data": traces, "layout": shared})
 
 
 def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> go.Figure:
@@ -153,7 +158,7 @@ def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> g
             tickvals=[lanes[pair, heads[0]] + (len(heads) - 1) / 2 for pair in pairs],
         ),
     )  # fmt: skip
-    return _figure(traces, shared)
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _dumbbells(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, layout
+from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, figure_of, layout
 from pipelines.schema import HEADS, Head
 
 _LANE: Final = 30  # CSS pixels of a head's lane
@@ -92,7 +92,7 @@ def _figure(
         theme, height=round(118 + _LANE * (last + 1.4)), title=title, subtitle=subtitle, legend=False,
         shapes=[*shapes, *rules], **more,
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _starts(lanes: Lanes) -> list[float]:

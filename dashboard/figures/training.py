@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_DASHES, HEAD_SHORT, Theme, axis, layout
+from dashboard.figures.theme import HEAD_DASHES, HEAD_SHORT, Theme, axis, figure_of, layout
 from pipelines.schema import HEADS
 
 _HEIGHT: Final = 320
@@ -34,7 +34,7 @@ def curve_figure(
         theme, height=_HEIGHT, title=title, subtitle=subtitle, xaxis=_epochs(theme, 0.5, last),
         yaxis=axis(theme, title="validation Dice", **scores),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def loss_figure(
@@ -47,7 +47,7 @@ def loss_figure(
         theme, height=_HEIGHT, title=title, subtitle=subtitle, xaxis=_epochs(theme, 0.0, last),
         yaxis=axis(theme, title="training loss", rangemode="tozero"),
     )  # fmt: skip
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _lines(points: Sequence[Mapping[Any, Any]], what: str, theme: Theme, *, markers: bool) -> list[dict[str, Any]]:

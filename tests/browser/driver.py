@@ -67,6 +67,7 @@ def server(runs, *, cwd):
         "--server.headless=true",
     ]
     environment = os.environ | {"PIPELINES_RUNS": str(runs)}
+    environment.pop("VALIDATE_FIGURES", None)  # as users run it
     log = Path(cwd) / f"server-{port}.log"
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=file, stderr=subprocess.STDOUT)
