@@ -10,17 +10,21 @@ from pipelines.errors import ConfigError, ShapeError
 from pipelines.metrics import adaptive, binned, corp, ranking, recalibration, selective, smooth, thresholds
 from pipelines.metrics.base import Setting
 from pipelines.metrics.ranking import auroc, average_precision, pr_curve, roc_curve
-from pipelines.metrics.selective import aurc, risk_coverage, top_label_aurc, top_label_risk_coverage
+from pipelines.metrics.selective import aurc, risk_at, risk_coverage, top_label_aurc, top_label_risk_coverage
 from pipelines.metrics.thresholds import (
     CUT_LOG_ODDS,
     CUT_P,
     bayes_threshold,
     best_threshold,
+    cheapest_cut,
+    cost_curve,
     cut_at,
     dice_curve,
     expected_cost,
+    greatest,
     half_optimum,
     iou_curve,
+    near_greatest,
 )
 from pipelines.statistics import grid
 
@@ -226,6 +230,22 @@ def test_the_area_lies_under_the_curve_of_the_table():
     assert bounds[1] - bounds[0] < 0.005
 
 
+def test_risk_at_any_coverage_by_hand():
+    # 3 pixels at 0.9, all right; 2 at 0.6, one wrong: errors 0 up to 3/5, then 1/2 a pixel: 0.25 of 3.5, 0.5 of 4
+    hist = written({0.899: (0, 3), 0.599: (1, 1)})
+    found = risk_at(*top_label_risk_coverage(hist), np.array([0.2, 0.6, 0.7, 0.8, 1.0]))
+    assert found == pytest.approx([0, 0, 0.25 / 3.5, 0.5 / 4, 1 / 5])
+
+
+def test_risk_at_encloses_the_area_and_keeps_the_axes_in_front():
+    hist = np.stack([random_histogram(1), random_histogram(2), EMPTY])
+    at = (np.arange(20_000) + 0.5) / 20_000
+    risk = risk_at(*risk_coverage(hist), at)
+    assert risk.shape == (3, 20_000)
+    assert risk[:2].mean(axis=-1) == pytest.approx(aurc(hist[:2]), abs=1e-4)
+    assert np.isnan(risk[2]).all()
+
+
 # Thresholds --------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +313,55 @@ def test_the_best_threshold_of_a_calibrated_score_is_half_the_best_dice(centre):
     share = np.divide(sum_p, n, out=np.zeros_like(n), where=n > 0)
     hist = np.stack([n - sum_p, sum_p, sum_p * (1 - share), sum_p * share])
     assert half_optimum(hist) == pytest.approx(best_threshold(hist)[0], abs=1 / 300)
+
+
+@pytest.mark.parametrize("within", [0.0, 0.005, 0.1, 2.0])
+def test_thresholds_near_the_greatest_by_brute_force(within):
+    for seed in range(5):
+        curve = dice_curve(random_histogram(seed))
+        steps = [float(curve[grid.first_cell_above(k / 300)]) for k in range(1, 300)]
+        threshold, best = greatest(curve)
+        at = round(float(threshold) * 300) - 1
+        low = high = at
+        while low > 0 and steps[low - 1] >= best - within:
+            low -= 1
+        while high < 298 and steps[high + 1] >= best - within:
+            high += 1
+        assert near_greatest(curve, within=within) == ((low + 1) / 300, (high + 1) / 300)
+
+
+def test_a_score_that_is_nowhere_defined_has_no_greatest():
+    curve = np.full((2, grid.CELLS + 1), np.nan)
+    curve[1, grid.first_cell_above(0.4)] = 0.0
+    threshold, best = greatest(curve)
+    assert np.isnan([threshold[0], best[0]]).all()
+    assert (threshold[1], best[1]) == (0.4, 0)
+    low, high = near_greatest(curve, within=0.5)
+    assert np.isnan([low[0], high[0]]).all()
+    assert (low[1], high[1]) == (0.4, 0.4)  # NaN is not near
+
+
+def test_cost_at_every_cut_is_the_expected_cost():
+    hist = random_histogram(6)
+    curve = cost_curve(hist, cost_fp=2.0, cost_fn=3.0)
+    each = [float(expected_cost(hist, cost_fp=2.0, cost_fn=3.0, threshold=float(p))) for p in CUT_P[1:-1]]
+    assert curve[1:-1] == pytest.approx(each)
+    without, there = hist[:2].sum(axis=-1)
+    assert curve[[0, -1]] == pytest.approx([2 * without / (without + there), 3 * there / (without + there)])
+    with pytest.raises(ConfigError, match="costs must be"):
+        cost_curve(hist, cost_fp=0.0, cost_fn=1.0)
+
+
+def test_the_cheapest_of_equal_cuts_is_the_nearest_to_the_one_named():
+    # nothing between 0.2 and 0.6: every cut there has no mistake
+    hist = written({0.2017: (5, 0), 0.601: (0, 3)})
+    costs = cost_curve(hist, cost_fp=1.0, cost_fn=4.0)
+    first, last = cell(0.2017) + 1, cell(0.601)
+    assert cheapest_cut(costs, near=cut_at(0.4)) == cut_at(0.4)
+    assert cheapest_cut(costs, near=1) == first
+    assert cheapest_cut(costs, near=grid.CELLS) == last
+    stacked = np.stack([costs, np.full_like(costs, np.nan)])
+    assert cheapest_cut(stacked, near=77).tolist() == [first, 77]
 
 
 def test_cost_by_hand_and_its_bayes_threshold():

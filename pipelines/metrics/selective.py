@@ -52,6 +52,20 @@ def top_label_risk_coverage(hist: Float64Array) -> tuple[Float64Array, Float64Ar
     return _curve(down.sum(axis=-2), down[..., 0, :])
 
 
+def risk_at(coverage: Float64Array, risk: Float64Array, at: Float64Array) -> Float64Array:
+    """Risk at any coverages, (..., A), from the points (..., K) of one of the curves above; at: (A,) in (0, 1].
+
+    Errors are spread evenly in a block, so their number is a straight line between points and the risk is that number
+    over the coverage: exact, and areas under means of such curves are means of areas. NaN without pixels.
+    """
+    flat, errors = coverage.reshape(-1, coverage.shape[-1]), np.nan_to_num(coverage * risk).reshape(-1, risk.shape[-1])
+    rows = [
+        np.interp(at, np.append(0.0, x), np.append(0.0, y)) / at if not np.isnan(x).any() else np.full(len(at), np.nan)
+        for x, y in zip(flat, errors, strict=True)
+    ]
+    return np.array(rows, np.float64).reshape(*coverage.shape[:-1], len(at))
+
+
 def _curve(pixels: Float64Array, wrong: Float64Array) -> tuple[Float64Array, Float64Array]:
     taken = np.cumsum(pixels, axis=-1, dtype=np.float64)
     return ratio(taken, taken[..., -1:]), ratio(np.cumsum(wrong, axis=-1, dtype=np.float64), taken)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.arrays import Float64Array
+from pipelines.arrays import Float64Array, Int64Array
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, ratio
 from pipelines.metrics.histogram_loops import check_histogram
@@ -67,11 +67,38 @@ def best_threshold(hist: Float64Array) -> tuple[Float64Array, Float64Array]:
     depend on rounding. NaN for both where the class is not in the truth: every threshold that calls nothing is then as
     good. Tune on one split and report on another.
     """
-    dice = dice_curve(hist)[..., _FIRST : _FIRST + STEPS - 1]
+    threshold, best = greatest(dice_curve(hist))
     there = np.asarray(hist)[..., 1, :].sum(axis=-1) > 0
-    step = np.argmax(np.where(np.isnan(dice), -1.0, dice), axis=-1)
-    best = np.take_along_axis(dice, step[..., None], axis=-1)[..., 0]
-    return np.where(there, (step + 1) / STEPS, np.nan), np.where(there, best, np.nan)
+    return np.where(there, threshold, np.nan), np.where(there, best, np.nan)
+
+
+def greatest(curve: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """The lowest threshold k/300, 0 < k < 300, at which a score is greatest, and that score, each (...).
+
+    curve: (..., CELLS + 1), the score at every cut. NaN for both where it is not defined at any of these thresholds.
+    """
+    steps = curve[..., _FIRST : _FIRST + STEPS - 1]
+    step = np.argmax(np.where(np.isnan(steps), -np.inf, steps), axis=-1)
+    best = np.take_along_axis(steps, step[..., None], axis=-1)[..., 0]
+    return np.where(np.isnan(best), np.nan, (step + 1) / STEPS), best
+
+
+def near_greatest(curve: Float64Array, *, within: float) -> tuple[Float64Array, Float64Array]:
+    """Lowest and highest threshold k/300 of the run around the greatest score that stays within that much of it.
+
+    curve: (..., CELLS + 1); within: >= 0, in the score's own unit. A wide run says that the exact threshold hardly
+    matters. NaN where `greatest` is.
+    """
+    steps = curve[..., _FIRST : _FIRST + STEPS - 1]
+    threshold, best = greatest(curve)
+    at = np.where(np.isnan(threshold), 1, np.rint(np.nan_to_num(threshold) * STEPS))[..., None] - 1
+    with np.errstate(invalid="ignore"):
+        far = ~(steps >= best[..., None] - within)
+    place = np.arange(STEPS - 1)
+    low = np.where(far & (place < at), place, -1).max(axis=-1) + 1
+    high = np.where(far & (place > at), place, STEPS - 1).min(axis=-1) - 1
+    known = ~np.isnan(threshold)
+    return np.where(known, (low + 1) / STEPS, np.nan), np.where(known, (high + 1) / STEPS, np.nan)
 
 
 def half_optimum(hist: Float64Array) -> Float64Array:
@@ -84,6 +111,11 @@ def half_optimum(hist: Float64Array) -> Float64Array:
     return best_threshold(hist)[1] / 2
 
 
+def _check_costs(cost_fp: float, cost_fn: float) -> None:
+    if not (cost_fp > 0 and cost_fn > 0 and isfinite(cost_fp) and isfinite(cost_fn)):
+        raise ConfigError(f"costs must be finite and above 0, got {cost_fp} and {cost_fn}; only their ratio matters")
+
+
 def bayes_threshold(*, cost_fp: float, cost_fn: float) -> float:
     """The p above which calling is cheaper for a calibrated score, cost_fp / (cost_fp + cost_fn) (Elkan 2001, eq. 2).
 
@@ -91,8 +123,7 @@ def bayes_threshold(*, cost_fp: float, cost_fn: float) -> float:
     exp(1/4) of the odds outside; odds beyond exp(±16) become exp(±16). Of two edges equally near, the lower one.
     Raises ConfigError unless both costs are finite and above 0.
     """
-    if not (cost_fp > 0 and cost_fn > 0 and isfinite(cost_fp) and isfinite(cost_fn)):
-        raise ConfigError(f"costs must be finite and above 0, got {cost_fp} and {cost_fn}; only their ratio matters")
+    _check_costs(cost_fp, cost_fn)
     nearest = int(np.argmin(np.abs(EDGES - (log(cost_fp) - log(cost_fn)))))
     return float(CUT_P[nearest + 1])
 
@@ -117,6 +148,29 @@ def expected_cost(hist: Float64Array, *, cost_fp: float, cost_fn: float, thresho
     fp = hist[..., 0, cut:].sum(axis=-1, dtype=np.float64)
     fn = hist[..., 1, :cut].sum(axis=-1, dtype=np.float64)
     return ratio(cost_fp * fp + cost_fn * fn, hist[..., :2, :].sum(axis=(-1, -2), dtype=np.float64))
+
+
+def cost_curve(hist: Float64Array, *, cost_fp: float, cost_fn: float) -> Float64Array:
+    """`expected_cost` at every cut, (..., CELLS + 1): from calling the class everywhere to calling it nowhere.
+
+    NaN without pixels. Raises ConfigError unless both costs are finite and above 0.
+    """
+    _check_costs(cost_fp, cost_fn)
+    tp, fp, fn, tn = outcomes_by_cut(hist)
+    return ratio(cost_fp * fp + cost_fn * fn, tp + fp + fn + tn)
+
+
+def cheapest_cut(costs: Float64Array, *, near: int) -> Int64Array:
+    """The cut of the lowest cost, (...) from (..., CELLS + 1); of equal ones the nearest to a cut, then the lower one.
+
+    near: the cut of the Bayes threshold, which also stands where no cost is defined. Choose on one split and report on
+    another.
+    """
+    lowest = np.min(np.where(np.isnan(costs), np.inf, costs), axis=-1, keepdims=True)
+    distance = np.abs(np.arange(costs.shape[-1]) - near)
+    with np.errstate(invalid="ignore"):
+        possible = (costs <= lowest) | np.isinf(lowest)
+    return np.argmin(np.where(possible, distance, costs.shape[-1] + 1), axis=-1).astype(np.int64)
 
 
 def _cost_at_bayes(hist: Float64Array, setting: Setting) -> Float64Array:

@@ -1,0 +1,183 @@
+"""A run and the controls of the page Thresholds and costs to its panels of ranking and of selective prediction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dashboard.figures import ranking
+from dashboard.figures.cuts import Cuts
+from dashboard.figures.lanes import dots_figure
+from dashboard.figures.marks import Mark, Role, colored
+from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
+from dashboard.panels.base import Panel, Picture
+from dashboard.panels.threshold_choice import Look, areas_of, look_at
+from dashboard.rounding import percent, with_interval
+from pipelines.arrays import Float64Array
+from pipelines.metrics import selective
+from pipelines.schema import Head, Split, Variant
+from pipelines.statistics.grid import HALF_CELL
+from pipelines.storage import Run
+
+
+class _Words(NamedTuple):
+    """What an area is called, and under the title of its curve."""
+
+    title: str
+    said: str
+
+
+_RANKS: Final = {
+    "auroc": _Words("AUROC", "area"),
+    "average_precision": _Words("Average precision", "average precision"),
+}
+_COVERAGES: Final = np.linspace(0.005, 1, 200)
+
+
+def curves(
+    run: Run,
+    theme: Theme,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    contender: Head | None = None,
+    variant: Variant = "raw",
+    class_name: str | None = None,
+    cuts: Cuts | None = None,
+    near: bool = False,
+) -> Panel | None:
+    """ROC and precision-recall of one class with the chosen thresholds on them; None for the mean of several classes,
+    which has no such curve, and where the class has no truth. near: show the corner that the points are in.
+    """
+    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant, class_name=class_name)
+    return curve_panel(look, theme, cuts, near=near)
+
+
+def curve_panel(look: Look, theme: Theme, cuts: Cuts | None, *, near: bool) -> Panel | None:
+    """The same of what is looked at already."""
+    if look.index is None or not look.present[look.index]:
+        return None
+    rates, precisions, tables, table = look.ranked
+    under = {name: _areas_said(look, tables[name], theme, said) for name, (_, said) in _RANKS.items()}
+    hist = look.of("sigmoid").hist[0, look.index]
+    share = float(hist[1].sum() / hist[:2].sum())
+    roc = ranking.roc_figure(rates, _curve_marks(look, rates, cuts), theme, subtitle=under["auroc"], near=near)
+    pr = ranking.precision_recall_figure(
+        precisions, _curve_marks(look, precisions, cuts), theme, share=share, subtitle=under["average_precision"],
+        near=near,
+    )  # fmt: skip
+    alt = f"curve of {look.title}, both heads, with the chosen threshold marked."
+    pictures = (Picture("threshold_roc", roc, f"ROC {alt}"), Picture("threshold_pr", pr, f"Precision-recall {alt}"))
+    return Panel("threshold_curves", "ROC and precision-recall", pictures, table, "threshold_curves", columns=2)
+
+
+def _areas_said(look: Look, table: pd.DataFrame, theme: Theme, what: str) -> str:
+    rows = table[table["class"] == look.title].to_dict("records")
+    said: dict[Head, str] = {
+        row["head"]: f"{what} {with_interval(row['value'], row['low'], row['high'])}" for row in rows
+    }
+    return colored(said, theme, titles=HEAD_SHORT, apart="<br>")
+
+
+def _curve_marks(look: Look, found: Mapping[Head, tuple[Float64Array, Float64Array]], cuts: Cuts | None) -> list[Mark]:
+    chosen, marks = look.filled(cuts), []
+    for head, (x, y) in found.items():
+        tuned = look.tuned_cuts(head)
+        places: list[tuple[Role, str, Sequence[int] | None]] = [
+            ("half", "0.5", (HALF_CELL,) * len(look.classes)), ("tuned", "tuned on validation", tuned),
+            ("chosen", "chosen", chosen[head]),
+        ]  # fmt: skip
+        for role, said, some in places:
+            cut = None if some is None else look.shown_cut(some)
+            if cut is not None:
+                marks.append(Mark(role, said, head, cut, float(y[cut]), float(x[cut])))
+    return marks
+
+
+def areas(
+    run: Run,
+    theme: Theme,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    contender: Head | None = None,
+    variant: Variant = "raw",
+) -> Panel | None:
+    """AUROC and average precision of every class; None where no class has truth."""
+    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant)
+    tables, pictures = [], []
+    for metric, (title, _) in _RANKS.items():
+        table = areas_of(look, metric)
+        if table.empty:
+            continue
+        tables.append(table)
+        figure = dots_figure(table, theme, title=title, subtitle="higher is better", x_title=title)
+        alt = f"{title} of every class and head with 95 % intervals."
+        pictures.append(Picture(f"areas_{metric}", figure, alt))
+    if not tables:
+        return None
+    together = pd.concat(tables, ignore_index=True)
+    return Panel("areas", "How well the heads rank pixels", tuple(pictures), together, "areas", columns=2)
+
+
+def selective_prediction(
+    run: Run,
+    theme: Theme,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    contender: Head | None = None,
+    variant: Variant = "raw",
+    class_name: str | None = None,
+) -> Panel:
+    """Error rate of the surest pixels against how many are kept, and the area under it of every class.
+
+    Of one class against the rest; of all classes the mean and, for exclusive truth, the argmax.
+    """
+    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant, class_name=class_name)
+    lines: dict[str, dict[Head, Float64Array]] = {look.title: {head: _risk(look, head) for head in look.heads}}
+    tops = {head: top for head in look.heads if (top := look.of(head).top) is not None}
+    if look.index is None and tops:
+        at = {
+            head: selective.risk_at(*selective.top_label_risk_coverage(top), _COVERAGES) for head, top in tops.items()
+        }
+        lines = {"top label": {head: one.mean(axis=0) for head, one in at.items()}} | lines
+    areas = areas_of(look, "aurc")
+    pictures: list[Picture] = []
+    for name, curve in lines.items():
+        if name == "top label":
+            shown = {head: f"{float(selective.top_label_aurc(top).mean()):#.3g}" for head, top in tops.items()}
+        else:
+            rows = areas[areas["class"] == name].set_index("head")["value"]
+            shown = {head: f"{rows[head]:#.3g}" for head in look.heads if head in rows.index}
+        figure = ranking.risk_figure(
+            curve, _COVERAGES, theme, title=f"Risk against coverage, {name}",
+            subtitle=f"area: {colored(shown, theme, titles=HEAD_SHORT)}",
+        )  # fmt: skip
+        ninety = ", ".join(f"{HEAD_TITLES[head]} {percent(float(one[179]))}" for head, one in curve.items())
+        alt = f"Error rate of {name} against the share of pixels kept; of the surest 90 %: {ninety}."
+        pictures.append(Picture(f"risk_{len(pictures)}", figure, alt))
+    if len(pictures) == 1 and not areas.empty:
+        figure = dots_figure(areas, theme, title="Area under risk-coverage", subtitle="lower is better", x_title="area")
+        pictures.append(Picture("areas_aurc", figure, "Area under risk-coverage of every class and head."))
+    frames = [
+        pd.DataFrame({"shown": name, "head": head, "coverage": _COVERAGES, "risk": risk})
+        for name, by_head in lines.items() for head, risk in by_head.items()
+    ]  # fmt: skip
+    table = pd.concat(frames, ignore_index=True)
+    return Panel(
+        "selective",
+        "Leaving the unsure pixels out",
+        tuple(pictures),
+        table,
+        "selective",
+        ("coverage", "risk"),
+        columns=2,
+    )
+
+
+def _risk(look: Look, head: Head) -> Float64Array:
+    """(A,) at _COVERAGES."""
+    at = selective.risk_at(*selective.risk_coverage(look.of(head).hist), _COVERAGES)
+    return look.curve(at)
