@@ -476,7 +476,7 @@ def test_counts_of_other_images_are_refused(tmp_path):
     folder = runs[1].folder / counts_folder("test", "softmax", 0, "raw")
     counts = runs[1].counts("test", "softmax", 0)
     with CountsWriter(folder) as writer:
-        writer.write(Counts(**vars(counts) | {"images": counts.images[::-1]}))
+        writer.write(replace(counts, images=counts.images[::-1]))
     with pytest.raises(RunError, match="two was counted on other images"):
         compare(runs)
 

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -15,10 +16,21 @@ from scipy.special import expit, log_softmax
 from pipelines.errors import NoSuchRun, RunError, ShapeError
 from pipelines.heads import head_specs
 from pipelines.schema import KINDS
+from pipelines.statistics import add_up
 from pipelines.statistics.counts import PER_IMAGE, POOLED
-from pipelines.storage import CountsWriter, PredictionReader, PredictionWriter, Run, RunWriter, list_runs, read_counts
+from pipelines.storage import (
+    CountsWriter,
+    PredictionReader,
+    PredictionWriter,
+    Run,
+    RunWriter,
+    list_runs,
+    read_counts,
+    stored,
+)
 from pipelines.storage.files import write_json
 from pipelines.storage.places import MANIFEST
+from pipelines.storage.recent import Recent
 
 SETS = {(): 50, (0,): 20, (0, 1): 10, (2,): 5}
 
@@ -175,6 +187,126 @@ def test_counts_of_another_grid_or_without_a_file_are_refused(tmp_path):
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"grid": b"1"}), tmp_path / "pooled.parquet")
     with pytest.raises(RunError, match="another grid"):
         read_counts(tmp_path)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of the columns that were read from images.parquet, one entry a block."""
+    found = []
+    real = stored.row_groups
+
+    def row_groups(file, columns=None):
+        found.extend(columns)
+        return real(file, columns)
+
+    monkeypatch.setattr(stored, "row_groups", row_groups)
+    return found
+
+
+def test_only_the_arrays_that_are_asked_for_are_read_and_once(read, tmp_path):
+    counts = write_counts(tmp_path)
+    found = read_counts(tmp_path)
+    assert read == []
+    assert found.images == counts.images
+    assert found.classes == 3  # from the shape of `score`
+    assert np.array_equal(found.ranks, counts.ranks)
+    assert found.score is found.score
+    assert read == ["score", "ranks"]
+
+
+def test_arrays_that_sessions_share_cannot_be_written_to(tmp_path):
+    write_counts(tmp_path)
+    for whole in (False, True):
+        found = read_counts(tmp_path, whole=whole)
+        for name in (*PER_IMAGE, *POOLED):
+            assert not getattr(found, name).flags.writeable, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seeds_are_added_up_and_images_too(kind, read, tmp_path):
+    seeds = [
+        counts_of(kind, [example(kind, seed=seed, size=(6, 7), ignored=ignored) for seed in range(3)])
+        for ignored in (0.0, 0.3)
+    ]
+    folders = [tmp_path / str(number) for number in range(2)]
+    for folder, counts in zip(folders, seeds, strict=True):
+        with CountsWriter(folder) as writer:
+            writer.write(counts)
+    both, whole = add_up(seeds), read_counts(*folders, whole=True)
+    found = read_counts(*folders)
+    assert whole.images == ("all images",)
+    for name in POOLED:
+        assert np.array_equal(getattr(found, name), getattr(both, name)), name
+        assert np.array_equal(getattr(whole, name), getattr(both, name)), name
+    for name in PER_IMAGE:
+        assert np.array_equal(getattr(whole, name), getattr(both, name).sum(axis=0, keepdims=True)), name
+    assert read == []  # sums of any number of images cost the same
+    for name in PER_IMAGE:
+        assert np.array_equal(getattr(found, name), getattr(both, name)), name
+
+
+def test_counts_without_stored_sums_are_added_up(read, tmp_path):
+    counts = write_counts(tmp_path)
+    path = tmp_path / "pooled.parquet"
+    table = pq.read_table(path)
+    shapes = json.loads(table.schema.metadata[b"shapes"])
+    old = {name: shape for name, shape in shapes.items() if name not in PER_IMAGE}
+    kept = table.select([name for name in table.column_names if name not in PER_IMAGE])
+    pq.write_table(kept.replace_schema_metadata({**table.schema.metadata, b"shapes": json.dumps(old)}), path)
+    whole = read_counts(tmp_path, whole=True)
+    for name in PER_IMAGE:
+        assert np.array_equal(getattr(whole, name), getattr(counts, name).sum(axis=0, keepdims=True)), name
+    assert read == [name for name in PER_IMAGE if getattr(counts, name).size]
+
+
+def test_seeds_with_other_images_are_not_added_up(tmp_path):
+    write_counts(tmp_path / "0")
+    with CountsWriter(tmp_path / "1") as writer:
+        writer.write(counts_of("overlapping", [example("overlapping", seed=0, size=(6, 7))]))
+    with pytest.raises(ShapeError, match="same images"):
+        read_counts(tmp_path / "0", tmp_path / "1")
+
+
+def test_counts_may_have_some_arrays_replaced(tmp_path):
+    counts = write_counts(tmp_path)
+    found = replace(read_counts(tmp_path), images=("one",), score=counts.score[:1])
+    assert found.images == ("one",)
+    assert np.array_equal(found.score, counts.score[:1])
+    assert np.array_equal(found.joint, counts.joint)
+
+
+def test_damaged_counts_are_noticed_when_they_are_asked_for(tmp_path):
+    images = [example("exclusive", seed=seed, size=(6, 7)) for seed in range(8)]
+    with CountsWriter(tmp_path) as writer:
+        writer.write(counts_of("exclusive", images))
+    path = tmp_path / "images.parquet"
+    chunk = pq.ParquetFile(path).metadata.row_group(0).column(1)
+    content = bytearray(path.read_bytes())
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 0x10
+    path.write_bytes(content)
+    found = read_counts(tmp_path)
+    with pytest.raises(RunError, match="damaged"):
+        _ = found.score
+
+
+def test_what_was_asked_for_last_is_kept_up_to_a_size():
+    kept = Recent(100)
+    made = []
+
+    def get(key, size):
+        return kept.get(key, lambda: made.append(key) or np.zeros(size, np.int8))
+
+    get("a", 40), get("b", 40), get("a", 40)
+    get("c", 40)  # 120 bytes with it: b, asked for before a, goes
+    assert kept.bytes == 80
+    get("a", 40), get("c", 40)
+    assert made == ["a", "b", "c"]
+    get("b", 40)
+    assert made == ["a", "b", "c", "b"]
+    assert len(get("large", 101)) == 101
+    assert kept.bytes == 80
+    get("large", 101)
+    assert made[-2:] == ["large", "large"]
 
 
 # Runs --------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pipelines.storage import Run, list_runs
+from pipelines.verdict import Evidence
 
 RUNS_VARIABLE: Final = "PIPELINES_RUNS"
 KEY: Final[dict[str | type[Any], Callable[[Any], Any]]] = {Run: lambda run: f"{run.folder}|{run.checksum}"}
@@ -59,3 +60,9 @@ def _image_scores(run: Run) -> pd.DataFrame:
 def image_scores(run: Run) -> pd.DataFrame:
     """image_scores.parquet."""
     return _image_scores(run).copy(deep=False)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEY)
+def evidence(run: Run) -> Evidence:
+    """What a verdict looks up; shared by all sessions, so never to be written to."""
+    return Evidence(dataset(run), metrics(run), run.facts)

@@ -1,7 +1,7 @@
-"""Counts to parquet, one row an image for what is kept by image and one in all for what is not, and back."""
+"""Counts to parquet, one row an image for what is kept by image and one in all for sums over images, and back."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,22 +16,24 @@ from pipelines.statistics.counts import PER_IMAGE, SUMMED, Counts, pool, pooled
 from pipelines.storage import files
 
 GRID_VERSION: Final = "2"
-_IMAGES, _POOLED, _SETS = "images.parquet", "pooled.parquet", "sets.parquet"
+IMAGES_FILE, POOLED_FILE, SETS_FILE = "images.parquet", "pooled.parquet", "sets.parquet"
 
 
 class CountsWriter:
     """Writes blocks of images as they come, one row group a block; the files appear only when all went well.
 
     Leaves images.parquet (an `image` column and one fixed-size list of int64 per array of ImageCounts, its shape in
-    the schema's metadata), pooled.parquet (one row) and sets.parquet (one row a pair of label sets: `truth` and
-    `called`, uint64 with bit c for class c, and `pixels`).
+    the schema's metadata), pooled.parquet (one row: what is kept only as a sum, and the sums over the images of what is
+    kept by image) and sets.parquet (one row a pair of label sets: `truth` and `called`, uint64 with bit c for class c,
+    and `pixels`).
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._temporary = folder, folder / (_IMAGES + ".new")
+        self._folder, self._temporary = folder, folder / (IMAGES_FILE + ".new")
         self._writer: pq.ParquetWriter | None = None
         self._pooled: dict[str, Any] = {}
+        self._sums: dict[str, Int64Array] = {}
 
     def write(self, block: Counts) -> None:
         """Add a block. Raises RunError when the disk refuses."""
@@ -51,6 +53,8 @@ class CountsWriter:
         except OSError as error:
             raise RunError(f"counts could not be written ({error}); free some space and resume") from None
         self._pooled = pool([self._pooled, pooled(block)]) if self._pooled else pooled(block)
+        sums = {name: getattr(block, name).sum(axis=0) for name in PER_IMAGE}
+        self._sums = {name: self._sums[name] + one for name, one in sums.items()} if self._sums else sums
 
     def close(self) -> None:
         """Finish the files. Raises RunError when there was no block or the disk refuses."""
@@ -59,13 +63,15 @@ class CountsWriter:
         try:
             self._writer.close()
             files.sync_file(self._temporary)
-            self._temporary.replace(self._folder / _IMAGES)
+            self._temporary.replace(self._folder / IMAGES_FILE)
         except OSError as error:
             raise RunError(f"counts could not be written ({error}); free some space and resume") from None
         sets, pixels = self._pooled["sets"], self._pooled["set_pixels"]
         columns = {"truth": sets[:, 0], "called": sets[:, 1], "pixels": pixels}
-        files.write_table(self._folder / _SETS, pa.table(columns))
-        files.write_table(self._folder / _POOLED, _table(("all",), {name: self._pooled[name][None] for name in SUMMED}))
+        files.write_table(self._folder / SETS_FILE, pa.table(columns))
+        whole = {name: self._pooled[name][None] for name in SUMMED}
+        whole |= {name: one[None] for name, one in self._sums.items()}
+        files.write_table(self._folder / POOLED_FILE, _table(("all",), whole))
 
     def __enter__(self) -> Self:
         return self
@@ -94,36 +100,43 @@ def _table(images: Sequence[str], arrays: dict[str, Int64Array]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=metadata))
 
 
-def read_counts(folder: Path) -> Counts:
-    """All images of one split, head, seed and variant."""
-    parts = list(iter_counts(folder))
-    if len(parts) == 1:
-        return parts[0]
-    values = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PER_IMAGE}
-    images = tuple(image for part in parts for image in part.images)
-    return Counts(images=images, **values, **pooled(parts[0]))
-
-
 def iter_counts(folder: Path) -> Iterator[Counts]:
-    """The same in blocks of images; each block carries the pooled counts of the whole."""
-    shared: dict[str, Any] = {name: array[0] for name, array in _arrays(files.read_table(folder / _POOLED)).items()}
-    sets = files.read_table(folder / _SETS)
-    shared["sets"] = np.stack([sets[name].to_numpy() for name in ("truth", "called")], axis=-1)
-    shared["set_pixels"] = sets["pixels"].to_numpy()
-    with files.open_parquet(folder / _IMAGES) as file:
-        for group in range(file.num_row_groups):
-            try:
-                table = file.read_row_group(group)
-            except (OSError, pa.ArrowInvalid) as error:
-                raise RunError(f"the counts in {folder.name} are damaged ({error}); run evaluate again") from None
-            yield Counts(images=tuple(table["image"].to_pylist()), **(shared | _arrays(table)))
+    """All images of one split, head, seed and variant in blocks; each block carries the pooled counts of the whole."""
+    table = files.read_table(folder / POOLED_FILE)
+    shared: dict[str, Any] = {name: array[0] for name, array in arrays_of(table, shapes_of(table.schema)).items()}
+    shared |= read_sets(folder)
+    with files.open_parquet(folder / IMAGES_FILE) as file:
+        for table in row_groups(file):
+            arrays = arrays_of(table, shapes_of(table.schema))
+            yield Counts(images=tuple(table["image"].to_pylist()), **(shared | arrays))
 
 
-def _arrays(table: pa.Table) -> dict[str, Int64Array]:
-    metadata = table.schema.metadata or {}
+def read_sets(folder: Path) -> dict[str, Any]:
+    """`sets` and `set_pixels` of Counts."""
+    table = files.read_table(folder / SETS_FILE)
+    sets = np.stack([table[name].to_numpy() for name in ("truth", "called")], axis=-1)
+    return {"sets": sets, "set_pixels": table["pixels"].to_numpy()}
+
+
+def row_groups(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Each row group of a file of counts. Raises RunError when it is damaged."""
+    for group in range(file.num_row_groups):
+        try:
+            yield file.read_row_group(group, columns=columns)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise RunError(f"these counts are damaged ({error}); run evaluate again") from None
+
+
+def shapes_of(schema: pa.Schema) -> dict[str, tuple[int, ...]]:
+    """Shape of each array by name, without the images' axis. Raises RunError when the grid of scores is another one."""
+    metadata = schema.metadata or {}
     if metadata.get(b"grid") != GRID_VERSION.encode():
         raise RunError("these counts were made on another grid of scores; run evaluate again")
-    shapes: dict[str, list[int]] = json.loads(metadata[b"shapes"])
+    return {name: tuple(shape) for name, shape in json.loads(metadata[b"shapes"]).items()}
+
+
+def arrays_of(table: pa.Table, shapes: Mapping[str, Sequence[int]]) -> dict[str, Int64Array]:
+    """The arrays of some shapes, (N, ...) each; those without a number have no column."""
     out: dict[str, Int64Array] = {}
     for name, shape in shapes.items():
         if name in table.column_names:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -129,8 +129,8 @@ def _half(values: Float32Array) -> list[pa.Array]:
 class PredictionReader:
     """Reads the predictions of one split, head and seed, one image at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        self._parts = [files.open_parquet(path) for path in sorted(folder.glob("part-*.parquet"))]
+    def __init__(self, folder: Path, *, open_part: Callable[[Path], pq.ParquetFile] = files.open_parquet) -> None:
+        self._parts = [open_part(path) for path in sorted(folder.glob("part-*.parquet"))]
         if not self._parts:
             raise RunError(f"there are no predictions in {folder.name}; run predict first")
         try:

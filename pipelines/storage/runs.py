@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from pipelines.errors import NoSuchRun, RunError
 from pipelines.schema import HEADS, SCHEMA_VERSION, VARIANTS, Head, Reading, Split, Variant
 from pipelines.statistics.counts import Counts
 from pipelines.storage import files
-from pipelines.storage.counts import read_counts
+from pipelines.storage.footers import open_again
 from pipelines.storage.places import (
     MANIFEST,
     check_name,
@@ -21,6 +23,7 @@ from pipelines.storage.places import (
     previews_file,
 )  # fmt: skip
 from pipelines.storage.predictions import PredictionReader
+from pipelines.storage.stored import read_counts
 
 
 class Run:
@@ -103,23 +106,31 @@ class Run:
             return None
         return files.read_table(self._listed("training.parquet")).to_pandas()
 
-    def counts(self, split: Split, head: Reading, seed: int, *, variant: Variant = "raw") -> Counts:
-        """Counts of one split, head (or network read by the other head's function), seed and variant."""
+    def counts(
+        self, split: Split, head: Reading, seeds: int | Sequence[int], *, variant: Variant = "raw", whole: bool = False
+    ) -> Counts:
+        """Counts of one split, head (or network read by the other head's function) and variant; seeds are added up.
+
+        Arrays are read when they are first asked for. whole: the images added up to one, in the same time for any
+        number of images.
+        """
         if variant not in VARIANTS:
             raise RunError(f"variant must be one of {', '.join(VARIANTS)}, got {variant}")
-        return read_counts(self._folder(counts_folder(split, head, seed, variant)))
+        every = (seeds,) if isinstance(seeds, int) else seeds
+        return read_counts(*(self._folder(counts_folder(split, head, one, variant)) for one in every), whole=whole)
 
     def predictions(self, split: Split, head: Head, seed: int) -> PredictionReader:
         """Reader of single images; close it after use."""
-        return PredictionReader(self._folder(predictions_folder(split, head, seed)))
+        return PredictionReader(self._folder(predictions_folder(split, head, seed)), open_part=open_again)
 
     def preview(self, split: Split, image: str) -> bytes:
         """One image as the networks saw it, JPEG. Raises RunError when it is not there."""
-        with files.open_parquet(self._listed(previews_file(split).as_posix())) as file:
-            names = file.read(columns=["image"])["image"].to_pylist()
-            if image not in names:
-                raise RunError(f"there is no image {image} in split {split}; choose another")
-            return bytes(file.read_row_group(names.index(image), columns=["jpeg"])["jpeg"][0].as_py())
+        path = self._listed(previews_file(split).as_posix())
+        place = _places_of_previews(path, self.checksum).get(image)
+        if place is None:
+            raise RunError(f"there is no image {image} in split {split}; choose another")
+        with open_again(path) as file:
+            return bytes(file.read_row_group(place, columns=["jpeg"])["jpeg"][0].as_py())
 
     def verify(self) -> list[str]:
         """Files whose size or SHA-256 is not the manifest's; empty when the run is whole."""
@@ -141,6 +152,13 @@ class Run:
         if not any(name.startswith(path.as_posix() + "/") for name in self._files):
             raise RunError(f"{self.name} has no {path.as_posix()}; run evaluate on it first")
         return self.folder / path
+
+
+@lru_cache(maxsize=16)
+def _places_of_previews(path: Path, _checksum: str) -> dict[str, int]:
+    """Row group of each image: reading a column of so many takes longer than an image."""
+    with files.open_parquet(path) as file:
+        return {name: place for place, name in enumerate(file.read(columns=["image"])["image"].to_pylist())}
 
 
 def open_run(runs: Path, name: str) -> Run:

@@ -1,0 +1,72 @@
+"""Times of the dashboard in a real browser: opening pages, moving sliders, turning to the next image.
+
+    python -m benchmarks.dashboard --data FOLDER [--moves 30] [--starts 5] [--quick] [--write]
+
+--data holds the runs; they are made there the first time, in some twenty minutes and 7 GB. --quick takes tiny runs
+instead, which shows that everything works; its numbers mean nothing. --write puts the tables into
+docs/dashboard-speed.md. Exit status 1 if a bound is missed.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.dashboard import report, runs
+from benchmarks.dashboard.measure import VIEWS, app, controls, first_page, openings, side_by_side
+from tests.browser import driver
+
+
+def main() -> None:
+    """Make the runs, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder for the runs, kept for the next time")
+    parser.add_argument("--moves", type=int, default=30, help="steps of each slider and images turned (default 30)")
+    parser.add_argument("--starts", type=int, default=5, help="starts of the server (default 5)")
+    parser.add_argument("--pages", default=",".join(VIEWS), help="comma-separated, to look at a few (default all)")
+    parser.add_argument("--quick", action="store_true", help="tiny runs")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/dashboard-speed.md")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that neither the app nor the browser is left behind
+    sizes = runs.QUICK if options.quick else (runs.FULL, runs.ONCE, runs.TENFOLD)
+    names = tuple(runs.made(options.data, size).name for size in sizes)
+    pages = options.pages.split(",")
+    with driver.browser() as browser:
+        results = measured(options.data, browser, names, pages, moves=options.moves, starts=options.starts)
+    found = report.tables(results)
+    for name, table in found.items():
+        print(f"\n{name}\n\n{table}")
+    if options.write:
+        page = report.into_page(report.PAGE.read_text(encoding="utf-8"), found)
+        report.PAGE.write_text(page, encoding="utf-8")
+    bad = report.missed(results)
+    print("\n".join(["", *(f"MISSED {one}" for one in bad)]) if bad else "\nAll within bounds.")
+    sys.exit(bool(bad))
+
+
+def measured(
+    data: Path, browser: Any, names: Sequence[str], pages: Sequence[str], *, moves: int, starts: int
+) -> report.Results:
+    """Everything, one after the other. names: of the run, a small one, and one with ten times its images."""
+    full, once, tenfold = names
+    before = os.getloadavg()[0]
+    first = first_page(data, browser, full, starts=starts)
+    with app(data, browser) as one:
+        memory = {"just started": one.memory()}
+        opened = openings(one, full, pages)
+        moved = list(controls(one, full, pages, moves=moves))
+        memory["its pages looked at"] = one.memory()
+        torch = one.has_torch()
+    with app(data, browser) as one:
+        pairs = list(zip(openings(one, once, pages), openings(one, tenfold, pages), strict=True))
+        turned = [(a, b) for page in pages for a, b in side_by_side(one, page, (once, tenfold), moves=moves)]
+        memory["another one, with ten times the images"] = one.memory()
+    load = f"{os.cpu_count()} cores; load {before:.1f} before, {os.getloadavg()[0]:.1f} after."
+    return report.Results(load, first, opened, moved, pairs, turned, memory, torch)
+
+
+if __name__ == "__main__":
+    main()

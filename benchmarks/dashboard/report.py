@@ -1,0 +1,157 @@
+"""Times of the dashboard to Markdown tables, and to what is out of bounds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import numpy as np
+
+from benchmarks.counting import markdown
+from benchmarks.dashboard.measure import NEXT, Opening, Series
+from pipelines.errors import ShapeError
+
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "dashboard-speed.md"
+FIRST_PAGE: Final = 2.0  # seconds until it can be used
+SLIDER: Final = 0.1  # seconds of the server, 95th percentile
+IMAGE: Final = 0.3  # seconds until it is drawn, 95th percentile
+TENFOLD: Final = 1.5  # times the cost with ten times the images
+
+
+@dataclass
+class Results:
+    """What was measured. tenfold: of each control and of opening each page, on the run and on ten times its images."""
+
+    load: str
+    first_page: Mapping[str, Sequence[float]]
+    openings: Sequence[Opening]
+    controls: Sequence[Series]
+    tenfold_openings: Sequence[tuple[Opening, Opening]] = ()
+    tenfold_controls: Sequence[tuple[Series, Series]] = ()
+    memory: Mapping[str, int] = field(default_factory=dict)
+    torch: bool = False
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that a share of them does not exceed: one of them, the next higher one where it falls between two."""
+    return float(np.quantile(values, share, method="higher"))
+
+
+def milliseconds(seconds: float) -> str:
+    """Whole milliseconds."""
+    return f"{1000 * seconds:,.0f}"
+
+
+def tables(results: Results) -> dict[str, str]:
+    """Markdown by the names that the page has markers for."""
+    return {
+        "load": results.load,
+        "first page": _first_page(results),
+        "sliders": _controls([one for one in results.controls if one.control != NEXT], of="seconds"),
+        "images": _controls([one for one in results.controls if one.control == NEXT], of="redrawn"),
+        "openings": _openings(results),
+        "tenfold": _tenfold(results),
+        "memory": _memory(results),
+    }
+
+
+def _first_page(results: Results) -> str:
+    rows = [
+        (what, f"{median(seconds):.2f}", f"{max(seconds):.2f}", f"{FIRST_PAGE:.2f}")
+        for what, seconds in results.first_page.items()
+    ]
+    return markdown(("first page usable after", "seconds, median", "slowest", "allowed (median)"), rows)
+
+
+def _controls(series: Sequence[Series], *, of: str) -> str:
+    head = ("control", "server, median ms", "95 %", "until redrawn, median ms", "95 %", "processor ms", "kB sent")
+    allowed = {
+        "seconds": ("", milliseconds(SLIDER), "", "", "", ""),
+        "redrawn": ("", "", "", milliseconds(IMAGE), "", ""),
+    }
+    rows = [(f"{one.page}: {one.control}", *_numbers(one)) for one in series]
+    return markdown(head, [*rows, ("allowed", *allowed[of])])
+
+
+def _numbers(one: Series) -> tuple[str, ...]:
+    server, seen = [move.seconds for move in one.moves], [move.redrawn for move in one.moves]
+    times = (median(server), percentile(server, 0.95), median(seen), percentile(seen, 0.95), one.cpu)
+    return (*map(milliseconds, times), f"{median(move.size for move in one.moves) / 1000:,.0f}")
+
+
+def _openings(results: Results) -> str:
+    rows = [(one.page, f"{one.first:.2f}", f"{one.again:.2f}") for one in results.openings]
+    return markdown(("page usable after", "seconds, first time since the start", "again, in a new window"), rows)
+
+
+def _tenfold(results: Results) -> str:
+    rows = [
+        (
+            f"{one.page}: {one.control}",
+            milliseconds(_typical(one)),
+            milliseconds(_typical(ten)),
+            f"{ratio:.2f}",
+            allowed,
+        )
+        for (one, ten), ratio in zip(results.tenfold_controls, control_ratios(results), strict=True)
+        for allowed in (f"{TENFOLD:.2f}",)
+    ]
+    for one, ten in results.tenfold_openings:
+        for what, once, tenfold in (("first opened", one.first, ten.first), ("opened again", one.again, ten.again)):
+            bound = f"{TENFOLD:.2f}" if what == "opened again" else ""
+            rows.append(
+                (f"{one.page}: {what}", milliseconds(once), milliseconds(tenfold), f"{tenfold / once:.2f}", bound)
+            )
+    return markdown(("cost", "ms", "ms with ten times the images", "ratio", "allowed"), rows)
+
+
+def _typical(series: Series) -> float:
+    return median(move.seconds for move in series.moves)
+
+
+def control_ratios(results: Results) -> list[float]:
+    """Median server time with ten times the images, in multiples of that without, of each control."""
+    return [_typical(ten) / _typical(one) for one, ten in results.tenfold_controls]
+
+
+def _memory(results: Results) -> str:
+    rows = [(when, f"{size / 2**20:,.0f}") for when, size in results.memory.items()]
+    return markdown(("server's memory", "MiB"), rows)
+
+
+def missed(results: Results) -> list[str]:
+    """Every bound that was missed, in one line each."""
+    found = [
+        f"first page, {what}: {median(seconds):.2f} s"
+        for what, seconds in results.first_page.items()
+        if not median(seconds) <= FIRST_PAGE
+    ]
+    for one in results.controls:
+        if one.control == NEXT:
+            value, allowed = percentile([move.redrawn for move in one.moves], 0.95), IMAGE
+        else:
+            value, allowed = percentile([move.seconds for move in one.moves], 0.95), SLIDER
+        if not value <= allowed:
+            found.append(f"{one.page}, {one.control}: {milliseconds(value)} ms, allowed {milliseconds(allowed)}")
+    for (one, _), ratio in zip(results.tenfold_controls, control_ratios(results), strict=True):
+        if not ratio <= TENFOLD:
+            found.append(f"{one.page}, {one.control}: {ratio:.2f} times with ten times the images")
+    found += [
+        f"{one.page}, opened again: {ten.again / one.again:.2f} times with ten times the images"
+        for one, ten in results.tenfold_openings
+        if not ten.again <= TENFOLD * one.again
+    ]
+    return [*found, "torch was loaded"] if results.torch else found
+
+
+def into_page(page: str, found: Mapping[str, str]) -> str:
+    """The page with each table between <!-- table: NAME --> and <!-- end -->. Raises ShapeError without its marker."""
+    for name, table in found.items():
+        start, end = f"<!-- table: {name} -->", "<!-- end -->"
+        before, marker, rest = page.partition(start)
+        _, closing, after = rest.partition(end)
+        if not marker or not closing:
+            raise ShapeError(f"{PAGE.name} has no '{start}' … '{end}'; put both where the table belongs")
+        page = f"{before}{start}\n{table}\n{end}{after}"
+    return page
