@@ -94,6 +94,24 @@ def draw_effects(found: Comparison, conclusions: tuple[Conclusion, Conclusion]) 
     )  # fmt: skip
 
 
+@st.fragment
+def judged(found: Comparison, measures: tuple[str, str]) -> None:
+    """What follows, and the effects with the margin that decides it."""
+    with st.container(width=340):
+        margin = choose_margin()
+    conclusions = (conclude(found, measures[0], margin), conclude(found, measures[1], margin))
+    for column, what, one in zip(st.columns(2), ("Labels", "Probabilities"), conclusions, strict=True):
+        with column:
+            components.headline(
+                typeset(f"{one.advice[:1].upper()}{one.advice[1:]}"), above=f"{what}: {METRICS[one.measure].title}",
+                color=theme.muted, theme=theme,
+            )  # fmt: skip
+            components.paragraph(typeset(" ".join(one.sentences)), theme)
+    if found.notes:
+        components.bullets([typeset(note) for note in found.notes], theme)
+    draw_effects(found, conclusions)
+
+
 def offer_more(losses: dict[str, str | None]) -> None:
     """How to make runs with the losses that are not there yet."""
     missing = [loss for loss in LOSSES if loss not in losses.values()]
@@ -124,19 +142,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Probabilities by", [name for name in MEASURES if name not in LABEL_MEASURES],
         key="probabilities_by", title=lambda name: METRICS[name].title,
     )  # fmt: skip
-    with st.container(width=340):
-        margin = choose_margin()
-conclusions = (conclude(found, labels, margin), conclude(found, probabilities, margin))
-for column, what, one in zip(st.columns(2), ("Labels", "Probabilities"), conclusions, strict=True):
-    with column:
-        components.headline(
-            typeset(f"{one.advice[:1].upper()}{one.advice[1:]}"), above=f"{what}: {METRICS[one.measure].title}",
-            color=theme.muted, theme=theme,
-        )  # fmt: skip
-        components.paragraph(typeset(" ".join(one.sentences)), theme)
-if found.notes:
-    components.bullets([typeset(note) for note in found.notes], theme)
+judged(found, (labels, probabilities))
 components.head_legend(found.heads, theme)
 draw_cells(found, (labels, probabilities))
-draw_effects(found, conclusions)
 offer_more(losses)

@@ -11,7 +11,7 @@ from dashboard.panels import verdict as panels
 from dashboard.rounding import typeset, with_interval
 from pipelines.recipe import Ingredients, code_of, ingredients_of
 from pipelines.schema import Head, Split
-from pipelines.verdict import Margin, Reason, Verdict, decide
+from pipelines.verdict import Margin, Reason, Verdict, judge
 
 _DICE: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _ECE: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -87,7 +87,7 @@ theme = state.theme()
 dataset = loaders.dataset(run)
 slot = st.container()
 margin = choose_margin()
-verdict = decide(dataset, loaders.metrics(run), run.facts, margin=margin)
+verdict = judge(loaders.evidence(run), margin)
 
 with slot:
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"

@@ -1,6 +1,7 @@
 """Numbers to which last layer, and why."""
 
+from pipelines.verdict.evidence import Evidence
 from pipelines.verdict.model import Margin, Reason, Verdict
-from pipelines.verdict.rule import FEWEST_SEEDS, decide
+from pipelines.verdict.rule import FEWEST_SEEDS, decide, judge
 
-__all__ = ["FEWEST_SEEDS", "Margin", "Reason", "Verdict", "decide"]
+__all__ = ["FEWEST_SEEDS", "Evidence", "Margin", "Reason", "Verdict", "decide", "judge"]

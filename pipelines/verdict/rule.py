@@ -20,8 +20,12 @@ def decide(
     dataset: the check report; metrics: rows of schema.METRICS_SCHEMA; facts: evaluation.json; margin: what counts as
     no practical difference, default Margin(). Raises RunError when the metrics hold no paired difference.
     """
+    return judge(Evidence(dataset, metrics, facts), margin)
+
+
+def judge(evidence: Evidence, margin: Margin | None = None) -> Verdict:
+    """The same from evidence that was gathered before, which takes most of the time."""
     margin = margin or Margin()
-    evidence = Evidence(dataset, metrics, facts)
     if not evidence.contenders:
         raise RunError("the run holds one head only; a verdict needs both, train or import the other one")
     contender = _contender(evidence, margin)
