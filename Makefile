@@ -45,7 +45,7 @@ unit: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not browser"
 
 browser: $(VENV)/.dev
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -n 2 -m browser
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python -m tests.browser.screenshots --runs runs --out docs/images

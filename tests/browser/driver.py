@@ -29,7 +29,8 @@ _TIMEOUT = 30_000  # milliseconds
 # True once the page has stood still for 400 ms.
 _QUIET = """() => {
   const app = document.querySelector("[data-testid=stApp]");
-  const drawn = [...document.querySelectorAll("[data-testid=stPlotlyChart]")].every((c) => c.querySelector(".main-svg"));
+  const charts = [...document.querySelectorAll("[data-testid=stPlotlyChart]")];
+  const drawn = charts.every((chart) => chart.querySelector(".main-svg"));
   const stale = document.querySelector("[data-stale=true], [data-testid=stSkeleton]");
   if (!drawn || stale || app?.dataset.testScriptState !== "notRunning") {
     window.quietSince = undefined;
