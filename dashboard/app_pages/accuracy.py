@@ -107,7 +107,9 @@ def draw_pairs(margin: float) -> None:
         point = components.clicked_point(
             picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
         )
-    components.explain(panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}")
+    components.explain(
+        panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", charts=[picture.key]
+    )  # fmt: skip
     if point is not None:
         st.session_state[_CLICKED] = point["customdata"][0]
         st.rerun()

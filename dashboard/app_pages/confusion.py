@@ -82,7 +82,8 @@ def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None
     )  # fmt: skip
     clicked = draw_figures(panel)
     components.explain(
-        panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", percent=panel.percent
+        panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", percent=panel.percent,
+        charts=[picture.key for picture in panel.pictures],
     )  # fmt: skip
     if clicked is not None:
         st.session_state[_CLICKED] = clicked
