@@ -137,7 +137,8 @@ class Relay:
     def reruns(self) -> list[Rerun]:
         """The reruns since the last clear."""
         with self._lock:
-            return reruns(self.events)
+            # Each direction notes its own: a quick answer can be noted before the wish that it answers.
+            return reruns(sorted(self.events, key=lambda event: event.at))
 
     def asked(self) -> int:
         """How many wishes for a rerun passed since the last clear."""
