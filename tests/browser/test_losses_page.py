@@ -82,7 +82,7 @@ def test_narrow_window_needs_no_sideways_scrolling(losses, window):
 
 def test_tables_can_be_downloaded(losses, window, tmp_path):
     view = window().open(losses)
-    for number, name in enumerate(("run-ce-losses.csv", "run-ce-effects.csv")):
+    for number, name in enumerate(("run-ce-effects.csv", "run-ce-losses.csv")):
         view.page.get_by_text("Table and download").nth(number).click()
         view.page.wait_for_timeout(800)  # the panel slides open; a click before it stands still may miss
         with view.page.expect_download() as started:
