@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard.figures.theme import HEAD_TITLES, Theme
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.panels import Panel
+from dashboard.panels.cards import Card
 from dashboard.png_button import png_button
 from dashboard.report.csvs import csv_bytes
 from pipelines.schema import Head
@@ -24,16 +25,6 @@ CHART: Final[dict[str, Any]] = {
     "modeBarButtons": [["toImage"]],
     "responsive": True,
 }
-
-
-class Card(NamedTuple):
-    """A titled box. tag: a few words above the title; number: may be empty; color: of tag and edge, "#rrggbb"."""
-
-    tag: str
-    title: str
-    number: str
-    text: str
-    color: str
 
 
 def plain(text: object) -> str:
@@ -226,14 +217,6 @@ def bullets(lines: Sequence[str], theme: Theme) -> None:
     """A plain list."""
     items = "".join(f"<li>{escaped(line)}</li>" for line in lines)
     st.html(f'<ul style="margin:0;padding-left:1.2rem;line-height:1.6;color:{theme.text}">{items}</ul>')
-
-
-def scale_legend(gradient: str, low: str, high: str, theme: Theme) -> None:
-    """A colour scale with its ends. gradient: a CSS gradient from left to right."""
-    st.html(
-        f'<div style="display:flex;align-items:center;gap:.5rem;font-size:.82rem;color:{theme.muted}">{escaped(low)}'
-        f'<span style="flex:1;height:.55rem;border-radius:3px;background:{gradient}"></span>{escaped(high)}</div>'
-    )
 
 
 def small_table(head: Sequence[str], rows: Sequence[Sequence[str]], theme: Theme) -> None:

@@ -1,13 +1,12 @@
 """The page Accuracy: scores of images against counts and stored ones, means with intervals, figures, and its links."""
 
 import io
-from pathlib import Path
 
 import numpy as np
+import opening
 import pandas as pd
 import pytest
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from dashboard import loaders
 from dashboard.figures.accuracy import (
@@ -27,7 +26,6 @@ from pipelines.metrics import METRICS, distribution
 from pipelines.schema import ALL_SEEDS, MACRO
 from pipelines.storage import open_run
 
-APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 COLORS = ("#0072b2", "#d55e00", "#8a6fb0")
 
 
@@ -285,13 +283,7 @@ def test_class_without_a_score_has_no_box():
 
 
 def open_page(monkeypatch, runs, **query):
-    monkeypatch.setenv(loaders.RUNS_VARIABLE, str(runs))
-    loaders.forget_names()
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        at.query_params[name] = value
-    at.run()
-    return at.switch_page("app_pages/accuracy.py").run()
+    return opening.open_page(monkeypatch, runs, "accuracy", **query)
 
 
 def test_link_opens_score_class_margin_and_image(monkeypatch, real_runs):

@@ -13,6 +13,7 @@ from benchmarks.dashboard import report, wire
 from benchmarks.dashboard.measure import NEXT, Opening, Series
 from benchmarks.dashboard.window import Move
 from benchmarks.dashboard.wire import Event, Messages, Rerun
+from benchmarks.pages import into_page
 from pipelines.errors import ShapeError
 
 
@@ -177,12 +178,12 @@ def test_tables_hold_every_number_once_and_fit_the_page():
     assert "| a: b | 30 | 45 | 1.50 | 1.50 |" in found["tenfold"]
     assert "| a: first opened | 1,000 | 4,000 | 4.00 |  |" in found["tenfold"]
     page = report.PAGE.read_text(encoding="utf-8")
-    filled = report.into_page(page, found)
+    filled = into_page(page, found, name="page.md")
     for table in found.values():
         assert filled.count(table) == 1
-    assert report.into_page(filled, found) == filled
+    assert into_page(filled, found, name="page.md") == filled
 
 
 def test_a_page_without_a_marker_is_refused():
     with pytest.raises(ShapeError, match="<!-- table: sliders -->"):
-        report.into_page("nothing", {"sliders": "|"})
+        into_page("nothing", {"sliders": "|"}, name="page.md")

@@ -4,12 +4,11 @@ import json
 import math
 
 import numpy as np
+import opening
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from places import REPO
 from scipy.special import logit
-from streamlit.testing.v1 import AppTest
 
 from dashboard import loaders
 from dashboard.figures.calibration import by_image_figure
@@ -21,7 +20,6 @@ from pipelines.metrics import METRICS, Setting, tables
 from pipelines.metrics.tables import TOP_LABEL
 from pipelines.storage import open_run
 
-APP = REPO / "dashboard" / "app.py"
 SEEN = 1e-5  # positions are rounded to what can be seen
 
 
@@ -40,12 +38,7 @@ def page(monkeypatch, real_runs):
     """Opens the page on a run, as a link would."""
 
     def open_page(run, **query):
-        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(real_runs))
-        loaders.forget_names()
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        for name, value in ({"run": run} | query).items():
-            at.query_params[name] = value
-        return at.run().switch_page("app_pages/calibration.py").run()
+        return opening.open_page(monkeypatch, real_runs, "calibration", run=run, **query)
 
     return open_page
 

@@ -7,13 +7,11 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import opening
 import pandas as pd
 import pytest
 from counted_runs import HEADS, outputs_of, tuned, two_runs, write_run
-from places import REPO
-from streamlit.testing.v1 import AppTest
 
-from dashboard import loaders
 from dashboard.figures.comparison import cells_figure, effects_figure
 from dashboard.figures.theme import DARK, LIGHT
 from pipelines import cli
@@ -21,8 +19,6 @@ from pipelines.comparison import MEAN, before_after, compare, conclude, effect_r
 from pipelines.config import LOSSES, EvaluationConfig, RunConfig, TrainingConfig
 from pipelines.errors import ConfigError, PipelineError
 from pipelines.verdict import Margin
-
-APP = REPO / "dashboard" / "app.py"
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +41,7 @@ def page(monkeypatch, folder):
     """Opens the page on a run, as a link would."""
 
     def open_page(run, **query):
-        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(folder))
-        loaders.forget_names()
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        for name, value in ({"run": run} | query).items():
-            at.query_params[name] = value
-        return at.run().switch_page("app_pages/losses.py").run()
+        return opening.open_page(monkeypatch, folder, "losses", run=run, **query)
 
     return open_page
 

@@ -1,15 +1,14 @@
 """The page Confusion: matrices against another library, cells down to their pixels, label sets, and the link to it."""
 
 import io
-from pathlib import Path
 
 import numpy as np
+import opening
 import pandas as pd
 import pytest
 from arrays import counts_of, example
 from PIL import Image
 from sklearn.metrics import confusion_matrix
-from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
 from dashboard import loaders
@@ -26,7 +25,6 @@ from pipelines.metrics.cells import NONE, Cell, CellPixels, cell_mask, cell_pixe
 from pipelines.schema import KINDS
 from pipelines.storage import open_run
 
-APP = Path(__file__).resolve().parents[1] / "dashboard" / "app.py"
 WIDTH = 2
 
 
@@ -281,13 +279,7 @@ def test_points_of_wrong_sets_stand_in_the_order_of_the_table():
 
 
 def open_page(monkeypatch, runs, **query):
-    monkeypatch.setenv(loaders.RUNS_VARIABLE, str(runs))
-    loaders.forget_names()
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    for name, value in query.items():
-        at.query_params[name] = value
-    at.run()
-    return at.switch_page("app_pages/confusion.py").run()
+    return opening.open_page(monkeypatch, runs, "confusion", **query)
 
 
 def test_link_opens_the_cell_and_the_threshold_and_lists_change_them(monkeypatch, real_runs):

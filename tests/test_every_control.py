@@ -1,11 +1,9 @@
 """Every control of every page moved to its ends and its middle, on runs of each kind and at the edge."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from opening import open_page
 from synthetic import make_run
-from test_pages import APP, PAGES
-
-from dashboard import loaders
+from test_pages import PAGES
 
 RUNS = ("landcover", "cells", "vessels", "one-image", "one-class")
 CHANGES_RUNS = ("runs", "train")  # their buttons delete and start things; their own tests press them
@@ -61,13 +59,7 @@ def move_all(at, place):
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("page", PAGES)
 def test_no_choice_breaks_a_page(runs, monkeypatch, page, name):
-    monkeypatch.setenv(loaders.RUNS_VARIABLE, str(runs))
-    loaders.forget_names()
-    at = AppTest.from_file(str(APP), default_timeout=60)
-    at.query_params["run"] = name
-    at.run()
-    if page != "verdict":
-        at.switch_page(f"app_pages/{page}.py").run()
+    at = open_page(monkeypatch, runs, page, run=name)
     for place in PLACES.values():
         done = move_all(at, place)
         at.run()

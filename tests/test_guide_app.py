@@ -2,16 +2,13 @@
 
 import re
 
+import opening
 import pytest
-from places import REPO
-from streamlit.testing.v1 import AppTest
 
-from dashboard import loaders
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.panels.figure_index import PAGES, place_of
 from dashboard.panels.guide import PRESETS, names_of
 
-APP = REPO / "dashboard" / "app.py"
 GUIDE = "app_pages/guide.py"
 
 
@@ -20,12 +17,7 @@ def guide(monkeypatch, real_runs, tmp_path):
     """Opens the page as a link would; runs=False: in a folder without any."""
 
     def open_page(*, runs=True, **query):
-        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(real_runs if runs else tmp_path))
-        loaders.forget_names()
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        for name, value in query.items():
-            at.query_params[name] = value
-        return at.run().switch_page(GUIDE).run()
+        return opening.open_page(monkeypatch, real_runs if runs else tmp_path, "guide", **query)
 
     return open_page
 

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from opening import APP
 from streamlit.testing.v1 import AppTest
-from test_pages import APP
 
 from dashboard import loaders
 from dashboard.panels import images as panels

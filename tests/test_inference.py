@@ -10,7 +10,7 @@ from scipy import integrate, special, stats
 
 from benchmarks.inference import estimates as study
 from benchmarks.inference.population import Population, Scenario, build, sums
-from benchmarks.inference.report import into_page
+from benchmarks.pages import into_page
 from pipelines.errors import ShapeError
 from pipelines.metrics import METRICS, Setting
 from pipelines.metrics.estimates import estimate_head
@@ -591,6 +591,6 @@ def test_mirrored_populations_have_heads_that_are_exactly_equal():
 
 def test_tables_go_between_their_markers():
     page = "a\n<!-- table: x -->\nold\n<!-- end -->\nb\n"
-    assert into_page(page, {"x": "new"}) == "a\n<!-- table: x -->\nnew\n<!-- end -->\nb\n"
+    assert into_page(page, {"x": "new"}, name="page.md") == "a\n<!-- table: x -->\nnew\n<!-- end -->\nb\n"
     with pytest.raises(ShapeError, match="table: y"):
-        into_page(page, {"y": "new"})
+        into_page(page, {"y": "new"}, name="page.md")

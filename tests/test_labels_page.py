@@ -4,11 +4,10 @@ import json
 import math
 
 import numpy as np
+import opening
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from places import REPO
-from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
 from dashboard import loaders
@@ -18,7 +17,6 @@ from dashboard.loaders.overlap import kind_mask, spread_images
 from dashboard.panels import labels as panels
 from pipelines.storage import open_run
 
-APP = REPO / "dashboard" / "app.py"
 WHERE = {"split": "test", "seeds": (0,)}
 
 
@@ -39,11 +37,7 @@ def page(monkeypatch):
     """Opens the page on a run, as a link would."""
 
     def open_page(run):
-        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(run.folder.parent))
-        loaders.forget_names()
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        at.query_params["run"] = run.name
-        return at.run().switch_page("app_pages/labels.py").run()
+        return opening.open_page(monkeypatch, run.folder.parent, "labels", run=run.name)
 
     return open_page
 

@@ -4,12 +4,11 @@ import json
 from itertools import combinations
 
 import numpy as np
+import opening
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from places import REPO
 from scipy.special import expit
-from streamlit.testing.v1 import AppTest
 
 from dashboard import loaders
 from dashboard.figures.overlap import expected_figure, mass_figure
@@ -19,7 +18,6 @@ from dashboard.panels import overlap as panels
 from pipelines.metrics import tables
 from pipelines.storage import open_run
 
-APP = REPO / "dashboard" / "app.py"
 WHERE = {"split": "test", "seeds": (0,)}
 
 
@@ -38,12 +36,7 @@ def page(monkeypatch, real_runs):
     """Opens the page on a run, as a link would."""
 
     def open_page(run, **query):
-        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(real_runs))
-        loaders.forget_names()
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        for name, value in ({"run": run} | query).items():
-            at.query_params[name] = value
-        return at.run().switch_page("app_pages/overlap.py").run()
+        return opening.open_page(monkeypatch, real_runs, "overlap", run=run, **query)
 
     return open_page
 

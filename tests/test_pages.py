@@ -3,18 +3,18 @@
 import ast
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from opening import APP, open_page
 from synthetic import make_run
 
-from dashboard import components, loaders
+from dashboard import components
 from pipelines import jobs
 from pipelines.verdict import Verdict
 
 REPO = Path(__file__).resolve().parents[1]
-APP = REPO / "dashboard" / "app.py"
 PAGES = (
     "verdict", "labels", "accuracy", "calibration", "confusion", "overlap", "thresholds", "losses", "images", "runs",
     "train", "guide",
@@ -37,18 +37,7 @@ def edge_runs(tmp_path_factory):
 def app(monkeypatch):
     """Opens a page of the app on a run, as a link would."""
 
-    def open_page(runs, page, **query):
-        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(runs))
-        loaders.forget_names()
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        for name, value in query.items():
-            at.query_params[name] = value
-        at.run()
-        if page != "verdict":
-            at.switch_page(f"app_pages/{page}.py").run()
-        return at
-
-    return open_page
+    return partial(open_page, monkeypatch)
 
 
 def charts(at):

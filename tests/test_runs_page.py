@@ -5,10 +5,9 @@ import re
 import shutil
 
 import numpy as np
+import opening
 import pandas as pd
 import pytest
-from places import REPO
-from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
 from dashboard import loaders
@@ -22,7 +21,6 @@ from pipelines.storage import Run, RunWriter, delete_run, files, list_runs, list
 from pipelines.storage.curves import learning_curves
 from pipelines.storage.summary import Summary, summarise
 
-APP = REPO / "dashboard" / "app.py"
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> $a$"
 
 
@@ -54,12 +52,7 @@ def page(monkeypatch):
     """Opens the page on a run, as a link would."""
 
     def open_page(runs, run, **query):
-        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(runs))
-        loaders.forget_runs()
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        for name, value in ({"run": run} | query).items():
-            at.query_params[name] = value
-        return at.run().switch_page("app_pages/runs.py").run()
+        return opening.open_page(monkeypatch, runs, "runs", run=run, **query)
 
     return open_page
 

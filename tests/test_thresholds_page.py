@@ -4,15 +4,13 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import opening
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from places import REPO
-from streamlit.testing.v1 import AppTest
 from synthetic import make_run
 
-from dashboard import loaders
 from dashboard.figures import thresholds as figures
 from dashboard.figures.cuts import INNER, cut_text, cuts_of_link, link_text
 from dashboard.figures.lanes import choices_figure, dots_figure
@@ -33,8 +31,6 @@ from pipelines.schema import ALL_SEEDS
 from pipelines.statistics.grid import CELLS, HALF_CELL, first_cell_above
 from pipelines.storage import open_run
 
-APP = REPO / "dashboard" / "app.py"
-
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory):
@@ -49,12 +45,7 @@ def page(monkeypatch):
     """Opens the page on a run, as a link would."""
 
     def open_page(runs, run, **query):
-        monkeypatch.setenv(loaders.RUNS_VARIABLE, str(runs))
-        loaders.forget_names()
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        for name, value in ({"run": run} | query).items():
-            at.query_params[name] = value
-        return at.run().switch_page("app_pages/thresholds.py").run()
+        return opening.open_page(monkeypatch, runs, "thresholds", run=run, **query)
 
     return open_page
 

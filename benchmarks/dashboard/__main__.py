@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.dashboard import report, runs
 from benchmarks.dashboard.measure import VIEWS, app, controls, first_page, openings, side_by_side
+from benchmarks.pages import into_page
 from tests.browser import driver
 
 
@@ -40,7 +41,7 @@ def main() -> None:
     for name, table in found.items():
         print(f"\n{name}\n\n{table}")
     if options.write:
-        page = report.into_page(report.PAGE.read_text(encoding="utf-8"), found)
+        page = into_page(report.PAGE.read_text(encoding="utf-8"), found, name=report.PAGE.name)
         report.PAGE.write_text(page, encoding="utf-8")
     bad = report.missed(results)
     print("\n".join(["", *(f"MISSED {one}" for one in bad)]) if bad else "\nAll within bounds.")

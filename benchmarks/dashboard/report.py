@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.counting import markdown
 from benchmarks.dashboard.measure import NEXT, Opening, Series
-from pipelines.errors import ShapeError
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "dashboard-speed.md"
 FIRST_PAGE: Final = 2.0  # seconds until it can be used
@@ -143,15 +142,3 @@ def missed(results: Results) -> list[str]:
         if not ten.again <= TENFOLD * one.again
     ]
     return [*found, "torch was loaded"] if results.torch else found
-
-
-def into_page(page: str, found: Mapping[str, str]) -> str:
-    """The page with each table between <!-- table: NAME --> and <!-- end -->. Raises ShapeError without its marker."""
-    for name, table in found.items():
-        start, end = f"<!-- table: {name} -->", "<!-- end -->"
-        before, marker, rest = page.partition(start)
-        _, closing, after = rest.partition(end)
-        if not marker or not closing:
-            raise ShapeError(f"{PAGE.name} has no '{start}' … '{end}'; put both where the table belongs")
-        page = f"{before}{start}\n{table}\n{end}{after}"
-    return page

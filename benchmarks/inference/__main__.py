@@ -16,8 +16,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmarks.inference.report import PAGE, into_page, tables
+from benchmarks.inference.report import PAGE, tables
 from benchmarks.inference.study import QUICK, Effort, tasks
+from benchmarks.pages import into_page
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     for name, table in found.items():
         print(f"\n{name}\n\n{table}")
     if options.write:
-        PAGE.write_text(into_page(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+        PAGE.write_text(into_page(PAGE.read_text(encoding="utf-8"), found, name=PAGE.name), encoding="utf-8")
 
 
 def run(effort: Effort, *, jobs: int) -> dict[str, pd.DataFrame]:

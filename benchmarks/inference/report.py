@@ -7,7 +7,6 @@ import pandas as pd
 
 from benchmarks.inference.coverage import METHODS, SEED_METHODS, monte_carlo_error
 from benchmarks.inference.study import SEED_UNITS
-from pipelines.errors import ShapeError
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "inference.md"
 _FAMILIES: Final = {
@@ -119,15 +118,3 @@ def tables(results: dict[str, pd.DataFrame]) -> dict[str, str]:
         "seeds": seeds_table(results["seeds"].assign(units=SEED_UNITS)),
         "decisions": decisions_table(results["decisions"]),
     }
-
-
-def into_page(page: str, found: dict[str, str]) -> str:
-    """The page with each table between <!-- table: NAME --> and <!-- end -->. Raises ShapeError without its marker."""
-    for name, table in found.items():
-        start, end = f"<!-- table: {name} -->", "<!-- end -->"
-        before, marker, rest = page.partition(start)
-        _, closing, after = rest.partition(end)
-        if not marker or not closing:
-            raise ShapeError(f"docs/inference.md has no '{start}' … '{end}'; put both where the table belongs")
-        page = f"{before}{start}\n{table}\n{end}{after}"
-    return page

@@ -217,9 +217,7 @@ def draw_index(asked: str | None) -> None:
 
 theme = state.theme()
 asked = st.query_params.get("figure")
-# Streamlit writes white on a chosen button, whatever the accent under it.
-own = f".st-key-presets button[kind=primary] *{{color:{theme.surface}}}"
-own += f".st-key-asked{{border-left:5px solid {theme.text}}}"
+own = f".st-key-asked{{border-left:5px solid {theme.text}}}"
 st.html(f"{bars.STYLE}{sketches.STYLE}{entries.STYLE}<style>{own}</style>")
 st.title("How to read this")
 if asked is not None:

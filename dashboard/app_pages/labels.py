@@ -9,11 +9,11 @@ from dashboard import components, loaders, state
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.overlap import spread_images
 from dashboard.panels import labels as panels
+from dashboard.panels.cards import finding_card
 from dashboard.rounding import count, percent
 from pipelines.datasets.check import CheckReport, truth_alone
 
 _ACROSS: Final = 4  # examples side by side
-_SEVERITIES: Final = {"error": "#c0392b", "warning": "#b7791f", "note": "#6b7785"}
 _MARK: Final = "#8436b5"  # of marked pixels: no head's colour, and far from the faded image
 
 
@@ -22,10 +22,7 @@ def draw_findings(findings: list[dict[str, Any]]) -> None:
     if not findings:
         st.caption("The check found nothing wrong.")
         return
-    shown = [
-        components.Card(one["severity"], one["code"], "", one["message"], _SEVERITIES[one["severity"]])
-        for one in findings[:6]
-    ]
+    shown = [finding_card(one) for one in findings[:6]]
     components.cards(shown, theme)
     if len(findings) > len(shown):
         st.caption(f"{len(findings) - len(shown)} more in the table.")

@@ -5,13 +5,13 @@ from typing import Final, cast
 import streamlit as st
 
 from dashboard import components, export, loaders, state, tables
-from dashboard.components import Card
-from dashboard.figures.theme import HEAD_TITLES, Theme
+from dashboard.figures.theme import HEAD_TITLES
 from dashboard.panels import verdict as panels
-from dashboard.rounding import typeset, with_interval
-from pipelines.recipe import Ingredients, code_of, ingredients_of
+from dashboard.panels.cards import color_of, reason_card
+from dashboard.rounding import typeset
+from pipelines.recipe import Ingredients, code_of
 from pipelines.schema import Head, Split
-from pipelines.verdict import Margin, Reason, Verdict, judge
+from pipelines.verdict import Margin, Verdict, judge
 
 _DICE: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _ECE: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -33,23 +33,6 @@ def choose_margin() -> Margin:
     return Margin(dice=chosen, classwise_ece=ece, brier_relative=brier)
 
 
-def color_of(supports: str, verdict: Verdict, theme: Theme) -> str:
-    """A head's colour, or a quiet one for what speaks for neither."""
-    if supports == "sigmoid":
-        return theme.heads["sigmoid"]
-    return theme.heads[verdict.contender] if supports == "softmax" else theme.muted
-
-
-def reason_card(reason: Reason, verdict: Verdict, theme: Theme) -> Card:
-    """A reason with its number."""
-    tag = {"sigmoid": "speaks for sigmoid", "softmax": "speaks for softmax", "caution": "caution"}
-    number = with_interval(reason.value, reason.low, reason.high, signed=True) if reason.low is not None else ""
-    return Card(
-        tag.get(reason.supports, "speaks for neither"), reason.title, number, typeset(reason.text),
-        color_of(reason.supports, verdict, theme),
-    )  # fmt: skip
-
-
 def draw_code(verdict: Verdict) -> None:
     """Code to copy for the head that won, or for the one that the reader takes where either will do."""
     st.subheader("Use it")
@@ -58,9 +41,9 @@ def draw_code(verdict: Verdict) -> None:
         head = state.choose(
             "Head", run.heads, key="code_head", default=winner, title=lambda name: HEAD_TITLES[name]
         )  # fmt: skip
-        best = ingredients_of(run, head).seed
+        best = loaders.ingredients(run, head, None).seed
         seed = int(state.choose("Seed", [str(one) for one in run.seeds], key="code_seed", default=str(best)))
-    given = ingredients_of(run, head, seed=seed)
+    given = loaders.ingredients(run, head, seed)
     components.paragraph(advice(given, settled=verdict.answer in ("sigmoid", "softmax")), theme)
     st.code("\n\n\n".join(code_of(given).values()), language="python", wrap_lines=True)
 

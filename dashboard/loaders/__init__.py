@@ -27,7 +27,7 @@ from dashboard.loaders.counted import (
     whole_counts,
 )
 from dashboard.loaders.overlap import MOST_LABELS, example_of, label_map, label_sets, marked, worst_images
-from dashboard.loaders.pixels import example, pixel_values, prediction, preview, telling_images
+from dashboard.loaders.pixels import example, pixel_values, prediction, preview
 from dashboard.loaders.process import freeze_once
 from dashboard.loaders.runs import (
     KEY,
@@ -36,6 +36,7 @@ from dashboard.loaders.runs import (
     evidence,
     forget_names,
     image_scores,
+    ingredients,
     metrics,
     run_names,
     runs_folder,
@@ -66,6 +67,7 @@ __all__ = [
     "image_means",
     "image_scores",
     "image_values",
+    "ingredients",
     "label_map",
     "label_mass",
     "label_rates",
@@ -85,7 +87,6 @@ __all__ = [
     "set_confusion",
     "stored_rows",
     "summary",
-    "telling_images",
     "thumbnail",
     "trash",
     "units_of",

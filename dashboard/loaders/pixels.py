@@ -54,17 +54,6 @@ def pixel_values(
     return PixelValues(first.truth[:, y, x].copy(), bool(first.valid[y, x]), log_odds)
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEY)
-def telling_images(run: Run, split: Split, *, count: int, among: int = 24) -> list[str]:
-    """Names of a few of the first images: those with most labels on a pixel, then those with most classes."""
-    rank: dict[str, tuple[int, int]] = {}
-    with run.predictions(split, run.heads[0], run.seeds[0]) as reader:
-        for name in reader.images[:among]:
-            truth = reader.read(name).truth
-            rank[name] = (int(truth.sum(axis=0).max()), int(truth.any(axis=(1, 2)).sum()))
-    return sorted(rank, key=lambda name: rank[name], reverse=True)[:count]
-
-
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEY)
 def example(run: Run, split: Split, image: str) -> tuple[bytes, bytes]:
     """An image and its true labels over it, as PNG files."""

@@ -8,6 +8,8 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
+from pipelines.recipe import Ingredients, ingredients_of
+from pipelines.schema import Head
 from pipelines.storage import Run, list_runs
 from pipelines.verdict import Evidence
 
@@ -66,3 +68,9 @@ def image_scores(run: Run) -> pd.DataFrame:
 def evidence(run: Run) -> Evidence:
     """What a verdict looks up; shared by all sessions, so never to be written to."""
     return Evidence(dataset(run), metrics(run), run.facts)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)
+def ingredients(run: Run, head: Head, seed: int | None) -> Ingredients:
+    """What the code of one head is made of; seed: None for the one that did best on validation."""
+    return ingredients_of(run, head, seed=seed)

@@ -22,7 +22,6 @@ from pipelines.schema import Head, Split, Variant
 from pipelines.statistics.grid import HALF_CELL, STEPS, first_cell_above
 from pipelines.storage import Run
 
-_COVERAGES: Final = np.linspace(0.005, 1, 200)
 _TITLES: Final = {"dice": "Dice", "iou": "IoU"}
 _CURVES: Final = {"dice": thresholds.dice_curve, "iou": thresholds.iou_curve}
 

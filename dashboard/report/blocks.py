@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeAlias
 import pandas as pd
 
 from dashboard.panels import Panel
+from dashboard.panels.cards import Card
 from pipelines.verdict import Verdict
 
 
@@ -25,16 +26,6 @@ class Bullets(NamedTuple):
 
     title: str
     lines: tuple[str, ...]
-
-
-class Card(NamedTuple):
-    """A titled box. tag: a few words above the title; number: may be empty; color: of tag and edge, "#rrggbb"."""
-
-    tag: str
-    title: str
-    number: str
-    text: str
-    color: str
 
 
 class Cards(NamedTuple):

@@ -5,11 +5,11 @@ from typing import Final, cast
 
 from dashboard import loaders, tables
 from dashboard.panels import verdict as verdict_panels
+from dashboard.panels.cards import color_of, reason_card
 from dashboard.report import describe
 from dashboard.report.blocks import (
     Block,
     Bullets,
-    Card,
     Cards,
     Chapter,
     Commands,
@@ -23,10 +23,10 @@ from dashboard.report.blocks import (
 from dashboard.report.evidence import EVIDENCE
 from dashboard.report.examples import gallery
 from dashboard.report.subject import THEME, Subject
-from dashboard.rounding import typeset, with_interval
+from dashboard.rounding import typeset
 from pipelines.schema import Split
 from pipelines.storage import Run
-from pipelines.verdict import Margin, Reason, Verdict, decide
+from pipelines.verdict import Margin, Verdict, decide
 
 
 def report_of(run: Run, *, margin: Margin | None = None) -> Report:
@@ -48,7 +48,7 @@ def _cover(subject: Subject) -> Cover:
     certainty = "several seeds and honest intervals" if verdict.confidence == "strong" else "tentative"
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
     return Cover(
-        subject.run.name, f"Verdict, {certainty}", typeset(verdict.headline), _color(answer, verdict),
+        subject.run.name, f"Verdict, {certainty}", typeset(verdict.headline), color_of(answer, verdict, THEME),
         describe.short_facts(subject.run, subject.dataset, subject.split),
     )  # fmt: skip
 
@@ -63,28 +63,12 @@ def _verdict(subject: Subject) -> Chapter:
     )
     blocks: list[Block] = [
         verdict_panels.forests(run, THEME, split=subject.split, verdict=verdict),
-        Cards("Why", tuple(_reason(reason, verdict) for reason in verdict.reasons)),
+        Cards("Why", tuple(reason_card(reason, verdict, THEME) for reason in verdict.reasons)),
     ]
     if verdict.would_change:
         blocks.append(Bullets("What would change this", tuple(map(typeset, verdict.would_change))))
     blocks.append(Summary("Scores", tables.readable_scores(scores), "scores", scores, "scores"))
     return Chapter("verdict", "Verdict", f"Which last layer, by how much, and how surely. {equal}", tuple(blocks))
-
-
-def _reason(reason: Reason, verdict: Verdict) -> Card:
-    tag = {"sigmoid": "speaks for sigmoid", "softmax": "speaks for softmax", "caution": "caution"}
-    number = with_interval(reason.value, reason.low, reason.high, signed=True) if reason.low is not None else ""
-    return Card(
-        tag.get(reason.supports, "speaks for neither"), reason.title, number, typeset(reason.text),
-        _color(reason.supports, verdict),
-    )  # fmt: skip
-
-
-def _color(supports: str, verdict: Verdict) -> str:
-    """A head's colour, or a quiet one for what speaks for neither."""
-    if supports == "sigmoid":
-        return THEME.heads["sigmoid"]
-    return THEME.heads[verdict.contender] if supports == "softmax" else THEME.muted
 
 
 def _images(subject: Subject) -> Chapter:

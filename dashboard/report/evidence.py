@@ -14,12 +14,12 @@ from dashboard.panels import (
     threshold_curves,
     thresholds,
 )
-from dashboard.report.blocks import Block, Card, Cards, Chapter, LeftOut, Summary, Text
+from dashboard.panels.cards import finding_card
+from dashboard.report.blocks import Block, Cards, Chapter, LeftOut, Summary, Text
 from dashboard.report.subject import THEME, Subject
 from dashboard.rounding import count
 from pipelines.datasets.check import CheckReport, truth_alone
 
-_SEVERITIES: Final = {"error": "#c0392b", "warning": "#b7791f", "note": "#6b7785"}
 _SHOWN_FINDINGS: Final = 6
 
 
@@ -62,10 +62,7 @@ def labels_chapter(subject: Subject) -> Chapter:
 def _findings(findings: Sequence[dict[str, Any]]) -> Block:
     if not findings:
         return Text(("The check found nothing wrong with the data set.",))
-    cards = [
-        Card(one["severity"], one["code"], "", one["message"], _SEVERITIES[one["severity"]])
-        for one in findings[:_SHOWN_FINDINGS]
-    ]
+    cards = [finding_card(one) for one in findings[:_SHOWN_FINDINGS]]
     left = len(findings) - len(cards)
     more = f"; {count(left)} more in data-findings.csv" if left else ""
     return Cards(f"What the check found{more}", tuple(cards))

@@ -8,10 +8,10 @@ import pandas as pd
 
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.panels import Panel, Picture
+from dashboard.panels.cards import Card
 from dashboard.report.blocks import (
     Block,
     Bullets,
-    Card,
     Cards,
     Chapter,
     Commands,

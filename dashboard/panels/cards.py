@@ -1,0 +1,42 @@
+"""Reasons of a verdict and findings of the check to titled boxes, the same on pages and in reports."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from dashboard.figures.theme import Theme
+from dashboard.rounding import typeset, with_interval
+from pipelines.verdict import Reason, Verdict
+
+_SPEAKS: Final = {"sigmoid": "speaks for sigmoid", "softmax": "speaks for softmax", "caution": "caution"}
+_SEVERITIES: Final = {"error": "#c0392b", "warning": "#b7791f", "note": "#6b7785"}
+
+
+class Card(NamedTuple):
+    """A titled box. tag: a few words above the title; number: may be empty; color: of tag and edge, "#rrggbb"."""
+
+    tag: str
+    title: str
+    number: str
+    text: str
+    color: str
+
+
+def reason_card(reason: Reason, verdict: Verdict, theme: Theme) -> Card:
+    """A reason with its number."""
+    number = with_interval(reason.value, reason.low, reason.high, signed=True) if reason.low is not None else ""
+    return Card(
+        _SPEAKS.get(reason.supports, "speaks for neither"), reason.title, number, typeset(reason.text),
+        color_of(reason.supports, verdict, theme),
+    )  # fmt: skip
+
+
+def color_of(supports: str, verdict: Verdict, theme: Theme) -> str:
+    """A head's colour, or a quiet one for what speaks for neither."""
+    if supports == "sigmoid":
+        return theme.heads["sigmoid"]
+    return theme.heads[verdict.contender] if supports == "softmax" else theme.muted
+
+
+def finding_card(finding: Mapping[str, str]) -> Card:
+    """A finding of the check of a data set: its severity, code and message."""
+    return Card(finding["severity"], finding["code"], "", finding["message"], _SEVERITIES[finding["severity"]])
