@@ -1,8 +1,12 @@
-"""Entry point of the dashboard: the pages, the run picker and nothing else."""
+"""Entry point of the dashboard: the pages, the run picker and nothing else.
+
+`streamlit run dashboard/app.py` finds `app` here, imports this file once to serve it, and has it run once more as
+`__main__` for each reader and each change.
+"""
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
@@ -10,51 +14,60 @@ _ROOT = str(Path(__file__).resolve().parents[1])
 if _ROOT not in sys.path:  # `streamlit run` puts dashboard/ on the path, not the folder that holds it
     sys.path.insert(0, _ROOT)
 
-from dashboard import components, loaders, state  # noqa: E402
+from dashboard import upload  # noqa: E402
 from pipelines.errors import PipelineError  # noqa: E402
 
 _HERE = Path(__file__).parent
 
-st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png", layout="wide")
-st.logo(_HERE / "icon.png", size="large")
-components.style(state.theme())
-names = loaders.run_names()
-evidence: Literal["visible", "hidden"] = "visible" if names else "hidden"  # without a run there is none
 
-
-def _page(file: str, title: str, icon: str, *, always: bool = False) -> Any:
+def _page(file: str, title: str, icon: str, *, shown: bool = True) -> Any:
     return st.Page(
         _HERE / "app_pages" / f"{file}.py", title=title, icon=f":material/{icon}:", url_path=file,
-        default=file == "verdict", visibility="visible" if always else evidence,
+        default=file == "verdict", visibility="visible" if shown else "hidden",
     )  # fmt: skip
 
 
-# In reading order: the answer, the evidence, the pixels, what to do. The last three need no run.
-pages = [
-    _page("verdict", "Verdict", "balance"),
-    _page("labels", "Labels", "label"),
-    _page("accuracy", "Accuracy", "target"),
-    _page("calibration", "Calibration", "show_chart"),
-    _page("confusion", "Confusion", "grid_on"),
-    _page("overlap", "Overlap", "join_inner"),
-    _page("thresholds", "Thresholds and costs", "tune"),
-    _page("losses", "Losses", "compare_arrows"),
-    _page("images", "Images", "image"),
-    _page("runs", "Runs", "inventory_2", always=True),  # its trash may hold the only run
-    _page("train", "Train", "model_training", always=True),
-    _page("guide", "How to read this", "menu_book", always=True),
-]
-page = st.navigation(pages, expanded=True)
-if not names and page not in pages[-3:]:
-    st.switch_page("app_pages/train.py")
-try:
-    if names:
-        with st.sidebar:
-            state.pick_run(names)
-        missing = state.missing_run()
-        if missing is not None:
-            components.problem(f"There is no run {missing} here; this is {st.session_state[state.RUN]} instead.")
-    page.run()
-except PipelineError as error:
-    components.problem(str(error))
-loaders.freeze_once()
+def draw() -> None:
+    """The page that the address names, with the menu beside it."""
+    from dashboard import components, loaders, state  # their caches want a server that is there
+
+    st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png", layout="wide")
+    st.logo(_HERE / "icon.png", size="large")
+    components.style(state.theme())
+    names = loaders.run_names()
+    evidence = bool(names)  # without a run there is none
+    # In reading order: the answer, the evidence, the pixels, what to do.
+    pages = [
+        _page("verdict", "Verdict", "balance", shown=evidence),
+        _page("labels", "Labels", "label", shown=evidence),
+        _page("accuracy", "Accuracy", "target", shown=evidence),
+        _page("calibration", "Calibration", "show_chart", shown=evidence),
+        _page("confusion", "Confusion", "grid_on", shown=evidence),
+        _page("overlap", "Overlap", "join_inner", shown=evidence),
+        _page("thresholds", "Thresholds and costs", "tune", shown=evidence),
+        _page("losses", "Losses", "compare_arrows", shown=evidence),
+        _page("images", "Images", "image", shown=evidence),
+        _page("runs", "Runs", "inventory_2"),  # its trash may hold the only run
+        _page("train", "Train", "model_training"),
+        _page("guide", "How to read this", "menu_book"),
+    ]
+    page = st.navigation(pages, expanded=True)
+    if page.visibility == "hidden":  # a link to evidence that is not there
+        st.switch_page("app_pages/train.py")
+    try:
+        if names:
+            with st.sidebar:
+                state.pick_run(names)
+            missing = state.missing_run()
+            if missing is not None:
+                components.problem(f"There is no run {missing} here; this is {st.session_state[state.RUN]} instead.")
+        page.run()
+    except PipelineError as error:
+        components.problem(str(error))
+    loaders.freeze_once()
+
+
+if __name__ == "__main__":
+    draw()
+else:
+    app = st.App(Path(__file__), routes=upload.routes(), middleware=upload.middleware(), lifespan=upload.lifespan)

@@ -7,6 +7,7 @@ PipelineError
 │   └── NoSuchRun
 ├── ShapeError       an array whose shape, dtype or range is not the documented one
 ├── ModelError       an architecture, encoder or weight file that cannot be used
+├── UploadError      an uploaded file, an archive or a path that is refused; nothing of it is kept
 └── Cancelled        the user asked to stop; what was done so far can be resumed
 """
 
@@ -37,6 +38,10 @@ class ShapeError(PipelineError):
 
 class ModelError(PipelineError):
     """An architecture, an encoder or a weight file that cannot be used."""
+
+
+class UploadError(PipelineError):
+    """An uploaded file, an archive or a path that is refused: `CODE: what was found. What to do.`"""
 
 
 class Cancelled(PipelineError):

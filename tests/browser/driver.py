@@ -53,7 +53,7 @@ def chromium():
 
 
 @contextmanager
-def server(runs, *, cwd):
+def server(runs, *, cwd, app=REPO / "dashboard" / "app.py"):
     """The app on a free port of this machine, started from another folder; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -63,7 +63,7 @@ def server(runs, *, cwd):
         "-m",
         "streamlit",
         "run",
-        str(REPO / "dashboard" / "app.py"),
+        str(app),
         f"--server.port={port}",
         "--server.headless=true",
     ]
