@@ -13,7 +13,8 @@ import typer
 from pipelines import config as settings
 from pipelines import manage_commands
 from pipelines.errors import Cancelled, ConfigError, NoSuchRun, PipelineError
-from pipelines.options import RUNS, Runs
+from pipelines.imports import command as import_command
+from pipelines.options import RUNS, Runs, parse_size
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.storage import Run, RunWriter, list_runs, open_run, staged_attempts
 
@@ -85,16 +86,6 @@ class Values(StrEnum):
 DatasetPath = Annotated[str, typer.Argument(metavar="DATASET", help="Folder of the data set.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or the path of its folder.")]
 StagedName = Annotated[str, typer.Argument(metavar="RUN", help="Name of an interrupted run.")]
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """HxW to (height, width). Raises ConfigError on anything else."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
-    if match is None:
-        raise ConfigError(f"--size must be HxW in pixels such as 256x320, got {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -274,10 +265,11 @@ def check_outputs(
 
 def _stage(name: str, runs: Path, stage: str) -> None:
     from pipelines import run as stages
+    from pipelines.stages import check_unchanged
 
     progress = Progress(stream=sys.stderr)
     with cancel_on_signals(progress), RunWriter.open(runs, name, resume=True) as writer:
-        stages.check_unchanged(writer.folder)
+        check_unchanged(writer.folder)
         getattr(stages, stage)(writer.folder, progress)
     typer.echo(f"{stage} of {name} is done")
 
@@ -297,7 +289,7 @@ def predict(name: StagedName, runs: Runs = RUNS) -> None:
 @app.command()
 def evaluate(name: RunName, runs: Runs = RUNS) -> None:
     """Count, measure and judge again: an interrupted run, which it completes, or a whole one, which it replaces."""
-    from pipelines.run import finish
+    from pipelines.stages import finish
 
     progress = Progress(stream=sys.stderr)
     if os.sep in name:
@@ -404,6 +396,7 @@ def verify(name: RunName, runs: Runs = RUNS) -> None:
 
 
 app.add_typer(manage_commands.app)
+app.add_typer(import_command.app)
 
 
 def _show_verdict(done: Run) -> None:

@@ -1,8 +1,8 @@
 """Validated settings of a run: options in, frozen models out."""
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipelines.errors import ConfigError
 from pipelines.schema import Head, Split
@@ -59,6 +59,31 @@ class TrainingConfig(Settings):
         return self.learning_rates.get(head, self.learning_rate)
 
 
+class ImportedHead(Settings):
+    """Where one head's outputs came from, and what they were said to be.
+
+    path: file or folder, or name of a model, as it was given. format: how it was read (docs/imports.md).
+    channels: name of every channel in the order of the files; background: the one that means "nothing here".
+    notes: what else was said, such as the input normalisation of a network.
+    """
+
+    path: str
+    format: str
+    values: Literal["probabilities", "logits"]
+    channels: tuple[str, ...]
+    background: str | None = None
+    notes: dict[str, str] = {}
+
+
+class ImportConfig(Settings):
+    """Outputs of networks that were trained elsewhere. size: (height, width) images are read at; None: their own."""
+
+    origin: Literal["predictions", "models"] = "predictions"
+    heads: Annotated[dict[Head, ImportedHead], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0,)
+    size: Size | None = None
+
+
 class EvaluationConfig(Settings):
     """What is counted and how uncertainty is computed."""
 
@@ -80,11 +105,31 @@ class EvaluationConfig(Settings):
 
 
 class RunConfig(Settings):
-    """Everything that decides the content of a run."""
+    """Everything that decides the content of a run: networks are trained (or loaded) by us, or outputs are imported."""
 
     dataset: str
-    training: TrainingConfig = TrainingConfig()
+    training: TrainingConfig | None = TrainingConfig()
+    imported: ImportConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.training is None) == (self.imported is None):
+            raise ValueError("a run either has training settings or says what was imported, one of the two")
+        return self
+
+    @property
+    def trained(self) -> TrainingConfig:
+        """Settings of the training. Raises ConfigError for an import, whose networks were trained elsewhere."""
+        if self.training is None:
+            raise ConfigError("this run was imported; the settings its networks were trained with are not known here")
+        return self.training
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the run, ascending."""
+        known = self.imported.seeds if self.imported is not None else self.trained.seeds
+        return tuple(sorted(known))
 
 
 def build(model: type[BaseModel], values: dict[str, Any]) -> Any:

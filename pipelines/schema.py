@@ -139,3 +139,15 @@ TRAINING_SCHEMA: Final = pa.schema(
         pa.field("seconds", pa.float64()),
     ]
 )
+
+# Validation examples while a pair learns, one row an image and what it shows: "truth" (with the picture) or a head.
+EXAMPLES_SCHEMA: Final = pa.schema(
+    [
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("shows", pa.string(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("labels", pa.binary(), nullable=False),  # (C, H, W) bool, packed eight to a byte
+        pa.field("jpeg", pa.binary()),
+    ]
+)

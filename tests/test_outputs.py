@@ -103,9 +103,12 @@ def test_each_reading_takes_the_head_it_is_meant_for():
         heads.read_as_sigmoid(specs["softmax-powerset"], z, z, z[0])
 
 
-def test_one_class_and_one_head_have_no_swap():
+def test_one_class_and_label_sets_have_no_swap_and_a_head_alone_has_its_own():
     assert readings_of(specs_of("binary")) == ()
-    assert readings_of({"sigmoid": specs_of("exclusive")["sigmoid"]}) == ()
+    every = specs_of("overlapping")
+    assert readings_of({"softmax-powerset": every["softmax-powerset"]}) == ()
+    assert readings_of({"sigmoid": every["sigmoid"]}) == ("sigmoid-as-softmax",)
+    assert readings_of({"softmax": every["softmax"]}) == ("softmax-as-sigmoid",)
     assert readings_of(specs_of("overlapping")) == ("sigmoid-as-softmax", "softmax-as-sigmoid")
 
 

@@ -25,9 +25,9 @@ SMALL = "tu-mobilenetv3_small_050"
 
 
 def made_up(spec, *, loss="ce", **more):
-    training = TrainingConfig(loss=loss, encoder=SMALL)
+    known = TrainingConfig(loss=loss, encoder=SMALL)
     common = {
-        "spec": spec, "seed": 0, "seeds": (0,), "training": training, "variant": "raw", "temperature": 1.0,
+        "spec": spec, "seed": 0, "seeds": (0,), "training": known, "variant": "raw", "temperature": 1.0,
         "thresholds": tuple(60 / 300 + 0.1 * k for k in range(len(spec.classes))), "tuned": True,
         "threshold_spread": 0.0, "by_argmax": spec.kind == "exclusive", "ignored": True, "weights": None,
         "mean": None, "std": None,
@@ -138,6 +138,30 @@ def test_run_without_models_still_gives_code(tmp_path):
     names = run_code(given)
     assert names["classes"] == ["a", "b c.d"]
     assert "from_pretrained" not in code_of(given)["Model"]
+
+
+@EVERY
+@pytest.mark.parametrize("temperature", [None, 1.7])
+def test_code_of_an_imported_run_holds_the_decision_and_says_that_the_rest_is_not_known(spec, temperature):
+    fitted = {"variant": "raw"} if temperature is None else {"variant": "temperature", "temperature": temperature}
+    given = made_up(spec, training=None, **fitted)
+    parts = code_of(given)
+    assert "trained elsewhere" in parts["Model"]
+    assert "trained elsewhere" in parts["Loss"]
+    names = {}
+    exec(compile("\n".join(parts.values()), "<recipe>", "exec"), names)
+    assert "model" not in names
+    assert "loss" not in names
+    assert names["classes"] == list(spec.classes)
+    assert names.get("channels", names["classes"]) == list(spec.channels)
+    logits = case(spec)[0].detach()
+    p, labels = names["predict"](logits)
+    scaled = logits[0].numpy() / np.float32(temperature or 1)
+    odds = heads.log_odds(spec, scaled)
+    assert np.abs(p[0].numpy() - heads.sigmoid(odds)).max() < 1e-5
+    rule = "argmax" if given.by_argmax else "threshold"
+    agree = labels[0].numpy() == heads.decide(odds, rule=rule, thresholds=given.thresholds)
+    assert agree.mean() > 0.99  # but for values at the threshold itself
 
 
 def test_many_long_names_stay_whole_over_several_lines():

@@ -3,12 +3,15 @@
 import io
 import lzma
 import math
+import shutil
 import struct
+import tempfile
 import tokenize
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -22,6 +25,7 @@ from pipelines.misuse.check import check_form
 IMAGE_BYTES: Final = 2**30  # largest piece read into memory at once
 ARCHIVE_BYTES: Final = 2**36  # of all arrays in one .npz, unpacked
 ARCHIVE_ARRAYS: Final = 100_000
+VOLUME_BYTES: Final = 2**34  # of one array that is unpacked into a temporary file
 
 _HEADER_BYTES: Final = 2**14  # numpy refuses headers above 10,000 bytes
 _HEADERS: Final = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -32,22 +36,66 @@ _DAMAGE: Final = (
 )  # fmt: skip
 
 
-def read_outputs(path: Path) -> Iterator[NDArray[Any]]:
+def read_outputs(path: Path, *, array: str | None = None, image: int | None = None) -> Iterator[NDArray[Any]]:
     """Every image of a file, (C, H, W), in the order of the file.
 
     A .npy holds one image, (C, H, W), or several, (N, C, H, W); so does each array of a .npz.
+    array: only this one of a .npz; image: only this one of each array, the others are not read.
     Raises DatasetError for a missing, damaged, pickled or too large file, ShapeError for other arrays.
     """
+    with _told(path):
+        for stream, name, size, _ in _streams(path, array):
+            yield from _array(stream, name, size, image)
+
+
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each array of a .npz, from its headers; of a .npy, whose array has no name, under "".
+
+    Raises as `read_outputs`.
+    """
+    with _told(path):
+        found: dict[str, tuple[int, ...]] = {}
+        for stream, name, _, key in _streams(path, None):
+            if key in found:
+                raise DatasetError(f"{name} is there twice; save it again with numpy.savez")
+            found[key] = _header(stream.read(_HEADER_BYTES), name)[0]
+        return found
+
+
+def map_array(path: Path, array: str) -> NDArray[Any]:
+    """One array of a .npz, read-only, unpacked into a temporary file that goes when the array does.
+
+    For arrays that are read piece by piece, when unpacking them anew for each piece would take too long.
+    Raises as `read_outputs`.
+    """
+    with _told(path):
+        for stream, name, size, _ in _streams(path, array):
+            return _mapped(stream, name, size)
+    raise DatasetError(f"{_printable(path.name)} has no array {_printable(array)}; save it again")
+
+
+def _mapped(stream: IO[bytes], name: str, size: int) -> NDArray[Any]:
+    shape, fortran, dtype, offset = _header(stream.read(_HEADER_BYTES), name)
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > size - offset:
+        raise DatasetError(f"{name} is cut short: shape {shape} takes {needed:,} bytes; copy it again")
+    if size > VOLUME_BYTES:
+        raise DatasetError(f"{name} has {size:,} bytes, at most {VOLUME_BYTES:,} are unpacked; save it in float16")
+    if not needed:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as unpacked:
+        stream.seek(0)
+        shutil.copyfileobj(stream, unpacked, 2**20)
+        unpacked.flush()
+        return np.memmap(unpacked, dtype, "r", offset, shape, "F" if fortran else "C")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file raises into one line with its name."""
     name = _printable(path.name)
     try:
-        with path.open("rb") as file:
-            start = file.read(len(npy.MAGIC_PREFIX))
-            if start == npy.MAGIC_PREFIX:
-                yield from _array(file, name, path.stat().st_size)
-            elif start[:2] == b"PK":
-                yield from _archive(file, name)
-            else:
-                raise DatasetError(f"{name} is neither .npy nor .npz; save the outputs with numpy.save or numpy.savez")
+        yield
     except FileNotFoundError:
         raise DatasetError(f"{name} is not there; give the path of a .npy or .npz file") from None
     except _DAMAGE as error:
@@ -55,7 +103,21 @@ def read_outputs(path: Path) -> Iterator[NDArray[Any]]:
         raise DatasetError(f"{name} cannot be read ({reason}); save it again with numpy.save or numpy.savez") from None
 
 
-def _archive(file: IO[bytes], name: str) -> Iterator[NDArray[Any]]:
+def _streams(path: Path, array: str | None) -> Iterator[tuple[IO[bytes], str, int, str]]:
+    """Each .npy of a file, open at its start: the stream, its name in messages, its bytes, its name in the file."""
+    name = _printable(path.name)
+    with path.open("rb") as file:
+        start = file.read(len(npy.MAGIC_PREFIX))
+        file.seek(0)
+        if start == npy.MAGIC_PREFIX:
+            yield file, name, path.stat().st_size, ""
+        elif start[:2] == b"PK":
+            yield from _archive(file, name, array)
+        else:
+            raise DatasetError(f"{name} is neither .npy nor .npz; save the outputs with numpy.save or numpy.savez")
+
+
+def _archive(file: IO[bytes], name: str, array: str | None) -> Iterator[tuple[IO[bytes], str, int, str]]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
@@ -65,15 +127,18 @@ def _archive(file: IO[bytes], name: str) -> Iterator[NDArray[Any]]:
                 f"{ARCHIVE_BYTES:,} are read; split it into several files"
             )
         for member in members:
+            key = member.filename.removesuffix(".npy")
+            if array not in (None, key):
+                continue
             inside = f"{name}/{_printable(member.filename)}"
             if not member.filename.endswith(".npy"):
                 raise DatasetError(f"{inside} is not an array; put nothing but arrays into the .npz")
             with archive.open(member) as stream:
-                yield from _array(stream, inside, member.file_size)
+                yield stream, inside, member.file_size, key
 
 
-def _array(stream: IO[bytes], name: str, size: int) -> Iterator[NDArray[Any]]:
-    """Images of one .npy stream of that many bytes."""
+def _array(stream: IO[bytes], name: str, size: int, only: int | None) -> Iterator[NDArray[Any]]:
+    """Images of one .npy stream of that many bytes; only: the number of the one that is wanted."""
     stream.seek(0)
     shape, fortran, dtype, offset = _header(stream.read(_HEADER_BYTES), name)
     stream.seek(offset)
@@ -91,6 +156,14 @@ def _array(stream: IO[bytes], name: str, size: int) -> Iterator[NDArray[Any]]:
             f"{name} is cut short: shape {shape} takes {needed * count:,} bytes, {size - offset:,} are there; "
             "copy it again"
         )
+    if only is not None:
+        images = math.prod(shape[:-3])
+        if not 0 <= only < images:
+            raise DatasetError(f"{name} has {images:,} images, there is no number {only}; count from 0")
+        stream.seek(offset + (only * needed if count > 1 else 0))
+        values = np.frombuffer(stream.read(needed), dtype).reshape(image, order="F" if fortran else "C")
+        yield values[only] if values.ndim == 4 else values
+        return
     for _ in range(count if needed else min(count, 1)):  # a billion images without a pixel are one
         values = np.frombuffer(stream.read(needed), dtype).reshape(image, order="F" if fortran else "C")
         yield from values if values.ndim == 4 else (values,)

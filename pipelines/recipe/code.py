@@ -22,13 +22,16 @@ def code_of(given: Ingredients) -> dict[str, str]:
 
     It defines classes, model, loss(logits, target) and predict(logits), for logits (N, K, H, W). target is (N, C, H, W)
     float of 0 and 1 for a sigmoid, (N, H, W) int64 channel numbers for a softmax; -1 marks an ignored pixel.
-    predict gives p and labels, each (N, C, H, W).
+    predict gives p and labels, each (N, C, H, W). Of a network that was trained elsewhere neither model nor loss is
+    known: the code says so and defines classes and predict only.
     """
     return {"Model": _model(given), "Loss": _loss(given), "Labels": _labels(given)}
 
 
 def _model(given: Ingredients) -> str:
     spec, training = given.spec, given.training
+    if training is None:
+        return _model_elsewhere(given)
     weights = (
         "True"
         if training.encoder_weights and training.encoder.startswith("tu-")
@@ -61,8 +64,25 @@ def _model(given: Ingredients) -> str:
     return "\n".join(lines)
 
 
+def _model_elsewhere(given: Ingredients) -> str:
+    """What must be known of a network that was trained elsewhere: its channels, in the order that predict takes."""
+    spec = given.spec
+    lines = ["import torch", "import torch.nn.functional as F", "", f"classes = {_quoted(spec.classes)}"]
+    if spec.channels != spec.classes:
+        lines.append(f"channels = {_quoted(spec.channels)}")
+    inverse = "p.log()" if spec.is_softmax else "torch.logit(p)"
+    lines += [
+        "# The network was trained elsewhere and its outputs were imported: its model is not known here.",
+        f"# predict() takes its logits, (N, {len(spec.channels)}, H, W), in the order above. Of probabilities p they "
+        f"are {inverse}.",
+    ]
+    return "\n".join(lines)
+
+
 def _loss(given: Ingredients) -> str:
     """The loss that the pair was trained with."""
+    if given.training is None:
+        return "# The network was trained elsewhere: its loss is not known here."
     parts = given.training.loss.split("+")
     with_dice = "dice" in parts
     body = _sigmoid_loss(given, parts) if not given.spec.is_softmax else _softmax_loss(given, parts)
@@ -149,7 +169,8 @@ def _to_classes(given: Ingredients) -> list[str]:
 def _labels(given: Ingredients) -> str:
     """From logits to probabilities and labels."""
     spec = given.spec
-    lines = [] if not spec.is_softmax or "dice" in given.training.loss else _to_classes(given)
+    there = given.training is not None and "dice" in given.training.loss  # the loss has defined it
+    lines = [] if not spec.is_softmax or there else _to_classes(given)
     fitted = given.variant == "temperature"
     scaled = f"logits / {given.temperature:.4g}" if fitted else "logits"
     lines.append("def predict(logits):")

@@ -18,13 +18,14 @@ class Ingredients:
     variant: of the probabilities that the thresholds cut. temperature: one number, or one a class for a sigmoid;
     1 where none was fitted. thresholds: one a class, p above it means that the class is there. by_argmax: whether the
     class with the largest p is taken instead, as on exclusive truth. weights: folder of the trained network inside the
-    run, None when it is not there. mean, std: input normalisation, None when it is not known.
+    run, None when it is not there. mean, std: input normalisation, None when it is not known. training: None for
+    outputs that were imported: the network was trained elsewhere.
     """
 
     spec: HeadSpec
     seed: int
     seeds: tuple[int, ...]
-    training: TrainingConfig
+    training: TrainingConfig | None
     variant: Variant
     temperature: float
     thresholds: tuple[float, ...]
@@ -56,11 +57,12 @@ def ingredients_of(run: Run, head: Head, *, seed: int | None = None) -> Ingredie
     tuned = facts["thresholds"].get(variant, {}).get(head, {})
     here = tuned.get(str(seed), {})
     note = notes[seed] or {}
+    training = run.config["training"]
     return Ingredients(
         spec=spec,
         seed=seed,
         seeds=run.seeds,
-        training=TrainingConfig.model_validate(run.config["training"]),
+        training=None if training is None else TrainingConfig.model_validate(training),
         variant=variant,
         temperature=1.0 if temperature is None else float(temperature),
         thresholds=tuple(float(here.get(name, 0.5)) for name in spec.classes),

@@ -12,6 +12,7 @@ from pipelines.storage.manage import (
     size_in_words,
     trash_bytes,
 )
+from pipelines.storage.outside import PredictionsFile, PredictionsWarning
 from pipelines.storage.places import counts_folder, predictions_folder, previews_file
 from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter
 from pipelines.storage.previews import PreviewWriter
@@ -24,6 +25,8 @@ __all__ = [
     "Prediction",
     "PredictionReader",
     "PredictionWriter",
+    "PredictionsFile",
+    "PredictionsWarning",
     "PreviewWriter",
     "Run",
     "RunWriter",

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -15,7 +15,7 @@ from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Float32Array
 from pipelines.errors import RunError, ShapeError
 from pipelines.heads import HeadSpec
-from pipelines.misuse import head_check
+from pipelines.misuse import MisuseCheck, head_check
 from pipelines.schema import channel_column, log_odds_column, predictions_schema, truth_column
 from pipelines.storage import files
 
@@ -26,7 +26,8 @@ class Prediction(NamedTuple):
     """One image of one head.
 
     truth: (C, H, W) bool; valid: (H, W) bool; log_odds: (C, H, W) float16; extra: (E, H, W) float16, log-odds of the
-    channels that are not classes; logsumexp: (H, W) float16, None for sigmoid.
+    channels that are not classes; logsumexp: (H, W) float16, None for sigmoid and
+    where the shift of a softmax's logits is not known.
     """
 
     image: str
@@ -38,21 +39,40 @@ class Prediction(NamedTuple):
 
 
 class PredictionWriter:
-    """Writes part-00000.parquet in a folder; the part appears under its name only when `close` has succeeded.
+    """Writes a part-*.parquet in a folder; the part appears under its name only when `close` has succeeded.
 
     Logits that look like something else, such as probabilities, are written all the same and noted in the part.
+    check: what notes it; None for one over the logits. One that is given is fed by the caller.
+    knows_shift: whether a softmax's logits are the network's own. Where only their differences are known, as from
+    probabilities, nothing that hangs on their shift is stored. with_truth: False leaves out truth and valid; such a
+    part can be imported, but is none of a run. part: its number.
     """
 
-    def __init__(self, folder: Path, spec: HeadSpec) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spec: HeadSpec,
+        *,
+        check: MisuseCheck | None = None,
+        knows_shift: bool = True,
+        with_truth: bool = True,
+        part: int = 0,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._spec = spec
-        self._path = folder / "part-00000.parquet"
-        self._temporary = folder / "part-00000.parquet.new"
-        self._schema = predictions_schema(
-            spec.classes, extra_channels=spec.extra_channels, logsumexp=spec.is_softmax
-        ).with_metadata({"head": spec.model_dump_json()})
+        self._path = folder / f"part-{part:05d}.parquet"
+        self._temporary = folder / f"part-{part:05d}.parquet.new"
+        # Without the exclusive softmax's shift its reading by sigmoids is not known; other kinds have a background.
+        self._with_sum = spec.is_softmax and (knows_shift or spec.kind != "exclusive")
+        layout = predictions_schema(spec.classes, extra_channels=spec.extra_channels, logsumexp=self._with_sum)
+        if not with_truth:
+            layout = pa.schema([field for field in layout if not field.name.startswith(("valid", truth_column("")))])
+        self._with_truth = with_truth
+        self._schema = layout.with_metadata({"head": spec.model_dump_json()})
         self._images: list[tuple[str, int, int]] = []
-        self._check = head_check(spec)
+        self._own_check = check is None
+        self._notes: list[dict[str, str]] = []
+        self._check = check or head_check(spec)
         self._writer = pq.ParquetWriter(
             self._temporary,
             self._schema,
@@ -60,15 +80,19 @@ class PredictionWriter:
             **files.COMPRESSION,
         )
 
-    def write(self, image: str, logits: Float32Array, truth: BoolArray, valid: BoolArray) -> None:
+    def write(self, image: str, logits: Float32Array, truth: BoolArray | None, valid: BoolArray) -> None:
         """Add one image.
 
-        logits: (K, H, W) float32 in the head's channel order; truth: (C, H, W) bool; valid: (H, W) bool.
+        logits: (K, H, W) float32 in the head's channel order; truth: (C, H, W) bool, None in a part without truth;
+        valid: (H, W) bool.
         Raises ShapeError on other shapes or logits that are not numbers, RunError when the disk refuses.
         """
         height, width = valid.shape
-        if logits.shape[1:] != valid.shape or truth.shape != (len(self._spec.classes), height, width):
-            raise ShapeError(f"{image}: logits {logits.shape}, truth {truth.shape} and valid {valid.shape} do not fit")
+        if truth is None and self._with_truth:
+            raise ShapeError(f"{image} comes without truth; give it, or open the part with_truth=False")
+        known = np.shape(truth) if truth is not None else (len(self._spec.classes), height, width)
+        if logits.shape[1:] != valid.shape or known != (len(self._spec.classes), height, width):
+            raise ShapeError(f"{image}: logits {logits.shape}, truth {known} and valid {valid.shape} do not fit")
         if not 0 < height <= LARGEST_SIDE or not 0 < width <= LARGEST_SIDE:
             raise ShapeError(
                 f"{image} is {width}×{height}; sides must be 1 to {LARGEST_SIDE} pixels, cut it into tiles"
@@ -78,28 +102,33 @@ class PredictionWriter:
         except OSError as error:
             raise RunError(f"{self._path.name} could not be written ({error}); free some space and resume") from None
         self._images.append((image, height, width))
-        self._check.add(logits)
+        if self._own_check:
+            self._check.add(logits)
 
-    def _table(self, image: str, logits: Float32Array, truth: BoolArray, valid: BoolArray) -> pa.Table:
+    def note(self, finding: Mapping[str, str]) -> None:
+        """Add to what the part tells about its outputs. finding: code, severity, message."""
+        self._notes.append(dict(finding))
+
+    def _table(self, image: str, logits: Float32Array, truth: BoolArray | None, valid: BoolArray) -> pa.Table:
         height, width = valid.shape
         n = height * width
         columns: list[pa.Array] = [
             pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([image])),
             pa.array(np.repeat(np.arange(height, dtype=np.uint16), width)),
             pa.array(np.tile(np.arange(width, dtype=np.uint16), height)),
-            pa.array(valid.reshape(-1)),
         ]
-        columns += [pa.array(mask.reshape(-1)) for mask in truth]
+        if self._with_truth and truth is not None:
+            columns += [pa.array(mask.reshape(-1)) for mask in (valid, *truth)]
         columns += _half(heads.log_odds(self._spec, logits))
         columns += _half(heads.extra_log_odds(self._spec, logits))
-        if self._spec.is_softmax:
+        if self._with_sum:
             columns += _half(heads.logsumexp(logits)[None])
         return pa.Table.from_arrays(columns, schema=self._schema)
 
     def close(self) -> None:
         """Finish the part and give it its name. Raises RunError when there is no image or the disk refuses."""
         try:
-            findings = [finding.model_dump() for finding in self._check.findings()]
+            findings = [*(finding.model_dump() for finding in self._check.findings()), *self._notes]
             self._writer.add_key_value_metadata({"images": json.dumps(self._images), "findings": json.dumps(findings)})
             self._writer.close()
             if not self._images:
@@ -163,7 +192,7 @@ class PredictionReader:
         spec, shape = self.spec, (-1, height, width)
         names = [truth_column(name) for name in spec.classes] + [log_odds_column(name) for name in spec.classes]
         extras = [channel_column(name) for name in spec.extra_channels]
-        last = ["logsumexp"] if spec.is_softmax else []
+        last = ["logsumexp"] if "logsumexp" in part.schema_arrow.names else []
         try:
             table = part.read_row_group(group, columns=["valid", *names, *extras, *last])
         except (OSError, pa.ArrowInvalid) as error:

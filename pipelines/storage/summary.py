@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from pipelines.storage import files
 from pipelines.storage.manage import run_bytes
 from pipelines.storage.runs import Run
 
+Origin: TypeAlias = Literal["trained", "loaded", "imported"]
 Interval: TypeAlias = tuple[float, float, float]  # value, low, high; NaN where there is none
 T = TypeVar("T")
 
@@ -28,8 +29,9 @@ class Summary:
     """One run in short.
 
     created: ISO 8601 in UTC. bytes: size on disk. data: name of its data set. images: in `split`, the one that is
-    judged. settings: of training and evaluation by name; of networks that were loaded (trained is False) only what
-    their files say. answer, confidence, contender: of its verdict, empty where there is none.
+    judged. origin: of the networks. settings: of training and evaluation by name; of networks that were loaded
+    only what their files say, of imported ones only of the evaluation. declared: of each imported head, what was said
+    of it (config.ImportedHead). answer, confidence, contender: of its verdict, empty where there is none.
     scores: (metric, head or a name of DIFFERENCES) to the mean over the classes, as trained, with its 95 % interval.
     problem: what could not be read and what to do; empty if all is well.
     """
@@ -44,8 +46,9 @@ class Summary:
     split: Split | None
     heads: tuple[Head, ...]
     seeds: tuple[int, ...]
-    trained: bool
+    origin: Origin
     settings: dict[str, Any]
+    declared: dict[Head, dict[str, Any]]
     answer: str
     confidence: str
     contender: Head | None
@@ -68,29 +71,33 @@ def summarise(run: Run) -> Summary:
     nothing: dict[str, Any] = {}
     dataset = part(lambda: run.dataset, nothing)
     verdict = part(lambda: run.verdict, nothing)
-    settings, trained = part(lambda: _settings(run), (nothing, True))
+    config = part(lambda: run.config, nothing)
+    no_origin: Origin = "trained"
+    settings, origin = part(lambda: _settings(run, config), (nothing, no_origin)) if config else (nothing, no_origin)
     no_scores: dict[tuple[str, str], Interval] = {}
     scores = part(lambda: _scores(run, split), no_scores)
     return Summary(
         name=run.name, created=str(run.manifest["created"]), bytes=run_bytes(run), data=str(dataset.get("name", "")),
         kind=dataset.get("kind", ""), classes=tuple(dataset.get("classes", ())),
         images=sum(int(one["images"]) for one in dataset.get("splits", ()) if one["split"] == split), split=split,
-        heads=run.heads, seeds=run.seeds, trained=trained, settings=settings, answer=verdict.get("answer", ""),
+        heads=run.heads, seeds=run.seeds, origin=origin, settings=settings,
+        declared=(config.get("imported") or {}).get("heads", {}), answer=verdict.get("answer", ""),
         confidence=verdict.get("confidence", ""), contender=verdict.get("contender"), scores=scores,
         problem=problems[0] if problems else "",
     )  # fmt: skip
 
 
-def _settings(run: Run) -> tuple[dict[str, Any], bool]:
-    """Settings by name, and whether the networks were trained in this run."""
-    config = run.config
+def _settings(run: Run, config: dict[str, Any]) -> tuple[dict[str, Any], Origin]:
+    """Settings by name, and where the networks come from."""
     evaluation = {name: value for name, value in config["evaluation"].items() if name not in _NOT_TOLD}
+    if config["training"] is None:
+        return {"size": config["imported"]["size"]} | evaluation, "imported"
     if any(entry["path"] == "training.parquet" for entry in run.manifest["files"]):
         training = {name: value for name, value in config["training"].items() if name not in _NOT_TOLD}
-        return training | evaluation, True
+        return training | evaluation, "trained"
     beside = sorted((run.folder / "models").glob("seed=*/head=*/head.json"))
     noted = files.read_json(beside[0]) if beside else {}
-    return {name: noted.get(name) for name in _OF_A_NETWORK} | evaluation, False
+    return {name: noted.get(name) for name in _OF_A_NETWORK} | evaluation, "loaded"
 
 
 def _scores(run: Run, split: Split | None) -> dict[tuple[str, str], Interval]:

@@ -1,0 +1,169 @@
+"""Outputs as declared, channels in their own order, to the logits of one head in ours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.arrays import Float32Array, Float64Array
+from pipelines.errors import ConfigError, ShapeError
+from pipelines.heads import MAX_LABEL_SETS, HeadSpec
+from pipelines.misuse.declaration import Declaration, Values
+from pipelines.misuse.wording import names, plural
+from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind
+
+# Stands for log 0: low enough that no stored log-odds can tell it from minus infinity, and a number.
+LOG_ZERO: Final = -2 * LOG_ODDS_LIMIT
+_LARGEST_LOGIT: Final = 1e30  # float64 logits beyond float32 become this
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How the channels of one head's outputs become its logits.
+
+    spec: the head. values: of the outputs. count: channels of the outputs. order: for each channel of spec, its place
+    in the outputs. dropped: channels that are left out.
+    """
+
+    spec: HeadSpec
+    values: Values
+    count: int
+    order: tuple[int, ...]
+    dropped: tuple[str, ...] = ()
+
+    def logits(self, outputs: NDArray[Any], *, step: float = 0.0) -> Float32Array:
+        """(K, H, W) outputs in their own order to logits in the head's, float32; a softmax's up to a shift.
+
+        Sigmoid: log p - log(1 - p). Softmax: log p. Computed in float64. An exact 0 or 1 becomes the limit of what is
+        stored (schema.LOG_ODDS_LIMIT), unless values have a step: then 0 stands for all that was rounded to it, and the
+        middle of that, step / 4, is taken. Raises ShapeError for another number of channels.
+        """
+        if outputs.ndim != 3 or len(outputs) != self.count:
+            raise ShapeError(f"outputs must have {plural(self.count, 'channel')}, got shape {outputs.shape}")
+        chosen = outputs[list(self.order)]
+        if self.values == "logits":
+            return np.clip(chosen, -_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float32)
+        p = np.clip(chosen.astype(np.float64), step / 4, 1 - step / 4)
+        return _log(p) if self.spec.is_softmax else (_log(p) - _log1m(p)).astype(np.float32)
+
+
+def _log(p: Float64Array) -> Float32Array:
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(p), LOG_ZERO).astype(np.float32)
+
+
+def _log1m(p: Float64Array) -> Float32Array:
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log1p(-p), LOG_ZERO).astype(np.float32)
+
+
+def align(
+    declared: Declaration, head: Head, *, kind: Kind, classes: Sequence[str], background: str | None = None
+) -> Alignment:
+    """Match declared channels with the classes of a data set, by name.
+
+    background: the class of exclusive truth that means "nothing here". A channel that is declared to be the background
+    stands for that class, under whatever name. Where the truth has no such class, a sigmoid's background channel is
+    left out; a softmax keeps it on binary and overlapping truth, where it is the share of "no label".
+    Raises ConfigError, naming them, for classes without a channel and channels without a class.
+    """
+    channels = _channels(declared, head, kind, tuple(classes), background)
+    if head == "softmax-powerset":
+        return _powerset(declared, channels, kind, tuple(classes))
+    wanted = tuple(classes)
+    if head == "softmax" and kind != "exclusive":
+        wanted = (BACKGROUND_CHANNEL, *classes)
+    _check_names(head, channels, wanted, declared)
+    spec = HeadSpec(head=head, kind=kind, classes=tuple(classes), channels=wanted)
+    dropped = tuple(declared.classes[place] for place, name in enumerate(channels) if name not in wanted)
+    order = tuple(channels.index(name) for name in wanted)
+    return Alignment(spec, declared.values, len(channels), order, dropped)
+
+
+def _channels(
+    declared: Declaration, head: Head, kind: Kind, classes: tuple[str, ...], background: str | None
+) -> tuple[str, ...]:
+    """Declared names, with the background called as the data set or our heads call it."""
+    if (declared.head == "sigmoid") != (head == "sigmoid"):
+        raise ConfigError(f"outputs declared {declared.head} cannot be those of head {head}; declare what they are")
+    found = declared.classes
+    if not found:
+        if head == "sigmoid" and len(classes) == 1:
+            return classes
+        usual = classes if kind == "exclusive" or head == "sigmoid" else (BACKGROUND_CHANNEL, *classes)
+        raise ConfigError(
+            f"nobody said what the channels of {head} are; name them in the order of the files, such as "
+            f"--classes {','.join(usual)}"
+        )
+    nothing = declared.background or (BACKGROUND_CHANNEL if BACKGROUND_CHANNEL in found else None)
+    if nothing is None or nothing in classes:
+        return found
+    called = background if kind == "exclusive" and background not in (None, *found) else BACKGROUND_CHANNEL
+    return tuple(called or name if name == nothing else name for name in found)
+
+
+def _check_names(head: Head, channels: tuple[str, ...], wanted: tuple[str, ...], declared: Declaration) -> None:
+    missing = [name for name in wanted if name not in channels]
+    surplus = [name for name in channels if name not in (*wanted, BACKGROUND_CHANNEL)]
+    if missing:
+        nothing = missing == [BACKGROUND_CHANNEL]
+        why = "; its share of no label is then not known" if nothing else ""
+        mend = "name it with --background" if nothing else "bring every class of the data set, or correct --classes"
+        raise ConfigError(
+            f"{head} has no channel for {names(missing)} (its channels are {names(declared.classes)}){why}; {mend}"
+        )
+    if surplus:
+        raise ConfigError(
+            f"{head} has {plural(len(surplus), 'channel')} that the data set has no class for: {names(surplus)} (its "
+            f"classes are {names([name for name in wanted if name != BACKGROUND_CHANNEL])}); only a background channel "
+            "may be left over: declare it with --background, or correct --classes"
+        )
+
+
+def _powerset(declared: Declaration, channels: tuple[str, ...], kind: Kind, classes: tuple[str, ...]) -> Alignment:
+    """A softmax over label sets, whose channels are class names joined by +."""
+    if kind != "overlapping":
+        raise ConfigError(
+            f"a softmax over label sets is for overlapping truth, this data set's is {kind}; use --softmax"
+        )
+    sets = [_members(name, classes) for name in channels]
+    if len(set(sets)) != len(sets):
+        raise ConfigError(
+            f"two channels of softmax-powerset stand for the same label set ({names(channels)}); correct it"
+        )
+    lacking = [name for index, name in enumerate(classes) if not any(index in one for one in sets)]
+    if () not in sets:
+        lacking.append(BACKGROUND_CHANNEL)
+    if lacking:
+        raise ConfigError(
+            f"softmax-powerset has no channel for {names(lacking)} (its channels are {names(declared.classes)}); join "
+            f"the classes of a label set by +, and call the empty one {BACKGROUND_CHANNEL}"
+        )
+    if len(sets) > MAX_LABEL_SETS:
+        raise ConfigError(
+            f"softmax-powerset has {len(sets)} label sets, at most {MAX_LABEL_SETS} are counted; bring fewer"
+        )
+    order = sorted(range(len(sets)), key=lambda place: (sets[place] != (), place))  # the empty set comes first
+    ours = tuple("+".join(classes[index] for index in sets[place]) or BACKGROUND_CHANNEL for place in order)
+    spec = HeadSpec(
+        head="softmax-powerset", kind=kind, classes=classes, channels=ours, sets=tuple(sets[place] for place in order)
+    )
+    return Alignment(spec, declared.values, len(sets), tuple(order))
+
+
+def _members(channel: str, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Indices of the classes that a channel's name joins; a class whose own name holds a + is taken whole."""
+    if channel == BACKGROUND_CHANNEL:
+        return ()
+    if channel in classes:
+        return (classes.index(channel),)
+    parts = [part.strip() for part in channel.split("+")]
+    unknown = [part for part in parts if part not in classes]
+    if unknown or len(set(parts)) != len(parts):
+        raise ConfigError(
+            f"channel {channel!r} of softmax-powerset is no set of the data set's classes ({names(classes)}); join "
+            f"the names of its classes by +, such as {'+'.join(classes[:2])}"
+        )
+    return tuple(sorted(classes.index(part) for part in parts))

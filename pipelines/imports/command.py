@@ -1,0 +1,188 @@
+"""The command `import`: paths of outputs and what is said of them to a run."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines import config as settings
+from pipelines.errors import ConfigError
+from pipelines.options import RUNS, Runs, parse_size
+from pipelines.progress import Progress
+from pipelines.schema import Head
+
+if TYPE_CHECKING:
+    from pipelines.imports.readers import Opened
+
+app = typer.Typer()
+
+
+class Values(StrEnum):
+    """What the numbers of outputs are."""
+
+    probabilities = "probabilities"
+    logits = "logits"
+
+
+@app.command("import")
+def import_outputs(
+    run: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the run to make.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Folder of the data set that holds the truth.")] = None,
+    sigmoid: Annotated[Path | None, typer.Option(help="File or folder of a sigmoid's outputs.")] = None,
+    softmax: Annotated[Path | None, typer.Option(help="File or folder of a softmax's outputs.")] = None,
+    powerset: Annotated[Path | None, typer.Option(help="The same of a softmax over label sets.")] = None,
+    values: Annotated[Values | None, typer.Option(help="After the last activation, or before it.")] = None,
+    sigmoid_values: Annotated[Values | None, typer.Option(help="The sigmoid's; default: as --values.")] = None,
+    softmax_values: Annotated[Values | None, typer.Option(help="The softmax's; default: as --values.")] = None,
+    powerset_values: Annotated[Values | None, typer.Option(help="The label sets'; default: as --values.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Comma-separated name of every channel, in order.")] = None,
+    sigmoid_classes: Annotated[str | None, typer.Option(help="The sigmoid's; default: as --classes.")] = None,
+    softmax_classes: Annotated[str | None, typer.Option(help="The softmax's; default: as --classes.")] = None,
+    powerset_classes: Annotated[str | None, typer.Option(help="Label sets, such as background,a,b,a+b.")] = None,
+    background: Annotated[str | None, typer.Option(help="The channel that means that nothing is there.")] = None,
+    format: Annotated[str | None, typer.Option(help="Format of the files, if it is not recognised.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of files that lie in no folder seed=N.", min=0)] = None,
+    size: Annotated[str | None, typer.Option(help="HxW every image was resized to; default: its own size.")] = None,
+    splits: Annotated[str, typer.Option(help="Comma-separated splits to measure.")] = "val,test",
+    boundary_width: Annotated[int, typer.Option(help="Pixels to each side of a truth boundary.")] = 3,
+    surface_tolerance: Annotated[float, typer.Option(help="Pixels a surface may be off for surface Dice.")] = 2.0,
+    cost_false_positive: Annotated[float, typer.Option(help="Cost of a pixel called that is not there.")] = 1.0,
+    cost_false_negative: Annotated[float, typer.Option(help="Cost of a pixel missed.")] = 1.0,
+    replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 2000,
+    name: Annotated[str | None, typer.Option(help="The same as NAME, as jobs give it.", hidden=True)] = None,
+    runs: Runs = RUNS,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted import.")] = False,
+    record: Annotated[Path | None, typer.Option(help="JSON file to keep the progress in.", hidden=True)] = None,
+) -> None:
+    """Make a run from outputs of networks that were trained elsewhere, of one head or of both."""
+    called = _one_name(run, name)
+    if dataset is None:
+        raise ConfigError("--dataset is missing; give the folder of the data set that the outputs belong to")
+    paths: dict[Head, Path | None] = {"sigmoid": sigmoid, "softmax": softmax, "softmax-powerset": powerset}
+    if not any(paths.values()):
+        raise ConfigError("there is nothing to import; give --sigmoid, --softmax or --powerset, or several of them")
+    of_values: dict[Head, Values | None] = {
+        "sigmoid": sigmoid_values, "softmax": softmax_values, "softmax-powerset": powerset_values,
+    }  # fmt: skip
+    of_classes: dict[Head, str | None] = {
+        "sigmoid": sigmoid_classes, "softmax": softmax_classes, "softmax-powerset": powerset_classes,
+    }  # fmt: skip
+    said = {
+        head: {
+            "path": path,
+            "values": of_values[head] or values,
+            "classes": of_classes[head] or (None if head == "softmax-powerset" else classes),
+        }
+        for head, path in paths.items()
+        if path is not None
+    }
+    evaluation = {
+        "splits": tuple(splits.split(",")), "boundary_width": boundary_width, "replicates": replicates,
+        "surface_tolerance": surface_tolerance, "cost_false_positive": cost_false_positive,
+        "cost_false_negative": cost_false_negative,
+    }  # fmt: skip
+    _import(
+        called, dataset, said, background=background, format=format, seed=seed, size=parse_size(size),
+        evaluation=evaluation, runs=runs, resume=resume, record=record,
+    )  # fmt: skip
+
+
+def _one_name(run: str | None, name: str | None) -> str:
+    if run is None and name is None:
+        raise ConfigError("the run has no name yet; give one, such as `python -m pipelines import my-networks …`")
+    if None not in (run, name) and run != name:
+        raise ConfigError(f"the run is called {run} and --name {name}; give one of them")
+    return str(run or name)
+
+
+def _import(
+    name: str,
+    dataset: str,
+    said: dict[Head, dict[str, Any]],
+    *,
+    background: str | None,
+    format: str | None,
+    seed: int | None,
+    size: tuple[int, int] | None,
+    evaluation: dict[str, Any],
+    runs: Path,
+    resume: bool,
+    record: Path | None,
+) -> None:
+    from pipelines.datasets import open_dataset
+    from pipelines.imports import make_import
+    from pipelines.imports.readers import Said, open_outputs
+    from pipelines.verdict import Verdict
+
+    place = str(Path(dataset).expanduser().resolve())
+    opened_dataset = open_dataset(place)
+    checked = settings.build(settings.EvaluationConfig, evaluation)
+    with ExitStack() as stack:
+        opened: dict[Head, Opened] = {}
+        for head, one in said.items():
+            words = Said(head, one["values"] and one["values"].value, _names(one["classes"]), background)
+            opened[head] = open_outputs(one["path"], words, opened_dataset, format=format, seed=seed)
+            for source in opened[head].sources.values():
+                stack.enter_context(source).size = size
+        if background is not None and all(declared.background is None for declared in _declarations(opened)):
+            raise ConfigError(f"--background {background!r} is none of the channels; name every channel with --classes")
+        names = [image for split in checked.splits for image in opened_dataset.images(split)]
+        for line in _told(opened, names):
+            typer.echo(line, err=True)
+        config = settings.build(
+            settings.RunConfig,
+            {
+                "dataset": place,
+                "training": None,
+                "imported": _imported(opened) | {"size": size},
+                "evaluation": evaluation,
+            },
+        )
+        done = make_import(
+            config, {head: one.sources for head, one in opened.items()},
+            runs=runs, name=name, progress=Progress(record=record, stream=sys.stderr), resume=resume,
+        )  # fmt: skip
+    typer.echo(Verdict.model_validate(done.verdict).text())
+    typer.echo(f"\n{done.folder}\nOpen it with: streamlit run dashboard/app.py")
+
+
+def _names(classes: str | None) -> tuple[str, ...] | None:
+    return None if classes is None else tuple(name.strip() for name in classes.split(","))
+
+
+def _declarations(opened: "dict[Head, Opened]") -> Iterator[Any]:
+    return (source.declaration for one in opened.values() for source in one.sources.values())
+
+
+def _imported(opened: "dict[Head, Opened]") -> dict[str, Any]:
+    """Values of config.ImportConfig. Raises ConfigError when the heads have different seeds."""
+    heads = {}
+    for head, one in opened.items():
+        declared = next(iter(one.sources.values())).declaration
+        heads[head] = {
+            "path": str(one.path), "format": one.format, "values": declared.values, "channels": declared.classes,
+            "background": declared.background,
+        }  # fmt: skip
+    seeds = sorted({seed for one in opened.values() for seed in one.sources})
+    return {"heads": heads, "seeds": tuple(seeds)}
+
+
+def _told(opened: "dict[Head, Opened]", names: list[str]) -> Iterator[str]:
+    """What was recognised, and what is left aside, a line each."""
+    from pipelines.imports.readers import FORMATS
+    from pipelines.imports.wording import named
+
+    for head, one in opened.items():
+        declared = next(iter(one.sources.values())).declaration
+        channels = f"channels {named(declared.classes)}" if declared.classes else "channels not named"
+        seeds = f", seeds {', '.join(map(str, one.sources))}" if len(one.sources) > 1 else ""
+        yield f"{head}: {FORMATS[one.format].title} ({one.format}), {declared.values}, {channels}{seeds}"
+        for seed, source in one.sources.items():
+            left = source.surplus(names)
+            if left:
+                of_seed = f" seed {seed}" if len(one.sources) > 1 else ""
+                yield f"{head}{of_seed}: {len(left)} outputs belong to no image of these splits: {named(left)}"

@@ -1,0 +1,95 @@
+"""Formats of outputs in files: one file a format, one registry."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipelines.datasets import Dataset
+from pipelines.errors import ConfigError
+from pipelines.imports.readers import arrays, maps, nnunet, parquet, tensors
+from pipelines.imports.readers.base import Files, Said, gather
+from pipelines.imports.source import OutputSource
+from pipelines.imports.wording import printable
+from pipelines.schema import Head
+
+__all__ = ["FORMATS", "Format", "Opened", "Said", "open_outputs"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to lay out outputs. title: in a few words; recognise: whether files are meant to be in it; open: reads
+    names and tables, no pixels.
+    """
+
+    title: str
+    recognise: Callable[[Files], bool]
+    open: Callable[[Files, Said, Dataset], OutputSource]
+
+
+# In the order of recognition: nnU-Net's own export lies beside images and is .npz too.
+FORMATS: Final[dict[str, Format]] = {
+    "nnunet": Format("nnU-Net's exported .npz", nnunet.recognise, nnunet.open_nnunet),
+    "parquet": Format("predictions parquet", parquet.recognise, parquet.open_parquet),
+    "safetensors": Format("safetensors", tensors.recognise, tensors.open_tensors),
+    "arrays": Format("NumPy .npy and .npz", arrays.recognise, arrays.open_arrays),
+    "maps": Format("a grey image a class, <class>/<image>.png or .tif", maps.recognise, maps.open_maps),
+}
+_ALONE: Final = ("nnunet",)  # recognised by what is inside; what lies beside does not matter
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One head's outputs. format: in which format they were read; path: where they are."""
+
+    path: Path
+    format: str
+    sources: Mapping[int, OutputSource]
+
+
+def open_outputs(
+    path: Path, said: Said, dataset: Dataset, *, format: str | None = None, seed: int | None = None
+) -> Opened:
+    """Open the outputs of one head, of every seed there is.
+
+    Files in folders called seed=N are of that seed, all others of `seed`, 0 if none is given.
+    format: a name in FORMATS; None takes the one that recognises the files.
+    Raises ConfigError, DatasetError or ShapeError.
+    """
+    if format is not None and format not in FORMATS:
+        raise ConfigError(f"there is no format {format!r} of outputs; available formats are {', '.join(FORMATS)}")
+    place = path.expanduser().resolve()
+    if (place / "manifest.json").is_file() and (place / "predictions").is_dir():
+        place = place / "predictions"  # the folder of a run
+    by_seed = gather(place, said.head)
+    numbered = {number: files for number, files in by_seed.items() if number is not None}
+    loose = by_seed.get(None, {})
+    if numbered and loose:
+        raise ConfigError(f"{printable(path.name)} holds files beside its folders seed=N; put them into one, or away")
+    if seed is not None and numbered:
+        raise ConfigError(f"{printable(path.name)} holds folders seed=N, so --seed cannot be given; leave it out")
+    chosen: dict[int, Files] = dict(numbered) if numbered else {seed or 0: loose}
+    names = {number: format or _recognised(files, said.head) for number, files in chosen.items()}
+    if len(set(names.values())) != 1:
+        raise ConfigError(f"the seeds of {said.head} are in different formats; choose one with --format")
+    sources: dict[int, OutputSource] = {}
+    try:
+        for number, files in sorted(chosen.items()):
+            sources[number] = FORMATS[names[number]].open(files, said, dataset)
+    except BaseException:
+        for source in sources.values():
+            source.close()
+        raise
+    return Opened(place, next(iter(names.values())), sources)
+
+
+def _recognised(files: Files, head: Head) -> str:
+    found = [name for name, one in FORMATS.items() if one.recognise(files)]
+    if not found:
+        example = printable(next(iter(files)))
+        raise ConfigError(
+            f"the outputs of {head} ({example}, …) are in no known format; available formats are {', '.join(FORMATS)}"
+        )
+    if len(found) > 1 and found[0] not in _ALONE:
+        raise ConfigError(f"the outputs of {head} could be {' or '.join(found)}; choose with --format")
+    return found[0]

@@ -1,0 +1,170 @@
+"""Files of outputs to the images they belong to, and what their user said of them."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+from numpy.typing import NDArray
+
+from pipelines.config import build
+from pipelines.datasets.base import Item
+from pipelines.errors import ConfigError, DatasetError
+from pipelines.imports.source import OutputSource
+from pipelines.imports.wording import named, printable
+from pipelines.misuse.declaration import Activation, Declaration, Values
+from pipelines.schema import Head
+
+MOST_FILES: Final = 1_000_000
+_PICTURE: Final = re.compile(r"\.(png|jpe?g|tiff?|bmp|webp|npy|npz)$", re.IGNORECASE)
+_KEY: Final = re.compile(r"(seed|head|split)=(.+)")
+
+Files: TypeAlias = Mapping[str, Path]  # path below the folder that was given, without key=value folders, to the file
+Place = TypeVar("Place")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a user says about the outputs of one head. values, classes: None where nothing was said."""
+
+    head: Head
+    values: Values | None = None
+    classes: tuple[str, ...] | None = None
+    background: str | None = None
+
+    @property
+    def activation(self) -> Activation:
+        """The last activation; a softmax over label sets is a softmax."""
+        return "sigmoid" if self.head == "sigmoid" else "softmax"
+
+    def declare(self, *, values: Values | None = None, channels: tuple[str, ...] | None = None) -> Declaration:
+        """The declaration, from what was said and what the files state themselves (values, channels).
+
+        Raises ConfigError where nothing was said that is needed, or both contradict each other.
+        """
+        if values is not None and self.values not in (None, values):
+            raise ConfigError(
+                f"these files of {self.head} hold {values}, but --values says {self.values}; leave it out"
+            )
+        if values is None and self.values is None:
+            raise ConfigError(
+                f"nobody said what the numbers of {self.head} are; add --values probabilities (after the activation) "
+                "or --values logits (before it)"
+            )
+        if channels is not None and self.classes is not None and set(channels) != set(self.classes):
+            raise ConfigError(
+                f"these files of {self.head} name their channels themselves ({named(channels)}), other than --classes "
+                f"({named(self.classes)}); leave --classes out"
+            )
+        names = self.classes if channels is None else channels
+        known = {} if names is None else {"classes": names}
+        background = self.background if names is not None and self.background in names else None
+        return build(
+            Declaration,
+            {"head": self.activation, "values": values or self.values, "background": background} | known,
+        )
+
+
+def gather(path: Path, head: Head) -> dict[int | None, dict[str, Path]]:
+    """Files under a path by seed, None for those in no folder called seed=N.
+
+    Of folders called head=H only the head's own are looked into; key=value folders do not count as part of a name.
+    Raises ConfigError when nothing is there, DatasetError when there are too many files.
+    """
+    if path.is_file():
+        return {None: {path.name: path}}
+    if not path.is_dir():
+        raise ConfigError(f"{printable(str(path))} is not there; give the file or folder of the outputs of {head}")
+    found: dict[int | None, dict[str, Path]] = {}
+    for number, file in enumerate(sorted(one for one in path.rglob("*") if one.is_file())):
+        if number >= MOST_FILES:
+            raise DatasetError(
+                f"{path.name} holds more than {MOST_FILES:,} files; put an archive of arrays there instead"
+            )
+        keys, rest = _split(file.relative_to(path))
+        if any(part.startswith(".") for part in rest) or keys.get("head", head) != head:
+            continue
+        seed = int(keys["seed"]) if keys.get("seed", "").isdecimal() else None
+        place = keys["split"] + "/" if "split" in keys else ""
+        found.setdefault(seed, {})[place + "/".join(rest)] = file
+    if not found:
+        raise ConfigError(f"{printable(str(path))} holds no file of {head}; give the folder that its outputs are in")
+    return found
+
+
+def _split(relative: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    keys: dict[str, str] = {}
+    rest = []
+    for part in relative.parts:
+        match = _KEY.fullmatch(part)
+        if match is None:
+            rest.append(part)
+        else:
+            keys[match[1]] = match[2]
+    return keys, tuple(rest)
+
+
+class Names:
+    """Names of files or arrays to names of images: the same, without folders, or without the image's suffix."""
+
+    def __init__(self, images: Iterable[str]) -> None:
+        self._images = frozenset(images)
+        self._bare: dict[str, str | None] = {}  # None: of several images
+        for name in self._images:
+            bare = PurePosixPath(name).name
+            self._bare[bare] = None if bare in self._bare else name
+
+    def image(self, key: str) -> str | None:
+        """The image that a name means, None when there is none."""
+        for name in (key, _PICTURE.sub("", key)):
+            if name in self._images:
+                return name
+            bare = self._bare.get(PurePosixPath(name).name)
+            if bare is not None:
+                return bare
+        return None
+
+
+def stem(name: str) -> str:
+    """A file's name without its last suffix."""
+    return str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).suffix else name
+
+
+class FileSource(OutputSource, Generic[Place]):
+    """Outputs in files. Place: where the output of one image lies."""
+
+    def __init__(self, declaration: Declaration, found: Sequence[tuple[str, Place]], images: Iterable[str]) -> None:
+        """found: name of each output and its place. Raises DatasetError when two belong to one image."""
+        self.declaration = declaration
+        self._places: dict[str, Place] = {}
+        self._surplus: list[str] = []
+        names, twice = Names(images), []
+        for key, place in found:
+            image = names.image(key)
+            if image is None:
+                self._surplus.append(key)
+            elif image in self._places:
+                twice.append(image)
+            else:
+                self._places[image] = place
+        if twice:
+            raise DatasetError(f"OUTPUT-TWICE: there are two outputs for {named(twice)}; keep one of each")
+
+    def absent(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of the images that no file belongs to."""
+        return tuple(name for name in names if name not in self._places)
+
+    def surplus(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Names of the outputs that belong to none of these images."""
+        wanted = set(names)
+        return tuple(sorted([*self._surplus, *(name for name in self._places if name not in wanted)]))
+
+    def read(self, item: Item) -> NDArray[Any]:
+        """Values of one image as they are stored, (K, H, W). Raises DatasetError or ShapeError."""
+        return self.load(self._places[item.name], item)
+
+    @abstractmethod
+    def load(self, place: Place, item: Item) -> NDArray[Any]:
+        """Values at one place, (K, H, W)."""

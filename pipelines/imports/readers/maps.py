@@ -1,0 +1,139 @@
+"""Grey images, one a class and image (<class>/<image>.png or .tif), to probabilities."""
+
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.datasets import imageio
+from pipelines.datasets.base import Dataset, Item
+from pipelines.errors import DatasetError, ShapeError
+from pipelines.imports.readers.base import Files, FileSource, Said, stem
+from pipelines.imports.source import OutputSource
+from pipelines.imports.wording import named, printable
+from pipelines.misuse.declaration import Declaration
+
+SUFFIXES: Final = (".png", ".tif", ".tiff")
+_DAMAGE: Final = (
+    OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, OverflowError, MemoryError, AttributeError,
+    ArithmeticError, struct.error, zlib.error,
+)  # fmt: skip
+
+
+def recognise(files: Files) -> bool:
+    """Whether there are images in folders, which then are called after the classes."""
+    return any("/" in name and name.lower().endswith(SUFFIXES) for name in files)
+
+
+def open_maps(files: Files, said: Said, dataset: Dataset) -> OutputSource:
+    """Open a folder of maps; reads names only. Raises ConfigError or DatasetError, naming what a class lacks."""
+    by_class: dict[str, dict[str, Path]] = {}
+    for name, path in files.items():
+        folder, _, rest = name.rpartition("/")
+        if folder and rest.lower().endswith(SUFFIXES):
+            before, _, called = folder.rpartition("/")
+            key = stem(f"{before}/{rest}" if before else rest)
+            if key in by_class.setdefault(called, {}):
+                raise DatasetError(f"OUTPUT-TWICE: {printable(called)} has two maps of {printable(key)}; keep one")
+            by_class[called][key] = path
+    if not by_class:
+        raise DatasetError("there is no <class>/<image>.png or .tif; put the maps of each class into its own folder")
+    declaration = said.declare(channels=said.classes if set(said.classes or ()) == set(by_class) else tuple(by_class))
+    keys = sorted(set().union(*by_class.values()))
+    lacking = [f"{one}/{key}" for one in by_class for key in keys if key not in by_class[one]]
+    if lacking:
+        raise DatasetError(f"OUTPUT-MISSING: there is no map {named(lacking)}; bring one a class of every image")
+    found = [(key, tuple(by_class[one][key] for one in declaration.classes)) for key in keys]
+    return _Maps(declaration, found, dataset.names())
+
+
+class _Maps(FileSource[tuple[Path, ...]]):
+    def __init__(
+        self, declaration: Declaration, found: list[tuple[str, tuple[Path, ...]]], images: Iterable[str]
+    ) -> None:
+        super().__init__(declaration, found, images)
+        self._coarse = 0.0  # largest step seen
+
+    def load(self, place: tuple[Path, ...], item: Item) -> NDArray[Any]:
+        maps = [read_map(path, logits=self.declaration.values == "logits") for path in place]
+        if len({values.shape for values, _ in maps}) != 1:
+            told = ", ".join(
+                f"{path.parent.name} {v.shape[1]}×{v.shape[0]}" for path, (v, _) in zip(place, maps, strict=True)
+            )
+            raise ShapeError(f"the maps of {printable(item.name)} have different sizes ({told}); save them at one")
+        self.step = max(step for _, step in maps)
+        self._coarse = max(self._coarse, self.step)
+        return np.stack([values for values, _ in maps])
+
+    def findings(self) -> tuple[dict[str, str], ...]:
+        if self._coarse < 1 / 1000:
+            return ()
+        message = (
+            f"the declared {self.declaration.what} come from maps with {1 / self._coarse + 1:.0f} grey values: p is "
+            f"known to {self._coarse / 2:.1g} only, so NLL and the calibration of rare classes are blunted at both "
+            "ends; save 16-bit or floating-point maps"
+        )
+        return ({"code": "COARSE", "severity": "warning", "message": message},)
+
+
+def read_map(path: Path, *, logits: bool = False) -> tuple[NDArray[Any], float]:
+    """One grey image as values, (H, W), and the step between two of them, 0 for floating point.
+
+    8- and 16-bit values are divided by 255 and 65535, floating-point ones are taken as they are.
+    Raises DatasetError for a damaged, coloured or too large file, and for whole numbers that are said to be logits.
+    """
+    values = _read_tiff(path) if path.suffix.lower() != ".png" else _read_png(path)
+    if values.dtype.kind == "f":
+        return values, 0.0
+    if values.dtype not in (np.uint8, np.uint16):
+        raise DatasetError(f"{_short(path)} holds {values.dtype} values; save 8 or 16 bits without sign, or float32")
+    if logits:
+        raise DatasetError(
+            f"{_short(path)} holds whole numbers, but is said to hold logits; save float32 TIFF, or declare "
+            "probabilities"
+        )
+    top = float(np.iinfo(values.dtype).max)
+    return values.astype(np.float64) / top, 1 / top
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    """Stored values of a grey PNG: palettes and 1, 2 or 4 bits have no known range."""
+    values = imageio.read_mask(path)
+    with Image.open(path) as picture:
+        mode = picture.mode
+    if mode == "P" or mode == "1" or (mode == "L" and _depth(path) != 8):
+        raise DatasetError(f"{_short(path)} has a palette or fewer than 8 bits; save it as 8- or 16-bit grey")
+    return values
+
+
+def _depth(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(25)[24]  # signature 8, length 4, IHDR 4, width 4, height 4, bit depth
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    try:
+        if path.stat().st_size > imageio.MAX_BYTES:
+            raise DatasetError(f"{_short(path)} has more than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
+        with tifffile.TiffFile(path) as file:
+            if len(file.pages) != 1:
+                raise DatasetError(f"{_short(path)} holds {len(file.pages)} pages, expected one grey image; split it")
+            page = file.pages[0]
+            shape, dtype = page.shape, page.dtype
+            if len(shape) != 2 or dtype is None or dtype.kind not in "uif":
+                raise DatasetError(f"{_short(path)} is {dtype} of shape {shape}, expected one grey channel; save it so")
+            if shape[0] * shape[1] > imageio.MAX_PIXELS:
+                raise DatasetError(f"{_short(path)} has more than {imageio.MAX_PIXELS:,} pixels; cut it into tiles")
+            return np.asarray(page.asarray())
+    except _DAMAGE as error:
+        raise DatasetError(f"{_short(path)} is damaged or no TIFF ({printable(str(error))}); save it again") from None
+
+
+def _short(path: Path) -> str:
+    return printable("/".join(path.parts[-2:]))

@@ -1,0 +1,251 @@
+"""Predictions parquet of a run, or of our writer in somebody's own code, to logits; nothing in it is trusted.
+
+docs/predictions-contract.md says what the files hold.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+
+from pipelines import heads
+from pipelines.arrays import BoolArray, Float32Array
+from pipelines.channels import align
+from pipelines.datasets.base import Dataset, Item
+from pipelines.errors import ConfigError, DatasetError
+from pipelines.heads import HeadSpec
+from pipelines.imports.readers.base import Files, FileSource, Said
+from pipelines.imports.source import OutputSource
+from pipelines.imports.wording import named, printable
+from pipelines.misuse.declaration import Activation, Declaration
+from pipelines.schema import BACKGROUND_CHANNEL, channel_column, log_odds_column, truth_column
+
+SUFFIX: Final = ".parquet"
+MAX_PIXELS: Final = 2**28  # of one image
+_SLACK_BYTES: Final = 2**20  # of page headers and statistics in one column of one image
+_OF_NUMBERS: Final = ("FIXED_LEN_BYTE_ARRAY", "BOOLEAN")  # how parquet stores float16 and bool
+_Side = Annotated[int, Field(ge=1, le=65_535)]
+_IMAGES: Final = TypeAdapter(list[tuple[str, _Side, _Side]])
+_DAMAGE: Final = (OSError, pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, MemoryError)
+
+
+class _Part(NamedTuple):
+    file: pq.ParquetFile
+    name: str
+    columns: frozenset[str]
+
+
+class _Group(NamedTuple):
+    """One image: a row group of a part."""
+
+    part: _Part
+    number: int
+    height: int
+    width: int
+
+
+def recognise(files: Files) -> bool:
+    """Whether there are parquet files."""
+    return any(name.lower().endswith(SUFFIX) for name in files)
+
+
+def open_parquet(files: Files, said: Said, dataset: Dataset) -> OutputSource:
+    """Open the parts of one head and seed; reads their footers only. Raises ConfigError or DatasetError."""
+    paths = [path for name, path in files.items() if name.lower().endswith(SUFFIX)]
+    parts = []
+    try:
+        for path in paths:
+            parts.append(_open(path, said))
+        specs = {spec for _, spec, _ in parts}
+        if len(specs) != 1:
+            raise DatasetError("these parquet files are of different heads; give the folder of one head")
+        spec = specs.pop()
+        shifted = all("logsumexp" in part.columns for part, _, _ in parts)
+        found = [(name, group) for _, _, groups in parts for name, group in groups]
+        declaration = said.declare(values="logits", channels=spec.channels)
+        if BACKGROUND_CHANNEL in spec.channels:
+            declaration = declaration.model_copy(update={"background": BACKGROUND_CHANNEL})
+        return _Predictions(declaration, found, dataset, spec=spec, keeps_shift=shifted or not spec.is_softmax)
+    except BaseException:
+        for part, _, _ in parts:
+            part.file.close()
+        raise
+
+
+def _open(path: Path, said: Said) -> tuple[_Part, HeadSpec, list[tuple[str, _Group]]]:
+    """One part with its head and images, everything checked that the footer tells."""
+    name = printable("/".join(path.parts[-2:]))
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True, arrow_extensions_enabled=False)
+    except _DAMAGE as error:
+        raise DatasetError(
+            f"{name} is damaged or no parquet ({printable(str(error))}); copy or write it again"
+        ) from None
+    try:
+        metadata = file.schema_arrow.metadata or {}
+        spec = _spec(metadata, name, said)
+        _check_columns(file.schema_arrow, spec, name)
+        listed = (file.metadata.metadata or {}).get(b"images")
+        if listed is None:
+            raise DatasetError(f"{name} does not list its images; write it with pipelines.storage.PredictionsFile")
+        images = _IMAGES.validate_json(listed)
+        part = _Part(file, name, frozenset(file.schema_arrow.names))
+        _check_groups(file, images, name)
+        return part, spec, [(image, _Group(part, n, height, width)) for n, (image, height, width) in enumerate(images)]
+    except ValidationError as error:
+        file.close()
+        raise DatasetError(f"{name} has a broken list of images ({_first(error)}); write it again") from None
+    except _DAMAGE as error:
+        file.close()
+        raise DatasetError(f"{name} cannot be read ({printable(str(error))}); write it again") from None
+    except BaseException:
+        file.close()
+        raise
+
+
+def _spec(metadata: Mapping[bytes, bytes], name: str, said: Said) -> HeadSpec:
+    """The head a file is said to be of, rebuilt from its names so that its parts cannot contradict each other."""
+    try:
+        stated = HeadSpec.model_validate_json(metadata[b"head"])
+        activation: Activation = "sigmoid" if stated.head == "sigmoid" else "softmax"
+        declared = Declaration(head=activation, values="logits", classes=stated.channels)
+        spec = align(declared, stated.head, kind=stated.kind, classes=stated.classes).spec
+    except KeyError:
+        raise DatasetError(
+            f"{name} does not say which head it is of; write it with pipelines.storage.PredictionsFile"
+        ) from None
+    except (ValidationError, ConfigError) as error:
+        why = _first(error) if isinstance(error, ValidationError) else str(error)
+        raise DatasetError(f"{name} describes no head ({printable(why)}); write it again") from None
+    if spec.channels != stated.channels:
+        raise DatasetError(f"{name} lists its channels in no order of ours ({named(stated.channels)}); write it again")
+    if spec.head != said.head:
+        raise ConfigError(f"{name} holds outputs of {spec.head}, not of {said.head}; give it with --{_flag(spec.head)}")
+    return spec
+
+
+def _flag(head: str) -> str:
+    return "powerset" if head == "softmax-powerset" else head
+
+
+def _check_columns(schema: pa.Schema, spec: HeadSpec, name: str) -> None:
+    """Raise DatasetError unless the columns are there, once each and of the contract's types."""
+    wanted = {log_odds_column(one): pa.float16() for one in spec.classes}
+    wanted |= {channel_column(one): pa.float16() for one in spec.extra_channels}
+    optional = {truth_column(one): pa.bool_() for one in spec.classes} | {
+        "valid": pa.bool_(),
+        "logsumexp": pa.float16(),
+    }
+    for column, kind in (wanted | optional).items():
+        places = schema.get_all_field_indices(column)
+        if (column in wanted and not places) or len(places) > 1:
+            raise DatasetError(f"{name} has {len(places)} columns {printable(column)}, expected one; write it again")
+        if places and schema.field(places[0]).type != kind:
+            raise DatasetError(
+                f"column {printable(column)} of {name} is {printable(str(schema.field(places[0]).type))}, expected "
+                f"{kind}; write it again"
+            )
+
+
+def _check_groups(file: pq.ParquetFile, images: list[tuple[str, int, int]], name: str) -> None:
+    """Raise DatasetError unless each image is a row group of its size that takes no more memory than it should."""
+    if file.metadata.num_row_groups != len(images):
+        raise DatasetError(
+            f"{name} has {file.metadata.num_row_groups} row groups for {len(images)} images; write one an image"
+        )
+    for number, (image, height, width) in enumerate(images):
+        group = file.metadata.row_group(number)
+        if group.num_rows != height * width or group.num_rows > MAX_PIXELS:
+            raise DatasetError(
+                f"{printable(image)} in {name} has {group.num_rows:,} rows for {width}×{height} pixels (at most "
+                f"{MAX_PIXELS:,}); write one row a pixel"
+            )
+        for column in range(group.num_columns):
+            chunk = group.column(column)
+            size, of_numbers = chunk.total_uncompressed_size, chunk.physical_type in _OF_NUMBERS
+            if of_numbers and size > 4 * group.num_rows + _SLACK_BYTES:
+                raise DatasetError(
+                    f"{printable(image)} in {name} unpacks to {size:,} bytes a column, too many for "
+                    f"{group.num_rows:,} rows; write it again"
+                )
+
+
+class _Predictions(FileSource[_Group]):
+    def __init__(
+        self,
+        declaration: Declaration,
+        found: list[tuple[str, _Group]],
+        dataset: Dataset,
+        *,
+        spec: HeadSpec,
+        keeps_shift: bool,
+    ) -> None:
+        super().__init__(declaration, found, dataset.names())
+        self._classes = dataset.classes
+        self._spec, self.keeps_shift = spec, keeps_shift
+        self._other_truth: list[str] = []
+
+    def load(self, place: _Group, item: Item) -> NDArray[Any]:
+        part, _, height, width = place
+        wanted = [log_odds_column(name) for name in self._spec.classes]
+        wanted += [channel_column(name) for name in self._spec.extra_channels]
+        extras: list[str] = [name for name in ("logsumexp", "valid") if name in part.columns]
+        truths = [truth_column(name) for name in self._spec.classes]
+        extras += truths if part.columns.issuperset(truths) else []
+        try:
+            table = part.file.read_row_group(place.number, columns=[*wanted, *extras], use_threads=False)
+            if table.num_rows != height * width or any(table[name].null_count for name in table.column_names):
+                raise DatasetError(f"{printable(item.name)} in {part.name} lacks values; write it again")
+            columns = {name: table[name].to_numpy().reshape(height, width) for name in table.column_names}
+        except _DAMAGE as error:
+            raise DatasetError(
+                f"{printable(item.name)} in {part.name} is damaged ({printable(str(error))}); copy or write it again"
+            ) from None
+        self._compare_truth(columns, item)
+        count = len(self._spec.classes)
+        stored = np.stack([columns[name] for name in wanted]).astype(np.float32)
+        return _logits(self._spec, stored[:count], stored[count:], columns.get("logsumexp"))
+
+    def _compare_truth(self, columns: Mapping[str, NDArray[Any]], item: Item) -> None:
+        names = [truth_column(name) for name in self._classes]
+        if not {"valid", *names} <= set(columns) or columns["valid"].shape != item.valid.shape:
+            return  # another size is told as such
+        theirs = np.stack([columns[name] for name in names])
+        same: BoolArray = (theirs == item.truth).all(axis=0) | ~item.valid
+        if not same.all() or not np.array_equal(columns["valid"], item.valid):
+            self._other_truth.append(item.name)
+
+    def findings(self) -> tuple[dict[str, str], ...]:
+        if not self._other_truth:
+            return ()
+        message = (
+            f"{len(self._other_truth)} images carry another truth in these files than in the data set "
+            f"({named(self._other_truth[:10])}); the data set's counts; make sure that it is the right one"
+        )
+        self._other_truth = []
+        return ({"code": "TRUTH-DIFFERS", "severity": "warning", "message": message},)
+
+    def close(self) -> None:
+        for group in self._places.values():
+            group.part.file.close()
+
+
+def _logits(
+    spec: HeadSpec, log_odds: Float32Array, extra: Float32Array, logsumexp: NDArray[Any] | None
+) -> Float32Array:
+    """Logits from what is stored; a softmax's up to a shift where that is not known."""
+    if not spec.is_softmax:
+        return log_odds
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told by the check
+        log_p = heads.channel_log_probs(spec, log_odds, extra)
+        return log_p if logsumexp is None else log_p + logsumexp.astype(np.float32)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'list'}: {first['msg']}"

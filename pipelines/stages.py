@@ -1,0 +1,135 @@
+"""What runs share however their outputs came about: the plan noted at the start, and how a run is finished."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pipelines import evaluation
+from pipelines.config import RunConfig, TrainingConfig
+from pipelines.datasets import Dataset, open_dataset
+from pipelines.datasets.check import CheckReport
+from pipelines.errors import ConfigError, DatasetError
+from pipelines.heads import HeadSpec
+from pipelines.progress import Progress
+from pipelines.schema import HEADS, Head
+from pipelines.storage import Run, RunWriter, files
+from pipelines.verdict import decide
+
+PLAN = "plan.json"
+Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+class Plan:
+    """What was noted when a run was begun: settings, data set, heads and, of networks, the input normalisation."""
+
+    def __init__(self, folder: Path) -> None:
+        noted = files.read_json(folder / PLAN)
+        self.config = RunConfig.model_validate(noted["config"])
+        models = noted["settings"].get("models")
+        self.models = None if models is None else Path(models)
+        self.specs = [HeadSpec.model_validate(spec) for spec in noted["specs"]]
+        self._normalisation = noted["normalisation"]
+        self.fingerprint: str = noted["fingerprint"]
+        self.groups: dict[str, str] = noted["groups"]
+        self._crop = noted["crop"]
+
+    @property
+    def training(self) -> TrainingConfig:
+        """Settings of the training with the crop that fits the images. Raises ConfigError for an import."""
+        return self.config.trained.model_copy(update={"crop": tuple(self._crop)})
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Mean and deviation of the three channels of the input. Raises ConfigError for an import."""
+        if self._normalisation is None:
+            raise ConfigError("this run was imported; how its networks' input was normalised is not known here")
+        mean, std = self._normalisation
+        return tuple(mean), tuple(std)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set, opened when it is first needed."""
+        return open_dataset(self.config.dataset)
+
+    @property
+    def heads(self) -> list[Head]:
+        """Contenders, in the order of schema.HEADS."""
+        present = {spec.head for spec in self.specs}
+        return [head for head in HEADS if head in present]
+
+
+def begun_before(folder: Path, settings: dict[str, Any]) -> bool:
+    """Whether an earlier attempt has noted its plan here. Raises ConfigError when that was of other settings."""
+    if not (folder / PLAN).exists():
+        return False
+    if files.read_json(folder / PLAN)["settings"] != settings:
+        raise ConfigError(
+            "the run to resume was begun with other settings; repeat its command with --resume, or start a new "
+            "run under another --name"
+        )
+    check_unchanged(folder)
+    return True
+
+
+def check_unchanged(folder: Path) -> None:
+    """Raise DatasetError when the data set is no longer the one the run was begun with."""
+    plan = Plan(folder)
+    if plan.fingerprint != plan.dataset.fingerprint():
+        raise DatasetError("the data set has changed since the run was begun; start a new run under another --name")
+
+
+def check_ok(report: CheckReport) -> None:
+    """Raise DatasetError with the first error of a check, and how many more there are."""
+    errors = [finding for finding in report.findings if finding.severity == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more: see `python -m pipelines check`)" if len(errors) > 1 else ""
+        raise DatasetError(f"{errors[0].code}: {errors[0].message}{more}")
+
+
+def note_plan(
+    folder: Path,
+    *,
+    settings: dict[str, Any],
+    config: RunConfig,
+    report: CheckReport,
+    dataset: Dataset,
+    specs: list[HeadSpec],
+    **notes: Any,
+) -> None:
+    """Write what a run is begun with; plan.json comes last, so that a plan is whole where there is one."""
+    files.write_json(folder / "dataset.json", report.model_dump(mode="json"))
+    files.write_json(folder / "config.json", config.model_dump(mode="json"))
+    plan: dict[str, Any] = {
+        "settings": settings,
+        "config": config.model_dump(mode="json"),
+        "fingerprint": dataset.fingerprint(),
+        "normalisation": None,
+        "specs": [spec.model_dump(mode="json") for spec in specs],
+        "groups": dict(dataset.groups),
+        "crop": None,
+    }
+    files.write_json(folder / PLAN, plan | notes)
+
+
+def finish(writer: RunWriter, progress: Progress) -> Run:
+    """Count, measure, judge and commit."""
+    plan = Plan(writer.folder)
+    seeds = plan.config.seeds
+    dataset: dict[str, Any] = files.read_json(writer.folder / "dataset.json")
+    # From the run itself: the data set may have moved or changed since, the stored predictions have not.
+    truth = evaluation.Truth(dataset["kind"], tuple(dataset["classes"]), dataset["background"], plan.groups)
+    facts = evaluation.evaluate(
+        writer.folder, truth, plan.config.evaluation,
+        contenders=plan.heads, seeds=seeds, splits=plan.config.evaluation.splits, progress=progress,
+    )  # fmt: skip
+    metrics = files.read_table(writer.folder / "metrics.parquet").to_pandas()
+    verdict = decide(dataset, metrics, facts)
+    files.write_json(writer.folder / "verdict.json", verdict.model_dump(mode="json"))
+    with progress.stage("commit", 0):  # a job in this stage is not killed (pipelines.turns)
+        place = writer.commit(
+            state="done",
+            config=plan.config.model_dump(mode="json"),
+            seeds=list(seeds),
+            data_fingerprint=plan.fingerprint,
+        )
+    return Run(place)
