@@ -16,6 +16,8 @@ from dashboard.panels.cards import Card
 from dashboard.png_button import png_button
 from dashboard.report.csvs import csv_bytes
 from pipelines.schema import Head
+from pipelines.storage import Run
+from pipelines.verdict import missing_head, only
 
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/])")
 GUIDE: Final = "app_pages/guide.py"
@@ -211,6 +213,15 @@ def problem(message: str) -> None:
 def empty(title: str, text: str) -> None:
     """Why there is nothing to see, and what to do."""
     st.info(plain(text), title=plain(title), icon=":material/info:")
+
+
+def missing(run: Run, lacks: str) -> bool:
+    """One line on what a page cannot show of a run without a pair; returns whether there is none. lacks: what it is."""
+    gone = missing_head(run.heads)
+    if gone is not None:
+        said = f"{only(run.heads)}. Missing: {lacks}; import or train the {gone} head to compare."
+        st.info(plain(said), icon=":material/contrast:")
+    return gone is not None
 
 
 def bullets(lines: Sequence[str], theme: Theme) -> None:

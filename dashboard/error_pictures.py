@@ -1,4 +1,4 @@
-"""Pieces of a page: where the labels of both heads are wrong in one image, or of one in several."""
+"""Pieces of a page: where the labels of both heads, or of the only one, are wrong in one image or in several."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -16,7 +16,11 @@ _NEITHER_RIGHT: Final = "#8a6fb0"
 
 
 class Lens(NamedTuple):
-    """What is looked at. class_name: the class whose label alone counts, None for all labels of a pixel."""
+    """What is looked at.
+
+    contender: the head beside sigmoid, or the only one there is. class_name: the class whose label alone counts, None
+    for all labels of a pixel.
+    """
 
     run: Run
     theme: Theme
@@ -26,9 +30,14 @@ class Lens(NamedTuple):
     class_name: str | None
 
     @property
-    def heads(self) -> tuple[Head, Head]:
-        """Both heads."""
-        return "sigmoid", self.contender
+    def heads(self) -> tuple[Head, ...]:
+        """Both heads, or the only one."""
+        return loaders.shown_heads(self.run, self.contender)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of a row of scores that hold those of the heads."""
+        return ("sigmoid", "softmax") if len(self.heads) > 1 else ("value",)
 
     @property
     def colors(self) -> tuple[str, str, str]:
@@ -40,44 +49,46 @@ class Lens(NamedTuple):
         if which == "both":
             heads, colors = tuple(self.heads), tuple(self.colors)
         else:
-            head = self.heads[which == "softmax"]
+            head = self.heads[-1 if which == "softmax" else 0]
             heads, colors = (head,), (self.theme.heads[head],)
         return loaders.error_picture(self.run, self.split, image, self.seed, heads, self.class_name, colors)
 
 
 def draw_image(lens: Lens, row: Mapping[Hashable, Any], *, score: str, of: str) -> None:
-    """One image: its scores, its truth, both heads' errors, and where they differ.
+    """One image: its scores, its truth, the heads' errors, and where two of them differ.
 
-    row: of `accuracy_tables.image_pairs`; score: what it is called; of: what it is the score of.
+    row: of `accuracy_tables.image_pairs`, or `image_values` of the only head; score: what it is called; of: what it is
+    the score of.
     """
     image = str(row["image"])
-    ours, theirs = (HEAD_SHORT[head] for head in lens.heads)
-    numbers = [rounded(row[column]) for column in ("sigmoid", "softmax", "difference")]
-    components.small_table([score, ours, theirs, "Difference"], [[of, *numbers]], lens.theme)
-    pictures = (
-        ("Truth", loaders.example(lens.run, lens.split, image)[1]),
-        (f"{ours}: errors", lens.errors(image, "sigmoid")),
-        (f"{theirs}: errors", lens.errors(image, "softmax")),
-        ("Where they differ", lens.errors(image, "both")),
-    )
-    for start in (0, 2):
+    names, pair = [HEAD_SHORT[head] for head in lens.heads], len(lens.heads) > 1
+    numbers = [rounded(row[column]) for column in (*lens.columns, *(["difference"] if pair else []))]
+    components.small_table([score, *names, *(["Difference"] if pair else [])], [[of, *numbers]], lens.theme)
+    pictures = [("Truth", loaders.example(lens.run, lens.split, image)[1])]
+    sides: tuple[Which, ...] = ("sigmoid", "softmax")
+    pictures += [(f"{name}: errors", lens.errors(image, side)) for name, side in zip(names, sides, strict=False)]
+    if pair:
+        pictures.append(("Where they differ", lens.errors(image, "both")))
+    for start in range(0, len(pictures), 2):
         for column, (title, picture) in zip(st.columns(2), pictures[start : start + 2], strict=True):
             with column:
                 st.image(picture, width="stretch", alt=f"{title} in {image}")
                 st.caption(title)
-    legend(lens)
+    if pair:
+        legend(lens)
     link(lens, image)
 
 
 def draw_row(lens: Lens, rows: Sequence[Mapping[Hashable, Any]], *, which: Which, across: int) -> None:
-    """Several images side by side with their scores. rows: of `accuracy_tables.image_pairs`."""
-    ours, theirs = (HEAD_SHORT[head] for head in lens.heads)
+    """Several images side by side with their scores. rows: as of `draw_image`."""
     if which == "both":
         legend(lens)
     for column, row in zip(st.columns(across), rows, strict=False):
         image = str(row["image"])
         with column:
-            said = f"{ours} {rounded(row['sigmoid'])}, {theirs.lower()} {rounded(row['softmax'])}"
+            each = zip(lens.heads, lens.columns, strict=True)
+            said = ", ".join(f"{HEAD_SHORT[head]} {rounded(row[column])}" for head, column in each)
+            said = said[:1] + said[1:].lower()
             st.image(lens.errors(image, which), width="stretch", alt=f"{image}: {said}")
             st.text(f"{image}\n{said}")
             link(lens, image)

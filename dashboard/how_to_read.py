@@ -10,6 +10,11 @@ HOW_TO_READ: Final = {
         "head's colour only when its whole interval lies beyond the band. Intervals of calibration errors are "
         "corrected for the gaps that chance adds, so a point can lie outside its line."
     ),
+    "levels": (
+        "Each row is one class, each colour a head with its 95 % interval from resampling images. Nothing is compared "
+        "here: how good these values are beside another last layer's, only that head on the same images can say. "
+        "Intervals of calibration errors are corrected for the gaps that chance adds, so a point can lie outside."
+    ),
     "scores": (
         "Mean over the classes, with 95 % intervals from resampling images. The difference is taken image by "
         "image, so its interval can be narrow even where those of the two heads overlap. A calibration error is "

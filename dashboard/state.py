@@ -7,8 +7,10 @@ import streamlit as st
 
 from dashboard import loaders
 from dashboard.figures.theme import HEAD_TITLES, Theme, theme_of
+from dashboard.panels.origin import network_facts
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.storage import Run, open_run
+from pipelines.verdict import missing_head
 
 RUN: Final = "run"
 _MISSING: Final = "missing_run"
@@ -138,7 +140,9 @@ def region_of(regions: Sequence[Region], *, width: int) -> Region:
 
 
 def contender_of(run: Run, *, default: Head = "softmax") -> Head:
-    """Which softmax is compared with sigmoid."""
+    """Which softmax is compared with sigmoid; where there is nothing to compare, which head is shown alone."""
+    if missing_head(run.heads) is not None:
+        return choose("Head", run.heads, key="against", default=default, title=lambda head: HEAD_TITLES[head])
     others = [head for head in run.heads if head != "sigmoid"]
     return choose("Compare sigmoid with", others, key="against", default=default, title=lambda head: HEAD_TITLES[head])
 
@@ -180,10 +184,9 @@ def keep_valid(key: str, options: Sequence[Any]) -> None:
 
 
 def run_facts(run: Run, dataset: dict[str, Any], split: Split) -> list[str]:
-    """What a reader must know of a run: data set, kind, classes, images, seeds, network."""
+    """What a reader must know of a run: data set, kind, classes, images, seeds, network or that it was imported."""
     counted = next(one for one in dataset["splits"] if one["split"] == split)["images"]
     classes = len(dataset["classes"])
-    training = run.config["training"]
     facts = [
         str(dataset["name"]),
         {"exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap"}[dataset["kind"]],
@@ -191,4 +194,4 @@ def run_facts(run: Run, dataset: dict[str, Any], split: Split) -> list[str]:
         f"{counted} {_SPLIT_TITLES[split].lower()} image{'s' if counted != 1 else ''}",
         f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}",
     ]
-    return [*facts, f"{training['architecture']}, {training['encoder']}", f"loss {training['loss']}"]
+    return [*facts, *network_facts(run.config)]

@@ -53,6 +53,19 @@ def differences(
     return pd.DataFrame(found, columns=["class", "advantage", "low", "high", "sigmoid", "softmax"])
 
 
+def levels(
+    frame: pd.DataFrame, *, metric: str, split: Split, variant: Variant, heads: Sequence[Head], names: Sequence[str]
+) -> pd.DataFrame:
+    """One metric of each head over all pixels and seeds: class, head, value, low, high; classes in the order given."""
+    rows = _rows(frame, split, variant)
+    rows = rows[(rows["metric"] == metric) & rows["head"].isin(heads) & rows["class"].isin(names)]
+    place = rows["class"].map(list(names).index) * len(heads) + rows["head"].map(list(heads).index)
+    rows = rows.assign(place=place)[rows["value"].notna()].sort_values("place")
+    return (
+        rows[["class", "head", "value", "low", "high"]].astype({"class": object, "head": object}).reset_index(drop=True)
+    )
+
+
 def seed_advantages(
     frame: pd.DataFrame, *, metric: str, split: Split, variant: Variant, contender: Head, class_name: str
 ) -> list[float]:

@@ -120,9 +120,9 @@ def test_summary_holds_the_numbers_of_the_run(base, name):
 
 def test_summary_tells_trained_networks_from_loaded_ones(base):
     trained, loaded = summarise(Run(base / "two")), summarise(Run(base / "one"))
-    assert trained.trained
+    assert (trained.origin, trained.declared) == ("trained", {})
     assert (trained.settings["loss"], trained.settings["epochs"]) == ("dice", 7)
-    assert not loaded.trained
+    assert loaded.origin == "loaded"
     assert "epochs" not in loaded.settings  # settings of a run that trained nothing say nothing of its networks
     assert loaded.settings["loss"] is None
 
@@ -205,7 +205,7 @@ def test_table_of_no_run_is_empty():
 def test_settings_that_differ_come_first():
     one = summary("one", settings={"loss": "ce", "epochs": 3, "size": None, "learning_rates": {}})
     two = summary("two", data="Other", settings={"loss": "dice", "epochs": 3, "size": [8, 9], "learning_rates": {}})
-    loaded = summary("three", trained=False, settings={"loss": None})
+    loaded = summary("three", origin="loaded", settings={"loss": None})
     differ, same = panels.settings([one, two])
     assert differ == [["Data set", "Blobs", "Other"], ["Loss", "ce", "dice"], ["Image size", "own size", "8×9"]]
     assert ["Epochs", "3", "3"] in same

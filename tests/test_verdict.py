@@ -5,7 +5,6 @@ import math
 import pandas as pd
 import pytest
 
-from pipelines.errors import RunError
 from pipelines.schema import ALL_SEEDS
 from pipelines.verdict import Margin, decide
 from pipelines.verdict.evidence import Estimate
@@ -251,12 +250,6 @@ def test_an_open_question_is_never_strong():
 def test_rare_classes_are_named():
     judged = decide(dataset(shares=(0.99, 0.002)), metrics(SAME), facts())
     assert any(reason.code == "RARE-CLASSES" and "c1" in reason.text for reason in judged.reasons)
-
-
-def test_one_head_alone_gets_no_verdict_but_a_sentence():
-    table = metrics(SAME)
-    with pytest.raises(RunError, match="one head only"):
-        decide(dataset(), table[table["head"] == "sigmoid"], facts())
 
 
 def test_every_answer_has_a_headline_reasons_and_a_text():

@@ -1,4 +1,4 @@
-"""Accuracy: how well each head's labels fit, by class, by seed and image by image."""
+"""Accuracy: how well each head's labels fit, or those of the only one, by class, by seed and image by image."""
 
 from typing import Final
 
@@ -13,6 +13,7 @@ from dashboard.panels import accuracy as panels
 from dashboard.panels import accuracy_tables as tables
 from dashboard.rounding import with_interval
 from pipelines.metrics import METRICS
+from pipelines.verdict import Margin
 
 _MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _CLICKED: Final = "clicked_image"
@@ -39,13 +40,7 @@ def say_gaps() -> None:
 @st.fragment
 def draw_with_margin() -> None:
     """The margin and what it redraws: classes, seeds, and image against image."""
-    with st.container(width=340):
-        margin = float(
-            st.select_slider(
-                f"Smallest difference in {METRICS[metric].title} that matters", _MARGINS, value=0.01, key="margin",
-                bind="query-params",
-            )
-        )  # fmt: skip
+    margin = choose_margin() if pair else Margin().dice
     components.show(
         panels.by_class(
             run,
@@ -69,13 +64,37 @@ def draw_with_margin() -> None:
         components.show(by_seed, run=run.name)
     else:
         st.caption(
-            "One seed says nothing of how much chance in training moves these scores. Train the pair with several, "
-            "such as with --seeds 0,1,2, to see it."
+            "One seed says nothing of how much chance in training moves these scores. Several trainings, such as with "
+            "--seeds 0,1,2, would show it."
             if len(run.seeds) == 1
             else "No seed has a score here. Choose another class or another score."
         )
     st.subheader("Image by image")
-    draw_pairs(margin)
+    draw_pairs(margin) if pair else draw_alone()
+
+
+def choose_margin() -> float:
+    """The margin of practical equivalence, the verdict's own in the link."""
+    with st.container(width=340):
+        return float(
+            st.select_slider(
+                f"Smallest difference in {METRICS[metric].title} that matters", _MARGINS, value=0.01, key="margin",
+                bind="query-params",
+            )
+        )  # fmt: skip
+
+
+def draw_alone() -> None:
+    """One image with the errors of the only head, the worst first."""
+    table = tables.image_values(
+        run, split=split, seeds=seeds, head=contender, metric=metric, region=region, class_name=class_name
+    )
+    if table.empty:
+        components.empty("No image has this score", "Choose another class or another score.")
+        return
+    image = choose_image(table, "Image, worst first")
+    row = table[table["image"] == image].to_dict("records")[0]
+    error_pictures.draw_image(lens, row, score=METRICS[metric].title, of=class_title(class_name or rows_first))
 
 
 def draw_pairs(margin: float) -> None:
@@ -91,7 +110,7 @@ def draw_pairs(margin: float) -> None:
     with right:
         if _CLICKED in st.session_state:
             st.session_state["image"] = st.session_state.pop(_CLICKED)
-        image = choose_image(table)
+        image = choose_image(table, "Image, most different first")
         error_pictures.draw_image(
             lens, table[table["image"] == image].to_dict("records")[0], score=METRICS[metric].title,
             of=class_title(class_name or rows_first),
@@ -115,11 +134,11 @@ def draw_pairs(margin: float) -> None:
         st.rerun()
 
 
-def choose_image(table: pd.DataFrame) -> str:
-    """One image, the most different first; a click on a point has set it before."""
+def choose_image(table: pd.DataFrame, label: str) -> str:
+    """One image, in the order of the table; a click on a point has set it before."""
     options = list(table["image"])
     state.keep_valid("image", options)
-    chosen: str = st.selectbox("Image, most different first", options, key="image", bind="query-params")
+    chosen: str = st.selectbox(label, options, key="image", bind="query-params")
     return chosen
 
 
@@ -134,7 +153,14 @@ def title_of(order: tables.Order) -> str:
 
 @st.fragment
 def draw_gallery() -> None:
-    """The worst images of each head and those in which the heads differ most."""
+    """The worst images of each head and those in which the heads differ most; of the only head the worst ones."""
+    if not pair:
+        table = tables.image_values(
+            run, split=split, seeds=seeds, head=contender, metric=metric, region=region, class_name=class_name
+        ).head(_ACROSS)
+        error_pictures.draw_row(lens, table.to_dict("records"), which="sigmoid", across=_ACROSS)
+        say_how_drawn()
+        return
     order = state.choose("Which images", tables.ORDERS, key="extreme", title=title_of)
     table = tables.ordered(
         tables.image_pairs(
@@ -149,6 +175,11 @@ def draw_gallery() -> None:
     if order.startswith("worst"):
         which = "sigmoid" if order == "worst sigmoid" else "softmax"
     error_pictures.draw_row(lens, table.to_dict("records"), which=which, across=_ACROSS)
+    say_how_drawn()
+
+
+def say_how_drawn() -> None:
+    """How to read the pictures, and of which seed they are."""
     of_seed = f" Pictures are of seed {seeds[0]}." if len(seeds) > 1 else ""
     st.caption(f"{HOW_TO_READ['image_errors']}{of_seed}")
 
@@ -156,6 +187,7 @@ def draw_gallery() -> None:
 run = state.current_run()
 theme = state.theme()
 st.title("Accuracy")
+pair = not components.missing(run, "differences by class, by seed and image by image")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)
@@ -171,7 +203,8 @@ class_name = None if chosen == state.EVERY_CLASS else chosen
 rows_first = tables.row_names(run, metric)[0]
 lens = error_pictures.Lens(run, theme, split, seeds[0], contender, class_name)
 st.caption(METRICS[metric].description)
-say_gaps()
+if pair:
+    say_gaps()
 components.head_legend(run.heads, theme)
 values = panels.class_values(run, theme, split=split, seeds=seeds, metric=metric, region=region)
 draw_with_margin()

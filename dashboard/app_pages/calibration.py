@@ -9,6 +9,7 @@ from dashboard import components, loaders, state
 from dashboard.components import Cell
 from dashboard.panels import calibration as panels
 from pipelines.schema import MACRO, REGIONS, Head, Variant
+from pipelines.verdict import missing_head
 
 _MEAN: Final = "mean of classes"
 _WIDE: Final = 720  # CSS pixels of a diagram alone
@@ -20,7 +21,7 @@ def draw_diagrams() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width=300):
             bins = state.bins()
-        counted = loaders.reliability(run, split, "sigmoid", seeds, variant, region, bins)
+        counted = loaders.reliability(run, split, run.heads[0], seeds, variant, region, bins)
         names = [str(name) for name in dict.fromkeys(counted["class"])]
         with st.container(width=300):
             chosen = state.class_of(names)
@@ -73,7 +74,7 @@ def draw_scores() -> None:
     names = list(loaders.dataset(run)["classes"])
     after: Variant = "temperature" if variant == "raw" else variant
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        contender = state.contender_of(run)
+        contender = state.contender_of(run) if missing_head(run.heads) is None else None
         name = _MEAN
         if len(names) > 1:
             state.keep_valid("score_class", [_MEAN, *names])
@@ -105,6 +106,7 @@ def draw_scores() -> None:
 run = state.current_run()
 theme = state.theme()
 st.title("Calibration")
+components.missing(run, "paired differences of every metric")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)

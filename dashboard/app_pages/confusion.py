@@ -1,6 +1,6 @@
-"""Confusion: where the pixels of each true class go, for both heads, where the heads differ, and in which images."""
+"""Confusion: where the pixels of each true class go, for each head, where two heads differ, and in which images."""
 
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ from dashboard import components, loaders, state
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.confusion import CellImages
-from dashboard.panels import Panel
+from dashboard.panels import Panel, Picture
 from dashboard.panels import confusion as panels
 from dashboard.panels import confusion_tables as tables
 from dashboard.rounding import count, percent
@@ -16,14 +16,15 @@ from pipelines.schema import Head, Region
 
 _CLICKED: Final = "clicked_cell"
 _ACROSS: Final = 4  # images of a cell
+_WIDE: Final = 720  # CSS pixels of a matrix alone
 
 
 def choose_cell(rows: list[str], columns: list[str]) -> tuple[str, str, Head]:
     """Truth, prediction and head of the cell whose pixels are shown; a click on a matrix has set them before."""
-    heads: tuple[Head, ...] = ("sigmoid", contender)
+    heads = loaders.shown_heads(run, contender)
     truth, predicted, head = tables.telling_cell(run, split=split, seeds=seeds, contender=contender)
     if head not in heads:
-        head = "sigmoid"
+        head = heads[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for key, options in (("truth", rows), ("predicted", columns)):
             state.keep_valid(key, options)
@@ -37,6 +38,10 @@ def choose_cell(rows: list[str], columns: list[str]) -> tuple[str, str, Head]:
 
 def draw_figures(panel: Panel) -> tuple[str, str, str] | None:
     """The matrices, and the cell that was clicked: truth, prediction, head."""
+    if len(panel.pictures) == 1:
+        with st.container(width=_WIDE):
+            point = clicked_in(panel.pictures[0])
+        return None if point is None else (point["customdata"][0], point["customdata"][1], contender)
     small = panel.columns == 3
     first = st.columns(panel.columns)
     below = first if small else st.columns(2)
@@ -44,9 +49,7 @@ def draw_figures(panel: Panel) -> tuple[str, str, str] | None:
     found = None
     for place, picture in zip(places, panel.pictures, strict=True):
         with place:
-            point = components.clicked_point(
-                picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
-            )
+            point = clicked_in(picture)
         if point is not None:
             truth, predicted, value = point["customdata"]
             of_difference: Head = "sigmoid" if value >= 0 else contender
@@ -56,6 +59,13 @@ def draw_figures(panel: Panel) -> tuple[str, str, str] | None:
         with below[1]:
             draw_differences(panel)
     return found
+
+
+def clicked_in(picture: Picture) -> dict[str, Any] | None:
+    """A matrix, and the cell of it that was clicked."""
+    return components.clicked_point(
+        picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
+    )  # fmt: skip
 
 
 def draw_differences(panel: Panel) -> None:
@@ -137,6 +147,7 @@ run = state.current_run()
 theme = state.theme()
 dataset = loaders.dataset(run)
 st.title("Confusion")
+components.missing(run, "the difference between the heads' matrices")
 if _CLICKED in st.session_state:
     for key, clicked in zip(("truth", "predicted", "by"), st.session_state.pop(_CLICKED), strict=True):
         st.session_state[key] = clicked

@@ -15,6 +15,7 @@ from dashboard.rounding import minus, percent, rounded
 from dashboard.viewer import component, link, payload
 from pipelines.metrics import METRICS
 from pipelines.schema import Head, Split
+from pipelines.verdict import missing_head
 
 _PAGE: Final = 24  # thumbnails
 _PATIENCE: Final = 0.25  # seconds of making thumbnails before those that are ready are shown
@@ -27,7 +28,7 @@ class Chosen(NamedTuple):
 
     split: Split
     seed: int
-    heads: tuple[Head, Head]
+    heads: tuple[Head, ...]
     score: str
 
 
@@ -59,7 +60,7 @@ def show_viewer(image: str, chosen: Chosen) -> None:
     """One image in layers, and the exact numbers of the pixel that is kept."""
     split, seed, heads, _ = chosen
     header = {
-        "id": f"{run.checksum}/{split}/{seed}/{heads[1]}/{theme.dark}/{image}",
+        "id": f"{run.checksum}/{split}/{seed}/{heads[-1]}/{theme.dark}/{image}",
         "image": image, "kind": dataset["kind"], "classes": dataset["classes"], "colors": dataset["colors"],
         "heads": [{"title": HEAD_SHORT[head], "color": theme.heads[head]} for head in heads],
         "edges": payload.EDGES.tolist(), "scale": pictures.scale(), "codes": _CODES, "start": begun.of(image),
@@ -86,16 +87,24 @@ def show_viewer(image: str, chosen: Chosen) -> None:
 def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
     """A page of thumbnails in the order of the table."""
     split, seed, heads, score = chosen
+    pair = len(heads) > 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        titles: dict[Shows, str] = {"differences": "Differences", "truth": "Truth"}
-        titles |= {"first": HEAD_SHORT[heads[0]], "second": HEAD_SHORT[heads[1]]}
-        shows: Shows = state.choose("Thumbnails", tuple(titles), key="thumbnails", title=lambda one: titles[one])
+        titles: dict[Shows, str] = {"differences": "Differences", "truth": "Truth", "first": HEAD_SHORT[heads[0]]}
+        titles |= {"second": HEAD_SHORT[heads[-1]]}
+        if not pair:
+            titles = {"first": titles["first"], "truth": titles["truth"]}
+        shows: Shows = state.choose(
+            "Thumbnails",
+            tuple(titles),
+            key="thumbnails",
+            title=lambda one: titles[one],
+        )
         pages = -(-len(table) // _PAGE)
         state.keep_valid("gallery", range(1, pages + 1))
         page = st.pagination(pages, key="gallery", bind="query-params") if pages > 1 else 1
     rows = table.iloc[(page - 1) * _PAGE : page * _PAGE]
     names = list(rows["image"])
-    colors = (theme.heads[heads[0]], theme.heads[heads[1]], _CODES["neither"])
+    colors = (theme.heads[heads[0]], theme.heads[heads[-1]], _CODES["neither"])
     if shows == "differences":
         said = ["only sigmoid right", "only softmax right", "they differ, neither right"]
         components.legend(list(zip(said, colors, strict=True)), theme)
@@ -108,7 +117,7 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
             "name": row["image"],
             "lines": [
                 *([theme.heads[head], f"{METRICS[score].title} {rounded(row[f'{score}_{head}'])}"] for head in heads),
-                ["", f"differ {percent(row['disagreement'])}"],
+                *([["", f"differ {percent(row['disagreement'])}"]] if pair else []),
             ],
         }
         for row in rows.to_dict("records")
@@ -128,13 +137,16 @@ def browse() -> None:
         split, seed, contender = state.split_of(run), state.seed_of(run), state.contender_of(run)
         score = state.choose("Score", panels.SCORES, key="score", title=lambda name: METRICS[name].title)
         order = state.choose(
-            "Sorted by", panels.orders(score), key="order", title=lambda text: text[:1].upper() + text[1:]
+            "Sorted by",
+            panels.orders(score, pair=missing_head(run.heads) is None),
+            key="order",
+            title=lambda text: text[:1].upper() + text[1:],
         )
         table = panels.image_table(run, split=split, seed=seed, contender=contender)
         table = panels.sorted_images(table, contender=contender, order=order, score=score)
         image = choose_image(list(table["image"]))
     begun.settle(image)
-    chosen = Chosen(split, seed, ("sigmoid", contender), score)
+    chosen = Chosen(split, seed, loaders.shown_heads(run, contender), score)
     show_viewer(image, chosen)
     st.caption(HOW_TO_READ["images"])
     st.subheader("All images")
@@ -152,4 +164,5 @@ theme = state.theme()
 dataset = loaders.dataset(run)
 begun = link.start()
 st.title("Images")
+components.missing(run, "the other head's labels, and where the two differ")
 browse()

@@ -127,12 +127,14 @@ run = state.current_run()
 theme = state.theme()
 losses = loaders.comparable(run)
 st.title("Losses")
+components.missing(run, "what the head changes beside the loss, the thresholds and the temperature")
 components.readable_chips()
 if len(losses) < 2:
     components.empty(
         "One run of this data set",
         "With a second one, trained with another loss, this page tells what the loss changes from what the head "
-        "changes; the commands are at the end of the page. What one run can tell is below.",
+        + ("changes. " if losses[run.name] is None else "changes; the commands are at the end of the page. ")
+        + "What one run can tell is below.",
     )
 chosen = choose_runs(losses)
 found = loaders.compared(chosen)

@@ -79,6 +79,7 @@ theme = state.theme()
 dataset = loaders.dataset(run)
 classes = dataset["classes"]
 st.title("Overlap")
+components.missing(run, "the same of the other head")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)

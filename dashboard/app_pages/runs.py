@@ -128,7 +128,9 @@ def draw_settings(shown: list[Summary]) -> None:
 
 def draw_training(runs: list[Run]) -> None:
     """Loss and validation score of each run that was trained here."""
-    loaded = [one.name for one in runs if loaders.learning(one) is None]
+    untrained = [loaders.summary(one) for one in runs if loaders.learning(one) is None]
+    loaded = [one.name for one in untrained if one.origin != "imported"]
+    imported = [one.name for one in untrained if one.origin == "imported"]
     panel = panels.training(runs, theme)
     if panel is not None:
         components.show(panel, run="runs" if len(runs) > 1 else run.name)
@@ -136,6 +138,11 @@ def draw_training(runs: list[Run]) -> None:
         components.empty(
             f"Nothing was trained in {', '.join(loaded)}",
             "The networks were loaded with --models; the run that they come from has the curves, if it is here.",
+        )
+    if imported:
+        components.empty(
+            f"Nothing was trained in {', '.join(imported)}",
+            "Outputs of networks that were trained elsewhere were imported; their curves are where they were trained.",
         )
 
 

@@ -115,7 +115,8 @@ def draw_scores(cuts: Cuts) -> None:
     with numbers:
         heads = [HEAD_SHORT[head] for head in look.heads]
         rows = sentences.score_rows(look, cuts)
-        components.small_table([look.title, *heads, "Difference (95 % interval)"], rows, theme)
+        last = "Difference (95 % interval)" if len(heads) > 1 else "95 % interval"
+        components.small_table([look.title, *heads, last], rows, theme)
     with words:
         st.markdown("**Is p calibrated where Dice is best?**")
         components.bullets(calibration, theme)
@@ -156,7 +157,7 @@ def draw_costs(found: list[Policy], price: Costs) -> None:
 @st.fragment
 def adjust() -> None:
     """Sliders, and all that follows them."""
-    for column, head in zip(st.columns(2), look.heads, strict=True):
+    for column, head in zip(st.columns(2), look.heads, strict=False):
         with column:
             threshold_slider(head)
     threshold_buttons()
@@ -177,6 +178,7 @@ def adjust() -> None:
 run = state.current_run()
 theme: Theme = state.theme()
 st.title("Thresholds and costs")
+components.missing(run, "whether the head still matters once thresholds are tuned")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)
@@ -187,7 +189,8 @@ common: dict[str, Any] = {"split": split, "seeds": seeds, "contender": contender
 whole = choice.look_at(run, **common)
 found = sentences.answer(whole)
 components.headline(
-    found.text, above="Does the head still matter?", theme=theme,
+    found.text, theme=theme,
+    above="Does the head still matter?" if len(whole.heads) > 1 else "What are tuned thresholds worth?",
     color=theme.muted if found.winner is None else theme.heads[found.winner],
 )  # fmt: skip
 components.paragraph(found.more, theme)

@@ -11,7 +11,7 @@ from dashboard.panels.cards import color_of, reason_card
 from dashboard.rounding import typeset
 from pipelines.recipe import Ingredients, code_of
 from pipelines.schema import Head, Split
-from pipelines.verdict import Margin, Verdict, judge
+from pipelines.verdict import Margin, Verdict, judge, missing_head
 
 _DICE: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _ECE: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -36,7 +36,7 @@ def choose_margin() -> Margin:
 def draw_code(verdict: Verdict) -> None:
     """Code to copy for the head that won, or for the one that the reader takes where either will do."""
     st.subheader("Use it")
-    winner: Head = verdict.contender if verdict.answer == "softmax" else "sigmoid"
+    winner: Head = verdict.contender if verdict.answer == "softmax" and verdict.contender else "sigmoid"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         head = state.choose(
             "Head", run.heads, key="code_head", default=winner, title=lambda name: HEAD_TITLES[name]
@@ -44,14 +44,17 @@ def draw_code(verdict: Verdict) -> None:
         best = loaders.ingredients(run, head, None).seed
         seed = int(state.choose("Seed", [str(one) for one in run.seeds], key="code_seed", default=str(best)))
     given = loaders.ingredients(run, head, seed)
-    components.paragraph(advice(given, settled=verdict.answer in ("sigmoid", "softmax")), theme)
+    settled = None if verdict.missing else verdict.answer in ("sigmoid", "softmax")
+    components.paragraph(advice(given, settled=settled), theme)
     st.code("\n\n\n".join(code_of(given).values()), language="python", wrap_lines=True)
 
 
-def advice(given: Ingredients, *, settled: bool) -> str:
-    """What to know before copying."""
+def advice(given: Ingredients, *, settled: bool | None) -> str:
+    """What to know before copying. settled: whether the verdict chooses; None where there is nothing to choose from."""
     parts = ["The network's line, the loss it was trained with, and the decision with what validation tuned."]
-    if not settled:
+    if given.training is None:
+        parts = ["From the logits of the network, which was trained elsewhere, to the decision that validation tuned."]
+    if settled is False:
         parts.append("The verdict does not choose between the heads: either code serves.")
     if given.by_argmax:
         parts.append("Each pixel gets the class with the largest p, so no threshold is needed.")
@@ -69,22 +72,21 @@ run = state.current_run()
 theme = state.theme()
 dataset = loaders.dataset(run)
 slot = st.container()
-margin = choose_margin()
+margin = choose_margin() if missing_head(run.heads) is None else Margin()
 verdict = judge(loaders.evidence(run), margin)
 
 with slot:
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
-    certainty = "several seeds and honest intervals" if verdict.confidence == "strong" else "tentative"
     components.headline(
-        typeset(verdict.headline), above=f"Verdict, {certainty}", color=color_of(answer, verdict, theme), theme=theme
+        typeset(verdict.headline), above=panels.certainty(verdict), color=color_of(answer, verdict, theme), theme=theme
     )
     components.facts_line(state.run_facts(run, dataset, cast(Split, verdict.split)), theme)
-components.show(panels.forests(run, theme, split=cast(Split, verdict.split), verdict=verdict), run=run.name)
+components.show(panels.figures_of(run, theme, split=cast(Split, verdict.split), verdict=verdict), run=run.name)
 
 st.subheader("Why")
 components.cards([reason_card(reason, verdict, theme) for reason in verdict.reasons], theme)
 if verdict.would_change:
-    st.subheader("What would change this")
+    st.subheader("What is missing" if verdict.missing else "What would change this")
     components.bullets([typeset(line) for line in verdict.would_change], theme)
 
 draw_code(verdict)

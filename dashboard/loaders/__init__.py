@@ -40,6 +40,7 @@ from dashboard.loaders.runs import (
     metrics,
     run_names,
     runs_folder,
+    shown_heads,
 )
 from dashboard.loaders.thumbnails import Shows, thumbnail, within
 
@@ -85,6 +86,7 @@ __all__ = [
     "runs_folder",
     "scored_regions",
     "set_confusion",
+    "shown_heads",
     "stored_rows",
     "summary",
     "thumbnail",

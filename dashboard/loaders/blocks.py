@@ -1,4 +1,4 @@
-"""One image and two heads to the block of bytes that the viewer draws from; the next image is made ahead."""
+"""One image and one or two heads to the block of bytes that the viewer draws from; the next image is made ahead."""
 
 from collections import OrderedDict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +13,7 @@ from dashboard.viewer import payload
 from pipelines.schema import Head, Split
 from pipelines.storage import Prediction, Run
 
-Asked: TypeAlias = tuple[Run, Split, tuple[Head, Head], int, str, bool]
+Asked: TypeAlias = tuple[Run, Split, tuple[Head, ...], int, str, bool]
 
 
 _KEPT: Final = 24  # blocks of the cache; 1 to 3 MB each for 11 classes of 480 × 360
@@ -60,8 +60,8 @@ def _ahead() -> _Ahead:
 
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False, hash_funcs=KEY)
-def viewer_block(run: Run, split: Split, heads: tuple[Head, Head], seed: int, image: str) -> bytes:
-    """All that the viewer shows of one image and two heads.
+def viewer_block(run: Run, split: Split, heads: tuple[Head, ...], seed: int, image: str) -> bytes:
+    """All that the viewer shows of one image and two heads, or the only one.
 
     Header: width and height of what is sent, step (every how manieth pixel it is), full (width and height of the
     image). Parts: the image as JPEG, truth, codes of each head, and on exclusive truth the class of the largest
@@ -70,25 +70,25 @@ def viewer_block(run: Run, split: Split, heads: tuple[Head, Head], seed: int, im
     return _ahead().take((run, split, heads, seed, image, dataset(run)["kind"] == "exclusive"))
 
 
-def make_ahead(run: Run, split: Split, heads: tuple[Head, Head], seed: int, image: str) -> None:
+def make_ahead(run: Run, split: Split, heads: tuple[Head, ...], seed: int, image: str) -> None:
     """Make a block that will soon be asked for, in the background."""
     _ahead().ask((run, split, heads, seed, image, dataset(run)["kind"] == "exclusive"))
 
 
-def _block(run: Run, split: Split, heads: tuple[Head, Head], seed: int, image: str, exclusive: bool) -> bytes:
+def _block(run: Run, split: Split, heads: tuple[Head, ...], seed: int, image: str, exclusive: bool) -> bytes:
     def packed(head: Head) -> tuple[Prediction, int, list[bytes]]:
         one = read_prediction(run, split, head, seed, image)
         step = payload.step_of(*one.log_odds.shape)
         log_odds = one.log_odds[:, ::step, ::step]
         return one, step, [payload.codes_part(log_odds), *([payload.largest_part(log_odds)] if exclusive else [])]
 
-    # Both heads at once: reading and deflating leave the interpreter free.
+    # The heads at once: reading and deflating leave the interpreter free.
     with ThreadPoolExecutor(len(heads)) as pool:
         found = list(pool.map(packed, heads))
     one, step, _ = found[0]
     truth, valid = one.truth[:, ::step, ::step], one.valid[::step, ::step]
     height, width = valid.shape
     header = {"width": width, "height": height, "step": step, "full": [one.valid.shape[1], one.valid.shape[0]]}
-    by_kind = zip(*(parts for _, _, parts in found), strict=True)  # first the codes of both heads
+    by_kind = zip(*(parts for _, _, parts in found), strict=True)  # first the codes of each head
     parts = [run.preview(split, image), payload.truth_part(truth, valid)]
     return payload.pack(header, parts + [part for kind in by_kind for part in kind])

@@ -44,6 +44,11 @@ def dataset(run: Run) -> dict[str, Any]:
     return run.dataset
 
 
+def shown_heads(run: Run, contender: Head) -> tuple[Head, ...]:
+    """Sigmoid and the contender it is compared with; the contender alone in a run that has no sigmoid, or only that."""
+    return ("sigmoid", contender) if "sigmoid" in run.heads and contender != "sigmoid" else (contender,)
+
+
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEY)
 def _metrics(run: Run) -> pd.DataFrame:
     return run.metrics()

@@ -25,13 +25,14 @@ def thumbnail(
     image: str,
     *,
     seed: int,
-    heads: tuple[Head, Head],
+    heads: tuple[Head, ...],
     shows: Shows = "differences",
     colors: tuple[str, str, str] = ("#0072b2", "#d55e00", "#8a6fb0"),
 ) -> bytes:
     """A small JPEG of one image, some 10 kB.
 
-    shows: where the heads differ, the true labels, the labels of the first or second head, or the image alone.
+    heads: two, or the only one. shows: where two heads differ, the true labels, the labels of the first or second head,
+    or the image alone.
     colors: "#rrggbb" of pixels that only the first head, only the second and neither gets right where they differ.
     Labels are those of the run's scores: the largest p on exclusive truth, else p > 0.5.
     """

@@ -34,6 +34,7 @@ from pipelines.metrics import METRICS
 from pipelines.metrics.distribution import QUANTILES
 from pipelines.schema import ALL_SEEDS, Head, Region, Split
 from pipelines.storage import Run
+from pipelines.verdict import missing_head
 
 
 def by_class(
@@ -50,7 +51,8 @@ def by_class(
 ) -> Panel:
     """Every head by class with intervals, over all pixels and as the mean of images, and the paired differences.
 
-    values: the picture of `class_values`, where it is there already: no margin changes it.
+    Without differences where there is no pair. values: the picture of `class_values`, where it is there already: no
+    margin changes it.
     """
     names, title = row_names(run, metric), METRICS[metric].title
     found = _by_average(run, split=split, seeds=seeds, metric=metric, region=region)
@@ -60,6 +62,7 @@ def by_class(
     forests = [
         _forest(rows, theme, average, names, title, contender=contender, margin=margin, height=height)
         for average, rows in found.items()
+        if missing_head(run.heads) is None
     ]
     every = pd.concat([rows.assign(average=average) for average, rows in found.items()], ignore_index=True)
     table = every[["class", "head", "average", "value", "low", "high"]]
@@ -137,18 +140,18 @@ def by_seed(
     frame = frame[(frame["class"] == name) & frame["value"].notna()]
     values = frame[frame["head"].isin(run.heads) & (frame["seed"] != ALL_SEEDS)].sort_values("seed", kind="stable")
     values = values.sort_values("head", key=lambda one: one.map(run.heads.index), kind="stable")
-    rows = frame[frame["head"] == difference_row(contender)]
+    pair = missing_head(run.heads) is None
+    rows = frame[frame["head"] == difference_row(contender)] if pair else frame.iloc[:0]
     each, mean = rows[rows["seed"] != ALL_SEEDS].sort_values("seed"), rows[rows["seed"] == ALL_SEEDS]
-    if mean.empty or values.empty:
+    if values.empty or (pair and mean.empty):
         return None
     title = f"{METRICS[metric].title}, {class_title(name)}"
-    pictures = (
-        _seed_values(values, theme, title),
-        _seed_differences(each, mean.iloc[0], theme, title, contender=contender, margin=margin),
-    )
+    pictures = [_seed_values(values, theme, title)]
+    if len(mean):
+        pictures.append(_seed_differences(each, mean.iloc[0], theme, title, contender=contender, margin=margin))
     table = pd.concat([values, each, mean], ignore_index=True)[["seed", "head", "class", "value", "low", "high"]]
     table["seed"] = table["seed"].map(lambda seed: "all" if seed == ALL_SEEDS else str(seed))
-    return Panel("seed_spread", "Seeds", pictures, table, "seed_spread", columns=2)
+    return Panel("seed_spread", "Seeds", tuple(pictures), table, "seed_spread", columns=2)
 
 
 def _seed_values(values: pd.DataFrame, theme: Theme, title: str) -> Picture:
@@ -192,10 +195,12 @@ def paired_images(
     chosen: str | None = None,
     table: pd.DataFrame | None = None,
 ) -> Panel | None:
-    """The contender's score of each image and sigmoid's. None when no image has both.
+    """The contender's score of each image and sigmoid's. None when no image has both, as where there is no pair.
 
     chosen: an image to ring. table: `accuracy_tables.image_pairs` of the same, where it is there already.
     """
+    if missing_head(run.heads) is not None:
+        return None
     if table is None:
         table = image_pairs(
             run, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name,

@@ -78,6 +78,19 @@ def of_classes(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return rows.sort_values("class", key=lambda one: one.map(list(names).index), kind="stable")
 
 
+def image_values(
+    run: Run, *, split: Split, seeds: Sequence[int], head: Head, metric: str = "dice", region: Region = "all",
+    class_name: str | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """One head's score of each image that has it, the worst first: image, value.
+
+    class_name: a class, None for the mean of the classes that an image has.
+    """
+    values = loaders.image_values(run, split, head, tuple(seeds), metric, region)
+    one = values.mean(axis=1) if class_name is None else values[class_name]
+    return one.dropna().rename("value").sort_values(kind="stable").reset_index()
+
+
 def difference_rows(rows: pd.DataFrame, contender: Head, names: Sequence[str]) -> pd.DataFrame:
     """Rows of `tables.differences` for the forest."""
     numbers = {

@@ -129,7 +129,7 @@ def scores(
     variants: Sequence[Variant] = ("raw", "temperature"),
     class_name: str = MACRO,
 ) -> Panel:
-    """Every calibration metric of each head and its paired difference to sigmoid; a table without a picture.
+    """Every calibration metric of each head and, of a pair, its difference to sigmoid; a table without a picture.
 
     class_name: a class, or MACRO for the mean of classes and the metrics that have no class. Rows: metric, variant,
     head (or difference), value, low, high; `readable_scores` writes them in words.
@@ -150,13 +150,16 @@ def scores(
     return Panel("calibration_scores", "Calibration metrics", (), table, "calibration_scores")
 
 
-def readable_scores(table: pd.DataFrame, *, contender: Head) -> pd.DataFrame:
+def readable_scores(table: pd.DataFrame, *, contender: Head | None) -> pd.DataFrame:
     """`scores` with a row a metric and, for each variant, sigmoid, a contender and their difference as text.
 
+    contender: None where there is nothing to compare; then every head has its column and there is no difference.
     Columns: Metric, then (variant's title): (head's title). Numbers are rounded to their intervals.
     """
-    difference = difference_row(contender)
-    titles = {"sigmoid": "Sigmoid", contender: HEAD_SHORT[contender], difference: DIFFERENCE}
+    difference = "" if contender is None else difference_row(contender)
+    titles: dict[str, str] = {head: title for head, title in HEAD_SHORT.items()}
+    if contender is not None:
+        titles = {"sigmoid": "Sigmoid", contender: HEAD_SHORT[contender], difference: DIFFERENCE}
     found = []
     for metric, rows in table[table["head"].isin(titles)].groupby("metric", sort=False):
         entry = {"Metric": f"{METRICS[str(metric)].title} {DIRECTIONS[str(metric)]}".strip()}
@@ -167,8 +170,10 @@ def readable_scores(table: pd.DataFrame, *, contender: Head) -> pd.DataFrame:
     return pd.DataFrame(found).fillna(NO_VALUE)
 
 
-def winner(table: pd.DataFrame, metric: str, variant: Variant, *, contender: Head) -> Head | None:
+def winner(table: pd.DataFrame, metric: str, variant: Variant, *, contender: Head | None) -> Head | None:
     """The head that a metric of `scores` favours with its whole interval; None when it is open, or has no better."""
+    if contender is None:
+        return None
     chosen = (table["metric"] == metric) & (table["variant"] == variant)
     rows = table[chosen & (table["head"] == difference_row(contender))]
     better = METRICS[metric].better
@@ -202,7 +207,9 @@ def temperatures_by_class(run: Run) -> str:
     if not fitted:
         return ""
     said = [f"{name} {np.mean([one[name] for one in fitted.values()]):.2f}" for name in next(iter(fitted.values()))]
-    return f"Sigmoid's temperatures by class: {', '.join(said)}. Softmax keeps its one: its classes share a pixel."
+    return f"Sigmoid's temperatures by class: {', '.join(said)}." + (
+        " Softmax keeps its one: its classes share a pixel." if len(run.heads) > 1 else ""
+    )
 
 
 def calibration_error(rows: Columns) -> float:

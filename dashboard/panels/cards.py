@@ -8,6 +8,7 @@ from dashboard.rounding import typeset, with_interval
 from pipelines.verdict import Reason, Verdict
 
 _SPEAKS: Final = {"sigmoid": "speaks for sigmoid", "softmax": "speaks for softmax", "caution": "caution"}
+ALONE: Final = "OWN-"  # codes of what one head says of itself where there is none to compare it with
 _SEVERITIES: Final = {"error": "#c0392b", "warning": "#b7791f", "note": "#6b7785"}
 
 
@@ -24,8 +25,10 @@ class Card(NamedTuple):
 def reason_card(reason: Reason, verdict: Verdict, theme: Theme) -> Card:
     """A reason with its number."""
     number = with_interval(reason.value, reason.low, reason.high, signed=True) if reason.low is not None else ""
+    alone = reason.code.startswith(ALONE) and reason.supports == "neither"
+    tag = "this head alone" if alone else _SPEAKS.get(reason.supports, "speaks for neither")
     return Card(
-        _SPEAKS.get(reason.supports, "speaks for neither"), reason.title, number, typeset(reason.text),
+        tag, reason.title, number, typeset(reason.text),
         color_of(reason.supports, verdict, theme),
     )  # fmt: skip
 
@@ -34,7 +37,7 @@ def color_of(supports: str, verdict: Verdict, theme: Theme) -> str:
     """A head's colour, or a quiet one for what speaks for neither."""
     if supports == "sigmoid":
         return theme.heads["sigmoid"]
-    return theme.heads[verdict.contender] if supports == "softmax" else theme.muted
+    return theme.heads[verdict.contender or "softmax"] if supports == "softmax" else theme.muted
 
 
 def finding_card(finding: Mapping[str, str]) -> Card:

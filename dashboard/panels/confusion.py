@@ -19,6 +19,7 @@ from dashboard.panels.confusion_tables import (
     largest_differences,
     named_sets,
     pooled_sets,
+    suffix_of,
     value_of,
 )
 from dashboard.rounding import percent
@@ -43,7 +44,7 @@ def matrices(
     form: Form = "share",
     chosen: tuple[str, str] | None = None,
 ) -> Panel:
-    """Where the pixels of each true class go: sigmoid, the contender, and the difference of both.
+    """Where the pixels of each true class go: sigmoid, the contender, and the difference of both; or a head alone.
 
     region: of the argmax form; threshold: k/300 of the other one. chosen: truth and prediction of a cell to frame.
     """
@@ -54,28 +55,30 @@ def matrices(
     )  # fmt: skip
     kind = loaders.dataset(run)["kind"]
     how = "confusion" if decision == "argmax" or kind == "binary" else "confusion_threshold"
-    shares = ("share_sigmoid", "share_softmax", *(("difference",) if form == "share" else ()))
+    heads = loaders.shown_heads(run, contender)
+    shares = (*(f"share_{suffix_of(head)}" for head in heads), *(("difference",) if form == "share" else ()))
     across = 3 if joined["truth"].nunique() <= SMALL else 2
-    return Panel(
-        "confusion", "Confusion", _pictures(joined, theme, contender, form, chosen), joined, how, shares, across
-    )
+    return Panel("confusion", "Confusion", _pictures(joined, theme, heads, form, chosen), joined, how, shares, across)
 
 
 def _pictures(
-    joined: pd.DataFrame, theme: Theme, contender: Head, form: Form, chosen: tuple[str, str] | None
+    joined: pd.DataFrame, theme: Theme, heads: Sequence[Head], form: Form, chosen: tuple[str, str] | None
 ) -> tuple[Picture, ...]:
-    """A matrix of each head, and their difference."""
+    """A matrix of each head, and of two their difference."""
     value = value_of(form)
-    most = float(joined[["pixels_sigmoid", "pixels_softmax"]].to_numpy().max())
+    most = float(joined[[f"pixels_{suffix_of(head)}" for head in heads]].to_numpy().max())
     common: dict[str, Any] = _LAYOUT | {"form": form, "clickable": True, "chosen": chosen}
-    sides: tuple[tuple[Head, str], ...] = (("sigmoid", "sigmoid"), (contender, "softmax"))
     pictures = []
-    for head, suffix in sides:
+    for head in heads:
+        suffix = suffix_of(head)
         figure = matrix_figure(
             joined, theme, value=f"{value}_{suffix}", title=HEAD_TITLES[head], color=theme.heads[head],
             top=1.0 if form == "share" else most, **common,
         )  # fmt: skip
         pictures.append(Picture(f"confusion_{head}", figure, _matrix_alt(joined, head, f"share_{suffix}")))
+    if len(heads) == 1:
+        return tuple(pictures)
+    contender = heads[1]
     figure = difference_figure(
         joined, theme, value="difference", title=f"Sigmoid − {HEAD_TITLES[contender].lower()}",
         colors=(theme.heads["sigmoid"], theme.heads[contender]), **common,
@@ -102,7 +105,7 @@ def set_errors(
     if len(loaders.dataset(run)["classes"]) == 1:
         return None
     found = named_sets(run, split=split, seeds=seeds, contender=contender)
-    pixels = max(int(found["sigmoid"]["pixels"].sum()), 1)
+    pixels = max(int(next(iter(found.values()))["pixels"].sum()), 1)
     errors = commonest_errors(found, pixels)
     if errors.empty:
         return None

@@ -47,18 +47,29 @@ def both(
 ) -> pd.DataFrame:
     """Confusion of sigmoid and the contender, one row a cell: truth, predicted, pixels, share and truth_pixels of each
     (suffixes _sigmoid and _softmax) and the difference of what is shown.
+
+    Of a head alone (see `loaders.shown_heads`) the same columns with its suffix, and no difference.
     """
+    shown = loaders.shown_heads(run, contender)
     found = [
         confusion(
             run, split=split, head=head, seeds=seeds, decision=decision or decisions(run)[0], region=region,
             threshold=threshold,
         )
-        for head in ("sigmoid", contender)
+        for head in shown
     ]  # fmt: skip
+    if len(found) == 1:
+        keys = ("truth", "predicted")
+        return found[0].rename(columns=lambda name: name if name in keys else f"{name}_{suffix_of(shown[0])}")
     joined = found[0].merge(found[1], on=["truth", "predicted"], suffixes=("_sigmoid", "_softmax"))
     value = value_of(form)
     joined["difference"] = joined[f"{value}_sigmoid"] - joined[f"{value}_softmax"]
     return joined
+
+
+def suffix_of(head: Head) -> str:
+    """Of the columns that belong to a head."""
+    return "sigmoid" if head == "sigmoid" else "softmax"
 
 
 def value_of(form: Form) -> str:
@@ -73,10 +84,13 @@ def largest_differences(joined: pd.DataFrame, *, most: int = 10) -> pd.DataFrame
 
 def telling_cell(run: Run, *, split: Split, seeds: Sequence[int], contender: Head) -> tuple[str, str, Head]:
     """Truth, prediction and head of the cell off the diagonal in which the heads differ by most pixels, at p > 0.5
-    where there is no argmax; the head is the one that has more.
+    where there is no argmax; the head is the one that has more. Of a head alone the cell with most pixels.
     """
     joined = both(run, split=split, seeds=seeds, contender=contender, form="count")
     off = joined[joined["truth"] != joined["predicted"]]
+    if "difference" not in joined:
+        worst = (off if len(off) else joined).sort_values(f"pixels_{suffix_of(contender)}", kind="stable").iloc[-1]
+        return str(worst["truth"]), str(worst["predicted"]), contender
     first = largest_differences(off if len(off) else joined, most=1).iloc[0]
     return str(first["truth"]), str(first["predicted"]), "sigmoid" if first["difference"] >= 0 else contender
 
@@ -84,7 +98,7 @@ def telling_cell(run: Run, *, split: Split, seeds: Sequence[int], contender: Hea
 def names_of(run: Run, *, split: Split, seeds: Sequence[int], decision: Decision) -> tuple[list[str], list[str]]:
     """Names of the rows and of the columns of the matrices."""
     table = confusion(
-        run, split=split, head="sigmoid", seeds=seeds, decision=decision, region="all", threshold=0.5
+        run, split=split, head=run.heads[0], seeds=seeds, decision=decision, region="all", threshold=0.5
     )  # fmt: skip
     return list(dict.fromkeys(table["truth"])), list(dict.fromkeys(table["predicted"]))
 
@@ -104,8 +118,8 @@ def cell_of(
 
 
 def named_sets(run: Run, *, split: Split, seeds: Sequence[int], contender: Head) -> dict[Head, pd.DataFrame]:
-    """Rows of `metrics.joint.label_set_confusion` of sigmoid and the contender."""
-    shown: tuple[Head, ...] = ("sigmoid", contender)
+    """Rows of `metrics.joint.label_set_confusion` of sigmoid and the contender, or of a head alone."""
+    shown = loaders.shown_heads(run, contender)
     return {head: loaders.set_confusion(run, split, head, tuple(seeds)) for head in shown}
 
 

@@ -23,6 +23,7 @@ class Place(NamedTuple):
 
 FIGURES: Final[dict[str, Place]] = {
     "forest": Place("verdict", "Paired differences, with the margin"),
+    "levels": Place("verdict", "One head alone"),
     "scores": Place("verdict", "Scores"),
     "labels_per_pixel": Place("labels", "Labels per pixel"),
     "class_shares": Place("labels", "Classes"),

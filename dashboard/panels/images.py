@@ -1,4 +1,4 @@
-"""Scores of single images to one row an image, sorted by where two heads differ or fail."""
+"""Scores of single images to one row an image, sorted by where two heads differ, or by where they fail."""
 
 from typing import Final
 
@@ -14,21 +14,31 @@ RATES: Final = ("overlap_rate", "no_label_rate")
 _WORST: Final = {"dice": "lowest Dice"}
 
 
-def orders(score: str) -> tuple[str, ...]:
-    """What images can be sorted by; score: one of SCORES, by which a head is better or an image worst."""
+def orders(score: str, *, pair: bool = True) -> tuple[str, ...]:
+    """What images can be sorted by; score: one of SCORES, by which a head is better or an image worst.
+
+    pair: whether there are two heads to compare.
+    """
     worst = _WORST.get(score, f"worst {METRICS[score].title}")
+    if not pair:
+        return (worst, "most overlap", "most without label", "name")
     return ("most different", "sigmoid better", "softmax better", worst, "most overlap", "most without label", "name")
 
 
 def image_table(run: Run, *, split: Split, seed: int, contender: Head) -> pd.DataFrame:
-    """One row an image: image, disagreement (share of pixels with other labels), <metric>_<head> of both heads."""
+    """One row an image: image, disagreement (share of pixels with other labels), <metric>_<head> of both heads.
+
+    Of a head alone without the disagreement.
+    """
     rows = loaders.image_scores(run)
     rows = rows[(rows["split"] == split) & (rows["seed"] == seed)]
-    first, second = (rows[rows["head"] == head].set_index("image") for head in ("sigmoid", contender))
-    table = pd.DataFrame({"disagreement": second["disagreement"]})
+    heads = loaders.shown_heads(run, contender)
+    found = {head: rows[rows["head"] == head].set_index("image") for head in heads}
+    last = found[contender]
+    table = pd.DataFrame({"disagreement": last["disagreement"]} if len(heads) > 1 else {}, index=last.index)
     for name in (*SCORES, *RATES):
-        table[f"{name}_sigmoid"] = first[name]
-        table[f"{name}_{contender}"] = second[name]
+        for head, one in found.items():
+            table[f"{name}_{head}"] = one[name]
     return table.rename_axis("image").reset_index()
 
 
@@ -36,16 +46,22 @@ def sorted_images(table: pd.DataFrame, *, contender: Head, order: str, score: st
     """Rows of `image_table` in an order of `orders`; images without the value come last, equal ones by name."""
     if order == "name":
         return table.sort_values("image", ignore_index=True)
-    ours, theirs = (goodness(table[f"{score}_{head}"], score) for head in ("sigmoid", contender))
-    first = {
-        "most different": table["disagreement"],
-        "sigmoid better": ours - theirs,
-        "softmax better": theirs - ours,
-        "most overlap": table[["overlap_rate_sigmoid", f"overlap_rate_{contender}"]].max(axis=1),
-        "most without label": table[["no_label_rate_sigmoid", f"no_label_rate_{contender}"]].max(axis=1),
-    }.get(order, -pd.concat([ours, theirs], axis=1).min(axis=1, skipna=False))
+    good = {head: goodness(table[f"{score}_{head}"], score) for head in heads_of(table, score)}
+    by = {
+        f"most {name}": table[[f"{rate}_{head}" for head in good]].max(axis=1)
+        for name, rate in (("overlap", "overlap_rate"), ("without label", "no_label_rate"))
+    }
+    if len(good) > 1:
+        lead = good["sigmoid"] - good[contender]
+        by |= {"most different": table["disagreement"], "sigmoid better": lead, "softmax better": -lead}
+    first = by.get(order, -pd.concat(good, axis=1).min(axis=1, skipna=False))
     place = table.assign(_first=first).sort_values(["_first", "image"], ascending=[False, True], ignore_index=True)
     return place.drop(columns="_first")
+
+
+def heads_of(table: pd.DataFrame, score: str) -> list[str]:
+    """The heads that rows of `image_table` are of."""
+    return [name.removeprefix(f"{score}_") for name in table.columns if name.startswith(f"{score}_")]
 
 
 def goodness(values: pd.Series, score: str) -> pd.Series:

@@ -10,6 +10,7 @@ from dashboard.figures.runs import differences_figure, lanes_of, values_figure
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.figures.training import curve_figure, loss_figure
 from dashboard.panels.base import Panel, Picture
+from dashboard.panels.origin import declared
 from dashboard.rounding import NO_VALUE, rounded, with_interval
 from dashboard.tables import RATES, SHOWN, difference_row
 from pipelines.metrics import METRICS
@@ -138,8 +139,11 @@ def settings(summaries: Sequence[Summary]) -> tuple[list[list[str]], list[list[s
         ["Images judged", *(f"{one.images} {one.split or ''}".strip() for one in summaries)],
         ["Heads", *(", ".join(HEAD_SHORT[head].lower() for head in one.heads) for one in summaries)],
         ["Seeds", *(", ".join(map(str, one.seeds)) for one in summaries)],
-        ["Networks", *("trained" if one.trained else "loaded" for one in summaries)],
+        ["Networks", *(one.origin for one in summaries)],
     ]
+    for head in dict.fromkeys(head for one in summaries for head in one.declared):
+        said = [declared(one.declared[head]) if head in one.declared else NO_VALUE for one in summaries]
+        rows.append([f"{HEAD_SHORT[head]}, as declared", *said])
     names = list(dict.fromkeys(name for one in summaries for name in one.settings))
     for name in names:
         title = _SETTINGS.get(name, name.replace("_", " ").capitalize())
@@ -187,7 +191,7 @@ def written(summary: Summary, metric: str, head: str) -> str:
 
 def answer(summary: Summary) -> str:
     """The verdict, with its strength where there is an answer, such as "sigmoid, strong"."""
-    if summary.answer in ("", "not enough evidence"):
+    if summary.answer in ("", "not enough evidence", "nothing to compare"):
         return summary.answer or NO_VALUE
     return f"{summary.answer}, {summary.confidence}"
 
@@ -199,7 +203,9 @@ def contender(summary: Summary) -> Head | None:
 
 
 def network(summary: Summary) -> str:
-    """Architecture and encoder, as far as they are known."""
+    """Architecture and encoder, as far as they are known, or that the outputs of a network were imported."""
+    if summary.origin == "imported":
+        return "imported"
     return ", ".join(str(summary.settings[name]) for name in ("architecture", "encoder") if summary.settings.get(name))
 
 

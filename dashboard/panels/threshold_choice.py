@@ -14,7 +14,7 @@ from dashboard.loaders.thresholds import Decided, area_intervals, decided, draws
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.errors import ShapeError
 from pipelines.metrics import decisions, ranking, selective, thresholds
-from pipelines.metrics.decisions import Bounds, Paired, Statistic
+from pipelines.metrics.decisions import Alone, Bounds, Paired, Statistic
 from pipelines.schema import ALL_SEEDS, MACRO, Head, Split, Variant
 from pipelines.statistics.grid import HALF_CELL, STEPS, first_cell_above
 from pipelines.storage import Run
@@ -41,7 +41,10 @@ class Ranked(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """What of a run is looked at: sigmoid and a contender, one class or, where class_name is None, all of them."""
+    """What of a run is looked at: sigmoid and a contender, one class or, where class_name is None, all of them.
+
+    Where there is nothing to compare the contender is the head that is looked at alone.
+    """
 
     run: Run
     split: Split
@@ -51,9 +54,9 @@ class Look:
     class_name: str | None
 
     @property
-    def heads(self) -> tuple[Head, Head]:
-        """Sigmoid, then the one it is compared with."""
-        return "sigmoid", self.contender
+    def heads(self) -> tuple[Head, ...]:
+        """Sigmoid, then the one it is compared with; or one alone."""
+        return loaders.shown_heads(self.run, self.contender)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -94,7 +97,7 @@ class Look:
     @property
     def present(self) -> BoolArray:
         """(C,) classes with any truth in the split shown."""
-        return self.of("sigmoid").present
+        return self.of(self.heads[0]).present
 
     @cached_property
     def scores(self) -> dict[str, dict[Head, Float64Array]]:
@@ -167,9 +170,15 @@ class Look:
         """(S, N, C, 4) true and false positives, false and true negatives of each image."""
         return decisions.outcomes_at(self.of(head).called, np.array(cuts, np.int64))
 
-    def paired(self, first: Float64Array, second: Float64Array, statistic: Statistic) -> Paired:
-        """A statistic of both heads, from (S, N, *F) terms, and their difference over the same resampled images."""
-        weights, units = draws(self.run, self.split, first.shape[1])
+    def measured(self, terms: Sequence[Float64Array], statistic: Statistic) -> Paired | Alone:
+        """A statistic of the heads, from (S, N, *F) terms of each, and their difference over the same resampled images.
+
+        Of one head alone its own interval.
+        """
+        weights, units = draws(self.run, self.split, terms[0].shape[1])
+        if len(terms) == 1:
+            return decisions.alone(terms[0], statistic, weights=weights, units=units)
+        first, second = terms
         return decisions.paired(first, second, statistic, weights=weights, units=units)
 
 
@@ -182,27 +191,25 @@ def look_at(
     variant: Variant = "raw",
     class_name: str | None = None,
 ) -> Look:
-    """What is looked at; contender: by default softmax, or whatever else the run has."""
-    others = [head for head in run.heads if head != "sigmoid"]
+    """What is looked at; contender: by default softmax, or whatever else the run has beside sigmoid."""
+    others = [head for head in run.heads if head != "sigmoid"] or run.heads
     return Look(run, split, tuple(seeds), contender or others[0], variant, class_name)
 
 
 def live_scores(look: Look, cuts: Cuts | None) -> tuple[pd.DataFrame, dict[Head, dict[str, Bounds]]]:
-    """Scores of both heads at the chosen thresholds with their difference, and the labels that follow.
+    """Scores of the heads at the chosen thresholds with their difference, and the labels that follow.
 
-    Returns one row a score (precision, recall, dice, iou): score, a column a head, difference, low, high; and for each
-    head the shares of pixels with no label and with several, and the mean number of labels a pixel.
+    Returns one row a score (precision, recall, dice, iou): score, a column a head, difference, low, high (of one head
+    alone no difference, and its own interval); and for each head the shares of pixels with no label and with several,
+    and the mean number of labels a pixel.
     """
     chosen = look.filled(cuts)
     outcomes = {head: look.outcomes(head, chosen[head]) for head in look.heads}
-    first, second = (decisions.score_terms(outcomes[head], look.shown) for head in look.heads)
-    found = look.paired(first, second, decisions.mean_scores)
-    table = pd.DataFrame(
-        {
-            "score": decisions.SCORE_NAMES, "sigmoid": found.first, look.contender: found.second,
-            "difference": found.difference, "low": found.low, "high": found.high,
-        }
-    )  # fmt: skip
+    terms = [decisions.score_terms(outcomes[head], look.shown) for head in look.heads]
+    found = look.measured(terms, decisions.mean_scores)
+    columns = {"score": decisions.SCORE_NAMES} | dict(zip(look.heads, found.values, strict=True))
+    gap = {"difference": found.difference} if isinstance(found, Paired) else {}
+    table = pd.DataFrame(columns | gap | {"low": found.low, "high": found.high})
     return table, {head: _labels(look, head, outcomes[head], chosen[head]) for head in look.heads}
 
 

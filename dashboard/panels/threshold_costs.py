@@ -10,7 +10,7 @@ from dashboard.figures.cuts import Cuts, cut_text
 from dashboard.panels.threshold_choice import Look
 from pipelines.arrays import Float64Array, Int64Array
 from pipelines.metrics import decisions, thresholds
-from pipelines.metrics.decisions import Paired
+from pipelines.metrics.decisions import Alone, Paired
 from pipelines.schema import Head
 
 PER: Final = 1000.0  # pixels that a cost on screen is of: that of one pixel has too many zeros
@@ -24,12 +24,12 @@ class Costs(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """A rule for thresholds, where it puts them, and the cost per PER pixels of both heads and their difference."""
+    """A rule for thresholds, where it puts them, and the cost per PER pixels of the heads and their difference."""
 
     name: str
     said: str
     cuts: dict[Head, tuple[int, ...]]
-    cost: Paired
+    cost: Paired | Alone
 
 
 def policies(look: Look, cuts: Cuts | None, costs: Costs) -> list[Policy]:
@@ -42,12 +42,12 @@ def policies(look: Look, cuts: Cuts | None, costs: Costs) -> list[Policy]:
         ("bayes", f"Bayes threshold {cut_text(bayes)}", dict.fromkeys(look.heads, (bayes,) * classes)),
         ("cheapest", f"cheapest on {where}", {head: cheapest(look, head, costs, bayes) for head in look.heads}),
     ]
-    first, second = (
+    terms = [
         np.stack([_cost_terms(look, head, put[head], costs) for _, _, put in rules], axis=2) for head in look.heads
-    )
-    found = look.paired(first, second, decisions.mean_cost)
+    ]
+    found = look.measured(terms, decisions.mean_cost)
     return [
-        Policy(name, said, put, Paired(*(numbers[at : at + 1] for numbers in found)))
+        Policy(name, said, put, type(found)(*(numbers[at : at + 1] for numbers in found)))
         for at, (name, said, put) in enumerate(rules)
     ]
 
@@ -69,14 +69,17 @@ def cheapest(look: Look, head: Head, costs: Costs, bayes: int) -> tuple[int, ...
 
 
 def policy_table(look: Look, found: Sequence[Policy]) -> pd.DataFrame:
-    """One row a policy and class shown: thresholds and costs of both heads, and the difference with its interval."""
+    """One row a policy and class shown: thresholds and costs of the heads, and the difference with its interval; of one
+    head alone the interval of its cost.
+    """
     rows = []
     for one in found:
         row: dict[str, object] = {"thresholds": one.said, "class": look.title}
-        for head, cost in zip(look.heads, (one.cost.first, one.cost.second), strict=True):
+        for head, cost in zip(look.heads, one.cost.values, strict=True):
             cut = look.shown_cut(one.cuts[head])
             row[f"{head} threshold"] = np.nan if cut is None else float(thresholds.CUT_P[cut])
             row[f"{head} cost"] = float(cost[0])
-        ends = {"difference": one.cost.difference[0], "low": one.cost.low[0], "high": one.cost.high[0]}
-        rows.append(row | ends)
+        if isinstance(one.cost, Paired):
+            row["difference"] = float(one.cost.difference[0])
+        rows.append(row | {"low": float(one.cost.low[0]), "high": float(one.cost.high[0])})
     return pd.DataFrame(rows)

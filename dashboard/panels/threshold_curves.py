@@ -60,14 +60,14 @@ def curve_panel(look: Look, theme: Theme, cuts: Cuts | None, *, near: bool) -> P
         return None
     rates, precisions, tables, table = look.ranked
     under = {name: _areas_said(look, tables[name], theme, said) for name, (_, said) in _RANKS.items()}
-    hist = look.of("sigmoid").hist[0, look.index]
+    hist = look.of(look.heads[0]).hist[0, look.index]
     share = float(hist[1].sum() / hist[:2].sum())
     roc = ranking.roc_figure(rates, _curve_marks(look, rates, cuts), theme, subtitle=under["auroc"], near=near)
     pr = ranking.precision_recall_figure(
         precisions, _curve_marks(look, precisions, cuts), theme, share=share, subtitle=under["average_precision"],
         near=near,
     )  # fmt: skip
-    alt = f"curve of {look.title}, both heads, with the chosen threshold marked."
+    alt = f"curve of {look.title}, {' and '.join(look.heads)}, with the chosen threshold marked."
     pictures = (Picture("threshold_roc", roc, f"ROC {alt}"), Picture("threshold_pr", pr, f"Precision-recall {alt}"))
     return Panel("threshold_curves", "ROC and precision-recall", pictures, table, "threshold_curves", columns=2)
 

@@ -13,13 +13,13 @@ from dashboard.panels.threshold_choice import Look, live_scores, seed_of_rows, t
 from dashboard.panels.threshold_costs import PER, Policy
 from dashboard.rounding import NO_VALUE, decimals_of, minus, percent, rounded, with_interval
 from pipelines.metrics import METRICS
-from pipelines.metrics.decisions import Bounds
+from pipelines.metrics.decisions import Alone, Bounds
 from pipelines.schema import MACRO, Head
 from pipelines.verdict import Margin
 
 
 class Gap(NamedTuple):
-    """Mean Dice of sigmoid minus that of the contender, with its 95 % interval; NaN where it is not known."""
+    """Mean Dice of sigmoid minus that of the contender, or of one of them, with its 95 % interval; NaN if not known."""
 
     value: float
     low: float
@@ -29,6 +29,11 @@ class Gap(NamedTuple):
     def text(self) -> str:
         """Rounded to the interval."""
         return with_interval(*self, signed=True)
+
+    @property
+    def level(self) -> str:
+        """The same without a sign, of a head's own Dice."""
+        return with_interval(*self)
 
 
 class Answer(NamedTuple):
@@ -42,8 +47,10 @@ class Answer(NamedTuple):
 def answer(look: Look, *, margin: float | None = None) -> Answer:
     """Whether the head still matters once thresholds are tuned: mean Dice as evaluation stored it, seed by seed.
 
-    margin: of practical equivalence in Dice, by default the verdict's.
+    Of one head alone what tuning is worth. margin: of practical equivalence in Dice, by default the verdict's.
     """
+    if len(look.heads) == 1:
+        return _answer_alone(look)
     room = Margin().dice if margin is None else margin
     exclusive = look.of("sigmoid").top is not None
     half, tuned = dice_gap(look, "dice_threshold" if exclusive else "dice"), dice_gap(look, "dice_tuned")
@@ -64,11 +71,34 @@ def answer(look: Look, *, margin: float | None = None) -> Answer:
     return Answer(text, f"{less}, each class at the threshold tuned on validation, is {tuned.text}; {before}.", winner)
 
 
+def _answer_alone(look: Look) -> Answer:
+    """What tuning does to the only head; whether the head matters its numbers cannot say."""
+    head = look.heads[0]
+    name = HEAD_TITLES[head]
+    exclusive = look.of(head).top is not None
+    half, tuned = (stored(look, head, one) for one in ("dice_threshold" if exclusive else "dice", "dice_tuned"))
+    mean = "Mean Dice" if len(look.classes) > 1 else "Dice"
+    more = f"{mean} of {name.lower()} is {half.level} at p > 0.5"
+    more += f" and {stored(look, head, 'dice').level} by argmax" if exclusive else ""
+    if math.isnan(tuned.value):
+        why = "validation images are needed to tune on, and others to judge by"
+        return Answer(f"What tuned thresholds are worth to {name.lower()} cannot be told here", f"{more}; {why}.", None)
+    gain = tuned.value - half.value
+    moved = "gains" if gain >= 0 else "loses"
+    text = f"Tuned thresholds: {name.lower()} {moved} {rounded(abs(gain))} {mean[:1].lower()}{mean[1:]}"
+    return Answer(text, f"{more}, and {tuned.level} with each class at the threshold tuned on validation.", None)
+
+
 def dice_gap(look: Look, metric: str) -> Gap:
     """The stored difference of the mean over the classes."""
+    return stored(look, tables.difference_row(look.contender), metric)
+
+
+def stored(look: Look, head: str, metric: str) -> Gap:
+    """The stored mean over the classes of a head, or of a difference by its name in DIFFERENCES; NaN without any."""
     frame = loaders.metrics(look.run)
     rows = frame[
-        (frame["metric"] == metric) & (frame["head"] == tables.difference_row(look.contender))
+        (frame["metric"] == metric) & (frame["head"] == head)
         & (frame["split"] == look.split) & (frame["variant"] == look.variant) & (frame["region"] == "all")
         & (frame["class"] == MACRO) & (frame["seed"] == seed_of_rows(look))
     ]  # fmt: skip
@@ -93,7 +123,12 @@ def _judged(gap: Gap, heads: Sequence[Head], room: float) -> tuple[str, Head | N
 
 
 def cheaper(look: Look, policy: Policy) -> str:
-    """Which head is cheaper at a policy's thresholds, by how much, and whether that is beyond noise."""
+    """Which head is cheaper at a policy's thresholds, by how much, and whether that is beyond noise.
+
+    Of one head alone what it costs, with the interval.
+    """
+    if isinstance(policy.cost, Alone):
+        return _cost_alone(look, policy, policy.cost)
     first, second = float(policy.cost.first[0]), float(policy.cost.second[0])
     gap, low, high = (float(one[0]) for one in policy.cost[2:])
     names = [HEAD_TITLES[head].lower() for head in look.heads]
@@ -110,6 +145,14 @@ def cheaper(look: Look, policy: Policy) -> str:
     chance = "other images or seeds" if len(look.seeds) > 1 else "other images"
     beyond = "beyond" if high < 0 else "within"
     return f"{said}: {cost_text(gap, low, high)} per {PER:.0f} pixels, {beyond} what {chance} would change."
+
+
+def _cost_alone(look: Look, policy: Policy, cost: Alone) -> str:
+    value, low, high = (float(one[0]) for one in cost)
+    if math.isnan(value):
+        return "There are no pixels to count costs of."
+    ends = "" if math.isnan(low) else f" ({minus(f'{low:#.3g}')} to {minus(f'{high:#.3g}')})"
+    return f"{_where(look, policy)} it costs {cost_text(value)}{ends} per {PER:.0f} pixels."
 
 
 def _where(look: Look, policy: Policy) -> str:
@@ -157,13 +200,16 @@ def calibration_said(look: Look, table: pd.DataFrame) -> list[str]:
 
 
 def score_rows(look: Look, cuts: Cuts | None) -> list[list[str]]:
-    """What the chosen thresholds give, as rows: what it is, a column a head, the difference."""
+    """What the chosen thresholds give, as rows: what it is, a column a head, the difference or one head's interval."""
     table, labels = live_scores(look, cuts)
     chosen = look.filled(cuts)
     rows = [["Threshold on p", *(threshold_said(look, chosen[head]) for head in look.heads), ""]]
     for row in table.to_dict("records"):
         values = [rounded(row[head]) for head in look.heads]
-        gap = with_interval(row["difference"], row["low"], row["high"], signed=True)
+        if len(values) == 1:
+            gap = NO_VALUE if math.isnan(row["low"]) else f"{rounded(row['low'])} to {rounded(row['high'])}"
+        else:
+            gap = with_interval(row["difference"], row["low"], row["high"], signed=True)
         rows.append([METRICS[str(row["score"])].title, *values, gap])
     shares = {"Pixels with no label": "none"}
     if len(look.classes) > 1:
@@ -184,7 +230,7 @@ def cost_rows(look: Look, found: Sequence[Policy]) -> list[list[str]]:
     rows = []
     for one in found:
         row = ["Bayes threshold" if one.name == "bayes" else f"{one.said[:1].upper()}{one.said[1:]}"]
-        for head, cost in zip(look.heads, (one.cost.first, one.cost.second), strict=True):
+        for head, cost in zip(look.heads, one.cost.values, strict=True):
             cut = look.shown_cut(one.cuts[head])
             row.append(cost_text(float(cost[0])) + ("" if cut is None else f" at {cut_text(cut)}"))
         rows.append(row)

@@ -163,12 +163,13 @@ def cost_panel(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, 
     }
     lines = {head: look.curve(curve) for head, curve in each.items()}
     # Calling a class everywhere or nowhere takes no model; each class does what is cheaper for it.
-    without = float(look.curve(np.fmin(each["sigmoid"][..., :1], each["sigmoid"][..., -1:]))[0])
+    first = each[look.heads[0]]
+    without = float(look.curve(np.fmin(first[..., :1], first[..., -1:]))[0])
     levels = [Level(f"without a model: {without:.3g}", theme.muted, without)]
     marks = []
     roles: dict[str, Role] = {"chosen": "chosen", "bayes": "bayes", "cheapest": "cheapest"}
     for one in found:
-        for head, cost in zip(look.heads, (one.cost.first, one.cost.second), strict=True):
+        for head, cost in zip(look.heads, one.cost.values, strict=True):
             cut = look.shown_cut(one.cuts[head])
             if cut is not None:
                 # Calling everywhere and nowhere are drawn at the outermost thresholds.
@@ -183,11 +184,13 @@ def cost_panel(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, 
         subtitle=f"false positive {price.fp:g}, false negative {price.fn:g}", y_title=f"cost per {PER:.0f} pixels",
         height=440,
     )  # fmt: skip
-    said = "; ".join(
-        f"{one.said}: {HEAD_TITLES[look.heads[0]]} {one.cost.first[0]:.3g}, {HEAD_TITLES[look.heads[1]]} "
-        f"{one.cost.second[0]:.3g}" for one in found
-    )  # fmt: skip
+    said = "; ".join(f"{one.said}: {_each_cost(look, one)}" for one in found)
     alt = f"Cost per {PER:.0f} pixels of {look.title} against the threshold. {said}."
     table = policy_table(look, found)
     picture = Picture("threshold_cost", figure, alt)
     return Panel("threshold_costs", "Expected cost", (picture,), table, "threshold_costs", columns=1)
+
+
+def _each_cost(look: Look, policy: Policy) -> str:
+    pairs = zip(look.heads, policy.cost.values, strict=True)
+    return ", ".join(f"{HEAD_TITLES[head]} {cost[0]:.3g}" for head, cost in pairs)

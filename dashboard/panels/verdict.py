@@ -1,46 +1,88 @@
-"""A verdict to its figures: paired differences with the margin, and every score."""
+"""A verdict to its figures: paired differences with the margin, or what a head alone reaches, and every score."""
 
 import pandas as pd
 
 from dashboard import loaders, tables
+from dashboard.figures.accuracy import POOLED, class_title, values_figure
 from dashboard.figures.forest import forest_figure
 from dashboard.figures.theme import HEAD_TITLES, Theme
 from dashboard.panels.base import Panel, Picture
 from dashboard.rounding import with_interval
-from pipelines.schema import Split, Variant
+from pipelines.schema import MACRO, Split, Variant
 from pipelines.storage import Run
 from pipelines.verdict import Verdict
+from pipelines.verdict.model import Contender
 
 
-def forests(run: Run, theme: Theme, *, split: Split, verdict: Verdict) -> Panel:
-    """Paired differences of Dice, and of the probabilities after temperature where one was fitted, by class."""
-    frame = loaders.metrics(run)
+def certainty(verdict: Verdict) -> str:
+    """The small line above a verdict's headline."""
+    if verdict.missing is not None:
+        return f"Half of the evidence: the {verdict.missing} head is missing"
+    sure = "several seeds and honest intervals" if verdict.confidence == "strong" else "tentative"
+    return f"Verdict, {sure}"
+
+
+def _plots(frame: pd.DataFrame) -> tuple[tuple[str, str, str, Variant], ...]:
+    """Metric, title, subtitle and variant of what is drawn: probabilities after temperature where one was fitted."""
     variant: Variant = "temperature" if (frame["variant"] == "temperature").any() else "raw"
     suffix = ", after temperature" if variant == "temperature" else ""
-    plots: tuple[tuple[str, str, str, Variant], ...] = (
+    return (
         ("dice", "Dice", "higher is better", "raw"),
         ("classwise_ece", "Classwise ECE", f"lower is better{suffix}", variant),
         ("brier", "Brier score", f"lower is better{suffix}", variant),
     )
+
+
+def figures_of(run: Run, theme: Theme, *, split: Split, verdict: Verdict) -> Panel:
+    """What a verdict rests on: paired differences, or where there are none what is there reaches."""
+    if verdict.contender is None:
+        return levels(run, theme, split=split)
+    return forests(run, theme, split=split, verdict=verdict, contender=verdict.contender)
+
+
+def levels(run: Run, theme: Theme, *, split: Split) -> Panel:
+    """Dice, ECE and Brier score of every head by class with their intervals, for a run without a pair."""
+    frame = loaders.metrics(run)
+    classes = list(loaders.dataset(run)["classes"])
+    names = [MACRO, *classes] if len(classes) > 1 else classes
+    pictures, drawn = [], []
+    for metric, title, subtitle, which in _plots(frame):
+        table = tables.levels(frame, metric=metric, split=split, variant=which, heads=run.heads, names=names)
+        drawn.append(table.assign(metric=metric, variant=which))
+        if table.empty:
+            continue
+        figure = values_figure(table.assign(average=POOLED), theme, title=title, subtitle=subtitle)
+        said = "; ".join(
+            f"{HEAD_TITLES[row['head']]} {with_interval(row['value'], row['low'], row['high'])}"
+            for row in table[table["class"] == names[0]].to_dict("records")
+        )
+        pictures.append(Picture(f"level_{metric}", figure, f"{title} by class; {class_title(names[0])}: {said}."))
+    table = pd.concat(drawn, ignore_index=True)
+    return Panel("levels", "What is there reaches", tuple(pictures), table, "levels")
+
+
+def forests(run: Run, theme: Theme, *, split: Split, verdict: Verdict, contender: Contender) -> Panel:
+    """Paired differences of Dice, and of the probabilities after temperature where one was fitted, by class."""
+    frame = loaders.metrics(run)
     classes = loaders.dataset(run)["classes"]
     pictures, drawn = [], []
-    for metric, title, subtitle, which in plots:
+    for metric, title, subtitle, which in _plots(frame):
         table = tables.differences(
-            frame, metric=metric, split=split, variant=which, contender=verdict.contender, classes=classes
+            frame, metric=metric, split=split, variant=which, contender=contender, classes=classes
         )
         drawn.append(table.assign(metric=metric, variant=which))
         if table.empty:
             continue
         mean = table.iloc[0]
         seeds = tables.seed_advantages(
-            frame, metric=metric, split=split, variant=which, contender=verdict.contender, class_name=str(mean["class"])
+            frame, metric=metric, split=split, variant=which, contender=contender, class_name=str(mean["class"])
         )
         figure = forest_figure(
-            table, theme, title=title, contender=verdict.contender, margin=margin_of(metric, verdict, mean),
+            table, theme, title=title, contender=contender, margin=margin_of(metric, verdict, mean),
             seeds=seeds, subtitle=subtitle,
         )  # fmt: skip
         said = with_interval(mean["advantage"], mean["low"], mean["high"], signed=True)
-        alt = f"{title}: advantage of sigmoid over {HEAD_TITLES[verdict.contender].lower()} by class; mean {said}."
+        alt = f"{title}: advantage of sigmoid over {HEAD_TITLES[contender].lower()} by class; mean {said}."
         pictures.append(Picture(f"forest_{metric}", figure, alt))
     table = pd.concat(drawn, ignore_index=True)
     return Panel("forest", "Paired differences", tuple(pictures), table, "forest")

@@ -45,10 +45,10 @@ def report_of(run: Run, *, margin: Margin | None = None) -> Report:
 
 def _cover(subject: Subject) -> Cover:
     verdict = subject.verdict
-    certainty = "several seeds and honest intervals" if verdict.confidence == "strong" else "tentative"
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
     return Cover(
-        subject.run.name, f"Verdict, {certainty}", typeset(verdict.headline), color_of(answer, verdict, THEME),
+        subject.run.name, verdict_panels.certainty(verdict), typeset(verdict.headline),
+        color_of(answer, verdict, THEME),
         describe.short_facts(subject.run, subject.dataset, subject.split),
     )  # fmt: skip
 
@@ -57,24 +57,29 @@ def _verdict(subject: Subject) -> Chapter:
     run, verdict = subject.run, subject.verdict
     scores = verdict_panels.scores(run, split=subject.split)
     margin = verdict.margin
-    equal = (
+    lead = (
+        "Which last layer, by how much, and how surely. "
         f"Differences within {margin.dice:g} Dice, {margin.classwise_ece:g} classwise ECE or "
         f"{100 * margin.brier_relative:g} % of the Brier score count as equal in practice."
     )
+    if verdict.missing is not None:
+        lead = "What the truth and what is here say alone; which last layer takes the other head too."
     blocks: list[Block] = [
-        verdict_panels.forests(run, THEME, split=subject.split, verdict=verdict),
+        verdict_panels.figures_of(run, THEME, split=subject.split, verdict=verdict),
         Cards("Why", tuple(reason_card(reason, verdict, THEME) for reason in verdict.reasons)),
     ]
     if verdict.would_change:
-        blocks.append(Bullets("What would change this", tuple(map(typeset, verdict.would_change))))
+        title = "What is missing" if verdict.missing else "What would change this"
+        blocks.append(Bullets(title, tuple(map(typeset, verdict.would_change))))
     blocks.append(Summary("Scores", tables.readable_scores(scores), "scores", scores, "scores"))
-    return Chapter("verdict", "Verdict", f"Which last layer, by how much, and how surely. {equal}", tuple(blocks))
+    return Chapter("verdict", "Verdict", lead, tuple(blocks))
 
 
 def _images(subject: Subject) -> Chapter:
-    chosen = gallery(subject.run, split=subject.split, contender=subject.verdict.contender)
+    chosen = gallery(subject.run, split=subject.split, contender=subject.contender)
     colors = zip(map(str, subject.dataset["classes"]), map(str, subject.dataset["colors"]), strict=True)
-    lead = f"A few telling images, predicted by the pair of seed {subject.run.seeds[0]}."
+    by = "the pair" if len(subject.run.heads) > 1 else "the network"
+    lead = f"A few telling images, predicted by {by} of seed {subject.run.seeds[0]}."
     return Chapter("images", "Images", lead, (Legend(tuple(colors)), chosen))
 
 

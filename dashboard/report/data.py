@@ -77,7 +77,7 @@ def _tables(run: Run, report: Report) -> dict[str, Table]:
 
 def _verdict(verdict: Verdict) -> pd.DataFrame:
     """One row a property: name, value."""
-    kept = ("answer", "contender", "headline", "confidence", "images_needed", "split")
+    kept = ("answer", "contender", "missing", "headline", "confidence", "images_needed", "split")
     rows = [(name, getattr(verdict, name)) for name in kept]
     rows += [("seeds", ", ".join(map(str, verdict.seeds)))]
     rows += [(f"margin_{name}", value) for name, value in verdict.margin.model_dump().items()]

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pandas as pd
 
 from dashboard.figures.theme import HEAD_TITLES
+from dashboard.panels.origin import declared, declared_heads, network_facts
 from dashboard.rounding import count
 from pipelines.config import RunConfig
 from pipelines.schema import Split
@@ -19,7 +20,6 @@ _SHOWN_SIZES: Final = 3
 
 def short_facts(run: Run, dataset: dict[str, Any], split: Split) -> tuple[str, ...]:
     """What a reader must know at first sight: run, data set, kind, classes, images, seeds, network, loss."""
-    training = run.config["training"]
     classes, images, seeds = len(dataset["classes"]), images_in(dataset, split), len(run.seeds)
     return (
         f"run {run.name}",
@@ -28,8 +28,7 @@ def short_facts(run: Run, dataset: dict[str, Any], split: Split) -> tuple[str, .
         f"{classes} classes" if classes > 1 else "",
         plural(images, f"{SPLIT_TITLES[split]} image"),
         plural(seeds, "seed"),
-        f"{training['architecture']}, {training['encoder']}",
-        f"loss {training['loss']}",
+        *network_facts(run.config),
     )
 
 
@@ -70,6 +69,13 @@ def _data(dataset: dict[str, Any]) -> dict[str, str]:
 
 def _networks(run: Run) -> dict[str, str]:
     training = run.config["training"]
+    if training is None:
+        return {
+            "Heads": ", ".join(HEAD_TITLES[head] for head in run.heads),
+            "Seeds": ", ".join(map(str, run.seeds)),
+            "Networks": "trained elsewhere; their outputs were imported",
+            **{HEAD_TITLES[head]: declared(one) for head, one in declared_heads(run.config).items()},
+        }
     size, crop = training["size"], training["crop"]
     rates = [f"{training['learning_rate']:g}", *(f"{k} {v:g}" for k, v in training["learning_rates"].items())]
     found = {
@@ -157,33 +163,45 @@ def methods(run: Run, dataset: dict[str, Any], split: Split) -> tuple[str, ...]:
         if dataset["kind"] == "exclusive"
         else "A class is called wherever its probability is above 0.5"
     )
-    heads = " and ".join(HEAD_TITLES[head].lower() for head in run.heads)
-    pairs = (
-        f"The heads ({heads}) were trained as a matched pair: the same images in the same order, the same augmentation "
-        "and the same weights at the start; they differ in the last layer and its form of the loss."
-        if run.training() is not None
-        else f"The networks ({heads}) were loaded; whether they were trained alike cannot be seen here."
-    )
     tuned = (
         " Tuned thresholds are the best of each class on validation, and temperatures are fitted there; both are taken "
         "as known afterwards."
         if facts["temperature"]
         else ""
     )
+    same = (
+        " and the same for all heads, so that what makes an image hard for both cancels in the difference"
+        if len(run.heads) > 1
+        else ""
+    )
+    paired = "paired " if len(run.heads) > 1 else ""
     warning = f" Caution: {resampling['warning']}." if resampling["warning"] else ""
     return (
-        f"{pairs} {decision}. All numbers are of the {SPLIT_TITLES[split]} split, over all its valid pixels; the mean "
-        f"of the classes leaves out those that do not occur in it.{tuned}",
-        f"Intervals are 95 % intervals of a paired bootstrap: {count(facts['replicates'])} replicates, each of as many "
-        f"{unit} as there are ({count(resampling['count'])}), drawn with replacement and the same for all heads, so "
-        "that what makes an image hard for both cancels in the difference. Pixels are never drawn alone. The "
-        f"percentile intervals are stretched by the t distribution, which matters for few {unit}; the spread of "
-        f"several seeds is added.{warning}",
+        f"{_origin(run)} {decision}. All numbers are of the {SPLIT_TITLES[split]} split, over all its valid pixels; "
+        f"the mean of the classes leaves out those that do not occur in it.{tuned}",
+        f"Intervals are 95 % intervals of a {paired}bootstrap: {count(facts['replicates'])} replicates, each of as "
+        f"many {unit} as there are ({count(resampling['count'])}), drawn with replacement{same}. Pixels "
+        "are never drawn alone. The percentile intervals are stretched by the t distribution, which matters for few "
+        f"{unit}; the spread of several seeds is added.{warning}",
         f"Calibration errors use {facts['calibration_bins']} bins of equal width; their intervals are corrected for "
         "the gaps that chance adds, so that a value can lie above its interval. The boundary band holds the pixels "
         f"within {facts['boundary_width']} of a border in the truth; a surface may be off by "
         f"{facts['surface_tolerance']:g} pixels in the surface Dice.",
     )
+
+
+def _origin(run: Run) -> str:
+    """Where the networks come from, and whether they were trained alike."""
+    heads = " and ".join(HEAD_TITLES[head].lower() for head in run.heads)
+    if run.training() is not None:
+        return (
+            f"The heads ({heads}) were trained as a matched pair: the same images in the same order, the same "
+            "augmentation and the same weights at the start; they differ in the last layer and its form of the loss."
+        )
+    unknown = "; whether they were trained alike cannot be seen here" if len(run.heads) > 1 else ""
+    if run.config["training"] is None:
+        return f"Outputs of networks that were trained elsewhere ({heads}) were imported{unknown}."
+    return f"The networks ({heads}) were loaded{unknown}."
 
 
 def temperatures(facts: dict[str, Any]) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def accuracy_chapter(subject: Subject) -> Chapter:
         "split": subject.split, "seeds": subject.seeds, "contender": subject.contender, "margin": margin
     }  # fmt: skip
     run = subject.run
-    no_scores = "no image has a score of both heads"
+    no_scores = "no image has a score of both heads" if subject.pair else "there is nothing to compare"
     parts = [
         Part("By class", accuracy.by_class(run, THEME, **options)),
         Part("By seed", accuracy.by_seed(run, THEME, **options), "there is one seed"),
@@ -83,7 +83,7 @@ def accuracy_chapter(subject: Subject) -> Chapter:
         Part(
             "Spread of the images",
             accuracy.spread_of_images(run, THEME, split=subject.split, seeds=subject.seeds),
-            no_scores,
+            "no image has a score",
         ),
     ]
     return _chapter("accuracy", "Accuracy", "How well the labels fit the truth, in Dice, as decided.", parts)
@@ -93,7 +93,7 @@ def calibration_chapter(subject: Subject) -> Chapter:
     """Probabilities against what happened."""
     run, split, seeds = subject.run, subject.split, subject.seeds
     scores = calibration.scores(run, THEME, split=split, seeds=seeds).table
-    readable = calibration.readable_scores(scores, contender=subject.contender)
+    readable = calibration.readable_scores(scores, contender=subject.contender if subject.pair else None)
     shown = Summary("Calibration metrics", readable, "scores", scores, "calibration_scores")
     parts = [
         Part("Reliability", calibration.reliability(run, THEME, split=split, seeds=seeds)),
@@ -156,7 +156,8 @@ def training_chapter(subject: Subject) -> Chapter:
     """How the networks learned."""
     panel = runs.learning(subject.run, THEME)
     named = None if panel is None else panel._replace(key="learning")  # without the run's name in the name of its CSV
-    missing = "the networks were loaded, not trained here"
+    imported = subject.run.config["training"] is None
+    missing = "the networks were trained elsewhere" if imported else "the networks were loaded, not trained here"
     return _chapter("training", "Training", "How the networks learned.", [Part("Training", named, missing)])
 
 

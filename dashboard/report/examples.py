@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -43,10 +43,30 @@ class Scored(NamedTuple):
 
 
 def gallery(run: Run, *, split: Split, contender: Head) -> Gallery:
-    """Up to three images of the first seed: where the heads differ most, where sigmoid and where softmax does best."""
+    """Up to three images of the first seed: where the heads differ most, where sigmoid and where softmax does best.
+
+    Of a head alone, where it does worst and best.
+    """
+    if len(loaders.shown_heads(run, contender)) == 1:
+        return _gallery_alone(run, split, contender)
     scored = scores_of(loaders.image_scores(run), split=split, seed=run.seeds[0], contender=contender)
-    rows = [(f"{one.image}: {why}", _row(run, split, contender, one)) for one, why in telling(scored)]
+    rows = [
+        (f"{one.image}: {why}", _row(run, split, one.image, {"sigmoid": one.sigmoid, contender: one.softmax}))
+        for one, why in telling(scored)
+    ]
     return Gallery(tuple(rows), _NOTE)
+
+
+def _gallery_alone(run: Run, split: Split, head: Head) -> Gallery:
+    rows = loaders.image_scores(run)
+    rows = rows[(rows["split"] == split) & (rows["seed"] == run.seeds[0]) & (rows["head"] == head)]
+    dice = rows.sort_values(["dice", "image"]).set_index("image")["dice"].dropna()
+    ends = {"lowest": 0, "highest": len(dice) - 1} if len(dice) > 1 else {"only": 0} if len(dice) else {}
+    shown = [
+        (f"{dice.index[at]}: {name} Dice", _row(run, split, str(dice.index[at]), {head: float(dice.iloc[at])}))
+        for name, at in ends.items()
+    ]
+    return Gallery(tuple(shown), _NOTE)
 
 
 def scores_of(frame: pd.DataFrame, *, split: Split, seed: int, contender: Head) -> list[Scored]:
@@ -73,12 +93,12 @@ def telling(scored: Sequence[Scored]) -> list[tuple[Scored, str]]:
     return found or [(one, "the heads agree on all of its pixels") for one in left[:1]]
 
 
-def _row(run: Run, split: Split, contender: Head, scored: Scored) -> tuple[Photo, ...]:
-    image, dice = scored.image, {"sigmoid": scored.sigmoid, contender: scored.softmax}
+def _row(run: Run, split: Split, image: str, dice: Mapping[Head, float]) -> tuple[Photo, ...]:
+    """An image, its truth and the labels of each head. dice: of each head on it."""
     dataset, picture = loaders.dataset(run), loaders.preview(run, split, image)
     exclusive = dataset["kind"] == "exclusive"
-    said = {head: loaders.prediction(run, split, head, run.seeds[0], image) for head in ("sigmoid", contender)}
-    first = said["sigmoid"]
+    said = {head: loaders.prediction(run, split, head, run.seeds[0], image) for head in dice}
+    first = next(iter(said.values()))
     drawn = {"The image": pictures.enlarge(picture)}
     labels = {"Truth": first.truth} | {
         f"{HEAD_TITLES[head]}, Dice {rounded(dice[head])}": heads.decide(

@@ -21,5 +21,10 @@ class Subject(NamedTuple):
 
     @property
     def contender(self) -> Head:
-        """The softmax that sigmoid is compared with."""
-        return self.verdict.contender
+        """The softmax that sigmoid is compared with; where there is nothing to compare, a head to be shown alone."""
+        return self.verdict.contender or self.run.heads[0]
+
+    @property
+    def pair(self) -> bool:
+        """Whether there are two heads to compare."""
+        return self.verdict.missing is None

@@ -19,20 +19,21 @@ def run_command(config: dict[str, Any], loss: Loss) -> str:
     """Such as "python -m pipelines run cells --loss dice --seeds 0,1,2 --epochs 5".
 
     config: config.json of a run. Settings that are the command's own defaults are left out, and so are those that no
-    option of the command sets. Raises ConfigError when it is no run's settings.
+    option of the command sets. Raises ConfigError when it is no run's settings, or those of an import.
     """
     known: RunConfig = build(RunConfig, config)
+    training = known.trained
     words = ["python", "-m", "pipelines", "run", known.dataset, "--loss", loss]
-    words += ["--seeds", ",".join(map(str, known.training.seeds))]
+    words += ["--seeds", ",".join(map(str, training.seeds))]
     for group, options in (("training", _TRAINING), ("evaluation", _EVALUATION)):
         mine, usual = getattr(known, group), getattr(_DEFAULTS, group)
         for name, flag in options.items():
             value = getattr(mine, name)
-            if name == "learning_rate" and known.training.learning_rates:
-                value = ",".join(f"{head}={rate:g}" for head, rate in known.training.learning_rates.items())
+            if name == "learning_rate" and training.learning_rates:
+                value = ",".join(f"{head}={rate:g}" for head, rate in training.learning_rates.items())
             if value != getattr(usual, name):
                 words += [flag, _written(value, name)]
-    if not known.training.augment:
+    if not training.augment:
         words.append("--no-augment")
     return shlex.join(words)
 

@@ -24,7 +24,8 @@ _IN_HEAD_FILE: Final = ("architecture", "encoder", "size", "loss")
 class Member(NamedTuple):
     """One run. seeds: those that are compared, as many in every run and in the same order: a pair in each place.
 
-    loss: None where it is not known; settings: of its training, by name; loaded: not trained here.
+    loss: None where it is not known; settings: of its training, by name; loaded: or imported; in any
+    case not trained here.
     """
 
     run: Run
@@ -154,8 +155,11 @@ def _seeds(runs: Sequence[Run]) -> list[tuple[int, ...]]:
 
 def _trained_how(run: Run) -> tuple[dict[str, Any], bool]:
     """Settings of a run's training, loss None where it is not known; and whether its networks were loaded."""
+    training = run.config["training"]
+    if training is None:  # imported: whoever trained the networks knows
+        return {"loss": None, "seeds": list(run.seeds)}, True
     settings: dict[str, Any] = {
-        name: value for name, value in run.config["training"].items() if name == "loss" or name not in _NOT_TOLD
+        name: value for name, value in training.items() if name == "loss" or name not in _NOT_TOLD
     }
     if run.training() is not None:
         return settings, False
@@ -216,7 +220,7 @@ def _differences(members: Sequence[Member]) -> tuple[str, ...]:
             found.append(f"{name.replace('_', ' ')} ({each})")
     loaded = [member.label for member in members if member.loaded]
     if loaded and len(members) > 1:
-        found.append(f"how they were trained ({', '.join(loaded)}: loaded, so that little of it is known)")
+        found.append(f"how they were trained ({', '.join(loaded)}: loaded or imported, so that little of it is known)")
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.config import EvaluationConfig
+from pipelines.errors import RunError
 from pipelines.evaluation.counting import SplitCounts, Temperatures, Truth, count_split
 from pipelines.evaluation.fitting import Thresholds, fit_temperatures, tune_thresholds
 from pipelines.metrics import Setting
@@ -19,7 +20,7 @@ from pipelines.metrics.table import metrics_table
 from pipelines.progress import Progress
 from pipelines.schema import IMAGE_SCORES_SCHEMA, VARIANTS, Head, Reading, Split
 from pipelines.statistics.grid import STEPS
-from pipelines.storage import counts_folder, files, iter_counts
+from pipelines.storage import counts_folder, files, iter_counts, predictions_folder
 
 __all__ = ["Truth", "evaluate"]
 
@@ -38,8 +39,10 @@ def evaluate(
 
     Temperatures and thresholds are fitted on validation; without validation predictions only the raw variant is
     counted and no threshold is tuned. The swap test is made on the split the verdict rests on.
-    Returns what evaluation.json holds.
+    One head alone is counted and measured like a pair, without differences and agreement.
+    Returns what evaluation.json holds. Raises RunError when a head lacks the predictions of a seed or split.
     """
+    _check_complete(folder, contenders, seeds, splits)
     temperatures = fit_temperatures(folder, contenders, seeds, splits, progress)
     judged = next(split for split in ("test", "val", "train") if split in splits)
     order = sorted(splits, key=lambda split: split != "val")  # thresholds tuned on val serve the others
@@ -73,6 +76,21 @@ def evaluate(
     facts |= {"resampling": {one: resampled[one] for one in splits}, "findings": {one: findings[one] for one in splits}}
     files.write_json(folder / "evaluation.json", facts)
     return facts
+
+
+def _check_complete(folder: Path, contenders: Sequence[Head], seeds: Sequence[int], splits: Sequence[Split]) -> None:
+    """Differences are taken seed by seed and image by image, so every head must have every seed of every split."""
+    for split in splits:
+        has = {
+            head: [seed for seed in seeds if (folder / predictions_folder(split, head, seed)).is_dir()]
+            for head in contenders
+        }
+        if any(some != list(seeds) for some in has.values()):
+            said = ", ".join(f"{head} {' '.join(map(str, some)) or 'none'}" for head, some in has.items())
+            raise RunError(
+                f"the heads have predictions of different seeds ({split} split: {said}); they are compared seed by "
+                "seed, so give each head the same ones"
+            )
 
 
 def _tables(

@@ -17,7 +17,7 @@ from pipelines.evaluation.outputs import Temperature, outputs, readings_of
 from pipelines.heads import HeadSpec
 from pipelines.metrics import METRICS, Setting
 from pipelines.progress import Progress
-from pipelines.schema import Head, Kind, Reading, Split, Variant
+from pipelines.schema import HEADS, Head, Kind, Reading, Split, Variant
 from pipelines.statistics import (
     Agreement,
     ImageCounts,
@@ -173,7 +173,7 @@ def count_image_of_all(
 def _image_scores(counted: Counted, truth: Truth, split: Split, seed: int, image: str) -> Iterator[dict[str, Any]]:
     setting = Setting(truth.kind)
     for (head, variant), one in counted.counts.items():
-        if variant != "raw" or head not in ("sigmoid", *counted.agreement):
+        if variant != "raw" or head not in HEADS:
             continue
         counts = stack((image,), (one,))
         row: dict[str, Any] = {"split": split, "seed": seed, "head": head, "image": image}
@@ -185,11 +185,13 @@ def _image_scores(counted: Counted, truth: Truth, split: Split, seed: int, image
         yield row
 
 
-def _disagreement(counted: Counted, head: Reading) -> float:
-    """Share of valid pixels with another set of labels than sigmoid's."""
+def _disagreement(counted: Counted, head: Reading) -> float | None:
+    """Share of valid pixels with another set of labels than sigmoid's; None without a sigmoid head."""
+    if head == "sigmoid":
+        return 0.0
     found = {str(one): agreement for one, agreement in counted.agreement.items()}.get(head)
     if found is None:
-        return 0.0
+        return None
     both_right, same_wrong = found.by_pixel[:, 0].sum(), found.by_pixel[:, 1].sum()
     pixels = found.by_pixel.sum()
     return float(1 - (both_right + same_wrong) / pixels) if pixels else 0.0

@@ -38,9 +38,12 @@ class Output(NamedTuple):
 
 
 def readings_of(specs: dict[Head, HeadSpec]) -> tuple[Reading, ...]:
-    """The swap test's readings: none for one class, where a two-class softmax is the sigmoid of a difference."""
-    both = "sigmoid" in specs and "softmax" in specs
-    return ("sigmoid-as-softmax", "softmax-as-sigmoid") if both and specs["sigmoid"].kind != "binary" else ()
+    """The swap test's readings of the networks there are, a lone one too.
+
+    None for one class, where a two-class softmax is the sigmoid of a difference, and none of a softmax over label sets.
+    """
+    swapped: dict[Head, Reading] = {"sigmoid": "sigmoid-as-softmax", "softmax": "softmax-as-sigmoid"}
+    return tuple(reading for head, reading in swapped.items() if head in specs and specs[head].kind != "binary")
 
 
 def outputs(one: Prediction, spec: HeadSpec, temperature: Temperature | None, *, swap: bool) -> Iterator[Output]:

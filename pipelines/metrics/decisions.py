@@ -41,6 +41,24 @@ class Paired(NamedTuple):
     low: Float64Array
     high: Float64Array
 
+    @property
+    def values(self) -> tuple[Float64Array, ...]:
+        """That of each head."""
+        return self.first, self.second
+
+
+class Alone(NamedTuple):
+    """A statistic of the only head there is, with its 95 % interval, each (K,); no interval with a single unit."""
+
+    first: Float64Array
+    low: Float64Array
+    high: Float64Array
+
+    @property
+    def values(self) -> tuple[Float64Array, ...]:
+        """That of each head."""
+        return (self.first,)
+
 
 def score_sums(counts: Counts) -> Float64Array:
     """(C, 4, CELLS) score histograms over all images and pixels (metrics.sources.SCORES)."""
@@ -132,6 +150,17 @@ def paired(
     )
     low, high = inference.interval(center, replicates, units=count)
     return Paired(values[0].mean(axis=0), values[1].mean(axis=0), center, low, high)
+
+
+def alone(terms: Float64Array, statistic: Statistic, *, weights: Float64Array, units: int) -> Alone:
+    """A statistic of one head; terms, statistic, weights and units as in `paired`."""
+    one = np.moveaxis(terms, 1, 0)  # (N, S, *F)
+    values = statistic(one.sum(axis=0))
+    center, replicates, count = inference.over_seeds(
+        values, statistic(_totals(one, weights)), units=units, rng=np.random.default_rng(0)
+    )
+    low, high = inference.interval(center, replicates, units=count)
+    return Alone(values.mean(axis=0), low, high)
 
 
 def _totals(terms: Float64Array, weights: Float64Array) -> Float64Array:

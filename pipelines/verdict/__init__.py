@@ -1,7 +1,20 @@
 """Numbers to which last layer, and why."""
 
 from pipelines.verdict.evidence import Evidence
-from pipelines.verdict.model import Margin, Reason, Verdict
+from pipelines.verdict.lone import how_to_add, missing_head, only
+from pipelines.verdict.model import Margin, Missing, Reason, Verdict
 from pipelines.verdict.rule import FEWEST_SEEDS, decide, judge
 
-__all__ = ["FEWEST_SEEDS", "Evidence", "Margin", "Reason", "Verdict", "decide", "judge"]
+__all__ = [
+    "FEWEST_SEEDS",
+    "Evidence",
+    "Margin",
+    "Missing",
+    "Reason",
+    "Verdict",
+    "decide",
+    "how_to_add",
+    "judge",
+    "missing_head",
+    "only",
+]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipelines.errors import RunError
 from pipelines.metrics.inference import further_units
-from pipelines.schema import ALL_SEEDS, DIFFERENCE, DIFFERENCE_POWERSET, DIFFERENCES, MACRO
+from pipelines.schema import ALL_SEEDS, DIFFERENCE, DIFFERENCE_POWERSET, DIFFERENCES, HEADS, MACRO
 from pipelines.verdict.model import Contender
 
 _CONTENDERS: dict[str, Contender] = {DIFFERENCE: "softmax", DIFFERENCE_POWERSET: "softmax-powerset"}
@@ -77,6 +77,7 @@ class Evidence:
         self._rows = {key: Estimate(*map(float, row)) for key, row in zip(keys, numbers, strict=True)}
         self.seeds = tuple(sorted({int(seed) for seed in metrics["seed"]} - {ALL_SEEDS}))
         rows_of_heads = set(metrics["head"])
+        self.heads = tuple(head for head in HEADS if head in rows_of_heads)
         self.contenders = tuple(_CONTENDERS[row] for row in DIFFERENCES if row in rows_of_heads)
         self.calibrated = "temperature" if "temperature" in set(metrics["variant"]) else "raw"
 

@@ -4,8 +4,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Answer: TypeAlias = Literal["sigmoid", "softmax", "no practical difference", "not enough evidence"]
+Answer: TypeAlias = Literal[
+    "sigmoid", "softmax", "no practical difference", "not enough evidence", "nothing to compare"
+]
 Contender: TypeAlias = Literal["softmax", "softmax-powerset"]
+Missing: TypeAlias = Literal["sigmoid", "softmax"]
 Supports: TypeAlias = Literal["sigmoid", "softmax", "neither", "caution"]
 
 
@@ -39,14 +42,15 @@ class Reason(_Frozen):
 class Verdict(_Frozen):
     """Which last layer, how sure, and why.
 
-    contender: the softmax the answer is about. confidence: "strong" for a settled answer with at least three seeds
-    and honest intervals.
-    would_change: what would make another answer. images_needed: how many more images (or groups) like these would
-    settle an open question, None when none would or it is settled.
+    contender: the softmax the answer is about; None where there is nothing to compare, and only there `missing` says
+    which head the run would need. confidence: "strong" for a settled answer with at least three seeds and honest
+    intervals. would_change: what would make another answer. images_needed: how many more images (or groups) like these
+    would settle an open question, None when none would or it is settled.
     """
 
     answer: Answer
-    contender: Contender
+    contender: Contender | None
+    missing: Missing | None = None
     headline: str
     confidence: Literal["strong", "tentative"]
     reasons: tuple[Reason, ...]
@@ -58,7 +62,8 @@ class Verdict(_Frozen):
 
     def text(self) -> str:
         """The verdict for a terminal."""
-        lines = [self.headline, f"({self.confidence}; {self.split} split; seeds {', '.join(map(str, self.seeds))})", ""]
+        sure = self.confidence if self.missing is None else "no comparison"
+        lines = [self.headline, f"({sure}; {self.split} split; seeds {', '.join(map(str, self.seeds))})", ""]
         for reason in self.reasons:
             lines += [f"[{reason.supports}] {reason.title}", f"    {reason.text}"]
         if self.would_change:

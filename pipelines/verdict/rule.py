@@ -4,8 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.errors import RunError
-from pipelines.verdict import factors, reasons
+from pipelines.verdict import factors, lone, reasons
 from pipelines.verdict.evidence import Evidence, Position
 from pipelines.verdict.model import Answer, Contender, Margin, Reason, Verdict
 
@@ -18,7 +17,7 @@ def decide(
     """Judge a run.
 
     dataset: the check report; metrics: rows of schema.METRICS_SCHEMA; facts: evaluation.json; margin: what counts as
-    no practical difference, default Margin(). Raises RunError when the metrics hold no paired difference.
+    no practical difference, default Margin(). Where there is no pair to compare the answer is "nothing to compare".
     """
     return judge(Evidence(dataset, metrics, facts), margin)
 
@@ -27,7 +26,7 @@ def judge(evidence: Evidence, margin: Margin | None = None) -> Verdict:
     """The same from evidence that was gathered before, which takes most of the time."""
     margin = margin or Margin()
     if not evidence.contenders:
-        raise RunError("the run holds one head only; a verdict needs both, train or import the other one")
+        return lone.judge(evidence, margin)
     contender = _contender(evidence, margin)
     answer = _answer(evidence, contender, margin)
     gap = evidence.difference(contender, "dice")

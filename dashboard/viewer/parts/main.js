@@ -90,13 +90,14 @@ class Viewer {
       fieldset.querySelectorAll("label").forEach((one) => one.remove());
       return fieldset;
     };
+    this.alone = header.heads.length === 1;
     this.setPreset = choice(fresh("[data-name=preset]"), this.presets, (name) => this.change({ sets: [...PRESETS.find((one) => one.name === name).sets] }));
-    this.setLayout = choice(fresh("[data-name=layout]"), LAYOUTS, (layout) => this.change({ layout }));
+    this.setLayout = choice(fresh("[data-name=layout]"), this.alone ? LAYOUTS_ALONE : LAYOUTS, (layout) => this.change({ layout }));
     const rules = [{ name: "max", title: "with the highest p" }, { name: "threshold", title: "above a threshold" }];
     this.setRule = choice(fresh("[data-name=rule]"), rules, (rule) => this.change({ rule }));
     this.part("[data-name=rule]").hidden = !this.exclusive;
     this.part(".cut span").firstChild.textContent = this.exclusive ? "when p is above " : "Called present when p is above ";
-    const tabs = this.panes.map(({ index }) => {
+    const tabs = this.panes.slice(0, this.alone ? 2 : 3).map(({ index }) => {
       const tab = element("button", { type: "button" });
       tab.addEventListener("click", () => this.change({ pane: index }));
       return tab;
@@ -112,7 +113,7 @@ class Viewer {
     const { header, parts } = unpack(bytes);
     if (header.id === this.id) return;
     this.id = header.id;
-    const sample = await openSample(parts[0], header.classes.length, header.kind === "exclusive");
+    const sample = await openSample(parts[0], header.classes.length, header.heads.length, header.kind === "exclusive");
     if (header.id !== this.id) return; // another image was asked for meanwhile
     const first = !this.header, other = header.image !== this.root.dataset.image;
     this.header = header;
@@ -143,8 +144,8 @@ class Viewer {
 
   decideAgain() {
     const sample = this.stage.sample;
-    this.labels = [0, 1].map((head) => decide(sample, head, this.decision));
-    this.compared = comparison(sample, ...this.labels);
+    this.labels = this.header.heads.map((_, head) => decide(sample, head, this.decision));
+    this.compared = this.alone ? new Uint8Array(sample.pixels) : comparison(sample, ...this.labels);
     const valid = sample.pixels - sample.ignored;
     const differ = this.compared.reduce((sum, code) => sum + (code > 0), 0);
     this.values = this.labels.map((labels) => scores(sample, labels));
@@ -170,9 +171,13 @@ class Viewer {
     this.report();
   }
 
+  get shown() {
+    return shownView(this.view, this.alone);
+  }
+
   refresh() {
-    const { view, header } = this;
-    this.setPreset(presetOf(view.sets));
+    const { header } = this, view = this.shown;
+    this.setPreset(presetOf(view.sets, this.alone));
     this.setLayout(view.layout);
     this.setRule(view.rule);
     this.part(".cut").hidden = this.exclusive && view.rule === "max";
@@ -185,24 +190,25 @@ class Viewer {
     });
     for (const pane of this.panes) {
       const { index, figure, handle } = pane;
-      pane.hidden = { three: false, two: index === 0, swipe: index !== 1, one: index !== view.pane }[view.layout];
+      pane.hidden = (this.alone && index === 2) || { three: false, two: index === 0, swipe: index !== 1, one: index !== view.pane }[view.layout];
       figure.hidden = pane.hidden;
       const both = view.layout === "swipe";
       pane.title.textContent = both ? `${this.titleOf(1)} on the left, ${this.titleOf(2)} on the right` : this.titleOf(index);
-      pane.title.style.setProperty("--head", index && !both ? header.heads[index - 1].color : "transparent");
-      pane.note.textContent = index && !both ? `Dice ${Number.isFinite(this.values[index - 1].dice) ? this.values[index - 1].dice.toFixed(3) : "–"}` : "";
+      const own = index && !both && header.heads[index - 1];
+      pane.title.style.setProperty("--head", own ? own.color : "transparent");
+      pane.note.textContent = own ? `Dice ${Number.isFinite(this.values[index - 1].dice) ? this.values[index - 1].dice.toFixed(3) : "–"}` : "";
       if (handle) handle.hidden = !both;
       pane.canvas.setAttribute("aria-label", `${header.image}: ${pane.title.textContent}. Arrow keys move from pixel to pixel, Enter keeps one, plus and minus zoom.`);
     }
     this.placeDivider();
     this.showLayers(view);
     this.showLegend();
-    this.root.dataset.view = writeView(view);
+    this.root.dataset.view = writeView(this.view);
     this.resize();
   }
 
   titleOf(index) {
-    const set = this.view.sets[index], { heads } = this.header;
+    const set = this.shown.sets[index], { heads } = this.header;
     const has = (codes) => [...codes].some((code) => set.includes(code));
     const found = heads.filter((_, h) => has(h ? "bfgpw" : "aecov")).map(({ title }) => title);
     if (found.length) return found.join(" and ");
@@ -211,14 +217,14 @@ class Viewer {
   }
 
   layersOf({ index }) {
-    const { layout, sets, alphas } = this.view;
+    const { layout, sets, alphas } = this.shown;
     return (layout === "swipe" ? [sets[1], sets[2]] : [sets[index]]).map((set) =>
       [...ordered(set)].map((code) => ({ alpha: alphas[code], photo: code === "i", ...this.painter.layer(code, set === "i") })),
     );
   }
 
   showLegend() {
-    const { view, header, painter } = this;
+    const { header, painter } = this, view = this.shown;
     const shown = view.layout === "swipe" ? [1, 2] : this.panes.filter(({ hidden }) => !hidden).map(({ index }) => index);
     const on = (codes) => shown.some((index) => [...codes].some((code) => view.sets[index].includes(code)));
     const turn = (c) => {
@@ -241,7 +247,7 @@ class Viewer {
   resize() {
     const { sample } = this.stage, width = this.root.clientWidth;
     if (!sample || !width) return;
-    const single = "swipe one".includes(this.view.layout);
+    const single = "swipe one".includes(this.shown.layout);
     this.root.classList.toggle("stacked", width < STACKED);
     this.root.classList.toggle("beside", single && width >= BESIDE);
     const shown = this.panes.filter(({ hidden }) => !hidden);

@@ -108,19 +108,20 @@ function pixelTable(root, { classes, colors, heads, edges }) {
         if (called) said.push(`${heads[h].title} ${classes[c]} ${number.textContent}`);
       });
     });
-    return `x ${full[0]}, y ${full[1]}: ${truthText}; ${said.join("; ") || "no label from either head"}`;
+    return `x ${full[0]}, y ${full[1]}: ${truthText}; ${said.join("; ") || (heads.length > 1 ? "no label from either head" : "no label")}`;
   };
 }
 
 // A row a layer: a box for each pane and one opacity. Returns refresh(view).
 function layerTable(root, { heads }, onChange) {
-  const table = root.querySelector(".layers table");
+  const table = root.querySelector(".layers table"), panes = heads.length > 1 ? [0, 1, 2] : [0, 1];
+  const layers = LAYERS.filter(({ code }) => heads.length > 1 || !OF_TWO.includes(code));
   table.tHead.replaceChildren(
-    element("tr", {}, ...["Layer", "1", "2", "3", "Opacity"].map((text) => element("th", { scope: "col", textContent: text }))),
+    element("tr", {}, ...["Layer", ...panes.map((pane) => String(pane + 1)), "Opacity"].map((text) => element("th", { scope: "col", textContent: text }))),
   );
-  const rows = LAYERS.map(({ code, head, title }) => {
+  const rows = layers.map(({ code, head, title }) => {
     const name = head === undefined ? title : `${heads[head].title}, ${title}`;
-    const boxes = [0, 1, 2].map((pane) => {
+    const boxes = panes.map((pane) => {
       const box = element("input", { type: "checkbox", ariaLabel: `${name} in picture ${pane + 1}`, data: { layer: code, pane: String(pane) } });
       box.addEventListener("change", () => onChange({ code, pane, on: box.checked }));
       return box;
@@ -141,7 +142,7 @@ function layerTable(root, { heads }, onChange) {
   };
 }
 
-// Shares and Dice of both heads under the decision. Returns show(values of each head, share where they differ).
+// Shares and Dice of each head under the decision. Returns show(values of each head, share where they differ).
 function scoreTable(root, { heads }) {
   const table = root.querySelector(".scores");
   table.tHead.replaceChildren(
@@ -158,7 +159,7 @@ function scoreTable(root, { heads }) {
   });
   const differ = element("td", { colSpan: heads.length, data: { score: "differ" } });
   const last = element("tr", {}, element("th", { scope: "row", textContent: "The heads differ" }), differ);
-  table.tBodies[0].replaceChildren(...rows.map(({ row }) => row), last);
+  table.tBodies[0].replaceChildren(...rows.map(({ row }) => row), ...(heads.length > 1 ? [last] : []));
   return (values, share) => {
     for (const { key, cells } of rows)
       cells.forEach((cell, h) => {

@@ -16,12 +16,12 @@ async function inflate(bytes, size) {
   return out;
 }
 
-async function openSample(block, classes, exclusive) {
+async function openSample(block, classes, heads, exclusive) {
   const { header, parts } = unpack(block);
   const pixels = header.width * header.height;
   const stride = Math.ceil(pixels / 8);
-  const sizes = [(classes + 1) * stride, classes * pixels, classes * pixels, 2 * pixels, 2 * pixels];
-  const [picture, bits, first, second, ...largest] = await Promise.all([
+  const sizes = [(classes + 1) * stride, ...Array(heads).fill(classes * pixels), ...Array(heads).fill(2 * pixels)];
+  const [picture, bits, ...rest] = await Promise.all([
     createImageBitmap(new Blob([parts[0]], { type: "image/jpeg" })),
     ...parts.slice(1).map((part, at) => inflate(part, sizes[at])),
   ]);
@@ -41,8 +41,8 @@ async function openSample(block, classes, exclusive) {
   eachBit(classes, (i) => ((valid[i] = 1), ignored--));
   return {
     ...header, classes, words, pixels, picture, truth, valid, ignored,
-    codes: [first, second],
-    largest: exclusive ? largest.map((one) => new Uint16Array(one.buffer)) : null,
+    codes: rest.slice(0, heads),
+    largest: exclusive ? rest.slice(heads).map((one) => new Uint16Array(one.buffer)) : null,
   };
 }
 

@@ -16,6 +16,7 @@ const LAYERS = [
   { code: "w", head: 1, title: "no label", alpha: 0.9 },
   { code: "d", title: "Where the heads differ", alpha: 0.9 },
 ];
+const OF_TWO = "bfgpwd"; // layers that take a second head
 const ORDER = "icgtabdefopvwu"; // bottom to top
 const PRESETS = [
   { name: "labels", title: "Labels", sets: ["it", "ia", "ib"] },
@@ -30,9 +31,22 @@ const LAYOUTS = [
   { name: "one", title: "One" },
 ];
 
-function presetOf(sets) {
-  return PRESETS.find((one) => one.sets.every((set, at) => set === sets[at]))?.name ?? null;
+// Of a head alone the first two panes with what they hold of it, whatever the link or another run asked for.
+function shownView(view, alone) {
+  if (!alone) return view;
+  const sets = view.sets.map((set, at) => (at < 2 ? [...set].filter((code) => !OF_TWO.includes(code)).join("") : ""));
+  return { ...view, sets, layout: view.layout === "one" ? "one" : "three", pane: Math.min(view.pane, 1) };
 }
+
+function presetOf(sets, alone) {
+  const same = (one) => shownView(one, alone).sets.every((set, at) => set === sets[at]);
+  return PRESETS.find(same)?.name ?? null;
+}
+
+const LAYOUTS_ALONE = [
+  { name: "three", title: "Both" },
+  { name: "one", title: "One" },
+];
 
 function defaultView(exclusive, narrow) {
   const alphas = Object.fromEntries(LAYERS.map(({ code, alpha }) => [code, alpha]));
