@@ -3,6 +3,7 @@
 A cancel request (Ctrl-C, SIGTERM) is only noted; the work asks `check()` at points where it can stop cleanly.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -18,18 +19,25 @@ from typing import Any, TextIO
 from pipelines.errors import Cancelled
 
 _EVERY = 0.5  # seconds between two writes of the record
+_kept: list[Path] = []  # the record of this process, once keep_record was called
+
+
+def keep_record(path: Path) -> None:
+    """Keep what commands show on the terminal in a record too: how a job's process makes itself heard."""
+    _kept[:] = [path]
 
 
 class Progress:
     """Where long work stands.
 
     record: JSON file that is replaced atomically at most twice a second, with stage, done, total, seconds
-    (since the stage began), seconds_left (None until it can be told), message and curves.
+    (since the stage began), seconds_left (None until it can be told), message, curves and stages (name and seconds of
+    each that is over). By default what `keep_record` said, if there is a stream.
     stream: terminal to draw on, or None to be silent.
     """
 
     def __init__(self, *, record: Path | None = None, stream: TextIO | None = None) -> None:
-        self._record = record
+        self._record = next(iter(_kept), None) if record is None and stream is not None else record
         self._stream = stream
         self._cancelled = threading.Event()
         self._began = time.monotonic()
@@ -37,6 +45,12 @@ class Progress:
         self._first_done = 0
         self._width = 0
         self.state: dict[str, Any] = {"stage": "", "done": 0, "total": 0, "message": "", "curves": []}
+        self.state["stages"] = []
+
+    @property
+    def examples(self) -> Path | None:
+        """Folder beside the record for what shows how the networks learn; None when nobody will look."""
+        return None if self._record is None else self._record.parent / "examples"
 
     @contextmanager
     def stage(self, name: str, total: int, *, done: int = 0) -> Iterator["Progress"]:
@@ -46,6 +60,7 @@ class Progress:
         self.state |= {"stage": name, "done": done, "total": total, "message": ""}
         self._show(force=True)
         yield self
+        self.state["stages"].append((name, time.monotonic() - self._began))
         self._show(force=True)
         if self._stream and self._stream.isatty():
             self._stream.write("\n")
@@ -97,8 +112,9 @@ class Progress:
                 "updated": time.time(),
             }
             temporary = self._record.with_name(self._record.name + ".new")
-            temporary.write_text(json.dumps(entry))
-            os.replace(temporary, self._record)
+            with contextlib.suppress(OSError):  # a full disk stops the work itself, not the word about it
+                temporary.write_text(json.dumps(entry))
+                os.replace(temporary, self._record)
         if self._stream is not None:
             self._draw(self._stream, force=force)
 

@@ -22,6 +22,7 @@ from pipelines.training.batches import Batch, steps_per_epoch, training_batches
 from pipelines.training.checkpoints import load_checkpoint, save_checkpoint, training_settings
 from pipelines.training.contender import Contender
 from pipelines.training.devices import make_accelerator
+from pipelines.training.examples import Examples
 from pipelines.training.validation import validation_scores
 
 _CHECKPOINT_SHARE: Final = 0.05  # at an epoch's end a checkpoint is written if it costs less than this of the time
@@ -174,6 +175,7 @@ class _Training:
             return
         scores: dict[Head, float | None] = dict.fromkeys((spec.head for spec in self.specs), None)
         if self.dataset.images("val"):
+            examples = Examples(self.progress.examples, self.dataset, self.config, seed=self.seed, epoch=epoch)
             scores = validation_scores(
                 {contender.head: contender.network for contender in self.contenders},
                 self.specs,
@@ -183,7 +185,9 @@ class _Training:
                 multiple=self.multiple,
                 runtime=self.accelerator,
                 progress=self.progress,
+                examples=examples,
             )
+            examples.write()
         for contender in self.contenders:
             score = scores[contender.head]
             contender.keep(epoch, score, last=epoch == self.config.epochs)

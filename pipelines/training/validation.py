@@ -16,6 +16,7 @@ from pipelines.models import Normalisation, pad_to_multiple
 from pipelines.progress import Progress
 from pipelines.schema import Head
 from pipelines.training.batches import validation_batches
+from pipelines.training.examples import Examples
 
 
 class _Runtime(Protocol):
@@ -35,11 +36,12 @@ def validation_scores(
     multiple: int,
     runtime: _Runtime,
     progress: Progress,
+    examples: Examples | None = None,
 ) -> dict[Head, float | None]:
     """Macro Dice in [0, 1] of each head: pooled over the split's valid pixels, mean over the classes with any truth.
 
     Decisions are the kind's own: argmax for exclusive truth, p > 0.5 otherwise. None where the split has no truth.
-    Images are read once for all heads. Raises Cancelled between images when that was asked for.
+    Images are read once for all heads. examples: takes note of what heads say of some of them. Raises Cancelled between images when that was asked for.
     """
     counts = {spec.head: torch.zeros(3, len(spec.classes), dtype=torch.int64) for spec in specs}
     for network in networks.values():
@@ -54,6 +56,8 @@ def validation_scores(
             with runtime.autocast():
                 logits = networks[spec.head](images)
             called = decisions(spec, logits[..., : truth.shape[-2], : truth.shape[-1]]) & valid[:, None]
+            if examples is not None:
+                examples.add(items, spec.head, called)
             counts[spec.head] += torch.stack([_pixels(called & truth), _pixels(called), _pixels(truth)]).cpu()
     for network in networks.values():
         network.train()

@@ -1,0 +1,37 @@
+"""Names of runs that jobs make: given on the command line, or free among runs, attempts and other jobs."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from pipelines.storage import staged_attempts
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def option(arguments: Sequence[str], name: str) -> str | None:
+    """Value of an option such as "--name" on a command line, as "--name x" or "--name=x"; None when it is not there."""
+    for at, part in enumerate(arguments):
+        if part == name and at + 1 < len(arguments):
+            return arguments[at + 1]
+        if part.startswith(f"{name}="):
+            return part.partition("=")[2]
+    return None
+
+
+def free_name(runs: Path, stem: str, *, taken: Iterable[str] = ()) -> str:
+    """A run's name made of letters that names may have and a number: one that no run, attempt or job has.
+
+    taken: names that jobs are about to use.
+    """
+    base = (re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_") or "run")[:56]
+    spoken_for = set(taken)
+    number = 1
+    while (
+        f"{base}-{number}" in spoken_for
+        or (runs / f"{base}-{number}").exists()
+        or staged_attempts(runs, f"{base}-{number}")
+    ):
+        number += 1
+    return f"{base}-{number}"

@@ -1,0 +1,216 @@
+"""Jobs in line to places to work: at most so many at once, in the order they were asked for, without a server.
+
+Only the standard library is imported here: a job that waits is a process of 10 MB, not one with every library loaded.
+The folder of one attempt at a job holds attempt.json (what is run, and its ticket), lock (held as long as its process
+lives), heartbeat (who that is, and when it was last heard from), began (it has had its turn), cancel (a stop was asked
+for) and, at the end, outcome.json. docs/adr/0004-job-queue.md says why there is no dispatcher.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+JOBS: Final = ".jobs"
+SLOTS: Final = "slots"
+ATTEMPT, LOCK, HEARTBEAT, BEGAN = "attempt.json", "lock", "heartbeat", "began"
+CANCEL, OUTCOME, LOG = "cancel", "outcome.json", "log.txt"
+SLOTS_VARIABLE: Final = "PIPELINES_JOBS"  # how many jobs run at once
+
+STARTING_SECONDS: Final = 15.0  # until a new process must hold its lock
+LEASE_SECONDS: Final = 60.0  # without a heartbeat a process of another machine counts as dead
+GRACE_SECONDS: Final = 30.0  # between asking a process to stop at a safe point and killing it
+LOG_BYTES: Final = 1_000_000  # a log that grows beyond this loses its middle
+_LOG_HEAD: Final = 100_000  # bytes of its beginning that are kept
+_BEAT: Final = 1.0  # seconds
+_POLL: Final = 0.5  # seconds between two looks at the queue
+
+
+def slots() -> int:
+    """How many jobs run at once: the environment variable PIPELINES_JOBS, or one."""
+    given = os.environ.get(SLOTS_VARIABLE, "")
+    return max(1, int(given)) if given.isdecimal() else 1
+
+
+def held(lock: Path) -> bool:
+    """Whether another process holds a lock. Never to be asked by the process that holds it: closing the file frees it.
+
+    Those who ask take a shared lock for a moment, so that they never take each other for a holder.
+    """
+    try:
+        with lock.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def alive(attempt: Path) -> bool:
+    """Whether the process of an attempt is at work or waiting, or just about to take its lock."""
+    if not (attempt / LOCK).exists():
+        return time.time() - _modified(attempt / ATTEMPT) < STARTING_SECONDS
+    who = holder(attempt)
+    if who is not None and who[0] != socket.gethostname():  # locks of other machines are not seen on every disk
+        return time.time() - _modified(attempt / HEARTBEAT) < LEASE_SECONDS
+    return held(attempt / LOCK)
+
+
+def holder(attempt: Path) -> tuple[str, int] | None:
+    """Machine and process id of an attempt; None before it has said so."""
+    try:
+        machine, number = (attempt / HEARTBEAT).read_text().split()
+        return machine, int(number)
+    except (OSError, ValueError):
+        return None
+
+
+def heard(attempt: Path) -> float | None:
+    """Seconds since the last heartbeat; None when there was none."""
+    modified = _modified(attempt / HEARTBEAT)
+    return time.time() - modified if modified else None
+
+
+def newest_attempt(job: Path) -> Path | None:
+    """Folder of a job's newest attempt; their names are whole numbers from 1."""
+    try:
+        numbers = [int(path.name) for path in job.iterdir() if path.name.isdecimal()]
+    except OSError:
+        return None
+    return job / str(max(numbers)) if numbers else None
+
+
+def ticket(attempt: Path) -> int | None:
+    """When it was put in line, nanoseconds since the epoch; None for what waits for nobody, or cannot be read."""
+    try:
+        content = json.loads((attempt / ATTEMPT).read_text(encoding="utf-8"))
+        return int(content["queued"]) if content["waits"] else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def in_line(jobs: Path, *, beside: Path | None = None) -> list[Path]:
+    """Newest attempts that wait for their turn, first come first; without `beside`, which its own process leaves out."""
+    waiting: list[tuple[int, int, Path]] = []
+    for job in _jobs(jobs):
+        attempt = newest_attempt(job)
+        if attempt is None or attempt == beside or not _waits(attempt):
+            continue
+        asked = ticket(attempt)
+        if asked is not None:
+            waiting.append((asked, int(job.name), attempt))
+    return [attempt for _, _, attempt in sorted(waiting)]
+
+
+def take_turn(attempt: Path, *, places: int) -> IO[bytes]:
+    """Wait until nobody is before this attempt and one of the places is free; the place is kept while the file is open.
+
+    An attempt counts as waiting until the file `began` is there, which its process writes once it has a place: two
+    processes never think both that they are the first.
+    """
+    jobs = attempt.parent.parent
+    mine = (ticket(attempt) or 0, int(attempt.parent.name))
+    (jobs / SLOTS).mkdir(exist_ok=True)
+    while True:
+        line = in_line(jobs, beside=attempt)
+        is_first = not line or (ticket(line[0]) or 0, int(line[0].parent.name)) > mine
+        place = _free_place(jobs, places) if is_first else None
+        if place is not None:
+            (attempt / BEGAN).touch()
+            return place
+        time.sleep(_POLL)
+
+
+def _free_place(jobs: Path, places: int) -> IO[bytes] | None:
+    for number in range(places):
+        file = (jobs / SLOTS / f"{number}.lock").open("ab")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+        else:
+            return file
+    return None
+
+
+def _waits(attempt: Path) -> bool:
+    # In this order: most jobs have ended, and a file's name is found sooner than a lock is tried.
+    return not (attempt / OUTCOME).exists() and not (attempt / BEGAN).exists() and alive(attempt)
+
+
+def _jobs(folder: Path) -> Iterator[Path]:
+    try:
+        names = [path for path in folder.iterdir() if path.name.isdecimal()]
+    except OSError:
+        return
+    yield from names
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+class Pulse(threading.Thread):
+    """Inside a job's process: beats, notices that a stop was asked for, ends what does not stop, and bounds the log."""
+
+    def __init__(self, attempt: Path) -> None:
+        super().__init__(daemon=True, name="pulse")
+        self._attempt = attempt
+        self._asked = False
+        (attempt / HEARTBEAT).write_text(f"{socket.gethostname()} {os.getpid()}")
+
+    def run(self) -> None:
+        """Until the process ends."""
+        while True:
+            try:
+                os.utime(self._attempt / HEARTBEAT)
+                shorten(self._attempt / LOG)
+            except OSError as error:  # a full disk must not end a training
+                print(f"pulse: {error}", file=sys.stderr)
+            self._obey()
+            time.sleep(_BEAT)
+
+    def _obey(self) -> None:
+        asked = _modified(self._attempt / CANCEL)
+        if not asked:
+            return
+        if not self._asked:
+            self._asked = True
+            os.kill(os.getpid(), signal.SIGTERM)
+        if time.time() - asked > GRACE_SECONDS and not committing(self._attempt):
+            os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def committing(attempt: Path) -> bool:
+    """Whether the run is being put in its place: that is short, and nothing is gained by killing it."""
+    try:
+        return str(json.loads((attempt / "progress.json").read_text())["stage"]).startswith("commit")
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def shorten(log: Path, *, most: int = LOG_BYTES) -> None:
+    """Cut the middle out of a log that is longer than `most` bytes: its beginning and its newest half are kept.
+
+    The file is rewritten in place, because those who write into it have it open for appending. A line that is written
+    in this very moment may be lost.
+    """
+    if not log.exists() or log.stat().st_size <= most:
+        return
+    content = log.read_bytes()
+    head = min(_LOG_HEAD, most // 4)
+    kept = content[:head] + b"\n[... the middle of this log was left out ...]\n" + content[-(most // 2) :]
+    with log.open("r+b") as file:
+        file.write(kept)
+        file.truncate()
