@@ -1,0 +1,115 @@
+"""A path to the kind of model that lies there: one entry a kind, the safe ones first."""
+
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipelines.errors import ModelError
+from pipelines.imports.models.wire import one_line
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model file. runs_code: opening or running it can run any code of whoever made the file."""
+
+    name: str
+    title: str
+    runs_code: bool
+    recognise: Callable[[Path], bool]
+
+
+def _own(path: Path) -> bool:
+    return (path / "head.json").is_file()
+
+
+def _smp(path: Path) -> bool:
+    return (path / "config.json").is_file() and not _own(path)
+
+
+def _onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx" and path.is_file()
+
+
+def _torchscript(path: Path) -> bool:
+    return any(re.search(r"(^|/)code/", name) for name in _members(path))
+
+
+def _state_dict(path: Path) -> bool:
+    return _pytorch(path) and not _torchscript(path)
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return []
+
+
+def _pytorch(path: Path) -> bool:
+    """Whether a file begins as a zip or a pickle does; nothing more of it is read."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+
+
+KINDS: Final = (
+    Kind("own", "network of one of our runs", False, _own),
+    Kind("smp", "folder of save_pretrained of segmentation-models-pytorch", False, _smp),
+    Kind("onnx", "ONNX", False, _onnx),
+    Kind("torchscript", "TorchScript", True, _torchscript),
+    Kind("state-dict", "pickled state dict", True, _state_dict),
+)
+
+
+def recognise(path: Path, *, trust: bool = False) -> Kind:
+    """The kind of model at a path.
+
+    trust: whether files that can run code may be opened. Without it such a file is refused by its first four bytes.
+    Raises ModelError when there is none, it is of no known kind, or it needs trust.
+    """
+    name = one_line(path.name)
+    try:
+        if not path.exists():
+            raise ModelError(f"MODEL-FILE: there is no {one_line(str(path))}; give the path of a model")
+        return _recognise(path, name, trust=trust)
+    except (OSError, ValueError) as error:  # no permission, a name that is too long or holds a zero byte
+        raise ModelError(f"MODEL-FILE: {name} cannot be read ({one_line(str(error))}); give another path") from None
+
+
+def _recognise(path: Path, name: str, *, trust: bool) -> Kind:
+    for kind in KINDS:
+        if not kind.runs_code and kind.recognise(path):
+            return kind
+    if _pytorch(path):
+        if not trust:
+            raise ModelError(
+                f"MODEL-TRUST: {name} is a PyTorch file, TorchScript or pickle, which can run any code of whoever made "
+                "it; export it as ONNX or with save_pretrained. Only if you trust its maker: import it on the command "
+                "line with --trust"
+            )
+        return next(kind for kind in KINDS if kind.runs_code and kind.recognise(path))
+    if path.suffix.lower() == ".safetensors":
+        raise ModelError(
+            f"MODEL-KIND: {name} is weights without a network; give the folder that holds them with config.json"
+        )
+    raise ModelError(
+        f"MODEL-KIND: {name} is no model of a known kind; known are {', '.join(kind.title for kind in KINDS)}"
+    )
+
+
+def seeds_of(path: Path, head: str) -> list[Path]:
+    """The saved networks of a head in a run's folder, by seed; the path itself where it is no run's folder."""
+    places = sorted(
+        (path / "models").glob("seed=*"), key=lambda place: (len(place.name), place.name)
+    )  # fmt: skip
+    if not places:
+        return [path]
+    found = [place / f"head={head}" for place in places if (place / f"head={head}").is_dir()]
+    if not found:
+        raise ModelError(f"MODEL-FILE: {one_line(path.name)} has no networks with the head {head}; name another run")
+    return found

@@ -1,0 +1,83 @@
+"""What a model's process may use, and how the process binds itself to it."""
+
+import contextlib
+import os
+import resource
+import signal
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from pipelines.config import Settings
+
+_LOG_BYTES: Final = 2**16
+_NICE: Final = 10  # viewers come first, as for jobs
+
+
+class Limits(Settings):
+    """Bounds of one model's process.
+
+    memory: bytes of private memory beyond what its libraries took when they were imported. seconds: wall-clock time an
+    image may take. opening: seconds the file may take to open. threads: of arithmetic; 0: one a core.
+    """
+
+    memory: Annotated[int, Field(ge=2**26, le=2**46)] = 4 * 2**30
+    seconds: Annotated[float, Field(gt=0, le=86400)] = 60.0
+    opening: Annotated[float, Field(gt=0, le=86400)] = 120.0
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+
+    @property
+    def cores(self) -> int:
+        """Threads that may compute at once."""
+        return self.threads or os.cpu_count() or 1
+
+
+def stay_modest() -> None:
+    """Low priority, first to go when memory runs out, no core dumps, and no file longer than a log.
+
+    Ctrl-C and SIGTERM are sent to the whole group of processes and are left to the one that asked for the outputs.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(_NICE)
+    with contextlib.suppress(OSError):  # Linux only
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("1000")
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_FSIZE, _LOG_BYTES)
+
+
+def bind_memory(limits: Limits) -> None:
+    """Refuse private memory beyond the limit from now on.
+
+    RLIMIT_DATA counts writable private pages, which is what tensors are made of. RLIMIT_AS would also count what
+    libraries only reserve: torch maps 3 GB of address space when it is imported, and CUDA far more.
+    """
+    _lower(resource.RLIMIT_DATA, _private_bytes() + limits.memory)
+
+
+def bind_time(limits: Limits, seconds: float) -> None:
+    """Let the kernel end this process when the next request takes more CPU time than its wall-clock limit allows.
+
+    This holds when the process that asked has died and nobody watches the clock any more.
+    """
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    until = int(used.ru_utime + used.ru_stime + seconds * limits.cores) + 2
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
+
+
+def _lower(which: int, value: int) -> None:
+    _, hard = resource.getrlimit(which)
+    bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (bound, bound))
+
+
+def _private_bytes() -> int:
+    """Writable private memory of this process in bytes; its largest resident size where /proc does not tell."""
+    try:
+        with open("/proc/self/status") as status:
+            line = next(line for line in status if line.startswith("VmData:"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
