@@ -11,11 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from pipelines import config as settings
-from pipelines import manage_commands
+from pipelines import estimate_command, jobs_commands, manage_commands
 from pipelines.errors import Cancelled, ConfigError, NoSuchRun, PipelineError
 from pipelines.imports import command as import_command
-from pipelines.options import RUNS, Runs, parse_size
+from pipelines.imports.models import command as import_model_command
+from pipelines.jobs.foreground import listed, note_command_line
+from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, reading_of
 from pipelines.progress import Progress, cancel_on_signals
+from pipelines.reading import write_reading
 from pipelines.storage import Run, RunWriter, list_runs, open_run, staged_attempts
 
 app = typer.Typer(
@@ -170,8 +173,11 @@ def run(
     cost_false_negative: Annotated[float, typer.Option(help="Cost of a pixel missed.")] = 1.0,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 2000,
     models: Annotated[Path | None, typer.Option(help="Run or pair folder to load instead of training.")] = None,
+    reading: ReadingFile = None,
+    data_format: DataFormat = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
     record: Annotated[Path | None, typer.Option(help="JSON file to keep the progress in.", hidden=True)] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="As the command of that name does.", hidden=True)] = False,
 ) -> None:
     """Train or load a pair on DATASET, predict, measure and judge."""
     from pipelines.run import make_run  # torch takes seconds to import: only where it is needed
@@ -179,6 +185,7 @@ def run(
     rate, rates = parse_rates(lr)
     values: dict[str, Any] = {
         "dataset": str(Path(dataset).expanduser().resolve()),
+        "reading": reading_of(reading, data_format),
         "training": {
             "architecture": architecture, "encoder": encoder, "encoder_weights": encoder_weights, "loss": loss.value,
             "softmax_rule": softmax_rule.value, "priority": None if priority is None else tuple(priority.split(",")),
@@ -193,10 +200,13 @@ def run(
         },
     }  # fmt: skip
     config = settings.build(settings.RunConfig, values)
+    if estimate:
+        return estimate_command.show_estimate(config, runs, record)
     if name is None:
         name = _resumable_name(runs, dataset) if resume else _free_name(runs, dataset)
-    progress = Progress(record=record, stream=sys.stderr)
-    done = make_run(config, runs=runs, name=name, progress=progress, models=models, resume=resume)
+    with listed(runs, name):
+        progress = Progress(record=record, stream=sys.stderr)
+        done = make_run(config, runs=runs, name=name, progress=progress, models=models, resume=resume)
     _show_verdict(done)
     typer.echo(f"\n{done.folder}\nOpen it with: streamlit run dashboard/app.py")
 
@@ -217,14 +227,23 @@ def sample(runs: Runs = RUNS) -> None:
 def check(
     dataset: DatasetPath,
     size: Annotated[str | None, typer.Option(help="HxW every image is resized to first.")] = None,
+    reading: ReadingFile = None,
+    data_format: DataFormat = None,
+    save_reading: Annotated[Path | None, typer.Option(help="Write how it is read to a file for --reading.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say what is in DATASET, what is wrong with it, and what its truth alone says. Exit 2 if it has errors."""
+    from pipelines.datasets import full_reading, open_dataset, recognised_text
     from pipelines.datasets.check import check_dataset
 
     progress = Progress(stream=sys.stderr)
     with cancel_on_signals(progress):
-        report = check_dataset(dataset, size=parse_size(size), progress=progress)
+        opened = open_dataset(dataset, reading_of(reading, data_format))
+        typer.echo(recognised_text(opened), err=True)
+        if save_reading is not None:
+            write_reading(save_reading, full_reading(opened))
+            typer.echo(f"how it is read: {save_reading}; edit it and give it back with --reading", err=True)
+        report = check_dataset(opened, size=parse_size(size), progress=progress)
     typer.echo(report.model_dump_json(indent=1) if as_json else report.text(), nl=as_json)
     if not report.ok:
         raise typer.Exit(2)
@@ -396,7 +415,10 @@ def verify(name: RunName, runs: Runs = RUNS) -> None:
 
 
 app.add_typer(manage_commands.app)
+app.add_typer(jobs_commands.app, name="jobs")
+app.add_typer(estimate_command.app)
 app.add_typer(import_command.app)
+app.add_typer(import_model_command.app)
 
 
 def _show_verdict(done: Run) -> None:
@@ -407,6 +429,7 @@ def _show_verdict(done: Run) -> None:
 
 def main() -> None:
     """Run the command line; one line on standard error for what a user can mend."""
+    note_command_line(sys.argv[1:])
     try:
         app()
     except Cancelled as error:

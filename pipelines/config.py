@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipelines.errors import ConfigError
+from pipelines.reading import DataReading
 from pipelines.schema import Head, Split
 
 Loss: TypeAlias = Literal["ce", "dice", "ce+dice", "focal"]
@@ -108,6 +109,7 @@ class RunConfig(Settings):
     """Everything that decides the content of a run: networks are trained (or loaded) by us, or outputs are imported."""
 
     dataset: str
+    reading: DataReading | None = None  # how it is read; None: as its files say
     training: TrainingConfig | None = TrainingConfig()
     imported: ImportConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()

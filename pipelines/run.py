@@ -16,7 +16,7 @@ from pipelines.heads import HeadSpec, head_specs
 from pipelines.models import Pair, load_pair
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import TRAINING_SCHEMA
-from pipelines.stages import Plan, begun_before, check_ok, finish, note_plan
+from pipelines.stages import Plan, begun_before, check_ok, finish, note_plan, spelt_out
 from pipelines.storage import Run, RunWriter, files
 from pipelines.training import train_pair
 
@@ -47,15 +47,15 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
     settings = {"config": config.model_dump(mode="json"), "models": None if models is None else str(models)}
     if begun_before(folder, settings):
         return
+    dataset = open_dataset(config.dataset, config.reading)
+    config = spelt_out(config, dataset)
     pairs: dict[int, Pair] = {}
     if models is not None:
-        opened = open_dataset(config.dataset)
-        pairs = load_pair(models, kind=opened.kind, classes=opened.classes)
+        pairs = load_pair(models, kind=dataset.kind, classes=dataset.classes)
         config = _as_loaded(config, pairs)
     training = config.trained
-    report = check_dataset(config.dataset, size=training.size, progress=progress)
+    report = check_dataset(dataset, size=training.size, progress=progress)
     check_ok(report)
-    dataset = open_dataset(config.dataset)
     facts = scan(dataset, "train", size=training.size, progress=progress)
     if models is None:
         specs = list(_specs(dataset, training, facts.set_counts))

@@ -6,11 +6,12 @@ from typing import Any, TypeAlias
 
 from pipelines import evaluation
 from pipelines.config import RunConfig, TrainingConfig
-from pipelines.datasets import Dataset, open_dataset
+from pipelines.datasets import Dataset, open_dataset, resolved_reading
 from pipelines.datasets.check import CheckReport
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
 from pipelines.progress import Progress
+from pipelines.reading import DataReading
 from pipelines.schema import HEADS, Head
 from pipelines.storage import Run, RunWriter, files
 from pipelines.verdict import decide
@@ -49,7 +50,7 @@ class Plan:
     @cached_property
     def dataset(self) -> Dataset:
         """The data set, opened when it is first needed."""
-        return open_dataset(self.config.dataset)
+        return open_dataset(self.config.dataset, self.config.reading)
 
     @property
     def heads(self) -> list[Head]:
@@ -84,6 +85,12 @@ def check_ok(report: CheckReport) -> None:
     if errors:
         more = f" (and {len(errors) - 1} more: see `python -m pipelines check`)" if len(errors) > 1 else ""
         raise DatasetError(f"{errors[0].code}: {errors[0].message}{more}")
+
+
+def spelt_out(config: RunConfig, dataset: Dataset) -> RunConfig:
+    """Settings that say everything about how the data set is read, so that later openings read it the same way."""
+    reading = resolved_reading(dataset)
+    return config if reading == DataReading(format="native") else config.model_copy(update={"reading": reading})
 
 
 def note_plan(

@@ -14,6 +14,7 @@ from pipelines.datasets.description import Description, default_colors
 from pipelines.datasets.facts import count_label_sets, scan
 from pipelines.datasets.splits import seeded_split
 from pipelines.errors import DatasetError
+from pipelines.reading import DataReading
 
 
 def test_exclusive_truth_has_one_class_where_valid_and_none_where_not(tmp_path):
@@ -140,7 +141,7 @@ def test_the_fingerprint_sees_every_changed_byte_and_nothing_else(tmp_path):
 
 def test_a_format_that_nobody_knows_is_named_with_the_known_ones(tmp_path):
     with pytest.raises(DatasetError, match="available formats are native"):
-        open_dataset(tmp_path, format="coco")
+        open_dataset(tmp_path, DataReading(format="nobodys"))
     with pytest.raises(DatasetError, match="in no known format"):
         open_dataset(tmp_path)
     with pytest.raises(DatasetError, match="not a folder"):

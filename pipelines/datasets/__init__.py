@@ -1,41 +1,120 @@
 """Data sets: one file a format, one registry, and what can be told before any training."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import native
+from pipelines.datasets import native, native_source
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
+from pipelines.datasets.described import Described
+from pipelines.datasets.format import Format
+from pipelines.datasets.source import Label, Source
 from pipelines.errors import DatasetError
+from pipelines.reading import DataReading
 
-__all__ = ["FORMATS", "Dataset", "Examination", "Finding", "Format", "Item", "open_dataset"]
+__all__ = [
+    "FORMATS",
+    "Dataset",
+    "Examination",
+    "Finding",
+    "Format",
+    "Item",
+    "Label",
+    "Recognised",
+    "Source",
+    "full_reading",
+    "open_dataset",
+    "open_source",
+    "recognise",
+    "recognised_text",
+    "resolved_reading",
+]
+
+# In the order in which they are tried: those that are known by a file of their own come first.
+FORMATS: Final[dict[str, Format]] = {
+    "native": native_source.FORMAT,
+}
 
 
 @dataclass(frozen=True)
-class Format:
-    """One way to lay out a data set: how to open it and how to know it."""
+class Recognised:
+    """A format that a folder can be read in, and the reason to think so."""
 
-    open: Callable[[Path], Dataset]
-    recognise: Callable[[Path], bool]
-
-
-FORMATS: Final[dict[str, Format]] = {"native": Format(open=native.open_native, recognise=native.recognise)}
+    format: str
+    reason: str
 
 
-def open_dataset(path: str | Path, *, format: str | None = None) -> Dataset:
-    """Open a data set for reading; looks at names and tables, not at pixels.
+def recognise(path: str | Path) -> tuple[Recognised, ...]:
+    """Formats that know a folder, the likeliest first. Raises DatasetError when it is not a folder."""
+    root = _folder(path)
+    found = ((name, one.recognise(root)) for name, one in FORMATS.items())
+    return tuple(Recognised(name, reason) for name, reason in found if reason is not None)
 
-    format: a name in FORMATS; None takes the first that recognises the path.
-    Raises DatasetError when nothing is there, no format knows it or its tables cannot be read.
+
+def open_source(path: str | Path, reading: DataReading | None = None) -> tuple[str, Source]:
+    """Format and source of a folder: the reading's format, or the first that recognises it. Raises DatasetError."""
+    said = reading or DataReading()
+    root = _folder(path)
+    chosen = said.format or _first(root, path)
+    one = FORMATS.get(chosen)
+    if one is None:
+        raise DatasetError(f"there is no data set format {chosen!r}; available formats are {', '.join(FORMATS)}")
+    wrong = sorted(set(said.options) - set(one.options))
+    if wrong:
+        known = f"its options are {', '.join(one.options)}" if one.options else "it has none"
+        raise DatasetError(f"the format {chosen} has no option {wrong[0]!r}; {known}")
+    return chosen, one.open(root, said.options)
+
+
+def open_dataset(path: str | Path, reading: DataReading | None = None) -> Dataset:
+    """Open a data set for reading; looks at names and tables, and at masks only to find out whether labels overlap.
+
+    reading: what is said beside the files; without a format the first that recognises the folder is taken.
+    Raises DatasetError when nothing is there, no format knows it, or its tables or the reading don't fit.
     """
+    said = reading or DataReading()
+    if (
+        said.model_copy(update={"format": None}) == DataReading()
+        and (said.format or _first(_folder(path), path)) == "native"
+    ):
+        return native.open_native(_folder(path))
+    chosen, source = open_source(path, said)
+    return Described(source, said.model_copy(update={"format": chosen}))
+
+
+def resolved_reading(dataset: Dataset) -> DataReading:
+    """A reading that says everything about how an open data set is read."""
+    return dataset.reading if isinstance(dataset, Described) else DataReading(format="native")
+
+
+def full_reading(dataset: Dataset) -> DataReading:
+    """The same with classes and kind spelt out for native folders too, as a table to be edited begins."""
+    if isinstance(dataset, Described):
+        return dataset.reading
+    return Described(native_source.NativeSource(dataset.root), DataReading(format="native", kind=dataset.kind)).reading
+
+
+def recognised_text(dataset: Dataset) -> str:
+    """One line on the format a data set is read in, why, and which others would do."""
+    chosen = resolved_reading(dataset).format or "native"
+    found = recognise(dataset.root)
+    reasons = {one.format: one.reason for one in found}
+    others = [name for name in reasons if name != chosen]
+    why = f": {reasons[chosen]}" if chosen in reasons else " as asked for"
+    rest = f"; could also be {', '.join(others)} (--data-format)" if others else ""
+    return f"{dataset.root.name} is read as {chosen} ({FORMATS[chosen].title}){why}{rest}"
+
+
+def _folder(path: str | Path) -> Path:
     root = Path(path).expanduser().resolve()
-    known = ", ".join(FORMATS)
-    if format is not None and format not in FORMATS:
-        raise DatasetError(f"there is no data set format {format!r}; available formats are {known}")
     if not root.is_dir():
-        raise DatasetError(f"{path} is not a folder; give the folder that holds dataset.toml")
-    chosen = format or next((name for name, one in FORMATS.items() if one.recognise(root)), None)
-    if chosen is None:
-        raise DatasetError(f"{path} is in no known format; available formats are {known} (a folder with dataset.toml)")
-    return FORMATS[chosen].open(root)
+        raise DatasetError(f"{path} is not a folder; give the folder of a data set, such as one with dataset.toml")
+    return root
+
+
+def _first(root: Path, path: str | Path) -> str:
+    found = recognise(root)
+    if not found:
+        known = "; ".join(f"{name}: {one.title}" for name, one in FORMATS.items())
+        raise DatasetError(f"{path} is in no known format; available formats are {known}")
+    return found[0].format

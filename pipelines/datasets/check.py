@@ -29,14 +29,15 @@ _FEW: Final = 10  # groups or images in test: with fewer, an interval means litt
 
 
 def check_dataset(
-    path: str | Path, *, size: tuple[int, int] | None = None, progress: Progress | None = None
+    data: str | Path | Dataset, *, size: tuple[int, int] | None = None, progress: Progress | None = None
 ) -> CheckReport:
     """Read every image once, count what is there and list everything that is wrong, all at once.
 
+    data: an open data set, or the path of one that is read as its files say.
     size: (height, width) to count at, as training would resize; None counts at each image's own size.
     Raises DatasetError only when there is no data set to look into: no folder, no readable dataset.toml, no images.
     """
-    dataset = open_dataset(path)
+    dataset = data if isinstance(data, Dataset) else open_dataset(data)
     findings = list(dataset.structure())
     in_splits = _membership(dataset)
     counters = {split: FactsCounter(len(dataset.classes)) for split in SPLITS}

@@ -12,15 +12,16 @@ from pipelines.datasets import coding, imageio, splits
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.description import DESCRIPTION, IGNORE_LAYER, Description, read_description
 from pipelines.datasets.layout import Layout, read_layout
+from pipelines.datasets.source import Picture
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS, Split
 
 _CHUNK: Final = 1 << 20
 
 
-def recognise(path: Path) -> bool:
-    """Whether a folder is meant to be in this format."""
-    return (path / DESCRIPTION).is_file() or (path / "images").is_dir()
+def recognise(path: Path) -> str | None:
+    """The reason to think that a folder is in this format."""
+    return f"it holds {DESCRIPTION}" if (path / DESCRIPTION).is_file() else None
 
 
 def open_native(path: Path) -> "NativeDataset":
@@ -87,6 +88,16 @@ class NativeDataset(Dataset):
         assert shape is not None  # own is known once the picture is
         item = Item(name, picture, imageio.resize_mask(truth, shape), imageio.resize_mask(valid, shape))
         return Examination(item, tuple(findings))
+
+    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
+        """The picture of an image. Raises DatasetError."""
+        return Picture(*imageio.read_picture(self._layout.images[name], size=size))
+
+    def masks(self, name: str) -> tuple[BoolArray | None, BoolArray | None, tuple[Finding, ...]]:
+        """Truth (C, H, W) and valid (H, W) of an image, None if they cannot be had, and everything that is wrong."""
+        findings: list[Finding] = []
+        truth, valid = self._decode(self._read_masks(name, findings), findings)
+        return truth, valid, tuple(findings)
 
     def _read_masks(self, name: str, findings: list[Finding]) -> dict[str, NDArray[Any]]:
         """Raw mask values by path under masks/, as many as can be read."""
@@ -156,12 +167,13 @@ class NativeDataset(Dataset):
     def fingerprint(self) -> str:
         """sha256 over name, length and content of dataset.toml, tables, images, masks and probabilities."""
         total = hashlib.sha256()
-        for path in self._content():
+        for path in self.content():
             relative = path.relative_to(self.root).as_posix()
             total.update(f"{relative}\0{path.stat().st_size}\0{_sha256(path)}\n".encode())
         return total.hexdigest()
 
-    def _content(self) -> list[Path]:
+    def content(self) -> list[Path]:
+        """Every file that decides what this data set contains, sorted."""
         tables = [self.root / DESCRIPTION, self.root / "groups.csv"]
         tables += [self.root / "splits" / f"{split}.txt" for split in SPLITS]
         found = [path for path in tables if path.is_file()]

@@ -13,7 +13,7 @@ from pipelines.imports.source import OutputSource
 from pipelines.imports.wording import named
 from pipelines.progress import Progress
 from pipelines.schema import HEADS, Head, Split
-from pipelines.stages import begun_before, check_ok, note_plan
+from pipelines.stages import begun_before, check_ok, note_plan, spelt_out
 
 # Errors for training that an import need not mind: it measures on what is there.
 _ONLY_FOR_TRAINING = frozenset({"SPLIT-EMPTY", "SPLIT-IGNORED", "CLASS-EMPTY"})
@@ -30,13 +30,13 @@ def prepare(
     settings = {"config": config.model_dump(mode="json")}
     if begun_before(folder, settings):
         return
-    dataset = open_dataset(config.dataset)
+    dataset = open_dataset(config.dataset, config.reading)
     specs = [next(iter(by_seed.values())).spec for by_seed in alignments(dataset, sources).values()]
     splits = config.evaluation.splits
     _check_images(dataset, splits, sources)
-    report = _for_import(check_dataset(config.dataset, size=imported.size, progress=progress), splits)
+    report = _for_import(check_dataset(dataset, size=imported.size, progress=progress), splits)
     check_ok(report)
-    note_plan(folder, settings=settings, config=config, report=report, dataset=dataset, specs=specs)
+    note_plan(folder, settings=settings, config=spelt_out(config, dataset), report=report, dataset=dataset, specs=specs)
 
 
 def alignments(

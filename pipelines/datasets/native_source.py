@@ -1,0 +1,59 @@
+"""The native folder format as a source, so that its classes and splits can be changed without touching its files."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pipelines.datasets import native
+from pipelines.datasets.format import Format
+from pipelines.datasets.source import Label, Picture, Source, Truth
+from pipelines.errors import DatasetError
+from pipelines.schema import SPLITS
+
+
+class NativeSource(Source):
+    """A native data set whose classes are labels."""
+
+    def __init__(self, root: Path) -> None:
+        self._set = native.open_native(root)
+        self.root = root
+        self.name = self._set.name
+        self.labels = tuple(
+            Label(name, color, "background" if name == self._set.background else "class")
+            for name, color in zip(self._set.classes, self._set.colors, strict=True)
+        )
+        self.exclusive = self._set.kind != "overlapping"
+        self.complete = self._set.kind == "exclusive"
+        self.splits = {split: self._set.images(split) for split in SPLITS}
+        self.groups = self._set.groups
+        self.findings = self._set.structure()
+
+    def names(self) -> tuple[str, ...]:
+        """Every image, sorted."""
+        return self._set.names()
+
+    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
+        """The picture of an image."""
+        return self._set.picture(name, size=size)
+
+    def truth(self, name: str) -> Truth:
+        """Truth of an image. Raises DatasetError with the first thing that is wrong with it."""
+        layers, valid, findings = self._set.masks(name)
+        if layers is None or valid is None:
+            first = next((one for one in findings if one.severity == "error"), None)
+            raise DatasetError(first.message if first else f"the masks of {name} have different sizes; save them again")
+        return Truth(layers, valid, findings)
+
+    def files(self) -> Iterable[Path]:
+        """Tables, images and masks."""
+        return self._set.content()
+
+
+def _recognise(root: Path) -> str | None:
+    return native.recognise(root)
+
+
+def _open(root: Path, options: Mapping[str, str]) -> Source:
+    return NativeSource(root)
+
+
+FORMAT = Format("dataset.toml with images/ and masks/", _recognise, _open)
