@@ -49,6 +49,7 @@ def draw() -> None:
         _page("images", "Images", "image", shown=evidence),
         _page("runs", "Runs", "inventory_2"),  # its trash may hold the only run
         _page("train", "Train", "model_training"),
+        _page("import_outputs", "Import", "upload_file"),
         _page("guide", "How to read this", "menu_book"),
     ]
     page = st.navigation(pages, expanded=True)

@@ -21,6 +21,7 @@ from pipelines.verdict import missing_head, only
 
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/])")
 GUIDE: Final = "app_pages/guide.py"
+_LINE: Final = 40  # characters of a small table's cell from which on it breaks into lines
 CHART: Final[dict[str, Any]] = {
     "displaylogo": False,
     "displayModeBar": "hover",
@@ -231,8 +232,12 @@ def bullets(lines: Sequence[str], theme: Theme) -> None:
 
 
 def small_table(head: Sequence[str], rows: Sequence[Sequence[str]], theme: Theme) -> None:
-    """A few numbers, the first column on the left and the others on the right; the first row is the heading."""
+    """A few numbers, the first column on the left and the others on the right; the first row is the heading.
+
+    Numbers stay on one line; long text breaks.
+    """
     cell = "padding:.32rem .4rem;border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums"
+    broken = ";white-space:normal;min-width:14rem;overflow-wrap:anywhere"
     top = "".join(
         f'<th style="{cell};font-weight:600;text-align:{"left" if at == 0 else "right"}">{escaped(name)}</th>'
         for at, name in enumerate(head)
@@ -240,7 +245,8 @@ def small_table(head: Sequence[str], rows: Sequence[Sequence[str]], theme: Theme
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td style="{cell};text-align:{"left" if at == 0 else "right"}">{escaped(value)}</td>'
+            f'<td style="{cell};text-align:{"left" if at == 0 else "right"}{broken if len(value) > _LINE else ""}">'
+            f"{escaped(value)}</td>"
             for at, value in enumerate(row)
         )
         + "</tr>"

@@ -29,13 +29,13 @@ HOW_TO_READ: Final = {
     "accuracy": (
         "Over all pixels, large objects and crowded images weigh most; in the mean of images each image weighs the "
         "same, and those in which a class is neither there nor called are left out. The two can disagree. Lines are 95 "
-        "% intervals from resampling images, or groups of them. Inside the grey band the difference is too small to "
-        "matter; a point takes a head's colour only when its whole interval lies beyond the band."
+        "% intervals from resampling images, or groups of them. Where two heads are compared, a difference inside the "
+        "grey band is too small to matter, and a point takes a head's colour only when its whole interval lies beyond."
     ),
     "seed_spread": (
-        "The same pair trained again from other initial weights. A difference between the heads that is no larger than "
-        "the spread between the seeds may be chance: look at whether every seed falls on the same side. Scores are "
-        "over all pixels."
+        "The same trained again from other initial weights. A difference between two heads that is no larger than the "
+        "spread between the seeds may be chance: look at whether every seed falls on the same side. Scores are over "
+        "all pixels."
     ),
     "image_pairs": (
         "A point is an image: above the diagonal sigmoid is better, below it softmax; in the grey band the difference "
@@ -44,8 +44,8 @@ HOW_TO_READ: Final = {
     ),
     "image_errors": (
         "Worst: in the head's colour, over the faded image, the pixels whose labels it gets wrong. Better by most: in "
-        "each head's colour, the pixels that it alone gets right. With a class chosen only its label counts. Labels "
-        "are decided as in the run: by argmax where labels exclude each other, else at p > 0.5."
+        "each of two heads' colour, the pixels that it alone gets right. With a class chosen only its label counts. "
+        "Labels are decided as in the run: by argmax where labels exclude each other, else at p > 0.5."
     ),
     "image_spread": (
         "Scores of single images: half of them lie in the box, nine of ten between the ends of the line, the stroke is "
@@ -61,7 +61,7 @@ HOW_TO_READ: Final = {
     ),
     "confusion": (
         "Rows are the truth, columns what was predicted. In row shares, each row says where the pixels of a true "
-        "class went. In the difference, a head's colour marks the cells that it fills more."
+        "class went. In the difference of two heads, a head's colour marks the cells that it fills more."
     ),
     "confusion_threshold": (
         "Rows are the truth, columns every class whose probability is above the threshold. A pixel may count in "
@@ -98,9 +98,9 @@ HOW_TO_READ: Final = {
         "100 % means that it lies inside it."
     ),
     "images": (
-        "Three pictures of the same place: the truth and what each head makes of it. Wheel, pinch or plus and minus "
-        "zoom all of them, dragging moves them; point at a pixel to read its probabilities. Errors begins with where "
-        "the heads differ: a head's colour marks the pixels that this head alone gets right. The slider "
+        "The same place several times: the truth and what each head makes of it. Wheel, pinch or plus and minus "
+        "zoom all pictures, dragging moves them; point at a pixel to read its probabilities. Of two heads, Errors "
+        "begins with where they differ: a head's colour marks the pixels that this head alone gets right. The slider "
         "decides anew what counts as a label; every picture and number of this image follows."
     ),
     "confidence": (
@@ -142,11 +142,11 @@ HOW_TO_READ: Final = {
         "pixels marked."
     ),
     "calibration_scores": (
-        "95 % intervals below each number; a difference is sigmoid minus the other head, paired image by image, and "
-        "takes a head's colour where its whole interval favours that head. Brier score and NLL are proper: they "
-        "decide. Miscalibration, discrimination and uncertainty are the Brier score's parts (CORP). The errors in bins "
-        "explain; their intervals are corrected for the gaps that chance adds, so a number can lie outside. Slope and "
-        "intercept are those of a line through the log-odds: a slope below 1 is over-confident."
+        "95 % intervals below each number. A difference of two heads is sigmoid minus the other, paired image by "
+        "image, and takes a head's colour where its whole interval favours that head. Brier score and NLL are proper: "
+        "they decide. Miscalibration, discrimination and uncertainty are the Brier score's parts (CORP). The errors in "
+        "bins explain; their intervals are corrected for the gaps that chance adds, so a number can lie outside. Slope "
+        "and intercept are those of a line through the log-odds: a slope below 1 is over-confident."
     ),
     "expected_overlap": (
         "Hollow: how often both labels would share a pixel if each pixel's probabilities were independent. Filled: how "
@@ -162,9 +162,9 @@ HOW_TO_READ: Final = {
         "labels or more where the truth has them too."
     ),
     "runs": (
-        "Left the value of each head in each run, right sigmoid minus the other head within that run, with 95 % "
-        "intervals. The difference is paired, on the same images, so it is surer than the values look. Runs on "
-        "different data can be compared on the right only: what is hard in one data set may be easy in another."
+        "Each head's value in each run and, beside it, sigmoid minus the other head within each run that has both, "
+        "with 95 % intervals. The difference is paired, on the same images, so it is surer than the values look. Of "
+        "runs on different data only differences can be compared: what is hard in one data set may be easy in another."
     ),
     "learning": (
         "A line for each head and seed. The ring marks the epoch whose weights were kept, the best on validation. "

@@ -22,9 +22,17 @@ _EVERY = 0.5  # seconds between two writes of the record
 _kept: list[Path] = []  # the record of this process, once keep_record was called
 
 
-def keep_record(path: Path) -> None:
-    """Keep what commands show on the terminal in a record too: how a job's process makes itself heard."""
-    _kept[:] = [path]
+def keep_record(path: Path | None) -> None:
+    """Keep what commands show on the terminal in a record too: how a job's process makes itself heard. None: no more."""
+    _kept[:] = [] if path is None else [path]
+
+
+def keep_result(value: dict[str, Any]) -> None:
+    """Leave what a command found, as JSON, beside the record that `keep_record` named; nothing where there is none."""
+    for record in _kept:
+        temporary = record.with_name("result.json.new")
+        temporary.write_text(json.dumps(value), encoding="utf-8")
+        os.replace(temporary, record.with_name("result.json"))
 
 
 class Progress:
@@ -132,12 +140,13 @@ class Progress:
         done, total = self.state["done"], max(self.state["total"], 1)
         filled = int(24 * min(done / total, 1))
         left = self.seconds_left
-        tail = "" if left is None else f"  {_clock(left)} left"
+        tail = "" if left is None else f"  {clock(left)} left"
         bar = "█" * filled + "·" * (24 - filled)
         return f"{self.state['stage']:<14} {bar} {done}/{self.state['total']}{tail}  {self.state['message']}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds, such as "2:05", with hours before them where there are any."""
     minutes, rest = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

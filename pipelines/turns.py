@@ -3,7 +3,7 @@
 Only the standard library is imported here: a job that waits is a process of 10 MB, not one with every library loaded.
 The folder of one attempt at a job holds attempt.json (what is run, and its ticket), lock (held as long as its process
 lives), heartbeat (who that is, and when it was last heard from), began (it has had its turn), cancel (a stop was asked
-for) and, at the end, outcome.json. docs/adr/0004-job-queue.md says why there is no dispatcher.
+for) and, at the end, outcome.json, with result.json beside it if what was run has something to tell. docs/adr/0004-job-queue.md says why there is no dispatcher.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from typing import IO, Final
 JOBS: Final = ".jobs"
 SLOTS: Final = "slots"
 ATTEMPT, LOCK, HEARTBEAT, BEGAN = "attempt.json", "lock", "heartbeat", "began"
-CANCEL, OUTCOME, LOG = "cancel", "outcome.json", "log.txt"
+CANCEL, OUTCOME, LOG, RESULT = "cancel", "outcome.json", "log.txt", "result.json"
 SLOTS_VARIABLE: Final = "PIPELINES_JOBS"  # how many jobs run at once
 
 STARTING_SECONDS: Final = 15.0  # until a new process must hold its lock
@@ -56,9 +56,9 @@ def held(lock: Path) -> bool:
 
 def alive(attempt: Path) -> bool:
     """Whether the process of an attempt is at work or waiting, or just about to take its lock."""
-    if not (attempt / LOCK).exists():
-        return time.time() - _modified(attempt / ATTEMPT) < STARTING_SECONDS
     who = holder(attempt)
+    if who is None and time.time() - _modified(attempt / ATTEMPT) < STARTING_SECONDS:
+        return True  # it says who it is once it holds its lock
     if who is not None and who[0] != socket.gethostname():  # locks of other machines are not seen on every disk
         return time.time() - _modified(attempt / HEARTBEAT) < LEASE_SECONDS
     return held(attempt / LOCK)
@@ -118,18 +118,19 @@ def take_turn(attempt: Path, *, places: int) -> IO[bytes]:
     """
     jobs = attempt.parent.parent
     mine = (ticket(attempt) or 0, int(attempt.parent.name))
-    (jobs / SLOTS).mkdir(exist_ok=True)
     while True:
         line = in_line(jobs, beside=attempt)
         is_first = not line or (ticket(line[0]) or 0, int(line[0].parent.name)) > mine
-        place = _free_place(jobs, places) if is_first else None
+        place = free_place(jobs, places) if is_first else None
         if place is not None:
             (attempt / BEGAN).touch()
             return place
         time.sleep(_POLL)
 
 
-def _free_place(jobs: Path, places: int) -> IO[bytes] | None:
+def free_place(jobs: Path, places: int) -> IO[bytes] | None:
+    """One of the places, kept while the file is open; None when all are taken."""
+    (jobs / SLOTS).mkdir(exist_ok=True)
     for number in range(places):
         file = (jobs / SLOTS / f"{number}.lock").open("ab")
         try:
@@ -168,18 +169,24 @@ class Pulse(threading.Thread):
         super().__init__(daemon=True, name="pulse")
         self._attempt = attempt
         self._asked = False
+        self._over = threading.Event()
         (attempt / HEARTBEAT).write_text(f"{socket.gethostname()} {os.getpid()}")
 
     def run(self) -> None:
-        """Until the process ends."""
-        while True:
+        """Until the process ends, or `stop`."""
+        while not self._over.is_set():
             try:
                 os.utime(self._attempt / HEARTBEAT)
                 shorten(self._attempt / LOG)
             except OSError as error:  # a full disk must not end a training
                 print(f"pulse: {error}", file=sys.stderr)
             self._obey()
-            time.sleep(_BEAT)
+            self._over.wait(_BEAT)
+
+    def stop(self) -> None:
+        """No beat after this: the job is over and its process goes on with something else."""
+        self._over.set()
+        self.join()
 
     def _obey(self) -> None:
         asked = _modified(self._attempt / CANCEL)
@@ -189,7 +196,10 @@ class Pulse(threading.Thread):
             self._asked = True
             os.kill(os.getpid(), signal.SIGTERM)
         if time.time() - asked > GRACE_SECONDS and not committing(self._attempt):
-            os.killpg(os.getpgid(0), signal.SIGKILL)
+            if os.getpgrp() == os.getpid():
+                os.killpg(0, signal.SIGKILL)
+            else:  # started in a terminal: the group is a shell script's, or make's
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def committing(attempt: Path) -> bool:

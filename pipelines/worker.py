@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -38,13 +39,18 @@ def _work(attempt: Path) -> int:
     from pipelines.cli import app
     from pipelines.errors import Cancelled, PipelineError
     from pipelines.jobs import check_space, end
+    from pipelines.jobs.names import upload_folders
+    from pipelines.uploads import in_use
 
     arguments = [str(part) for part in json.loads((attempt / turns.ATTEMPT).read_text())["arguments"]]
     progress.keep_record(attempt / "progress.json")
     state, message = "failed", "stopped by an unexpected error; see its log"
     try:
         check_space(arguments, _runs(attempt))
-        status = app(arguments, standalone_mode=False)
+        with ExitStack() as stack:
+            for folder in upload_folders(arguments, Path.cwd()):
+                stack.enter_context(in_use(folder))  # a week without use would delete it
+            status = app(arguments, standalone_mode=False)
         state, message = ("failed", f"ended with status {status}; its log says why") if status else ("done", "")
     except Cancelled as error:
         state, message = "cancelled", str(error)

@@ -83,8 +83,8 @@ def row(head, epoch, step, split, **values):
 def summary(name="run", *, data="Blobs", heads=("sigmoid", "softmax"), scores=None, settings=None, **more):
     known = {
         "created": "2026-01-02T03:04:05Z", "bytes": 1234, "kind": "exclusive", "classes": ("a", "b"), "images": 5,
-        "split": "test", "seeds": (0,), "trained": True, "answer": "sigmoid", "confidence": "strong",
-        "contender": "softmax", "problem": "",
+        "split": "test", "seeds": (0,), "origin": "trained", "declared": {}, "answer": "sigmoid",
+        "confidence": "strong", "contender": "softmax", "problem": "",
     }  # fmt: skip
     return Summary(name=name, data=data, heads=heads, scores=scores or {}, settings=settings or {}, **(known | more))
 

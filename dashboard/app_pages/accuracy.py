@@ -70,7 +70,10 @@ def draw_with_margin() -> None:
             else "No seed has a score here. Choose another class or another score."
         )
     st.subheader("Image by image")
-    draw_pairs(margin) if pair else draw_alone()
+    if pair:
+        draw_pairs(margin)
+    else:
+        draw_alone()
 
 
 def choose_margin() -> float:

@@ -1,5 +1,6 @@
 """Losses: runs of one data set side by side, and what moves the results: loss, head, threshold or temperature."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import streamlit as st
@@ -28,7 +29,7 @@ _MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 
 
 def choose_runs(losses: dict[str, str | None]) -> tuple[Run, ...]:
-    """Which runs, by default the newest one of each loss; this one alone when none is chosen."""
+    """Which runs, by default the newest one of each loss that shares a head; this one alone when none is chosen."""
     names = list(losses)
     newest: dict[str | None, str] = {losses[run.name]: run.name}
     for name in names:
@@ -38,11 +39,21 @@ def choose_runs(losses: dict[str, str | None]) -> tuple[Run, ...]:
         if kept != st.session_state[_RUNS]:
             st.session_state[_RUNS] = kept or [run.name]
     chosen = st.multiselect(
-        "Runs of this data set", names, default=[name for name in names if name in newest.values()], key=_RUNS,
+        "Runs of this data set", names, default=sharing_a_head(newest.values()), key=_RUNS,
         bind="query-params", format_func=lambda name: f"{name} ({losses[name] or 'loss not known'})",
         help="They should differ in their loss and in nothing else; what else differs is said below.",
     )  # fmt: skip
     return tuple(open_run(loaders.runs_folder(), name) for name in chosen or [run.name])
+
+
+def sharing_a_head(names: Iterable[str]) -> list[str]:
+    """Those of the runs that can be compared with this one all together; the first is this one."""
+    kept, heads = [], set(run.heads)
+    for name in names:
+        mine = heads & set(open_run(loaders.runs_folder(), name).heads)
+        if mine:
+            kept, heads = [*kept, name], mine
+    return kept
 
 
 def choose_margin() -> Margin:

@@ -79,7 +79,7 @@ theme = state.theme()
 dataset = loaders.dataset(run)
 classes = dataset["classes"]
 st.title("Overlap")
-components.missing(run, "the same of the other head")
+components.missing(run, "how often the other head gives a pixel two labels or none")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)

@@ -14,6 +14,7 @@ from dashboard.tables import SHOWN
 from pipelines.metrics import METRICS
 from pipelines.storage import Run
 from pipelines.storage.summary import Summary
+from pipelines.verdict import missing_head
 
 _COMPARE: Final = "compare"
 _TIMES: Final = "runs_table_times"  # grows when runs are chosen elsewhere than in the table
@@ -87,6 +88,13 @@ def compare(runs: list[Run]) -> None:
     with st.container(width=340):
         metric = state.choose("Score", present, key="score", default="dice", title=lambda name: METRICS[name].title)
     components.head_legend(list(dict.fromkeys(head for one in shown for head in one.heads)), theme)
+    lone = [one.name for one in shown if missing_head(one.heads) is not None]
+    if lone:
+        st.caption(
+            components.plain(
+                f"No difference within {', '.join(lone)}: a run needs a sigmoid and a softmax to compare them."
+            )
+        )
     panel = panels.comparison(runs, theme, metric=metric)
     if panel is not None:
         components.show(panel, run="runs")

@@ -170,14 +170,14 @@ class Look:
         """(S, N, C, 4) true and false positives, false and true negatives of each image."""
         return decisions.outcomes_at(self.of(head).called, np.array(cuts, np.int64))
 
-    def measured(self, terms: Sequence[Float64Array], statistic: Statistic) -> Paired | Alone:
+    def measured(self, terms: Sequence[Float64Array], statistic: Statistic, *, most: float) -> Paired | Alone:
         """A statistic of the heads, from (S, N, *F) terms of each, and their difference over the same resampled images.
 
-        Of one head alone its own interval.
+        Of one head alone its own interval. most: what the statistic cannot exceed.
         """
         weights, units = draws(self.run, self.split, terms[0].shape[1])
         if len(terms) == 1:
-            return decisions.alone(terms[0], statistic, weights=weights, units=units)
+            return decisions.alone(terms[0], statistic, weights=weights, units=units, most=most)
         first, second = terms
         return decisions.paired(first, second, statistic, weights=weights, units=units)
 
@@ -206,7 +206,7 @@ def live_scores(look: Look, cuts: Cuts | None) -> tuple[pd.DataFrame, dict[Head,
     chosen = look.filled(cuts)
     outcomes = {head: look.outcomes(head, chosen[head]) for head in look.heads}
     terms = [decisions.score_terms(outcomes[head], look.shown) for head in look.heads]
-    found = look.measured(terms, decisions.mean_scores)
+    found = look.measured(terms, decisions.mean_scores, most=1.0)
     columns = {"score": decisions.SCORE_NAMES} | dict(zip(look.heads, found.values, strict=True))
     gap = {"difference": found.difference} if isinstance(found, Paired) else {}
     table = pd.DataFrame(columns | gap | {"low": found.low, "high": found.high})

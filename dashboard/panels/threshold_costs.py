@@ -45,7 +45,7 @@ def policies(look: Look, cuts: Cuts | None, costs: Costs) -> list[Policy]:
     terms = [
         np.stack([_cost_terms(look, head, put[head], costs) for _, _, put in rules], axis=2) for head in look.heads
     ]
-    found = look.measured(terms, decisions.mean_cost)
+    found = look.measured(terms, decisions.mean_cost, most=PER * max(costs.fp, costs.fn))
     return [
         Policy(name, said, put, type(found)(*(numbers[at : at + 1] for numbers in found)))
         for at, (name, said, put) in enumerate(rules)

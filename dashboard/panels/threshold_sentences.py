@@ -50,7 +50,7 @@ def answer(look: Look, *, margin: float | None = None) -> Answer:
     Of one head alone what tuning is worth. margin: of practical equivalence in Dice, by default the verdict's.
     """
     if len(look.heads) == 1:
-        return _answer_alone(look)
+        return _answer_alone(look, Margin().dice if margin is None else margin)
     room = Margin().dice if margin is None else margin
     exclusive = look.of("sigmoid").top is not None
     half, tuned = dice_gap(look, "dice_threshold" if exclusive else "dice"), dice_gap(look, "dice_tuned")
@@ -71,7 +71,7 @@ def answer(look: Look, *, margin: float | None = None) -> Answer:
     return Answer(text, f"{less}, each class at the threshold tuned on validation, is {tuned.text}; {before}.", winner)
 
 
-def _answer_alone(look: Look) -> Answer:
+def _answer_alone(look: Look, room: float) -> Answer:
     """What tuning does to the only head; whether the head matters its numbers cannot say."""
     head = look.heads[0]
     name = HEAD_TITLES[head]
@@ -84,8 +84,10 @@ def _answer_alone(look: Look) -> Answer:
         why = "validation images are needed to tune on, and others to judge by"
         return Answer(f"What tuned thresholds are worth to {name.lower()} cannot be told here", f"{more}; {why}.", None)
     gain = tuned.value - half.value
-    moved = "gains" if gain >= 0 else "loses"
-    text = f"Tuned thresholds: {name.lower()} {moved} {rounded(abs(gain))} {mean[:1].lower()}{mean[1:]}"
+    moved = f"{'raise' if gain >= 0 else 'lower'} the {mean.replace('Mean', 'mean')} of {name.lower()}"
+    text = f"Tuned thresholds {moved} by {rounded(abs(gain))}"
+    if abs(gain) <= room:
+        text += ": too little to matter"
     return Answer(text, f"{more}, and {tuned.level} with each class at the threshold tuned on validation.", None)
 
 

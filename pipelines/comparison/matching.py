@@ -12,6 +12,7 @@ from pipelines.errors import RunError
 from pipelines.metrics.bootstrap import Resampling
 from pipelines.schema import Head, Kind, Split
 from pipelines.storage import Run, files
+from pipelines.verdict import missing_head
 
 RunFactor: TypeAlias = Literal["loss", "run"]
 
@@ -81,7 +82,7 @@ def match(runs: Sequence[Run]) -> Match:
         _check_same_data(first, member.run, split)
     heads = tuple(head for head in first.heads if all(head in member.run.heads for member in members))
     if not heads:
-        raise RunError("the runs have no head in common; compare runs with the same --softmax-rule")
+        raise RunError(_no_head_in_common(members))
     facts = [member.run.facts for member in members]
     if len(members) == 1 and len(heads) == 1 and not facts[0]["temperature"]:
         raise RunError(
@@ -199,6 +200,17 @@ def _check_same_data(one: Run, other: Run, split: Split) -> None:
         raise RunError(f"{both}: their {split} images carry other labels; compare runs of one data set")
 
 
+def _no_head_in_common(members: Sequence[Member]) -> str:
+    """What each run has, and how to get something to compare."""
+    each = ", ".join(f"{member.run.name} has {' and '.join(member.run.heads)}" for member in members)
+    if any("sigmoid" in member.run.heads for member in members):
+        # Outputs of two imports: pixel by pixel they can only be compared within one run.
+        advice = "import the outputs of all heads into one run, whose verdict compares them"
+    else:
+        advice = "compare runs with the same --softmax-rule"
+    return f"the runs have no head in common: {each}; {advice}"
+
+
 def _units(members: Sequence[Member], split: Split) -> Resampling:
     """What is drawn in each replicate, as evaluation noted it: the same for all runs."""
     noted = [member.run.facts["resampling"][split] for member in members]
@@ -237,6 +249,8 @@ def _notes(members: Sequence[Member], split: Split, heads: Sequence[Head], *, tu
     left_out = sorted({head for member in members for head in member.run.heads} - set(heads))
     if left_out:
         notes.append(f"Not every run has {' and '.join(left_out)}: left out.")
+    if missing_head(heads) is not None:
+        notes.append("Sigmoid and softmax are not compared: that takes runs that have both.")
     unused = [f"{one.label}: {_written(sorted(set(one.run.seeds) - set(one.seeds)))}" for one in members]
     unused = [one for one in unused if not one.endswith(": ")]
     if unused:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import ValidationError
+
 from pipelines.datasets.base import Finding
 from pipelines.datasets.description import IGNORE_LAYER, MAX_CLASSES, Description
 from pipelines.datasets.source import Label

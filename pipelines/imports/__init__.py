@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.config import RunConfig
-from pipelines.errors import ConfigError, DatasetError, ShapeError
+from pipelines.errors import ConfigError, DatasetError, ModelError, ShapeError
 from pipelines.imports.source import OutputSource
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import Head
@@ -28,7 +28,7 @@ def make_import(
     sources: by head and seed; every head has the seeds of config.imported. The caller closes them.
     Raises ConfigError for channels that do not fit the data set's classes, DatasetError for a data set with errors and
     for outputs that are missing, of another size or not what they are said to be, Cancelled (resumable) when a stop
-    was asked for. Nothing is committed then.
+    was asked for, and what sources raise, such as ModelError. Nothing is committed then.
     """
     # Counting loads numba, which takes longer than most commands: only where it is needed.
     from pipelines.imports.outputs import write_outputs
@@ -39,7 +39,7 @@ def make_import(
         try:
             prepare(writer.folder, config, sources, progress)
             write_outputs(writer.folder, sources, progress)
-        except (ConfigError, DatasetError, ShapeError):
+        except (ConfigError, DatasetError, ModelError, ShapeError):
             if not resume:  # refused: there is nothing to go on from
                 shutil.rmtree(writer.folder, ignore_errors=True)
             raise

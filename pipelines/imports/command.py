@@ -45,6 +45,9 @@ def import_outputs(
     powerset_classes: Annotated[str | None, typer.Option(help="Label sets, such as background,a,b,a+b.")] = None,
     background: Annotated[str | None, typer.Option(help="The channel that means that nothing is there.")] = None,
     format: Annotated[str | None, typer.Option(help="Format of the files, if it is not recognised.")] = None,
+    sigmoid_format: Annotated[str | None, typer.Option(help="The sigmoid's; default: as --format.")] = None,
+    softmax_format: Annotated[str | None, typer.Option(help="The softmax's; default: as --format.")] = None,
+    powerset_format: Annotated[str | None, typer.Option(help="The label sets'; default: as --format.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of files that lie in no folder seed=N.", min=0)] = None,
     size: Annotated[str | None, typer.Option(help="HxW every image was resized to; default: its own size.")] = None,
     splits: Annotated[str, typer.Option(help="Comma-separated splits to measure.")] = "val,test",
@@ -71,9 +74,13 @@ def import_outputs(
     of_classes: dict[Head, str | None] = {
         "sigmoid": sigmoid_classes, "softmax": softmax_classes, "softmax-powerset": powerset_classes,
     }  # fmt: skip
+    of_format: dict[Head, str | None] = {
+        "sigmoid": sigmoid_format, "softmax": softmax_format, "softmax-powerset": powerset_format,
+    }  # fmt: skip
     said = {
         head: {
             "path": path,
+            "format": of_format[head] or format,
             "values": of_values[head] or values,
             "classes": of_classes[head] or (None if head == "softmax-powerset" else classes),
         }
@@ -86,7 +93,7 @@ def import_outputs(
         "cost_false_negative": cost_false_negative,
     }  # fmt: skip
     _import(
-        called, dataset, said, background=background, format=format, seed=seed, size=parse_size(size),
+        called, dataset, said, background=background, seed=seed, size=parse_size(size),
         evaluation=evaluation, runs=runs, resume=resume, record=record,
     )  # fmt: skip
 
@@ -105,7 +112,6 @@ def _import(
     said: dict[Head, dict[str, Any]],
     *,
     background: str | None,
-    format: str | None,
     seed: int | None,
     size: tuple[int, int] | None,
     evaluation: dict[str, Any],
@@ -116,16 +122,19 @@ def _import(
     from pipelines.datasets import open_dataset
     from pipelines.imports import make_import
     from pipelines.imports.readers import Said, open_outputs
+    from pipelines.uploads import in_use
     from pipelines.verdict import Verdict
 
     place = str(Path(dataset).expanduser().resolve())
     opened_dataset = open_dataset(place)
     checked = settings.build(settings.EvaluationConfig, evaluation)
     with ExitStack() as stack:
+        for path in (Path(place), *(one["path"] for one in said.values())):
+            stack.enter_context(in_use(path))
         opened: dict[Head, Opened] = {}
         for head, one in said.items():
             words = Said(head, one["values"] and one["values"].value, _names(one["classes"]), background)
-            opened[head] = open_outputs(one["path"], words, opened_dataset, format=format, seed=seed)
+            opened[head] = open_outputs(one["path"], words, opened_dataset, format=one["format"], seed=seed)
             for source in opened[head].sources.values():
                 stack.enter_context(source).size = size
         if background is not None and all(declared.background is None for declared in _declarations(opened)):

@@ -1,11 +1,13 @@
 """Names of runs that jobs make: given on the command line, or free among runs, attempts and other jobs."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from pipelines.storage import staged_attempts
+from pipelines.uploads.locks import upload_folder
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -18,6 +20,24 @@ def option(arguments: Sequence[str], name: str) -> str | None:
         if part.startswith(f"{name}="):
             return part.partition("=")[2]
     return None
+
+
+def without(arguments: Sequence[str], name: str) -> list[str]:
+    """A command line without an option and its value."""
+    kept: list[str] = []
+    skip = False
+    for part in arguments:
+        if not skip and part != name and not part.startswith(f"{name}="):
+            kept.append(part)
+        skip = part == name and not skip
+    return kept
+
+
+def upload_folders(arguments: Sequence[str], folder: Path) -> list[Path]:
+    """Folders of the uploads that a command line reads. folder: where its relative paths start."""
+    values = [part.partition("=")[2] if part.startswith("--") else part for part in arguments]
+    found = [upload_folder(folder / Path(value).expanduser()) for value in values if os.sep in value]
+    return list(dict.fromkeys(one for one in found if one is not None))
 
 
 def free_name(runs: Path, stem: str, *, taken: Iterable[str] = ()) -> str:

@@ -1,6 +1,7 @@
 """A job's folder on disk to where the job stands, and the requests that can be made of it."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from pipelines.storage.places import MANIFEST
 
 State: TypeAlias = Literal["queued", "running", "committing", "done", "failed", "cancelled", "orphaned", "damaged"]
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "orphaned", "damaged")
-RESUMABLE: Final = ("run", "import")  # commands that take --resume
+RESUMABLE: Final = ("run", "import", "import-model")  # commands that take --resume
 _OUTCOMES: Final = ("done", "failed", "cancelled", "orphaned")
 _LOG_SHOWN: Final = 20_000  # bytes of a log's end
 
@@ -125,7 +126,7 @@ class Job:
         """Name of the run the job makes, if its command line gives one."""
         arguments = self.arguments
         named = option(arguments, "--name")
-        if named is None and arguments[:1] in (["evaluate"], ["import"]):
+        if named is None and arguments[:1] in (["evaluate"], ["import"], ["import-model"]):
             return next((part for part in arguments[1:] if not part.startswith("-")), None)
         return named
 
@@ -218,6 +219,14 @@ class Job:
                 return file.read().decode(errors="replace")
         except OSError:
             return ""
+
+    def result(self) -> dict[str, Any] | None:
+        """What the newest attempt's command found, if it leaves something; None when it has not, or is damaged."""
+        try:
+            found = json.loads(((self.attempt or self.folder) / turns.RESULT).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def example_files(self) -> list[Path]:
         """Files of validation examples, by seed and epoch, of the newest attempt and those that it goes on from."""
@@ -323,7 +332,8 @@ def sweep(runs: Path) -> list[Job]:
             continue
         state, message = job._state()
         if state in _OUTCOMES:
-            end(attempt, state, message)
+            with contextlib.suppress(RunError):  # a folder that may only be read: the state is told all the same
+                end(attempt, state, message)
             found += [job] if state == "orphaned" else []
         elif state in ("queued", "running"):
             job._kill_if_overdue(attempt, state)

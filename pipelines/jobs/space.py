@@ -9,6 +9,7 @@ from pipelines.datasets import open_dataset
 from pipelines.datasets.base import Dataset
 from pipelines.errors import PipelineError, RunError
 from pipelines.jobs.names import option
+from pipelines.reading import DataReading, read_reading
 from pipelines.schema import SPLITS, Kind, Split
 from pipelines.storage import size_in_words, staged_attempts
 
@@ -31,16 +32,33 @@ def needed_bytes(arguments: Sequence[str], *, folder: Path | None = None, parame
     """
     if not arguments or arguments[0] != "run":
         return None
+    there = folder or Path.cwd()
     try:
-        dataset = open_dataset((folder or Path.cwd()) / Path(_dataset(arguments)).expanduser())
-        seeds = len((option(arguments, "--seeds") or "0").split(","))
-        splits = [one for one in SPLITS if one in (option(arguments, "--splits") or "val,test").split(",")]
-        size = _size(option(arguments, "--size"))
-        pixels = sum(len(dataset.images(split)) * _pixels(dataset, split, size) for split in splits)
-        images = sum(len(dataset.images(split)) for split in splits)
+        return run_bytes(
+            open_dataset(there / Path(_dataset(arguments)).expanduser(), _reading(arguments, there)),
+            size=_size(option(arguments, "--size")),
+            seeds=len((option(arguments, "--seeds") or "0").split(",")),
+            splits=[one for one in SPLITS if one in (option(arguments, "--splits") or "val,test").split(",")],
+            rule=option(arguments, "--softmax-rule") or "both",
+            parameters=parameters,
+        )
     except PipelineError:  # the job itself will say what is wrong
         return None
-    heads = _heads(dataset.kind, option(arguments, "--softmax-rule") or "both")
+
+
+def run_bytes(
+    dataset: Dataset,
+    *,
+    size: tuple[int, int] | None,
+    seeds: int,
+    splits: Sequence[Split],
+    rule: str,
+    parameters: int | None = None,
+) -> int:
+    """Bytes on disk that a training on an open data set will need at most. Raises DatasetError at a bad image."""
+    pixels = sum(len(dataset.images(split)) * _pixels(dataset, split, size) for split in splits)
+    images = sum(len(dataset.images(split)) for split in splits)
+    heads = _heads(dataset.kind, rule)
     classes = len(dataset.classes)
     # A softmax stores its logsumexp and, where labels overlap, channels that are no class.
     values = heads * (classes + (1 if dataset.kind == "exclusive" else 3))
@@ -93,6 +111,12 @@ def _dataset(arguments: Sequence[str]) -> str:
         else:
             return part
     return "."
+
+
+def _reading(arguments: Sequence[str], folder: Path) -> DataReading | None:
+    file, data_format = option(arguments, "--reading"), option(arguments, "--data-format")
+    said = None if file is None else read_reading(folder / Path(file).expanduser())
+    return said if data_format is None else (said or DataReading()).model_copy(update={"format": data_format})
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -21,7 +21,9 @@ from pipelines.storage import files
 from pipelines.storage.moves import make
 
 # Commands that take long; the others answer at once.
-COMMANDS: Final = ("run", "sample", "check", "train", "predict", "evaluate", "import", "export", "estimate")
+COMMANDS: Final = (
+    "run", "sample", "check", "train", "predict", "evaluate", "import", "import-model", "export", "estimate",
+)
 _IN_PROCESS: Final = threading.Lock()  # file locks tell processes apart, not the threads of one
 
 
@@ -48,13 +50,13 @@ def start(
     if option(arguments, "--runs") is not None:
         raise ConfigError("a job works on the runs folder that it is started in; leave --runs out of its command line")
     make(runs / turns.JOBS)
-    with _alone(runs):
+    with alone(runs):
         arguments = _named(list(arguments), runs)
         check_space(arguments, runs, folder=folder)
         asked = Asked(
             arguments=arguments, created=time.time(), folder=str((folder or Path.cwd()).resolve()), stages=list(stages)
         )
-        job = _new_job(runs / turns.JOBS, asked, Attempt(arguments=arguments, queued=time.time_ns(), waits=waits))
+        job = new_job(runs / turns.JOBS, asked, Attempt(arguments=arguments, queued=time.time_ns(), waits=waits))
     _spawn(job)
     return job
 
@@ -101,7 +103,8 @@ def _named(arguments: list[str], runs: Path) -> list[str]:
     return arguments
 
 
-def _new_job(jobs: Path, asked: Asked, attempt: Attempt) -> Job:
+def new_job(jobs: Path, asked: Asked, attempt: Attempt) -> Job:
+    """Write the record of a job under the next number; to be called inside `alone`."""
     taken = [int(path.name) for path in jobs.iterdir() if path.name.isdecimal()]
     try:
         last = int((jobs / "last").read_text())  # numbers of removed jobs are not given again
@@ -129,7 +132,7 @@ def _place(folder: Path, content: dict[str, object]) -> None:
 
 
 @contextmanager
-def _alone(runs: Path) -> Iterator[None]:
+def alone(runs: Path) -> Iterator[None]:
     """One at a time chooses the name of a run and the number of a job."""
     with _IN_PROCESS, (runs / turns.JOBS / "start.lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)

@@ -152,14 +152,19 @@ def paired(
     return Paired(values[0].mean(axis=0), values[1].mean(axis=0), center, low, high)
 
 
-def alone(terms: Float64Array, statistic: Statistic, *, weights: Float64Array, units: int) -> Alone:
-    """A statistic of one head; terms, statistic, weights and units as in `paired`."""
+def alone(
+    terms: Float64Array, statistic: Statistic, *, weights: Float64Array, units: int, most: float = np.inf
+) -> Alone:
+    """A statistic of one head; terms, statistic, weights and units as in `paired`.
+
+    most: what the statistic cannot exceed; below 0 it cannot lie, and its interval leaves neither end.
+    """
     one = np.moveaxis(terms, 1, 0)  # (N, S, *F)
     values = statistic(one.sum(axis=0))
     center, replicates, count = inference.over_seeds(
         values, statistic(_totals(one, weights)), units=units, rng=np.random.default_rng(0)
     )
-    low, high = inference.interval(center, replicates, units=count)
+    low, high = inference.interval(center, replicates, units=count, bounds=(0.0, most))
     return Alone(values.mean(axis=0), low, high)
 
 

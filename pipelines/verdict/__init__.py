@@ -1,7 +1,7 @@
 """Numbers to which last layer, and why."""
 
 from pipelines.verdict.evidence import Evidence
-from pipelines.verdict.lone import how_to_add, missing_head, only
+from pipelines.verdict.lone import missing_head, only
 from pipelines.verdict.model import Margin, Missing, Reason, Verdict
 from pipelines.verdict.rule import FEWEST_SEEDS, decide, judge
 
@@ -13,7 +13,6 @@ __all__ = [
     "Reason",
     "Verdict",
     "decide",
-    "how_to_add",
     "judge",
     "missing_head",
     "only",

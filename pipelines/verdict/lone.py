@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from statistics import stdev
 
+from pipelines.errors import RunError
 from pipelines.schema import Head
 from pipelines.verdict import reasons
 from pipelines.verdict.evidence import Estimate, Evidence
@@ -24,19 +25,15 @@ def only(heads: Sequence[Head]) -> str:
     return f"Only the {' and the '.join(names[head] for head in heads)} {'is' if len(heads) == 1 else 'are'} here"
 
 
-def how_to_add(missing: Missing) -> str:
-    """What would make a comparison of it."""
-    return (
-        f"The {missing} head, on the same images: import the outputs of both with python -m pipelines import NAME "
-        "--dataset DATASET --sigmoid FOLDER --softmax FOLDER, or train a pair with python -m pipelines run DATASET "
-        "--seeds 0,1,2."
-    )
-
-
 def judge(evidence: Evidence, margin: Margin) -> Verdict:
-    """What can be said without the other head. The answer never chooses one: that takes a comparison."""
-    missing = missing_head(evidence.heads) or "softmax"
-    changes = [how_to_add(missing)]
+    """What can be said without the other head. The answer never chooses one: that takes a comparison.
+
+    Raises RunError where both heads have metrics and their difference has none.
+    """
+    missing = missing_head(evidence.heads)
+    if missing is None:
+        raise RunError("the metrics hold both heads and no difference of them; run evaluate on the run again")
+    changes = [_how_to_add(evidence.heads, missing)]
     if evidence.split != "test":
         changes.append("A test split: this one also chose the weights and the temperature.")
     return Verdict(
@@ -54,6 +51,16 @@ def judge(evidence: Evidence, margin: Margin) -> Verdict:
     )
 
 
+def _how_to_add(heads: Sequence[Head], missing: Missing) -> str:
+    """What would make a comparison of the heads that are here."""
+    options = {"sigmoid": "--sigmoid", "softmax": "--softmax", "softmax-powerset": "--powerset"}
+    both = " ".join(f"{option} FOLDER" for head, option in options.items() if head in (*heads, missing))
+    return (
+        f"The {missing} head, on the same images: import the outputs of all heads with python -m pipelines import NAME "
+        f"--dataset DATASET {both}, or train a pair with python -m pipelines run DATASET --seeds 0,1,2."
+    )
+
+
 def _headline(evidence: Evidence, margin: Margin) -> str:
     here = only(evidence.heads)
     dataset = evidence.dataset
@@ -68,8 +75,9 @@ def _headline(evidence: Evidence, margin: Margin) -> str:
     if 1 - ceiling <= margin.dice:
         return f"{here}. So few pixels carry two labels that the truth decides nothing; {other} is needed to compare."
     bound = f"one label a pixel can reach {ceiling:.3f} Dice at most"
-    if _above_ceiling(evidence, margin):
-        return f"{here}. Labels share pixels: {bound}, and it is beyond that."
+    beyond = [reasons.NAMES[head].lower() for head in evidence.heads if _above_ceiling(evidence, head, margin)]
+    if beyond:
+        return f"{here}. Labels share pixels: {bound}, and {beyond[0]} is beyond that."
     return f"{here}. Labels share pixels: {bound}; what {other} reaches in practice is open."
 
 
@@ -105,12 +113,12 @@ def _scores(evidence: Evidence, head: Head) -> Reason:
     )  # fmt: skip
 
 
-def _above_ceiling(evidence: Evidence, margin: Margin) -> bool:
-    """Whether the sigmoid head is better, beyond noise and margin, than one label a pixel could be."""
+def _above_ceiling(evidence: Evidence, head: Head, margin: Margin) -> bool:
+    """Whether a head is better, beyond noise and margin, than one label a pixel could be."""
     dataset = evidence.dataset
     if dataset["exclusive"] or 1 - dataset["ceiling_macro_dice"] <= margin.dice:
         return False
-    return evidence.get("sigmoid", "dice").low > dataset["ceiling_macro_dice"] + margin.dice
+    return evidence.get(head, "dice").low > dataset["ceiling_macro_dice"] + margin.dice
 
 
 def _ceiling(evidence: Evidence, head: Head, margin: Margin) -> Reason | None:
@@ -118,22 +126,29 @@ def _ceiling(evidence: Evidence, head: Head, margin: Margin) -> Reason | None:
     dataset = evidence.dataset
     ceiling = dataset["ceiling_macro_dice"]
     dice = evidence.get(head, "dice")
-    if head == "softmax-powerset" or dataset["exclusive"] or 1 - ceiling <= margin.dice or math.isnan(dice.value):
+    if dataset["exclusive"] or 1 - ceiling <= margin.dice or math.isnan(dice.value):
         return None
     numbers = reasons.numbers(dice.value - ceiling, dice.low - ceiling, dice.high - ceiling)
-    if head == "sigmoid":
-        beyond = _above_ceiling(evidence, margin)
+    beyond = _above_ceiling(evidence, head, margin)
+    if head != "softmax":
         end = "is beyond it: no softmax over the classes could do as well" if beyond else "is not clearly beyond it"
-        text = f"One label a pixel can reach {ceiling:.3f} at most, over all splits. Sigmoid's {_plainly(dice)} {end}."
+        text = (
+            f"One label a pixel can reach {ceiling:.3f} at most, over all splits. The {_plainly(dice)} of "
+            f"{reasons.NAMES[head].lower()} {end}."
+        )
     else:
-        beyond = False
         text = (
             f"This softmax gives a pixel one label, so {ceiling:.3f}, over all splits, is the most it could reach; it "
             f"reaches {_plainly(dice)}. The rest of the way to 1 is closed to it, however it is trained."
         )
     title = "Against the best with one label a pixel"
-    supports: Supports = "sigmoid" if beyond else "neither"
+    supports: Supports = "sigmoid" if beyond and head == "sigmoid" else "neither"
     return Reason(code="OWN-CEILING", title=title, text=text, supports=supports, **numbers)
+
+
+def _to(evidence: Evidence, head: Head) -> str:
+    """Whose it is, where there are two softmaxes."""
+    return f" to {reasons.NAMES[head].lower()}" if len(evidence.heads) > 1 else ""
 
 
 def _temperature(evidence: Evidence, head: Head) -> Reason | None:
@@ -143,9 +158,9 @@ def _temperature(evidence: Evidence, head: Head) -> Reason | None:
         return None
     ece = [evidence.get(head, "classwise_ece", variant=one).value for one in ("raw", "temperature")]
     return Reason(
-        code="OWN-TEMPERATURE", title="What a temperature is worth", supports="neither", value=fitted - raw,
-        text=f"One temperature fitted on validation moves {reasons.NAMES[head].lower()}'s Brier score from {raw:.4f} "
-        f"to {fitted:.4f} and its classwise ECE from {ece[0]:.4f} to {ece[1]:.4f}.",
+        code="OWN-TEMPERATURE", title=f"What a temperature is worth{_to(evidence, head)}", supports="neither",
+        text=f"One temperature fitted on validation moves the Brier score of {reasons.NAMES[head].lower()} from "
+        f"{raw:.4f} to {fitted:.4f} and its classwise ECE from {ece[0]:.4f} to {ece[1]:.4f}.", value=fitted - raw,
     )  # fmt: skip
 
 
@@ -155,10 +170,11 @@ def _threshold(evidence: Evidence, head: Head) -> Reason | None:
     tuned = evidence.get(head, "dice_tuned")
     if math.isnan(before) or math.isnan(tuned.value):
         return None
+    rest = ", each class against the rest," if evidence.dataset["kind"] == "exclusive" else ""
     return Reason(
-        code="OWN-THRESHOLD", title="What tuned thresholds are worth", supports="neither", value=tuned.value - before,
-        text=f"Thresholds tuned on validation move {reasons.NAMES[head].lower()}'s macro Dice from {before:.3f} at "
-        f"p > 0.5 to {_plainly(tuned)}.",
+        code="OWN-THRESHOLD", title=f"What tuned thresholds are worth{_to(evidence, head)}", supports="neither",
+        text=f"Thresholds tuned on validation move the macro Dice of {reasons.NAMES[head].lower()}{rest} from "
+        f"{before:.3f} at p > 0.5 to {_plainly(tuned)}.", value=tuned.value - before,
     )  # fmt: skip
 
 

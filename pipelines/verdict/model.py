@@ -67,5 +67,6 @@ class Verdict(_Frozen):
         for reason in self.reasons:
             lines += [f"[{reason.supports}] {reason.title}", f"    {reason.text}"]
         if self.would_change:
-            lines += ["", "What would change this:"] + [f"  - {item}" for item in self.would_change]
+            title = "What would change this:" if self.missing is None else "What is missing:"
+            lines += ["", title] + [f"  - {item}" for item in self.would_change]
         return "\n".join(lines)

@@ -4,6 +4,7 @@ python -m pipelines.imports.models.child KIND LIMITS [--trust]. Requests come on
 standard output; whatever libraries print goes to standard error instead.
 """
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -56,7 +57,7 @@ def _run(runner: Runner, header: dict[str, Any], payload: bytearray, pipe: Pipe)
     real = out.dtype.kind == "f"
     values = np.ascontiguousarray(out, np.float32) if real and out.size else np.empty(0, np.float32)
     answer = {"shape": list(out.shape), "dtype": str(out.dtype)}
-    pipe.send(answer, memoryview(values.reshape(-1)).cast("B") if values.size else b"")
+    pipe.send(answer, values.reshape(-1).view(np.uint8).data if values.size else b"")
 
 
 def _lacks_memory(error: Exception) -> bool:
@@ -70,10 +71,8 @@ def main(arguments: list[str]) -> int:
         return 2
     answers = os.dup(1)
     os.dup2(2, 1)
-    try:
+    with contextlib.suppress(EOFError):  # the other end has closed the pipe
         serve(kind, limits, Pipe(0, answers))
-    except EOFError:
-        pass
     return 0
 
 

@@ -46,8 +46,8 @@ class Facts(Settings):
     """What a model's file tells once it is open.
 
     input_shape: four axes of its input, None where any length will do, or empty when the file does not tell. dtype: of
-    its input. outputs: names of all its outputs; output: the one that is read. read: settings found in the file;
-    source: where in the file, for people.
+    its input. outputs: names of all its outputs; output: the one that is read, empty while none of several was chosen.
+    read: settings found in the file; source: where in the file, for people.
     """
 
     input_shape: Annotated[tuple[Annotated[int, Field(ge=1)] | None, ...], Field(max_length=4)] = ()
@@ -56,3 +56,11 @@ class Facts(Settings):
     output: str = ""
     read: Described = Described()
     source: str = "the file"
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where the shape of the input has its colours; None where it does not tell."""
+        if len(self.input_shape) != 4:
+            return None
+        first, last = self.input_shape[1] in (1, 3), self.input_shape[3] in (1, 3)
+        return None if first == last else "NCHW" if first else "NHWC"

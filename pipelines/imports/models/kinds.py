@@ -9,6 +9,7 @@ from typing import Final
 
 from pipelines.errors import ModelError
 from pipelines.imports.models.wire import one_line
+from pipelines.schema import Head
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ def _recognise(path: Path, name: str, *, trust: bool) -> Kind:
     if _pytorch(path):
         if not trust:
             raise ModelError(
-                f"MODEL-TRUST: {name} is a PyTorch file, TorchScript or pickle, which can run any code of whoever made "
-                "it; export it as ONNX or with save_pretrained. Only if you trust its maker: import it on the command "
-                "line with --trust"
+                f"MODEL-TRUST: {name} is a zip or a pickle, as PyTorch writes TorchScript and state dicts; it can run "
+                "any code of whoever made it; export the network as ONNX or with save_pretrained (and unpack that "
+                "folder). Only if you trust its maker: import it on the command line with --trust"
             )
         return next(kind for kind in KINDS if kind.runs_code and kind.recognise(path))
     if path.suffix.lower() == ".safetensors":
@@ -102,14 +103,35 @@ def _recognise(path: Path, name: str, *, trust: bool) -> Kind:
     )
 
 
-def seeds_of(path: Path, head: str) -> list[Path]:
-    """The saved networks of a head in a run's folder, by seed; the path itself where it is no run's folder."""
-    places = sorted(
-        (path / "models").glob("seed=*"), key=lambda place: (len(place.name), place.name)
-    )  # fmt: skip
+def seeds_of(path: Path, head: Head) -> dict[int | None, Path]:
+    """The models of a head under a path by seed: a run's folder, folders seed=N, or the path itself under None.
+
+    In a folder seed=N lies head=H of a run, one file, or what save_pretrained wrote.
+    Raises ModelError when a folder has nothing for this head.
+    """
+    try:
+        return _seeds_of(path, head)
+    except (OSError, ValueError) as error:  # no permission, a name that is too long or holds a zero byte
+        raise ModelError(
+            f"MODEL-FILE: {one_line(path.name)} cannot be read ({one_line(str(error))}); give another path"
+        ) from None
+
+
+def _seeds_of(path: Path, head: Head) -> dict[int | None, Path]:
+    folder = path / "models" if (path / "models").is_dir() else path
+    places = {int(place.name[5:]): place for place in folder.glob("seed=*") if place.name[5:].isdecimal()}
     if not places:
-        return [path]
-    found = [place / f"head={head}" for place in places if (place / f"head={head}").is_dir()]
-    if not found:
-        raise ModelError(f"MODEL-FILE: {one_line(path.name)} has no networks with the head {head}; name another run")
-    return found
+        return {None: _of_head(path, head)}
+    return {seed: _of_head(place, head) for seed, place in sorted(places.items())}
+
+
+def _of_head(place: Path, head: Head) -> Path:
+    if any(place.glob("head=*")):
+        if not (place / f"head={head}").is_dir():
+            raise ModelError(
+                f"MODEL-FILE: {one_line(place.name)} has no network with the head {head}; leave it out, or name "
+                "another run"
+            )
+        return place / f"head={head}"
+    inside = [one for one in place.iterdir() if not one.name.startswith(".")] if place.is_dir() else []
+    return inside[0] if len(inside) == 1 and inside[0].is_file() else place

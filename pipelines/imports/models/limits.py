@@ -40,9 +40,8 @@ def stay_modest() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.nice(_NICE)
-    with contextlib.suppress(OSError):  # Linux only
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("1000")
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # Linux only
+        score.write("1000")
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, _LOG_BYTES)
 
@@ -65,6 +64,19 @@ def bind_time(limits: Limits, seconds: float) -> None:
     until = int(used.ru_utime + used.ru_stime + seconds * limits.cores) + 2
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
+
+
+def resident_bytes(process: int) -> int | None:
+    """Memory that a process holds now, shared memory too, without pages of files; None where /proc does not tell.
+
+    Pages of files are left out: libraries are read in bit by bit, and the system takes them back when it must.
+    """
+    try:
+        with open(f"/proc/{process}/status") as status:
+            sizes = dict(line.split(":", 1) for line in status if line.startswith(("RssAnon:", "RssShmem:")))
+        return sum(int(size.split()[0]) for size in sizes.values()) * 1024 if sizes else None
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _lower(which: int, value: int) -> None:

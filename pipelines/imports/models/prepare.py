@@ -37,7 +37,7 @@ def network_input(image: Float32Array, inputs: Inputs) -> NDArray[Any]:
     elif inputs.order == "BGR":
         colours = image[..., ::-1]
     scaled = colours if inputs.scale == 1 else colours * np.float32(inputs.scale)
-    values = (scaled - np.float32(inputs.mean)) / np.float32(inputs.std)
+    values = (scaled - np.asarray(inputs.mean, np.float32)) / np.asarray(inputs.std, np.float32)
     if inputs.dtype == "uint8":
         values = np.clip(np.rint(values), 0, 255)
     height, width = image.shape[:2]
@@ -53,35 +53,44 @@ def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
     return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple
 
 
-def check_output(shape: tuple[int, ...], dtype: str, padded: tuple[int, int], model: str) -> None:
-    """Raise ModelError unless an output is (1, K, H, W) of real numbers at the padded size, saying what to export."""
+def output_layout(shape: tuple[int, ...], dtype: str, padded: tuple[int, int], layout: Layout, model: str) -> Layout:
+    """Where an output for an input of the padded size has its channels; as the input (layout) where both would fit.
+
+    Raises ModelError unless it is (1, K, H, W) or (1, H, W, K) of real numbers at that size, saying what to export.
+    """
     found = f"{model} gives {dtype} of shape {'×'.join(map(str, shape)) or '()'} for an input of {_by(padded)}"
     if not dtype.startswith("float"):
         raise ModelError(
             f"MODEL-OUTPUT: {found}: these are labels, not values a class; export the network without its last "
             "argmax or threshold"
         )
-    if len(shape) == 4 and shape[0] == 1 and shape[2:] == padded:
-        return
-    if len(shape) == 4 and shape[0] == 1 and shape[1:3] == padded:
+    if len(shape) == 4 and shape[0] == 1 and 0 not in shape:
+        fitting: list[Layout] = []
+        if shape[2:] == padded:
+            fitting.append("NCHW")
+        if shape[1:3] == padded:
+            fitting.append("NHWC")
+        if fitting:
+            return layout if layout in fitting else fitting[0]
         raise ModelError(
-            f"MODEL-OUTPUT: {found}: channels come last; export it with channels first, (N, K, H, W), such as "
-            "output.permute(0, 3, 1, 2)"
+            f"MODEL-OUTPUT: {found}: not at the size of its input; end the network with an interpolation of its logits "
+            "to that size"
         )
     if len(shape) == 3 and shape[1:] == padded:
         raise ModelError(
             f"MODEL-OUTPUT: {found}: there is no axis of classes; export (N, K, H, W), one channel too, such as "
             "output[:, None]"
         )
-    if len(shape) == 4 and shape[0] == 1:
-        raise ModelError(
-            f"MODEL-OUTPUT: {found}: not at the size of its input; end the network with an interpolation of its logits "
-            "to that size"
-        )
     raise ModelError(
-        f"MODEL-OUTPUT: {found}; wanted is (1, K, H, W), one channel a class; choose another output with --output, or "
+        f"MODEL-OUTPUT: {found}; wanted is (1, K, H, W), one channel a class; choose another output with --tensor, or "
         "export the network so"
     )
+
+
+def image_output(out: Float32Array, layout: Layout, size: tuple[int, int]) -> Float32Array:
+    """An output of a batch of one to (K, H, W) at the image's size: without what was padded at the bottom and right."""
+    values = out[0] if layout == "NCHW" else np.moveaxis(out[0], -1, 0)
+    return values[:, : size[0], : size[1]]
 
 
 def _by(size: tuple[int, int]) -> str:

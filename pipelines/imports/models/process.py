@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from pipelines.errors import ModelError
 from pipelines.imports.models.facts import Facts
-from pipelines.imports.models.limits import Limits
+from pipelines.imports.models.limits import Limits, resident_bytes
 from pipelines.imports.models.wire import PAYLOAD_LIMIT, Pipe, WireError, one_line
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
@@ -30,6 +30,10 @@ _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_P
 _INSTALL: Final = "python -m pip install -r requirements-onnx.txt"
 
 
+class _Grown(Exception):
+    """The process holds more memory than it may."""
+
+
 class ModelProcess:
     """One process with at most one open model. Every way it can fail is one ModelError line that begins with a code.
 
@@ -38,7 +42,7 @@ class ModelProcess:
 
     def __init__(self, kind: str, name: str, *, limits: Limits, trust: bool = False) -> None:
         self.name, self._limits = one_line(name, limit=120), limits
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         command = [sys.executable, "-P", "-m", _CHILD, kind, limits.model_dump_json(), *(["--trust"] if trust else [])]
         self._process = subprocess.Popen(
             command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, cwd="/",
@@ -46,11 +50,13 @@ class ModelProcess:
         )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._pipe = Pipe(self._process.stdout.fileno(), self._process.stdin.fileno())
+        self._bound: int | None = None  # bytes of resident memory, once its libraries are in
+        self._pipe = Pipe(self._process.stdout.fileno(), self._process.stdin.fileno(), look=self._look)
         try:
             header, _ = self._answer("start", _STARTING_SECONDS, 0)
             if header.get("error") == "missing":
                 raise ModelError(self._missing(str(header.get("message"))))
+            self._bound = (resident_bytes(self._process.pid) or 0) + limits.memory
         except BaseException:
             self.close()
             raise
@@ -69,7 +75,7 @@ class ModelProcess:
         The values are empty where the output is not of real numbers.
         """
         question = {"shape": list(batch.shape), "dtype": str(batch.dtype)}
-        payload = memoryview(np.ascontiguousarray(batch).reshape(-1)).cast("B")
+        payload = np.ascontiguousarray(batch).reshape(-1).view(np.uint8).data
         header, body = self._ask(question, payload, self._limits.seconds, PAYLOAD_LIMIT, "image")
         try:
             shape, dtype = tuple(int(axis) for axis in header["shape"]), one_line(str(header["dtype"]), limit=32)
@@ -87,9 +93,13 @@ class ModelProcess:
         try:
             self._pipe.send(question, payload, deadline=deadline)
         except TimeoutError:
+            self.close()
             raise ModelError(self._too_slow(what, seconds)) from None
         except EOFError:
             raise ModelError(self._died()) from None
+        except _Grown:
+            self.close()
+            raise ModelError(self._too_large()) from None
         header, body = self._answer(what, deadline - time.monotonic(), limit, told=seconds)
         message = one_line(str(header.get("message", "")), limit=800)
         match header.get("error"):
@@ -117,9 +127,17 @@ class ModelProcess:
             raise ModelError(self._too_slow(what, told or seconds)) from None
         except EOFError:
             raise ModelError(self._died()) from None
+        except _Grown:
+            self.close()
+            raise ModelError(self._too_large()) from None
         except WireError:
             self.close()
             raise ModelError(self._nonsense()) from None
+
+    def _look(self) -> None:
+        """Raise _Grown when the process holds more memory than it may, whatever kind of memory the kernel calls it."""
+        if self._bound is not None and (resident_bytes(self._process.pid) or 0) > self._bound:
+            raise _Grown
 
     @property
     def alive(self) -> bool:
@@ -170,7 +188,7 @@ class ModelProcess:
     def _too_large(self) -> str:
         return (
             f"MODEL-MEMORY: {self.name} needs more than the {_gigabytes(self._limits.memory)} of memory it may take; "
-            "give more with --memory, or smaller images with --input-size"
+            "give more with --memory, or smaller images with --size"
         )
 
     def _nonsense(self) -> str:

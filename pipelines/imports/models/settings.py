@@ -7,11 +7,14 @@ from pipelines.config import build
 from pipelines.errors import ModelError
 from pipelines.imports.models.facts import Described, Facts
 from pipelines.imports.models.prepare import Inputs
+from pipelines.imports.wording import named, printable
 from pipelines.misuse.declaration import Activation, Declaration
-from pipelines.schema import BACKGROUND_CHANNEL, Kind
+from pipelines.misuse.wording import plural
+from pipelines.schema import BACKGROUND_CHANNEL, Head
 
 GIVEN: Final = "given"
 ASSUMED: Final = "assumed"
+OPTIONS: Final[dict[Head, str]] = {"sigmoid": "--sigmoid", "softmax": "--softmax", "softmax-powerset": "--powerset"}
 
 
 class Row(NamedTuple):
@@ -25,9 +28,9 @@ class Row(NamedTuple):
 class _Sources:
     """Looks a setting up: first as given, then in the file, then by custom; notes where it was found."""
 
-    def __init__(self, given: Described, facts: Facts) -> None:
+    def __init__(self, given: Described, facts: Facts, rows: Sequence[Row] = ()) -> None:
         self._given, self._facts = given, facts
-        self.rows: list[Row] = []
+        self.rows = list(rows)
 
     def find(self, name: str, custom: Any = None, *, file: Any = None, origin: str | None = None) -> Any:
         """file, origin: what the file's form says, where its `read` settings do not."""
@@ -53,34 +56,35 @@ def resolve_inputs(given: Described, facts: Facts, model: str) -> tuple[Inputs, 
     Customary and therefore assumed where nobody says otherwise: RGB, channels first, padding to 32. A mean and a
     standard deviation are never assumed: another normalisation than in training silently ruins every result.
     """
-    sources, shape, bytes_in = _Sources(given, facts), facts.input_shape, facts.dtype == "uint8"
-    last = len(shape) == 4 and shape[3] in (1, 3) and shape[1] not in (1, 3)
-    first = len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
-    by_shape = "NHWC" if last else "NCHW" if first else None
-    layout = sources.find("layout", "NCHW", file=by_shape, origin="its input")
-    channels, fixed = _axes(shape, layout, model)
+    sources, bytes_in = _Sources(given, facts), facts.dtype == "uint8"
+    layout = sources.find("layout", "NCHW", file=facts.layout, origin="its input")
+    channels, fixed = _axes(facts.input_shape, layout, model)
     order = sources.find("order", "RGB", file="grey" if channels == 1 else None, origin="its input")
     if (order == "grey") != (channels == 1) and channels is not None:
         raise ModelError(f"MODEL-INPUT: {model} takes {channels} channels, but order {order} was given; leave it out")
-    unscaled = (0.0,) if bytes_in else None
-    mean = sources.find("mean", file=unscaled, origin="its input")
+    mean = sources.find("mean", file=(0.0,) if bytes_in else None, origin="its input")
     std = sources.find("std", file=(1.0,) if bytes_in else None, origin="its input")
     if mean is None or std is None:
         raise ModelError(
-            f"MODEL-INPUT: nothing says how images were normalised for {model}; give --mean and --std as in its "
-            "training, in numbers for images in 0 to 1 (0.485,0.456,0.406 and 0.229,0.224,0.225 for ImageNet; 0 and 1 "
-            "for none)"
+            f"MODEL-INPUT: nothing says how images were normalised for {model}; say it as it was in its training, "
+            "with --normalisation (imagenet, 0-1, -1-1 or 0-255) or with --mean and --std, in numbers for images in "
+            "0 to 1"
         )
     width = 1 if order == "grey" else 3
     if not {len(mean), len(std)} <= {1, width}:
         raise ModelError(f"MODEL-INPUT: mean and std of {model} must be 1 or {width} numbers; give as many")
     scale = sources.find("scale", 1, file=255 if bytes_in else None, origin="its input")
+    if bytes_in and (set(mean), set(std), scale) != ({0.0}, {1.0}, 255):
+        raise ModelError(
+            f"MODEL-INPUT: {model} takes bytes, 0 to 255, so nothing can be subtracted or divided before it; leave "
+            "--normalisation, --mean and --std out"
+        )
     size = sources.find("size", "own", file=fixed, origin="its input")
     if fixed is not None and size != fixed:
         wanted = f"{fixed[0]}x{fixed[1]}"
         raise ModelError(
-            f"MODEL-INPUT: {model} takes images of {wanted} only, not {_shown(size)}; leave --input-size out, or export "
-            "it with free height and width"
+            f"MODEL-INPUT: {model} takes images of {wanted} only, not {_shown(size)}; leave --size out, or export it "
+            "with free height and width"
         )
     multiple = sources.find("multiple", 1 if fixed else 32)
     values = {"mean": mean, "std": std, "scale": scale, "order": order, "layout": layout, "multiple": multiple}
@@ -108,42 +112,51 @@ def _axes(shape: Sequence[int | None], layout: str, model: str) -> tuple[int | N
 
 
 def resolve_output(
-    given: Described, facts: Facts, model: str, *, head: Activation, channels: int, kind: Kind, classes: Sequence[str],
-    background: str | None,
+    given: Described, facts: Facts, model: str, *, head: Head, channels: int, classes: Sequence[str],
+    usual: Sequence[str], background: str | None,
 ) -> tuple[Declaration, tuple[Row, ...]]:  # fmt: skip
-    """What the network's output is. channels: that it gives; kind, classes, background: the data set's.
+    """What the network's output is.
 
-    Assumed where nobody says otherwise: the channels are the data set's classes in its order, behind a background
-    where a softmax has one channel more. Whether it is logits or probabilities is never assumed.
+    channels: that it gives. classes, background: the data set's. usual: what channels of this head are on such data.
+    Only one channel for one class needs no name. Whether values are logits or probabilities is never assumed.
+    Raises ModelError where something is not known, or what was said contradicts the file.
     """
     sources = _Sources(given, facts)
-    if facts.read.head not in (None, head):
+    activation: Activation = "sigmoid" if head == "sigmoid" else "softmax"
+    if facts.read.head not in (None, activation):
         raise ModelError(
-            f"MODEL-HEAD: {model} is a {facts.read.head} by {facts.source}, but was given as {head}; give it as the "
-            "other head"
+            f"MODEL-HEAD: {model} is a {facts.read.head} by {facts.source}, but was given with {OPTIONS[head]}; "
+            f"give it with --{facts.read.head}"
         )
     values = sources.find("values")
     if values is None:
         raise ModelError(
-            f"MODEL-OUTPUT: nothing says whether {model} gives logits or probabilities; say --values logits if it ends "
-            "without an activation, else --values probabilities"
+            f"MODEL-OUTPUT: nothing says whether {model} gives logits or probabilities; say --output logits if it ends "
+            f"without an activation, else --output {activation}"
         )
-    extra = head == "softmax" and kind != "exclusive" and channels == len(classes) + 1
-    custom = (BACKGROUND_CHANNEL, *classes) if extra else tuple(classes) if channels == len(classes) else None
-    names = sources.find("classes", custom)
+    if facts.read.values not in (None, values):
+        raise ModelError(
+            f"MODEL-OUTPUT: {model} gives {facts.read.values} by {facts.source}, but --output says {values}; leave it "
+            "out"
+        )
+    one = tuple(classes) if head == "sigmoid" and channels == len(classes) == 1 else None
+    names = sources.find("classes", one)
+    option = "--classes" if head != "softmax-powerset" else "--powerset-classes"
     if names is None:
         raise ModelError(
-            f"MODEL-CHANNELS: {model} gives {channels} channels, the data set has {len(classes)} classes "
-            f"({', '.join(classes)}); name every channel in order with --classes"
+            f"MODEL-CHANNELS: nothing says what the {plural(channels, 'channel')} of {model} are; name them in order, "
+            f"such as {option} {','.join(printable(name) for name in usual)}"
         )
     if len(names) != channels:
         raise ModelError(
-            f"MODEL-CHANNELS: {model} gives {channels} channels, but {len(names)} are named ({', '.join(names)}); name "
-            "every channel in order with --classes"
+            f"MODEL-CHANNELS: {model} gives {plural(channels, 'channel')}, but {len(names)} are named ({named(names)}"
+            f"); name every channel in order with {option}"
         )
+    known = given if given.background in names else given.model_copy(update={"background": None})
+    sources = _Sources(known, facts, sources.rows)
     customary = next((name for name in (background, BACKGROUND_CHANNEL) if name in names), None)
     nothing = sources.find("background", customary)
-    values_of = {"head": head, "values": values, "classes": names, "background": nothing}
+    values_of = {"head": activation, "values": values, "classes": names, "background": nothing}
     return build(Declaration, values_of), tuple(sources.rows)
 
 

@@ -5,7 +5,7 @@ import os
 import select
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 _FRAME: Final = struct.Struct("<4sIQ")  # mark, bytes of the header, bytes of the payload
@@ -13,6 +13,7 @@ _MARK: Final = b"SoS1"
 HEADER_LIMIT: Final = 2**20
 PAYLOAD_LIMIT: Final = 2**30  # what one image's outputs may take, as in the misuse check
 _PIECE: Final = 2**20
+_LOOK_SECONDS: Final = 0.1  # between two looks at what the other end uses
 
 
 class WireError(ValueError):
@@ -22,11 +23,12 @@ class WireError(ValueError):
 class Pipe:
     """One end of a pair of pipes. Every wait ends at its deadline, a time of time.monotonic(); None waits for ever.
 
+    look: called every tenth of a second of a wait; what it raises ends the wait.
     Both calls raise TimeoutError at the deadline, EOFError when the other end is gone.
     """
 
-    def __init__(self, reading: int, writing: int) -> None:
-        self._reading, self._writing = reading, writing
+    def __init__(self, reading: int, writing: int, *, look: Callable[[], None] | None = None) -> None:
+        self._reading, self._writing, self._look = reading, writing, look
         os.set_blocking(reading, False)
         os.set_blocking(writing, False)
 
@@ -40,7 +42,7 @@ class Pipe:
             raise WireError(f"a message of {len(text):,} + {len(body):,} bytes is too long")
         for part in (memoryview(_FRAME.pack(_MARK, len(text), len(body)) + text), body):
             while part:
-                _wait(self._writing, select.POLLOUT, deadline)
+                self._wait(self._writing, select.POLLOUT, deadline)
                 try:
                     part = part[os.write(self._writing, part[:_PIECE]) :]
                 except BlockingIOError:  # the pipe has room for less than a piece
@@ -66,7 +68,7 @@ class Pipe:
         out = bytearray(count)
         view = memoryview(out)
         while view:
-            _wait(self._reading, select.POLLIN, deadline)
+            self._wait(self._reading, select.POLLIN, deadline)
             try:
                 came = os.readv(self._reading, [view])
             except BlockingIOError:
@@ -76,13 +78,18 @@ class Pipe:
             view = view[came:]
         return out
 
-
-def _wait(descriptor: int, event: int, deadline: float | None) -> None:
-    poll = select.poll()
-    poll.register(descriptor, event)
-    left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-    if not poll.poll(left):
-        raise TimeoutError("no message in time")
+    def _wait(self, descriptor: int, event: int, deadline: float | None) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        while True:
+            left = float("inf") if deadline is None else max(0.0, deadline - time.monotonic())
+            step = left if self._look is None else min(left, _LOOK_SECONDS)
+            if poll.poll(None if step == float("inf") else step * 1000):
+                return
+            if left <= 0:
+                raise TimeoutError("no message in time")
+            if self._look is not None:
+                self._look()
 
 
 def one_line(text: str, *, limit: int = 300) -> str:

@@ -11,31 +11,48 @@ from pipelines.imports.readers import arrays, maps, nnunet, parquet, tensors
 from pipelines.imports.readers.base import Files, Said, gather
 from pipelines.imports.source import OutputSource
 from pipelines.imports.wording import printable
+from pipelines.misuse.declaration import Values
 from pipelines.schema import Head
 
-__all__ = ["FORMATS", "Format", "Opened", "Said", "open_outputs"]
+__all__ = ["FORMATS", "Format", "Opened", "Recognised", "Said", "open_outputs", "recognise_outputs"]
 
 
 @dataclass(frozen=True)
 class Format:
     """One way to lay out outputs. title: in a few words; recognise: whether files are meant to be in it; open: reads
-    names and tables, no pixels.
+    names and tables, no pixels. values: what its numbers are in any case; names_channels: whether the files name them.
     """
 
     title: str
     recognise: Callable[[Files], bool]
     open: Callable[[Files, Said, Dataset], OutputSource]
+    values: Values | None = None
+    names_channels: bool = False
 
 
 # In the order of recognition: nnU-Net's own export lies beside images and is .npz too.
 FORMATS: Final[dict[str, Format]] = {
-    "nnunet": Format("nnU-Net's exported .npz", nnunet.recognise, nnunet.open_nnunet),
-    "parquet": Format("predictions parquet", parquet.recognise, parquet.open_parquet),
+    "nnunet": Format("nnU-Net's exported .npz", nnunet.recognise, nnunet.open_nnunet, values="probabilities"),
+    "parquet": Format(
+        "predictions parquet", parquet.recognise, parquet.open_parquet, values="logits", names_channels=True
+    ),
     "safetensors": Format("safetensors", tensors.recognise, tensors.open_tensors),
     "arrays": Format("NumPy .npy and .npz", arrays.recognise, arrays.open_arrays),
-    "maps": Format("a grey image a class, <class>/<image>.png or .tif", maps.recognise, maps.open_maps),
+    "maps": Format(
+        "a grey image a class, <class>/<image>.png or .tif", maps.recognise, maps.open_maps, names_channels=True
+    ),
 }
 _ALONE: Final = ("nnunet",)  # recognised by what is inside; what lies beside does not matter
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """One head's files. path: where they are; format: a name in FORMATS; files: by seed; in_folders: called seed=N."""
+
+    path: Path
+    format: str
+    files: Mapping[int, Files]
+    in_folders: bool
 
 
 @dataclass(frozen=True)
@@ -47,40 +64,48 @@ class Opened:
     sources: Mapping[int, OutputSource]
 
 
-def open_outputs(
-    path: Path, said: Said, dataset: Dataset, *, format: str | None = None, seed: int | None = None
-) -> Opened:
-    """Open the outputs of one head, of every seed there is.
+def recognise_outputs(path: Path, head: Head, *, format: str | None = None, seed: int | None = None) -> Recognised:
+    """Find the files of one head, of every seed there is, and the format that they are in.
 
     Files in folders called seed=N are of that seed, all others of `seed`, 0 if none is given.
-    format: a name in FORMATS; None takes the one that recognises the files.
-    Raises ConfigError, DatasetError or ShapeError.
+    format: a name in FORMATS; None takes the one that recognises the files. Raises ConfigError or DatasetError.
     """
     if format is not None and format not in FORMATS:
         raise ConfigError(f"there is no format {format!r} of outputs; available formats are {', '.join(FORMATS)}")
     place = path.expanduser().resolve()
     if (place / "manifest.json").is_file() and (place / "predictions").is_dir():
         place = place / "predictions"  # the folder of a run
-    by_seed = gather(place, said.head)
+    by_seed = gather(place, head)
     numbered = {number: files for number, files in by_seed.items() if number is not None}
     loose = by_seed.get(None, {})
     if numbered and loose:
         raise ConfigError(f"{printable(path.name)} holds files beside its folders seed=N; put them into one, or away")
     if seed is not None and numbered:
         raise ConfigError(f"{printable(path.name)} holds folders seed=N, so --seed cannot be given; leave it out")
-    chosen: dict[int, Files] = dict(numbered) if numbered else {seed or 0: loose}
-    names = {number: format or _recognised(files, said.head) for number, files in chosen.items()}
-    if len(set(names.values())) != 1:
-        raise ConfigError(f"the seeds of {said.head} are in different formats; choose one with --format")
+    chosen: dict[int, Files] = dict(sorted(numbered.items())) if numbered else {seed or 0: loose}
+    names = {format or _recognised(files, head) for files in chosen.values()}
+    if len(names) != 1:
+        raise ConfigError(f"the seeds of {head} are in different formats; choose one with --format")
+    return Recognised(place, names.pop(), chosen, bool(numbered))
+
+
+def open_outputs(
+    path: Path, said: Said, dataset: Dataset, *, format: str | None = None, seed: int | None = None
+) -> Opened:
+    """Open the outputs of one head, of every seed there is, as `recognise_outputs` finds them.
+
+    Raises ConfigError, DatasetError or ShapeError.
+    """
+    found = recognise_outputs(path, said.head, format=format, seed=seed)
     sources: dict[int, OutputSource] = {}
     try:
-        for number, files in sorted(chosen.items()):
-            sources[number] = FORMATS[names[number]].open(files, said, dataset)
+        for number, files in found.files.items():
+            sources[number] = FORMATS[found.format].open(files, said, dataset)
     except BaseException:
         for source in sources.values():
             source.close()
         raise
-    return Opened(place, next(iter(names.values())), sources)
+    return Opened(found.path, found.format, sources)
 
 
 def _recognised(files: Files, head: Head) -> str:

@@ -21,10 +21,10 @@ RUNNERS: Final = {
 
 
 class OpenRequest(Settings):
-    """What to open. output: name or number of the output to read. architecture, encoder: of a state dict's network."""
+    """What to open. tensor: name or number of the output to read. architecture, encoder: of a state dict's network."""
 
     path: str
-    output: str | None = None
+    tensor: str | None = None
     architecture: str | None = None
     encoder: str | None = None
     hardware: Hardware = "cpu"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import onnx
 import onnxruntime as ort
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import TensorProto
 
@@ -37,7 +37,10 @@ class OnnxNetwork:
         self._input = session.get_inputs()[0].name
 
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
-        """One batch to the chosen output, as the network gives it."""
+        """One batch to the chosen output, as the network gives it. Raises ModelError when there is a choice."""
+        if not self.facts.output:
+            listed = ", ".join(one_line(name, limit=64) for name in self.facts.outputs[:20])
+            raise ModelError(f"MODEL-OUTPUT: the network has the outputs {listed}; choose one with --tensor")
         try:
             (out,) = self._session.run([self.facts.output], {self._input: batch})
         except Exception as error:  # onnxruntime's own types have no common base
@@ -60,7 +63,7 @@ def open_model(request: OpenRequest) -> OnnxNetwork:
         session = ort.InferenceSession(raw, options, providers=[provider])
     except Exception as error:  # onnxruntime's own types have no common base
         raise _refusal("onnxruntime cannot open the file", error) from None
-    return OnnxNetwork(session, _facts(session, read, request.output))
+    return OnnxNetwork(session, _facts(session, read, request.tensor))
 
 
 def _read(path: Path) -> bytes:
@@ -131,16 +134,16 @@ def _facts(session: ort.InferenceSession, read: Described, wanted: str | None) -
             f"MODEL-INPUT: the network takes {one_line(told)}; wanted is one input of four axes, (N, C, H, W) or "
             "(N, H, W, C), float or uint8"
         )
-    if wanted is None and len(outputs) > 1:
-        raise ModelError(f"MODEL-OUTPUT: the network has the outputs {listed}; choose one with --output")
     if wanted is not None and wanted not in outputs:
         raise ModelError(
-            f"MODEL-OUTPUT: the network has no output {one_line(wanted, limit=64)!r}, but {listed}; choose one of these"
+            f"MODEL-OUTPUT: the network has no output {one_line(wanted, limit=64)!r}, but {listed}; choose one of "
+            "these with --tensor"
         )
+    only = outputs[0] if len(outputs) == 1 else ""  # of several nobody but the user can choose
     shape = tuple(axis if isinstance(axis, int) and axis > 0 else None for axis in inputs[0].shape)
     dtype = _TYPES[inputs[0].type]
     return Facts.model_validate({
-        "input_shape": shape, "dtype": dtype, "outputs": outputs, "output": wanted or outputs[0],
+        "input_shape": shape, "dtype": dtype, "outputs": outputs, "output": wanted or only,
         "read": read, "source": "its metadata",
     })  # fmt: skip
 

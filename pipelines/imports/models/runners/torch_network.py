@@ -15,8 +15,8 @@ from pipelines.imports.models.runners import OpenRequest
 class TorchNetwork:
     """A network in eval mode on its device.
 
-    output: key or number of the output to read where there are several; by default the first of a sequence, and `out`
-    of a mapping, as in torchvision.
+    request.tensor: key or number of the output to read where there are several; by default the first of a sequence,
+    and `out` of a mapping, as in torchvision.
     """
 
     def __init__(self, network: nn.Module, facts: Facts, request: OpenRequest) -> None:
@@ -25,14 +25,14 @@ class TorchNetwork:
         if request.hardware == "cuda" and not torch.cuda.is_available():
             raise ModelError("MODEL-DEVICE: there is no CUDA device here; leave --device out")
         self.facts = facts
-        self._output = request.output
+        self._tensor = request.tensor
         self._device = torch.device(request.hardware)
         self._network = network.to(self._device).eval()
 
     @torch.inference_mode()
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """One batch to the chosen output, as the network gives it."""
-        chosen = _choose(self._network(torch.from_numpy(batch).to(self._device)), self._output)
+        chosen = _choose(self._network(torch.from_numpy(batch).to(self._device)), self._tensor)
         real = chosen.float() if chosen.is_floating_point() else chosen  # numpy knows no bfloat16
         return real.cpu().numpy()
 
@@ -49,6 +49,6 @@ def _choose(out: Any, wanted: str | None) -> Tensor:
     if not isinstance(named.get(key), Tensor):
         raise ModelError(
             f"MODEL-OUTPUT: the network has no tensor {key!r} among its outputs ({', '.join(named)}); choose one with "
-            "--output"
+            "--tensor"
         )
     return named[key]

@@ -16,7 +16,7 @@ def open_model(request: OpenRequest) -> TorchNetwork:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*torch.jit.*", DeprecationWarning)
-            network = torch.jit.load(request.path, map_location="cpu")
+            network = torch.jit.load(request.path, map_location="cpu")  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelError(
             f"MODEL-FILE: TorchScript cannot be read ({one_line(str(error))}); save it again with torch.jit.save"
