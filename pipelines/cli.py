@@ -19,7 +19,7 @@ from pipelines.jobs.foreground import listed, note_command_line
 from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, reading_of
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.reading import write_reading
-from pipelines.storage import Run, RunWriter, list_runs, open_run, staged_attempts
+from pipelines.storage import Run, RunWriter, files, list_runs, open_run, staged_attempts
 
 app = typer.Typer(
     add_completion=False,
@@ -230,6 +230,7 @@ def check(
     reading: ReadingFile = None,
     data_format: DataFormat = None,
     save_reading: Annotated[Path | None, typer.Option(help="Write how it is read to a file for --reading.")] = None,
+    save_report: Annotated[Path | None, typer.Option(help="Write the report to a file as JSON, print nothing.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say what is in DATASET, what is wrong with it, and what its truth alone says. Exit 2 if it has errors."""
@@ -244,6 +245,9 @@ def check(
             write_reading(save_reading, full_reading(opened))
             typer.echo(f"how it is read: {save_reading}; edit it and give it back with --reading", err=True)
         report = check_dataset(opened, size=parse_size(size), progress=progress)
+    if save_report is not None:
+        files.write_text(save_report, report.model_dump_json())
+        return
     typer.echo(report.model_dump_json(indent=1) if as_json else report.text(), nl=as_json)
     if not report.ok:
         raise typer.Exit(2)

@@ -36,7 +36,11 @@ _LEAKS: Final = {
 
 def class_shares(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel:
     """Share of the valid pixels that carry each class."""
-    facts = loaders.dataset(run)
+    return class_shares_of(loaders.dataset(run), theme)
+
+
+def class_shares_of(facts: dict[str, Any], theme: Theme) -> Panel:
+    """The same of a check's report."""
     table = pd.DataFrame(facts["class_facts"])
     columns = [name for name in table.columns if facts["kind"] == "overlapping" or "_" not in name]
     said = ", ".join(f"{one['name']} {percent(one['share'])}" for one in facts["class_facts"])
@@ -47,7 +51,12 @@ def class_shares(run: Run, theme: Theme, *, split: Split | None = None, seeds: S
 
 def labels_per_pixel(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel:
     """Share of the valid pixels by number of labels."""
-    pixels = loaders.dataset(run)["labels_per_pixel"]
+    return labels_per_pixel_of(loaders.dataset(run), theme)
+
+
+def labels_per_pixel_of(facts: dict[str, Any], theme: Theme) -> Panel:
+    """The same of a check's report."""
+    pixels = facts["labels_per_pixel"]
     table = pd.DataFrame({"labels": range(len(pixels)), "pixels": pixels})
     table["share"] = table["pixels"] / np.maximum(table["pixels"].sum(), 1)
     said = ", ".join(f"{labels}: {percent(share)}" for labels, share in enumerate(table["share"]))
@@ -59,7 +68,11 @@ def labels_per_pixel(run: Run, theme: Theme, *, split: Split | None = None, seed
 
 def pairs(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel | None:
     """Which classes share pixels, each as a share of the row's class; None where none can."""
-    facts = loaders.dataset(run)
+    return pairs_of(loaders.dataset(run), theme)
+
+
+def pairs_of(facts: dict[str, Any], theme: Theme) -> Panel | None:
+    """The same of a check's report."""
     if not _may_overlap(facts):
         return None
     share = {(one["first"], one["second"]): one["share_of_first"] for one in facts["pairs"]}
@@ -77,7 +90,11 @@ def pairs(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence
 
 def nesting(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel | None:
     """Which class lies inside which, the most nested pairs first; None where no two classes share a pixel."""
-    facts = loaders.dataset(run)
+    return nesting_of(loaders.dataset(run), theme)
+
+
+def nesting_of(facts: dict[str, Any], theme: Theme) -> Panel | None:
+    """The same of a check's report."""
     if not facts["pairs"]:
         return None
     inside = {(one["inner"], one["outer"]) for one in facts["nested"]}
@@ -99,7 +116,11 @@ def nesting(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequen
 
 def splits(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel:
     """Share of each class in each split: where they differ, one split says little of the other."""
-    facts = loaders.dataset(run)
+    return splits_of(loaders.dataset(run), theme)
+
+
+def splits_of(facts: dict[str, Any], theme: Theme) -> Panel:
+    """The same of a check's report."""
     rows = [
         (name, one["split"], one["class_pixels"].get(name, 0), one["class_pixels"].get(name, 0) / one["valid_pixels"])
         for name in facts["classes"]
@@ -113,7 +134,11 @@ def splits(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequenc
 
 def ceiling(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel | None:
     """The best Dice that one label a pixel can reach, and what priority leaves of it; None where that is 1."""
-    facts = loaders.dataset(run)
+    return ceiling_of(loaders.dataset(run), theme)
+
+
+def ceiling_of(facts: dict[str, Any], theme: Theme) -> Panel | None:
+    """The same of a check's report."""
     if not _may_overlap(facts):
         return None
     columns = ["class", "ceiling_dice", "priority_dice", "ceiling_iou", "priority_iou"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import native, native_source
+from pipelines.datasets import coco, colored, indexed, instances, labelme, native, native_source, per_class, tiff, voc
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.described import Described
 from pipelines.datasets.format import Format
@@ -33,6 +33,14 @@ __all__ = [
 # In the order in which they are tried: those that are known by a file of their own come first.
 FORMATS: Final[dict[str, Format]] = {
     "native": native_source.FORMAT,
+    "coco": coco.FORMAT,
+    "labelme": labelme.FORMAT,
+    "voc": voc.FORMAT,
+    "tiff": tiff.FORMAT,
+    "indexed": indexed.FORMAT,
+    "colored": colored.FORMAT,
+    "per_class": per_class.FORMAT,
+    "instances": instances.FORMAT,
 }
 
 

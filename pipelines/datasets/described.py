@@ -147,11 +147,13 @@ class Described(Dataset):
 
 
 def _kind(source: Source, classes: Classes) -> Kind:
-    """The kind of truth the files hold: found out by looking for a pixel with two classes, where there can be one."""
+    """The kind of truth the files hold: what they declare of these classes, or found out by looking for a pixel with two classes, where there can be one."""
     rules = classes.of("overlapping")
     if len(rules) == 1:
         return "binary"
     named = [label for rule in rules for label in rule.labels]
+    if source.declared == "overlapping" and len(rules) == len(source.labels) == len(set(named)):
+        return "overlapping"
     if source.exclusive and len(set(named)) == len(named):
         return "exclusive"
     at = {label.name: index for index, label in enumerate(source.labels)}

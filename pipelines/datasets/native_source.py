@@ -21,6 +21,7 @@ class NativeSource(Source):
             Label(name, color, "background" if name == self._set.background else "class")
             for name, color in zip(self._set.classes, self._set.colors, strict=True)
         )
+        self.declared = self._set.kind
         self.exclusive = self._set.kind != "overlapping"
         self.complete = self._set.kind == "exclusive"
         self.splits = {split: self._set.images(split) for split in SPLITS}

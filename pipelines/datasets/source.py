@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio
 from pipelines.datasets.base import Finding
-from pipelines.schema import Split
+from pipelines.schema import Kind, Split
 
 Role: TypeAlias = Literal["class", "background", "ignore"]
 
@@ -56,7 +56,7 @@ class Source(ABC):
     """A data set's files as one format reads them, before classes are made of labels; looks at no pixel until asked.
 
     root: its folder. name: of the set, printable. labels: at most reading.MAX_LABELS, their names distinct.
-    exclusive: no pixel can carry two labels. complete: every valid pixel carries a label. splits: lists that the files
+    exclusive: no pixel can carry two labels. declared: the kind of truth if the files name it. complete: every valid pixel carries a label. splits: lists that the files
     give, as far as they do ({} for none). groups: image to group, {} for none. findings: what is wrong with the files
     and tables as a whole.
     """
@@ -65,6 +65,7 @@ class Source(ABC):
     name: str
     labels: tuple[Label, ...]
     exclusive: bool
+    declared: Kind | None = None
     complete: bool = False
     splits: Mapping[Split, tuple[str, ...]] = {}
     groups: Mapping[str, str] = {}

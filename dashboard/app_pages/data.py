@@ -1,0 +1,212 @@
+"""Data: a data set is brought, read in a format that is shown, described, looked at and checked before any training."""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+from dashboard import components, loaders, state
+from dashboard.dataset import check, choose, looks, split, table
+from dashboard.figures.pictures import label_picture
+from dashboard.panels import data_table
+from dashboard.rounding import count
+from pipelines import readings
+from pipelines.datasets import FORMATS
+from pipelines.datasets.described import Described
+from pipelines.datasets.look import Asked, Looked, LookedSource
+from pipelines.errors import DatasetError, PipelineError
+from pipelines.reading import DataReading
+
+_WIDTH: Final = 170  # pixels: two side by side on a telephone
+_READING: Final = "reading"  # in links
+_NEXT: Final = (
+    ("train", "Train a pair on it", "model_training"),
+    ("import_outputs", "Import outputs for it", "upload_file"),
+)
+_KINDS: Final = {
+    "exclusive": "each pixel has one label", "binary": "one class against background",
+    "overlapping": "labels share pixels",
+}  # fmt: skip
+
+
+def begin() -> None:
+    """What this page does, for whoever comes first."""
+    components.paragraph(
+        "Bring images with their masks. You see how they were read, name the classes, look at some, and have the whole "
+        "set checked: overlaps, leaks between splits, and the best that one label a pixel could reach.", theme,
+    )  # fmt: skip
+    with st.expander("Formats that are read"):
+        components.small_table(["Format", "Folder"], [[name, one.title] for name, one in FORMATS.items()], theme)
+
+
+def read_as(path: Path) -> tuple[Looked, LookedSource | None]:
+    """The recognised format, which can be overridden, with its options; and what the files hold in it."""
+    key = f"data_format_{path}"
+    chosen = st.session_state.get(key)
+    options = {
+        name: text
+        for name in (FORMATS[chosen].options if chosen in FORMATS else ())
+        if (text := st.session_state.get(f"data_option_{chosen}_{name}", "").strip())
+    }
+    looked, source = looks.look(Asked(path=str(path), format=chosen, options=options))
+    reasons = dict(looked.recognised)
+    names = [*reasons, *(name for name in FORMATS if name not in reasons)]
+    now = looked.format or chosen or names[0]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        picked = st.selectbox(
+            "Read as", names, index=names.index(now), key=f"{key}_pick",
+            format_func=lambda name: f"{FORMATS[name].title}" + ("" if name in reasons else " (not recognised)"),
+        )  # fmt: skip
+        if st.button("Read again", icon=":material/refresh:", key="data_fresh"):
+            looks.look(Asked(path=str(path), format=chosen, options=options), fresh=True)
+            st.rerun()
+    if picked != now:
+        st.session_state[key] = picked
+        st.rerun()
+    if now in reasons:
+        others = len(reasons) - 1
+        more = f" {others} other format{'s' * (others > 1)} would do too." if others else ""
+        st.caption(components.plain(f"Recognised: {reasons[now]}.{more}"))
+    of_format = FORMATS[now].options if now in FORMATS else {}
+    if of_format:
+        with st.expander("Options of this format"):
+            for name, help_text in of_format.items():
+                st.text_input(name, key=f"data_option_{now}_{name}", help=components.plain(help_text))
+                st.caption(components.plain(help_text))
+    return looked, source
+
+
+def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> DataReading:
+    """What the table begins with: what a link says, else what the files say."""
+    held = f"{key}_first"
+    if held not in st.session_state:
+        st.session_state[held] = data_table.first_reading(looked, source)
+        wanted = st.query_params.get(_READING)
+        if wanted is not None:
+            try:
+                said = readings.find(loaders.runs_folder(), path, wanted).reading
+                labels = {one.name for one in looked.labels}
+                if said.format == looked.format and {label for rule in said.classes for label in rule.labels} <= labels:
+                    st.session_state[held] = said
+            except DatasetError as error:
+                components.problem(str(error))
+    first: DataReading = st.session_state[held]
+    return first
+
+
+def described(looked: Looked, source: LookedSource, first: DataReading, key: str) -> tuple[Described, DataReading]:
+    """The table of classes and the splits, and the data set they make. Raises DatasetError when they do not fit."""
+    st.subheader("Classes")
+    said = table.edit(looked, first, key=key)
+    colors = st.session_state.get(f"{key}_colors", {})
+    options = {name: text for name, text in first.options.items() if text}
+
+    def reading_with(priority: tuple[str, ...]) -> DataReading:
+        return data_table.reading_of(
+            said.rows, looked=looked, options=options, kind=said.kind, unlabelled=said.unlabelled, colors=colors,
+            priority=priority, splits=first.splits,
+        )  # fmt: skip
+
+    dataset = Described(source, reading_with(()))
+    table.colors(dataset.classes, dataset.colors, key=key)
+    foreground = [name for name in dataset.classes if name != dataset.background]
+    priority: tuple[str, ...] = ()
+    if len(foreground) > 1 and (dataset.kind == "overlapping" or not looked.exclusive):
+        priority = table.priority(foreground, first.priority or (), key=key)
+    with st.expander("Splits and groups", key=f"{key}_splits"):
+        rule = split.edit(looked, first.splits, key=key)
+        reading = reading_with(priority).model_copy(update={"splits": rule})
+        dataset = Described(source, reading)
+        rows = data_table.split_rows(dataset)
+        components.small_table(
+            ["Split", "Images", "Groups"],
+            [[one.split, count(one.images), "–" if one.groups is None else count(one.groups)] for one in rows],
+            theme,
+        )  # fmt: skip
+        for one in dataset.structure():
+            if one.code == "SPLIT-MADE":
+                st.caption(components.plain(f"{one.message[:1].upper()}{one.message[1:]}."))
+    leak = data_table.leaks(dataset)
+    if leak is not None:
+        st.warning(components.plain(leak), icon=":material/warning:")
+    return dataset, reading
+
+
+def preview(looked: Looked, dataset: Described) -> None:
+    """Some images with their classes over them."""
+    st.subheader("A first look")
+    more = f" and {len(dataset.classes) - 12} more" if len(dataset.classes) > 12 else ""
+    components.legend(
+        list(zip(dataset.classes, dataset.colors, strict=True))[:12] + ([(more, "#888888")] if more else []), theme
+    )
+    items = data_table.small_items(dataset, looked.shown)
+    with st.container(horizontal=True):
+        for item in items:
+            with st.container(width=_WIDTH):
+                picture = data_table.bytes_of(item)
+                drawn = [index for index, name in enumerate(dataset.classes) if name != dataset.background]
+                colors = [dataset.colors[index] for index in drawn]
+                st.image(picture, width="stretch", alt=f"Image {item.name}")
+                st.image(
+                    label_picture(picture, item.truth[drawn], colors, valid=item.valid), width="stretch",
+                    alt=f"Classes of {item.name}",
+                )  # fmt: skip
+                st.text(item.name)
+    for one in looked.unread[:5]:
+        components.problem(f"{one.code}: {one.message}")
+
+
+def hand_over(query: dict[str, str], key: str, *, ready: bool) -> None:
+    """Links to what comes next, with the data set and how it is read."""
+    st.subheader("Next")
+    if not ready:
+        st.caption("Training and imports refuse a data set whose check finds errors; check it first.")
+    with st.container(horizontal=True):
+        for page, label, icon in _NEXT:
+            st.page_link(
+                f"app_pages/{page}.py", label=label, icon=f":material/{icon}:", query_params=query | {_READING: key}
+            )
+
+
+def draw_set(chosen: choose.Chosen) -> None:
+    """Everything about one data set, from its format to what comes next."""
+    looked, source = read_as(chosen.path)
+    if source is None or looked.problem is not None:
+        components.problem(looked.problem or "these files cannot be read")
+        return
+    components.facts_line(
+        [looked.name, f"{count(len(looked.names))} images", f"{count(len(looked.labels))} labels"], theme
+    )
+    told = f"{chosen.path}\n{looked.format}\n{[one.name for one in looked.labels]}"
+    key = f"data_{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    first = first_of(chosen.path, looked, source, key)
+    try:
+        dataset, reading = described(looked, source, first, key)
+    except DatasetError as error:
+        components.problem(str(error))
+        return
+    found = " in the images looked at" if reading.kind is None else ""
+    components.paragraph(
+        f"{len(dataset.classes)} class{'es' * (len(dataset.classes) > 1)}; {_KINDS[dataset.kind]}{found}.", theme
+    )
+    preview(looked, dataset)
+    runs = loaders.runs_folder()
+    kept = readings.keep(runs, chosen.path, reading)
+    st.query_params[_READING] = kept.key
+    st.subheader("Check")
+    report = check.draw(runs, chosen.path, kept)
+    if report is not None:
+        check.show(report, name=chosen.path.name)
+    hand_over(chosen.query, kept.key, ready=report is not None and report.ok)
+
+
+theme = state.theme()
+st.title("Data")
+begin()
+picked = choose.choose()
+if picked is not None:
+    try:
+        draw_set(picked)
+    except PipelineError as problem:
+        components.problem(str(problem))
