@@ -23,9 +23,12 @@ class Chosen(NamedTuple):
     query: dict[str, str]
 
 
-def choose() -> Chosen | None:
-    """Ask for the data set; None until there is one. `?upload=<id>` and `?data=<path>` choose it."""
-    _follow_link()
+def choose(page: str = "data") -> Chosen | None:
+    """Ask for the data set; None until there is one. `?upload=<id>` and `?data=<path>` choose it.
+
+    page: which one asks. A choice does not outlive the change to another page, so a link says it again there.
+    """
+    _follow_link(page)
     where = st.segmented_control(
         "Images and masks", list(_TITLES), default="upload", required=True, key=_WHERE,
         format_func=_TITLES.__getitem__, label_visibility="collapsed",
@@ -36,15 +39,15 @@ def choose() -> Chosen | None:
             if name not in chosen.query and name in st.query_params:
                 del st.query_params[name]
         st.query_params.update(chosen.query)
-        st.session_state[_LINK] = chosen.query
+        st.session_state[_LINK] = (page, chosen.query)
     return chosen
 
 
-def _follow_link() -> None:
+def _follow_link(page: str) -> None:
     said = {name: st.query_params[name] for name in (UPLOAD, DATA) if name in st.query_params}
-    if not said or st.session_state.get(_LINK) == said:
+    if not said or st.session_state.get(_LINK) == (page, said):
         return
-    st.session_state[_LINK] = said
+    st.session_state[_LINK] = (page, said)
     if UPLOAD in said:
         st.session_state[_WHERE], st.session_state[_UPLOADS] = "upload", said[UPLOAD]
         return
@@ -72,7 +75,8 @@ def _upload() -> Chosen | None:
             "Uploads", list(found), key=_UPLOADS, index=None, placeholder="Choose one",
             format_func=lambda id: sources.described(found[id]),
         )  # fmt: skip
-        if id is not None and st.button("Delete", icon=":material/delete:", key="data_delete"):
+        beside = one is not None and id == one.id  # the widget has a button for it
+        if id is not None and not beside and st.button("Delete", icon=":material/delete:", key="data_delete"):
             _delete(id)
     try:
         return None if id is None else Chosen(upload.find(id).root, {UPLOAD: id})
