@@ -4,7 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import coco, colored, indexed, instances, labelme, native, native_source, per_class, tiff, voc
+from pipelines.datasets import (
+    coco,
+    colored,
+    huggingface,
+    indexed,
+    instances,
+    labelme,
+    native,
+    native_source,
+    nnunet,
+    per_class,
+    tiff,
+    voc,
+)
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.described import Described
 from pipelines.datasets.format import Format
@@ -33,8 +46,10 @@ __all__ = [
 # In the order in which they are tried: those that are known by a file of their own come first.
 FORMATS: Final[dict[str, Format]] = {
     "native": native_source.FORMAT,
+    "nnunet": nnunet.FORMAT,
     "coco": coco.FORMAT,
     "labelme": labelme.FORMAT,
+    "huggingface": huggingface.FORMAT,
     "voc": voc.FORMAT,
     "tiff": tiff.FORMAT,
     "indexed": indexed.FORMAT,

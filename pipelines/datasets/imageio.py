@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipelines.arrays import Float32Array
+from pipelines.arrays import Float32Array, UInt8Array
 from pipelines.errors import DatasetError
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -29,15 +29,18 @@ _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _GREY_STRETCH: Final = {2: 85, 4: 17}
 
 
-def read_picture(path: Path, *, size: tuple[int, int] | None = None) -> tuple[Float32Array, tuple[int, int], bool]:
+def read_picture(
+    path: Path, *, size: tuple[int, int] | None = None, content: bytes | None = None
+) -> tuple[Float32Array, tuple[int, int], bool]:
     """A picture as RGB, upright by its EXIF orientation.
 
     size: (height, width) to resize to, bilinear with antialiasing; None keeps its own.
+    content: the picture's bytes where they are no file of their own; the path then only names them.
     Returns the image, (H, W, 3) float32 in [0, 1]; its own (height, width) before resizing; and whether EXIF
     turned it by 90°. Grey is repeated to three channels, alpha is dropped, 16-bit values are divided by 65535.
     Raises DatasetError when the file is not a whole picture of a known format.
     """
-    picture, orientation = _open(path, upright=True)
+    picture, orientation = _open(path, content, upright=True)
     turned = orientation in (5, 6, 7, 8)
     own = (picture.height, picture.width)
     if picture.mode in _SIXTEEN_BIT:
@@ -52,19 +55,20 @@ def read_picture(path: Path, *, size: tuple[int, int] | None = None) -> tuple[Fl
     return np.multiply(np.asarray(picture), np.float32(1 / 255), dtype=np.float32), own, turned
 
 
-def read_mask(path: Path) -> NDArray[Any]:
+def read_mask(path: Path, *, content: bytes | None = None) -> NDArray[Any]:
     """The raw values of a one-channel mask, (H, W) uint8, uint16 or int32.
 
+    content: the mask's bytes where they are no file of their own; the path then only names them.
     Palette indices and 16-bit values come as stored, never converted through their colour.
     Raises DatasetError for a colour image or a damaged file.
     """
-    picture, _ = _open(path, upright=False)
+    picture, _ = _open(path, content, upright=False)
     if picture.mode == "1":
         # As an array this is bool over bytes of 0 and 255, which only some operations take for True.
         return (np.asarray(picture.convert("L")) > 0).astype(np.uint8)
     if picture.mode == "L":
         values = np.asarray(picture)
-        stretch = _GREY_STRETCH.get(_png_depth(path)) if picture.format == "PNG" else None
+        stretch = _GREY_STRETCH.get(_png_depth(path, content)) if picture.format == "PNG" else None
         return values // np.uint8(stretch) if stretch else values
     if picture.mode == "P":
         return np.asarray(picture)
@@ -78,6 +82,21 @@ def read_mask(path: Path) -> NDArray[Any]:
     )
 
 
+def read_colors(path: Path, *, content: bytes | None = None) -> UInt8Array:
+    """The colours of a mask as stored, (H, W, 3) uint8; pixels that are wholly transparent come as black.
+
+    content: the mask's bytes where they are no file of their own; the path then only names them.
+    Raises DatasetError for values of more than 8 bits and for a damaged file.
+    """
+    picture, _ = _open(path, content, upright=False)
+    if picture.mode in (*_SIXTEEN_BIT, "I", "F"):
+        raise DatasetError(f"{_short(path)} has no colours of 8 bits (mode {picture.mode}); save it as an RGB PNG")
+    colors = np.array(picture.convert("RGB"))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        colors[np.asarray(picture.convert("RGBA"))[:, :, 3] == 0] = 0
+    return colors
+
+
 def resize_mask(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Nearest-neighbour resize of the last two axes, (..., H, W) to (..., height, width)."""
     height, width = values.shape[-2:]
@@ -89,12 +108,15 @@ def resize_mask(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return values[..., rows[:, None], columns]
 
 
-def _open(path: Path, *, upright: bool) -> tuple[Image.Image, int]:
+def _open(path: Path, content: bytes | None = None, *, upright: bool) -> tuple[Image.Image, int]:
     """Decode the whole file, or say in one line why not; also its EXIF orientation (1: as stored)."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DatasetError(f"{_short(path)} has {path.stat().st_size:,} bytes, allowed are {MAX_BYTES:,}; cut it")
-        content = path.read_bytes()
+        if content is None:
+            if path.stat().st_size > MAX_BYTES:
+                raise DatasetError(
+                    f"{_short(path)} has {path.stat().st_size:,} bytes, allowed are {MAX_BYTES:,}; cut it"
+                )
+            content = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
     try:
@@ -148,7 +170,9 @@ def _check_whole(path: Path, content: bytes, form: str | None) -> None:
         raise DatasetError(f"{_short(path)} is truncated (no end marker); copy or save it again")
 
 
-def _png_depth(path: Path) -> int:
+def _png_depth(path: Path, content: bytes | None) -> int:
+    if content is not None:
+        return content[24]
     with path.open("rb") as file:
         return file.read(25)[24]  # signature 8, length 4, IHDR 4, width 4, height 4, bit depth
 
@@ -163,4 +187,5 @@ def _sixteen_bit(picture: Image.Image, size: tuple[int, int] | None) -> Float32A
 
 def _short(path: Path) -> str:
     """The file's name with up to two folders: enough to find it, no more of the machine than needed."""
-    return "/".join(path.parts[-3:])
+    text = "/".join(path.parts[-3:])
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -1,0 +1,415 @@
+"""COCO: one or several JSON files with images, annotations and categories, beside folders of pictures, to truth."""
+
+import posixpath
+import re
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines.datasets import imageio, json_file, listing, polygons
+from pipelines.datasets.base import Finding
+from pipelines.datasets.format import Format
+from pipelines.datasets.source import FileSource, Label, Source, Truth
+from pipelines.errors import DatasetError
+from pipelines.reading import MAX_LABELS
+from pipelines.schema import Split
+
+_LISTS: Final = ("images", "annotations", "categories")
+_CROWD: Final = ("ignore", "class", "drop")
+_CROWD_LABEL: Final = "iscrowd"
+_HINTS: Final = (*_LISTS, "file_name", "image_id", "category_id", "segmentation", "iscrowd")
+_MOST_ANNOTATIONS: Final = 5_000_000
+_AT_ONCE: Final = 256  # instances of one label that are united in one go
+_MOST_FINDINGS: Final = 10  # of one image
+_MOST_FILES: Final = 200  # JSON files that are looked into
+_AUGMENTED: Final = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}")  # Roboflow's copies of one picture
+
+
+@dataclass
+class _Document:
+    """What one JSON file lists. places: image to start, end, start, end, … of its annotations, bytes in the file."""
+
+    path: Path
+    title: str
+    images: dict[Any, tuple[str, Any, Any, Any]] = field(default_factory=dict)  # id: file, height, width, video
+    categories: dict[Any, tuple[str, str]] = field(default_factory=dict)  # id: name, supercategory
+    places: dict[Any, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+    used: Counter[Any] = field(default_factory=Counter)
+    crowds: int = 0
+    split: str | None = None
+
+
+def _recognise(root: Path) -> str | None:
+    found = next((path for path in _jsons(root) if _like_coco(path)), None)
+    return None if found is None else f"{listing.shown(found, root)} holds images, annotations and categories"
+
+
+def _jsons(root: Path) -> list[Path]:
+    """JSON files at the top, in annotations/ and in the folders of splits, where COCO's tools put them."""
+    return list(islice(listing.walk(root, suffixes=(".json",), depth=2), _MOST_FILES))
+
+
+def _like_coco(path: Path) -> bool:
+    said = json_file.ends(path)
+    if b'"shapes"' in said and b'"imagePath"' in said:
+        return False
+    hits = {hint for hint in _HINTS if f'"{hint}"'.encode() in said}
+    whole = len(said) < 2 * json_file.HEAD
+    return hits >= set(_LISTS) if whole else bool(hits & set(_LISTS)) and len(hits) >= 3
+
+
+def _open(root: Path, options: Mapping[str, str]) -> Source:
+    return CocoSource(root, crowd=options.get("crowd", "ignore"), pattern=options.get("annotations"))
+
+
+class CocoSource(FileSource):
+    """Images of COCO files. crowd: what regions with iscrowd = 1 are. pattern: names of the JSON files to take."""
+
+    def __init__(self, root: Path, *, crowd: str = "ignore", pattern: str | None = None) -> None:
+        if crowd not in _CROWD:
+            raise DatasetError(f"crowd is {crowd[:50]!r}, expected {', '.join(_CROWD)}; correct the option")
+        self.root = root
+        self.name = _printable(root.name)[:100] or "COCO"
+        self._crowd = crowd
+        findings: list[Finding] = []
+        self._documents = [_read(path, root) for path in _chosen(root, pattern, findings)]
+        self._labels = self._name_labels(findings)
+        self._find_images(findings)
+        if not self.images:
+            raise DatasetError(
+                f"none of the images that {self._documents[0].title} lists lie in {self.name}; put them there, "
+                "under the names it gives them" + (f" ({findings[-1].message})" if findings else "")
+            )
+        self.findings = tuple(findings)
+
+    def _name_labels(self, findings: list[Finding]) -> dict[str, int]:
+        """Labels of all files, by name: the index of each."""
+        names: dict[str, None] = {}
+        above = {parent for one in self._documents for _, parent in one.categories.values()}
+        for document in self._documents:
+            if not document.categories:
+                raise DatasetError(f"{document.title} has no categories; add them, with id and name")
+            twice = [
+                name for name, count in Counter(name for name, _ in document.categories.values()).items() if count > 1
+            ]
+            if twice:
+                problem = f"{document.title} gives the name {twice[0][:60]!r} to several categories; they are one label"
+                findings.append(_finding("LABEL-TWICE", "note", problem))
+            for key, (name, _) in document.categories.items():
+                if name in above and not document.used[key] and len(document.categories) > 1:
+                    problem = (
+                        f"the category {name[:60]!r} only stands above others and has no annotation; it is left out"
+                    )
+                    findings.append(_finding("LABEL-EMPTY", "note", problem))
+                else:
+                    names[name] = None
+        if len(names) + 1 > MAX_LABELS:
+            raise DatasetError(f"there are {len(names):,} categories, allowed are {MAX_LABELS - 1:,}; leave some out")
+        self.labels = tuple(Label(name, role=_role(name)) for name in names)
+        crowds = sum(one.crowds for one in self._documents)
+        if crowds and self._crowd == "ignore":
+            free = next(
+                f"{_CROWD_LABEL}{'_' * n}" for n in range(len(names) + 1) if f"{_CROWD_LABEL}{'_' * n}" not in names
+            )
+            self.labels += (Label(free, role="ignore"),)
+        if crowds:
+            done = {
+                "ignore": "their pixels are ignored",
+                "class": "they count like others",
+                "drop": "they are left out",
+            }
+            problem = (
+                f"{crowds:,} annotations are crowds (iscrowd = 1): {done[self._crowd]}; the option crowd changes that"
+            )
+            findings.append(_finding("CROWDS", "note", problem))
+        self.exclusive = len(self.labels) == 1
+        return {label.name: index for index, label in enumerate(self.labels)}
+
+    def _find_images(self, findings: list[Finding]) -> None:
+        """Set images, groups and splits, and where each image stands in which files."""
+        files = _Files(self.root)
+        stands: dict[Path, list[tuple[_Document, Any]]] = defaultdict(list)
+        missing: list[str] = []
+        outside: list[str] = []
+        elsewhere: list[str] = []
+        for document in self._documents:
+            for key, (name, *_) in document.images.items():
+                path, escapes = files.find(name, document)
+                if path is not None:
+                    stands[path].append((document, key))
+                    elsewhere += [name] if escapes else []
+                else:
+                    (outside if escapes else missing).append(name)
+        _list(findings, "IMAGE-OUTSIDE", outside, "have a path that leads out of the data set; put them into it")
+        if elsewhere:
+            problem = f"{len(elsewhere):,} images have paths of another machine and were found by their names"
+            findings.append(_finding("IMAGE-ELSEWHERE", "note", f"{problem}, such as {_printable(elsewhere[0][-80:])}"))
+        _list(findings, "IMAGE-MISSING", missing, "are listed but not there; add them or take them out of the JSON")
+        unlisted = len(files) - len(stands)
+        if unlisted and stands:
+            folder = {path.parent for path in stands}
+            left = sum(path.parent in folder for path in files.paths()) - len(stands)
+            if left:
+                findings.append(
+                    _finding("IMAGE-UNLISTED", "note", f"{left:,} pictures beside the others are in no JSON file")
+                )
+        self.images = listing.by_name(sorted(stands), self.root, findings)
+        self._stands = {name: stands[path] for name, path in self.images.items()}
+        splits: dict[str, list[str]] = defaultdict(list)
+        groups: dict[str, str] = {}
+        for name, some in self._stands.items():
+            for split in dict.fromkeys(document.split for document, _ in some):
+                if split is not None:
+                    splits[split].append(name)
+            video = some[0][0].images[some[0][1]][3]
+            copy = _AUGMENTED.fullmatch(name)
+            if copy is not None:
+                groups[name] = copy[1]
+            elif isinstance(video, (int, str)) and len(str(video)) < 100 and str(video).isprintable():
+                groups[name] = f"video {video}"
+        self.groups = groups
+        self.splits: Mapping[Split, tuple[str, ...]] = {
+            split: tuple(splits[split]) for split in ("train", "val", "test") if splits.get(split)
+        }
+
+    def truth(self, name: str) -> Truth:
+        """Pixels of every category, where its instances are united, and of crowds. Raises DatasetError, one line."""
+        size = self._size(name)
+        findings: list[Finding] = []
+        runs: dict[int, list[polygons.Run]] = defaultdict(list)
+        work, empty = polygons.Work(), 0
+        for document, one in self._annotations(name):
+            told = f"annotation {_printable(str(one.get('id', '?')))[:20]} of {name} ({document.title})"
+            label = self._label_of(one, document)
+            if _is_crowd(one) and self._crowd == "drop":
+                continue
+            try:
+                if label is None:
+                    raise DatasetError("its category does not exist; add the category or correct it")
+                some, lines = polygons.coco_runs(one.get("segmentation") or [], size, work)
+            except DatasetError as error:
+                code = "MASK-VALUES" if label is None else "ANNOTATION"
+                findings.append(_finding(code, "error", f"{told}: {error}"))
+                if len(findings) >= _MOST_FINDINGS:
+                    raise DatasetError(f"{told}: {error} (and {len(findings) - 1} others of this image)") from None
+                continue
+            empty += lines + (not some and not lines)
+            runs[label] += some
+            if len(runs[label]) >= _AT_ONCE:
+                runs[label] = [polygons.merged(runs[label])]
+        if empty:
+            problem = f"{empty} annotations of {name} have no area (a box, a line or a point) and mark no pixel"
+            findings.append(_finding("NO-AREA", "warning", problem))
+        layers = polygons.blank_layers(len(self.labels), size)
+        for label, some in runs.items():
+            if some:
+                layers[label] = polygons.union(some)
+        return Truth(layers, np.ones(size, np.bool_), tuple(findings))
+
+    def _annotations(self, name: str) -> Iterator[tuple[_Document, dict[str, Any]]]:
+        for document, key in self._stands[name]:
+            places = document.places.get(key, array("q"))
+            for one in json_file.pieces(document.path, zip(places[::2], places[1::2], strict=True)):
+                if not isinstance(one, dict):
+                    raise DatasetError(f"{document.title} has changed since it was opened; open it again")
+                yield document, one
+
+    def _size(self, name: str) -> tuple[int, int]:
+        """Height and width of an image as its first file tells them, else as the picture has them."""
+        told = [document.images[key][1:3] for document, key in self._stands[name]]
+        given = [one for one in told if one != (None, None)]
+        if not given:
+            return imageio.read_picture(self.images[name])[1]
+        try:
+            sizes = [polygons.checked_size(*one) for one in given]
+        except DatasetError as error:
+            raise DatasetError(f"image {name} in {self._stands[name][0][0].title}: {error}") from None
+        if len(set(sizes)) > 1:
+            raise DatasetError(f"{name} has different sizes in different JSON files; correct its height and width")
+        return sizes[0]
+
+    def _label_of(self, annotation: Any, document: _Document) -> int | None:
+        if _is_crowd(annotation) and self._crowd == "ignore":
+            return len(self.labels) - 1
+        category = document.categories.get(_key(annotation.get("category_id")))
+        return None if category is None else self._labels.get(category[0])
+
+    def files(self) -> Iterable[Path]:
+        """JSON files and pictures."""
+        yield from (document.path for document in self._documents)
+        yield from self.images.values()
+
+
+def _chosen(root: Path, pattern: str | None, findings: list[Finding]) -> list[Path]:
+    """The JSON files to take: those asked for, else COCO's instances_*.json, else all that look like COCO."""
+    every = [path for path in _jsons(root) if _like_coco(path)]
+    if pattern is not None:
+        taken = [path for path in every if fnmatch(path.name, pattern) or fnmatch(listing.shown(path, root), pattern)]
+        if not taken:
+            raise DatasetError(
+                f"no JSON file with images, annotations and categories is called {pattern[:80]!r}; found are "
+                f"{', '.join(listing.shown(path, root) for path in every[:10]) or 'none'}"
+            )
+    else:
+        instances = [path for path in every if path.name.lower().startswith("instances")]
+        taken = instances or [path for path in every if not path.name.lower().startswith("panoptic")]
+    if not taken:
+        raise DatasetError(
+            f"{_printable(root.name)} holds no JSON file with images, annotations and categories; put it there or into "
+            "annotations/"
+        )
+    left = [listing.shown(path, root) for path in every if path not in taken]
+    if left and pattern is None:
+        some = ", ".join(left[:5]) + (" and others" if len(left) > 5 else "")
+        problem = f"{some} are not read; the option annotations names the files to take"
+        findings.append(_finding("FILE-UNUSED", "note", problem))
+    return taken
+
+
+def _read(path: Path, root: Path) -> _Document:
+    """Index a COCO file; only places of annotations are kept. Raises DatasetError, one line."""
+    found = _Document(path, listing.shown(path, root))
+    words = re.findall("[a-z]+", path.stem.lower())
+    named = [split for split, some in listing.SPLIT_FOLDERS.items() if set(words) & set(some)]
+    found.split = listing.split_of(path, root) or (named[0] if len(named) == 1 else None)
+    there: set[str] = set()
+    total = 0
+    for member in json_file.members(path, lists=_LISTS):
+        if member.key not in _LISTS:
+            continue
+        there.add(member.key)
+        if not isinstance(member.value, dict):
+            raise DatasetError(f"{found.title}: {member.key} must be a list of objects; export it again")
+        value: dict[str, Any] = member.value
+        if member.key == "annotations":
+            image, category = _key(value.get("image_id")), _key(value.get("category_id"))
+            found.places[image].extend((member.start, member.end))
+            found.used[category] += 1
+            total += 1
+            if total > _MOST_ANNOTATIONS:
+                raise DatasetError(
+                    f"{found.title} has more than {_MOST_ANNOTATIONS:,} annotations; split it into parts"
+                )
+            found.crowds += _is_crowd(value)
+        elif member.key == "images":
+            _add_image(found, value)
+        else:
+            _add_category(found, value)
+    lacking = [key for key in _LISTS if key not in there and key != "annotations"]
+    if lacking:
+        raise DatasetError(f"{found.title} has no {lacking[0]}; a COCO file holds images, annotations and categories")
+    lost = sum(len(some) // 2 for key, some in found.places.items() if key not in found.images)
+    if lost:
+        raise DatasetError(
+            f"{found.title}: {lost:,} annotations belong to images that it does not list; add the images or remove them"
+        )
+    return found
+
+
+def _add_image(found: _Document, value: dict[str, Any]) -> None:
+    key, name = _key(value.get("id")), value.get("file_name")
+    if key is None or not isinstance(name, str) or not name or len(name) > 1000:
+        raise DatasetError(f"{found.title}: an image has no id or no file_name; export it again")
+    if key in found.images:
+        raise DatasetError(
+            f"{found.title}: the id {_printable(str(key)[:50])} belongs to two images; give each its own"
+        )
+    if len(found.images) >= listing.MAX_FILES:
+        raise DatasetError(f"{found.title} lists more than {listing.MAX_FILES:,} images; split it into parts")
+    video = value.get("video_id")
+    found.images[key] = (name, value.get("height"), value.get("width"), video)
+
+
+def _add_category(found: _Document, value: dict[str, Any]) -> None:
+    key, name, parent = _key(value.get("id")), value.get("name"), value.get("supercategory")
+    if key is None or not isinstance(name, str) or not 0 < len(name) <= 500:
+        raise DatasetError(f"{found.title}: a category has no id or no name of 1 to 500 letters; correct it")
+    if key in found.categories:
+        raise DatasetError(
+            f"{found.title}: the id {_printable(str(key)[:50])} belongs to two categories; give each its own"
+        )
+    if len(found.categories) >= MAX_LABELS:
+        raise DatasetError(f"{found.title} has more than {MAX_LABELS:,} categories; leave some out")
+    found.categories[key] = (name, parent if isinstance(parent, str) else "")
+
+
+class _Files:
+    """Pictures inside a data set by the names that a JSON file may give them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._by_path = {path.relative_to(root).as_posix(): path for path in listing.images(root)}
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        for path in self._by_path.values():
+            self._by_name[path.name].append(path)
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+    def paths(self) -> Iterable[Path]:
+        return self._by_path.values()
+
+    def find(self, name: str, document: _Document) -> tuple[Path | None, bool]:
+        """The picture of that name, None if there is none, and whether the name leads out of the data set."""
+        asked = name.replace("\\", "/")
+        beside = document.path.parent.relative_to(self._root).as_posix()
+        split = re.sub(r"^(instances|stuff|person_keypoints|annotations?)_", "", document.path.stem)
+        escapes = True
+        for place in (beside, "", "images", split, f"images/{split}", f"{beside}/images", f"{beside}/.."):
+            wanted = posixpath.normpath(posixpath.join(place, asked))
+            if not wanted.startswith(("/", "..")) and asked[1:2] != ":":
+                escapes = False
+                if wanted in self._by_path:
+                    return self._by_path[wanted], False
+        ending = "/" + posixpath.normpath(asked).lstrip("./")
+        same = self._by_name.get(posixpath.basename(asked), [])
+        fitting = [path for path in same if f"/{path.relative_to(self._root).as_posix()}".endswith(ending)] or same
+        return (fitting[0] if len(fitting) == 1 else None), escapes
+
+
+def _printable(text: str) -> str:
+    """A text from a file for a message."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _is_crowd(annotation: Mapping[str, Any]) -> bool:
+    return annotation.get("iscrowd") in (1, "1")
+
+
+def _key(value: Any) -> Any:
+    """An id that can be looked up: whole numbers and texts; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+
+
+def _role(name: str) -> Any:
+    return "background" if name.strip("_ ").casefold() == "background" else "class"
+
+
+def _list(findings: list[Finding], code: str, names: list[str], problem: str) -> None:
+    if names:
+        some = ", ".join(_printable(name[-80:]) for name in names[:5]) + (" …" if len(names) > 5 else "")
+        findings.append(_finding(code, "error", f"{len(names):,} images {problem}: {some}"))
+
+
+def _finding(code: str, severity: Any, message: str) -> Finding:
+    return Finding(code=code, severity=severity, message=message)
+
+
+FORMAT = Format(
+    "COCO JSON of images, annotations and categories, with folders of pictures",
+    _recognise,
+    _open,
+    {
+        "crowd": "what regions with iscrowd = 1 are: ignore (their pixels do not count), class (like others) or drop",
+        "annotations": "names of the JSON files to take, such as instances_*.json",
+    },
+)

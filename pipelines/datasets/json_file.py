@@ -1,0 +1,228 @@
+"""JSON of any size to the values that are asked for: read in windows, so that memory does not grow with the file."""
+
+import json
+import mmap
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.errors import DatasetError
+
+MAX_BYTES: Final = 512 << 20
+MAX_VALUE: Final = 16 << 20  # bytes of one value; parsed, it can take thirty times as much
+MAX_TEXT: Final = 256 << 20  # bytes of a value that is one text, such as a picture in base64
+HEAD: Final = 1 << 16
+
+_WINDOW: Final = 1 << 20
+_SPACE: Final = re.compile(rb"[ \t\r\n]*")
+_TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of the outermost object, or one element of it where the member is a list that was asked for.
+
+    start, end: the value's bytes in the file. value: None for texts that were not asked for.
+    """
+
+    key: str
+    value: Any
+    start: int
+    end: int
+
+
+def read_object(path: Path, *, most: int = MAX_VALUE) -> dict[str, Any]:
+    """A small JSON file that holds an object. Raises DatasetError, one line."""
+    try:
+        if path.stat().st_size > most:
+            raise DatasetError(f"{_short(path)} is larger than {most:,} bytes; leave out what is not needed")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+    value = parse(content, path)
+    if not isinstance(value, dict):
+        raise DatasetError(f"{_short(path)} holds no object ({{…}}) but {_kind(value)}; write it again")
+    return value
+
+
+def parse(content: bytes, path: Path) -> Any:
+    """Bytes of a JSON value; the path is named in errors. Raises DatasetError, one line."""
+    try:
+        return json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise DatasetError(f"{_short(path)} is not UTF-8 text; save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{_short(path)} is not valid JSON ({_reason(error)}); correct it") from None
+
+
+def members(path: Path, *, lists: Collection[str], texts: Collection[str] = ()) -> Iterator[Member]:
+    """Members of the outermost object, in the order of the file; lists that are named come element by element.
+
+    texts: members whose value is kept even where it is one long text. Raises DatasetError, one line, for what is no
+    JSON object, larger than MAX_BYTES, or holds a value larger than MAX_VALUE (a text: MAX_TEXT).
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise DatasetError(f"{_short(path)} has {size:,} bytes, allowed are {MAX_BYTES:,}; split it into parts")
+        if size == 0:
+            raise DatasetError(f"{_short(path)} is empty; copy it again")
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield from _Scan(path, content).members(frozenset(lists), frozenset(texts))
+    except OSError as error:
+        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+
+
+def pieces(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[Any]:
+    """Values of a JSON file by their places, (start, end), as `members` told them. Raises DatasetError, one line."""
+    try:
+        with path.open("rb") as file:
+            for start, end in places:
+                file.seek(start)
+                yield parse(file.read(end - start), path)
+    except OSError as error:
+        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+
+
+def ends(path: Path) -> bytes:
+    """The first and the last HEAD bytes of a file that begins like an object, b"" for any other; never raises."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+                return b""
+            size = file.seek(0, 2)
+            file.seek(max(HEAD, size - HEAD))
+            return head + file.read(HEAD)
+    except OSError:
+        return b""
+
+
+class _Scan:
+    """One pass over a file. Bytes stand for letters (Latin-1) until a value holds others than ASCII."""
+
+    def __init__(self, path: Path, content: mmap.mmap) -> None:
+        self._path = path
+        self._content = content
+        self._at = 3 if content[:3] == b"\xef\xbb\xbf" else 0
+        self._decoder = json.JSONDecoder()
+        self._window = ""
+        self._base = 0
+
+    def members(self, lists: frozenset[str], texts: frozenset[str]) -> Iterator[Member]:
+        self._expect(b"{")
+        seen: set[str] = set()
+        if self._is(b"}"):
+            return
+        while True:
+            key = self._value().value
+            if not isinstance(key, str):
+                raise self._broken("expected a name in quotes")
+            if key in seen and key in lists | texts:
+                raise DatasetError(f"{_short(self._path)} has {key!r} twice; keep one")
+            seen.add(key)
+            self._expect(b":")
+            if key in lists and self._is(b"["):
+                yield from self._elements(key)
+            else:
+                found = self._value(keep=key in texts)
+                yield Member(key, found.value, found.start, found.end)
+            if not self._is(b","):
+                break
+        self._expect(b"}")
+        self._skip()
+        if self._at != len(self._content):
+            raise self._broken("there is more after the end")
+
+    def _elements(self, key: str) -> Iterator[Member]:
+        if self._is(b"]"):
+            return
+        while True:
+            found = self._value()
+            yield Member(key, found.value, found.start, found.end)
+            if not self._is(b","):
+                break
+        self._expect(b"]")
+
+    def _value(self, *, keep: bool = True) -> Member:
+        self._skip()
+        start = self._at
+        if self._content[start : start + 1] == b'"':
+            return self._text(start, keep=keep)
+        size = _WINDOW
+        while True:
+            if not self._base <= start < self._base + len(self._window):
+                self._base = start
+                self._window = self._content[start : start + size].decode("latin-1")
+            reached = self._base + len(self._window)
+            problem = "it ends too early"
+            try:
+                value, stop = self._decoder.raw_decode(self._window, start - self._base)
+                end = self._base + stop
+                if end < reached or reached == len(self._content):
+                    break
+            except RecursionError:
+                raise DatasetError(f"{_short(self._path)} is nested too deeply; it holds no data set") from None
+            except ValueError as error:
+                problem = _reason(error)
+            if reached == len(self._content):
+                raise self._broken(problem)
+            if size >= MAX_VALUE:
+                raise DatasetError(
+                    f"{_short(self._path)} is not valid JSON after byte {start:,}, or holds a value of more than "
+                    f"{MAX_VALUE:,} bytes there; correct it"
+                )
+            size = size * 4 if self._base == start else size
+            self._window = ""
+        self._at = end
+        raw = self._content[start:end] if not self._window.isascii() else b""
+        return Member("", parse(raw, self._path) if not raw.isascii() else value, start, end)
+
+    def _text(self, start: int, *, keep: bool) -> Member:
+        found = _TEXT.match(self._content, start)
+        if found is None:
+            raise self._broken("a text does not end")
+        end = found.end()
+        if end - start > MAX_TEXT:
+            raise DatasetError(f"{_short(self._path)} holds a text of more than {MAX_TEXT:,} bytes; take it out")
+        self._at = end
+        short = end - start <= _WINDOW
+        return Member("", parse(self._content[start:end], self._path) if keep or short else None, start, end)
+
+    def _skip(self) -> None:
+        found = _SPACE.match(self._content, self._at)
+        self._at = found.end() if found else self._at
+
+    def _is(self, sign: bytes) -> bool:
+        self._skip()
+        if self._content[self._at : self._at + 1] != sign:
+            return False
+        self._at += 1
+        return True
+
+    def _expect(self, sign: bytes) -> None:
+        if not self._is(sign):
+            raise self._broken(f"expected {sign.decode()}")
+
+    def _broken(self, problem: str) -> DatasetError:
+        return DatasetError(
+            f"{_short(self._path)} is not valid JSON ({problem} at byte {self._at:,} of {len(self._content):,}); "
+            "write or copy it again"
+        )
+
+
+def _reason(error: Exception) -> str:
+    text = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return text if text.isprintable() else "unreadable"
+
+
+def _kind(value: Any) -> str:
+    return {list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")
+
+
+def _short(path: Path) -> str:
+    text = "/".join(path.parts[-2:])
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= 120 else f"…{text[-119:]}"

@@ -1,0 +1,188 @@
+"""Outlines and run lengths of strangers' files to masks; everything is checked before compiled code sees it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from pipelines.arrays import BoolArray, Float64Array, Int64Array
+from pipelines.datasets.imageio import MAX_PIXELS
+from pipelines.errors import DatasetError
+
+MAX_POINTS: Final = 1_000_000  # of one outline
+MAX_REACH: Final = 1e6  # pixels that a coordinate may lie away from the corner
+MAX_LENGTH: Final = 4_000_000  # pixels along one outline; compiled code takes 5 × 16 bytes for each
+
+MAX_WORK: Final = 4_000_000_000  # pixels that all shapes of one image may run over
+
+Run = dict[str, Any]  # pycocotools' own form: {"size": [height, width], "counts": bytes}
+
+_COST: Final = 20  # of a pixel of an outline, against one that is only filled
+_LONGEST_NUMBER: Final = 7  # letters; 35 bits
+MAX_LAYER_BYTES: Final = 1 << 30
+
+
+class Work:
+    """What drawing one image costs; so that a small file cannot keep a machine busy for hours."""
+
+    def __init__(self) -> None:
+        self._left = float(MAX_WORK)
+
+    def spend(self, pixels: float) -> None:
+        """Raises DatasetError, without naming a file, once all shapes together ran over MAX_WORK pixels."""
+        self._left -= pixels
+        if self._left < 0:
+            raise DatasetError(f"its shapes run over more than {MAX_WORK:,} pixels; simplify them or cut the image")
+
+
+def blank_layers(labels: int, size: tuple[int, int]) -> BoolArray:
+    """Layers without any label, (labels, H, W) bool. Raises DatasetError when they'd take more than a gigabyte."""
+    height, width = size
+    if labels * height * width > MAX_LAYER_BYTES:
+        raise DatasetError(
+            f"{labels:,} labels at {width}×{height} take more than {MAX_LAYER_BYTES:,} bytes an image; cut the images "
+            "into tiles, or leave labels out"
+        )
+    return np.zeros((labels, height, width), np.bool_)
+
+
+def checked_size(height: Any, width: Any) -> tuple[int, int]:
+    """Height and width of an image as a file tells them. Raises DatasetError unless they are sizes of an image."""
+    if not _whole(height) or not _whole(width) or height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise DatasetError(
+            f"its size is given as {_told(width)}×{_told(height)}, expected whole numbers and at most {MAX_PIXELS:,} "
+            "pixels; correct it"
+        )
+    return int(height), int(width)
+
+
+def outline(points: Any) -> Float64Array:
+    """Points as (N, 2), x and y. Raises DatasetError, without naming a file, for what can't be one."""
+    if not isinstance(points, Sequence) or isinstance(points, str) or len(points) > MAX_POINTS:
+        raise DatasetError(f"an outline must be a list of at most {MAX_POINTS:,} points; draw it again")
+    flat = [number for point in points for number in (point if isinstance(point, list) and len(point) == 2 else [None])]
+    if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in flat):
+        raise DatasetError("the points of an outline must be pairs of numbers, x and y; draw it again")
+    return _within(flat)
+
+
+def _within(flat: Sequence[Any]) -> Float64Array:
+    try:
+        found = np.array(flat, np.float64).reshape(-1, 2)
+    except OverflowError:
+        found = np.full((1, 2), np.inf)
+    if not (np.isfinite(found).all() and (np.abs(found) <= MAX_REACH).all()):
+        raise DatasetError("an outline has a coordinate that is not finite or far outside the image; draw it again")
+    if length(found) > MAX_LENGTH:
+        raise DatasetError(f"an outline is longer than {MAX_LENGTH:,} pixels; simplify it or draw it again")
+    return found
+
+
+def length(points: Float64Array) -> float:
+    """Pixels along a closed outline, at least one a point."""
+    steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1) + 1 if len(points) else np.zeros(0)
+    return float(steps.sum())
+
+
+def coco_runs(segmentation: Any, size: tuple[int, int], work: Work | None = None) -> tuple[list[Run], int]:
+    """A COCO segmentation, polygons or run lengths, as pycocotools' own runs; and how many parts have no area.
+
+    size: (height, width) of the image. work: what its other segmentations left.
+    Raises DatasetError, without naming a file, for what can't be drawn.
+    """
+    if isinstance(segmentation, list):
+        return _polygons(segmentation, size, work or Work())
+    if not isinstance(segmentation, Mapping):
+        raise DatasetError("its segmentation is neither polygons nor run lengths; export it again")
+    own = segmentation.get("size")
+    if not isinstance(own, list) or len(own) != 2 or not all(_whole(one) for one in own) or tuple(own) != size:
+        told = f"{_told(own[1])}×{_told(own[0])}" if isinstance(own, list) and len(own) == 2 else "missing"
+        raise DatasetError(
+            f"the size of its run lengths is {told}, its image is {size[1]}×{size[0]}; export it for this image"
+        )
+    counts = segmentation.get("counts")
+    if isinstance(counts, list):
+        runs = _numbers(counts)
+    elif isinstance(counts, str):
+        runs = run_lengths(counts)
+    else:
+        raise DatasetError("its run lengths are missing (counts); export it again")
+    if runs.min(initial=0) < 0 or int(runs.sum()) != size[0] * size[1]:
+        raise DatasetError(
+            f"its run lengths cover {int(runs.sum()):,} pixels, its image has {size[0] * size[1]:,}; export it again"
+        )
+    return [coco_mask.frPyObjects({"size": list(size), "counts": runs.tolist()}, *size)], 0
+
+
+def merged(runs: Sequence[Run]) -> Run:
+    """Some runs of one size, at least one, as one: the pixels that any of them covers."""
+    return coco_mask.merge(list(runs)) if len(runs) > 1 else runs[0]
+
+
+def union(runs: Sequence[Run]) -> BoolArray:
+    """Pixels that at least one of some runs of one size covers, (H, W) bool."""
+    whole = merged(runs)
+    height, width = whole["size"]
+    # pycocotools' own decode uses a part of NumPy's interface that is going away.
+    counts = run_lengths(whole["counts"].decode("ascii"))
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
+
+
+def run_lengths(text: str) -> Int64Array:
+    """COCO's compressed run lengths as numbers. Raises DatasetError, without naming a file, unless they are whole.
+
+    Groups of 5 bits, lowest first, in letters from 48 on; the sixth bit says that another follows, the highest bit of
+    the last is the sign. From the fourth number on each is the difference to the last but one.
+    """
+    try:
+        letters = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError:
+        letters = np.full(1, -1)
+    if not letters.size:
+        raise DatasetError("its run lengths are empty; export it again")
+    if letters.min() < 0 or letters.max() > 63 or letters[-1] & 32:
+        raise DatasetError("its run lengths are no whole COCO text (counts); export it again")
+    last = np.flatnonzero(letters & 32 == 0)
+    first = np.concatenate(([0], last[:-1] + 1))
+    long = last - first + 1
+    if long.max() > _LONGEST_NUMBER:
+        raise DatasetError("its run lengths hold a number without an end (counts); export it again")
+    place = np.arange(len(letters)) - np.repeat(first, long)
+    numbers = np.add.reduceat((letters & 31) << (5 * place), first)
+    numbers -= np.where(letters[last] & 16, np.int64(1) << (5 * long), 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers
+
+
+def _polygons(parts: list[Any], size: tuple[int, int], work: Work) -> tuple[list[Run], int]:
+    height, width = size
+    found, empty = [], 0
+    for part in parts:
+        if not isinstance(part, list) or len(part) % 2 or len(part) > 2 * MAX_POINTS:
+            raise DatasetError("a polygon is not a list x, y, x, y, …; export it again")
+        if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in part):
+            raise DatasetError("a polygon holds something else than numbers; export it again")
+        points = _within(part)
+        if len(points) < 3:
+            empty += 1
+        else:
+            work.spend(_COST * length(points))
+            # Four numbers would be read as a box; three points are the fewest here.
+            found += coco_mask.frPyObjects([points.ravel().tolist()], height, width)
+    return found, empty
+
+
+def _numbers(counts: list[Any]) -> Int64Array:
+    if not all(_whole(one) and 0 <= one <= MAX_PIXELS for one in counts):
+        raise DatasetError("its run lengths (counts) are not whole numbers of pixels; export it again")
+    return np.array(counts, np.int64)
+
+
+def _whole(value: Any) -> bool:
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+
+
+def _told(value: Any) -> str:
+    return repr(value)[:20] if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"

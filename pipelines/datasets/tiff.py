@@ -1,0 +1,209 @@
+"""TIFF pictures of any number of channels with TIFF masks: a value a label, a channel a class, stacks as slices."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.datasets import coding, listing, paired, paired_names, paired_values, tiff_file, tiff_images
+from pipelines.datasets.base import Finding
+from pipelines.datasets.format import Format
+from pipelines.datasets.indexed import read_threshold
+from pipelines.datasets.paired import Match
+from pipelines.datasets.paired_labels import empty_layers, unreadable, value_labels
+from pipelines.datasets.paired_names import distinct, role_of
+from pipelines.datasets.paired_source import OPTIONS, MaskSource, first_masks, mostly_paired, one_each, sampled
+from pipelines.datasets.paired_values import Counts, Seen
+from pipelines.datasets.source import Label, Picture, Source, Truth
+from pipelines.datasets.tiff_file import Pages, TiffHead
+from pipelines.errors import DatasetError
+
+_MAX_SLICES: Final = 100_000
+_USUAL: Final = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.bool_))
+
+
+class TiffSource(MaskSource):
+    """TIFF pictures; a mask of one channel holds values, one of several has a channel a class."""
+
+    def __init__(self, root: Path, found: Match, options: Mapping[str, str]) -> None:
+        super().__init__(root, found, options)
+        self.only_one_each()
+        self._files = self.images
+        self._pages: Pages = self.reading.pages
+        self._threshold = read_threshold(options)
+        self._slice: dict[str, tuple[str, int]] = {}
+        if self._pages == "slices":
+            self._cut_slices()
+        names = paired_names.find_names(root, self.names_folders(), options)
+        self.tables = () if names is None else (names.path,)
+        channels = self._mask_channels()
+        self._by_channel = channels > 1
+        self.exclusive = self.complete = not self._by_channel
+        if self._by_channel:
+            rows = [] if names is None else [row.name for row in names.rows]
+            if names is not None and len(rows) != channels:
+                raise DatasetError(
+                    f"{names.path.name} names {len(rows)} classes, the masks have {channels} channels; name each"
+                )
+            spoken = distinct(rows or [f"channel {index + 1}" for index in range(channels)])
+            self.labels = tuple(Label(name, None, role_of(name)) for name in spoken)
+        else:
+            seen = self._look()
+            self._values, findings = value_labels(seen, names)
+            self.labels = self._values.labels
+            self.findings = (*self.findings, *unreadable(seen, root), *findings)
+
+    def names(self) -> tuple[str, ...]:
+        """Every image, sorted; one a slice where stacks are cut."""
+        return tuple(self._slice) if self._slice else tuple(self.images)
+
+    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
+        """The picture of an image or slice, by the options channels and range."""
+        file, page = self._slice.get(name, (name, None))
+        return Picture(*tiff_images.read_picture(self.images[file], self.reading, size=size, page=page))
+
+    def truth(self, name: str) -> Truth:
+        """Truth of an image or slice. Raises DatasetError when its mask cannot be read."""
+        file, page = self._slice.get(name, (name, None))
+        path = self.masks[file][0].path
+        if not self._by_channel:
+            return self._values.truth(self._read_index(path, page), self.shown(path))
+        values = tiff_file.read_channels(path, page=page, pages=self._pages)
+        if values.shape[2] != len(self.labels):
+            raise DatasetError(
+                f"{self.shown(path)} has {values.shape[2]} channels, the masks of this set have {len(self.labels)}; "
+                "save it with one channel a class"
+            )
+        layers = empty_layers(len(self.labels), values.shape[:2], self.shown(path))
+        findings: list[Finding] = []
+        for index, layer in enumerate(layers):
+            layer[:] = self._layer(path, index, values[:, :, index], findings)
+        return Truth(layers, np.ones(values.shape[:2], np.bool_), tuple(findings))
+
+    def _layer(self, path: Path, index: int, values: NDArray[Any], findings: list[Finding]) -> NDArray[np.bool_]:
+        if self._threshold is not None:
+            return values >= self._threshold
+        found = np.unique(tiff_images.whole_numbers(path, values))
+        if len(found) > 2 or (len(found) == 2 and found[0] != 0):
+            problem = (
+                f"channel {index + 1} of {self.shown(path)} holds {coding.list_values([int(one) for one in found])}, "
+                "allowed are 0 and one other value; say from which value a pixel belongs, such as threshold=128"
+            )
+            findings.append(Finding(code="MASK-VALUES", severity="error", message=problem))
+        return values != 0
+
+    def _read_index(self, path: Path, page: int | None) -> NDArray[Any]:
+        if tiff_file.is_tiff(path):
+            return tiff_images.read_mask(path, page=page, pages=self._pages)
+        return paired_values.read_index(path)
+
+    def _mask_channels(self) -> int:
+        """Channels of the first mask that can be read."""
+        problem = "there is none"
+        for path in self.mask_paths():
+            if not tiff_file.is_tiff(path):
+                return 1
+            try:
+                return tiff_file.read_head(path, self._pages).channels
+            except DatasetError as error:  # the check lists it
+                problem = str(error)
+        raise DatasetError(f"none of the masks can be read: {problem}")
+
+    def _look(self) -> Seen:
+        if not self._slice and self._pages == "":
+            return paired_values.look(self.mask_paths(), "index")
+        files: dict[Path, Counts | None] = {}
+        broken: list[Path] = []
+        for name in self.images:
+            path = self.masks[name][0].path
+            try:
+                files[path] = _stack_counts(path, self._pages)
+            except DatasetError:
+                broken.append(path)
+        return Seen(files, tuple(broken))
+
+    def _cut_slices(self) -> None:
+        """Names of slices for every stack, grouped by file, in the splits of their files."""
+        findings: list[Finding] = []
+        slices: dict[str, list[str]] = {}
+        for file, path in self.images.items():
+            try:
+                count = tiff_file.read_head(path, "slices").slices if tiff_file.is_tiff(path) else 1
+            except DatasetError as error:
+                findings.append(Finding(code="IMAGE-UNREADABLE", severity="error", message=str(error)))
+                continue
+            width = len(str(count))
+            slices[file] = [f"{file}__{page + 1:0{width}}" for page in range(count)]
+            self._slice |= {name: (file, page) for page, name in enumerate(slices[file])}
+            if len(self._slice) > _MAX_SLICES:
+                raise DatasetError(f"the stacks have more than {_MAX_SLICES:,} slices; leave some out")
+        if not self._slice:
+            raise DatasetError(f"none of the stacks can be read: {findings[0].message}")
+        wrong = [name for name in self._slice if not listing.usable(name)]
+        if wrong:
+            raise DatasetError(f"{wrong[0][:60]!r}… is too long for the name of a slice; shorten the file's name")
+        self._slice = dict(sorted(self._slice.items()))
+        self.groups = {name: file for name, (file, _) in self._slice.items()}
+        self.splits = {
+            split: tuple(name for file in some for name in slices.get(file, ())) for split, some in self.splits.items()
+        }
+        self.findings = (*self.findings, *findings)
+
+
+def _stack_counts(path: Path, pages: Pages) -> Counts | None:
+    """Pixels by value over all slices of a mask."""
+    total: Counts = {}
+    for page in range(tiff_file.read_head(path, pages).slices):
+        found, counts = np.unique(tiff_images.read_mask(path, page=page, pages=pages), return_counts=True)
+        for value, count in zip(found, counts, strict=True):
+            total[int(value)] = total.get(int(value), 0) + int(count)
+        if len(total) > paired_values.MOST:
+            return None
+    return total
+
+
+def _heads(paths: list[Path]) -> Iterator[TiffHead | None]:
+    for path in paths:
+        try:
+            yield tiff_file.read_head(path, "slices") if tiff_file.is_tiff(path) else None
+        except DatasetError:
+            yield None
+
+
+def _special(head: TiffHead | None) -> bool:
+    return head is not None and (head.channels not in (1, 3, 4) or head.dtype not in _USUAL or head.slices > 1)
+
+
+def _recognise(root: Path) -> str | None:
+    found = sampled(root)
+    if found is None or not one_each(found) or not mostly_paired(found):
+        return None
+    masks = list(_heads(first_masks(found)))
+    if any(
+        head is not None and head.channels > 1 and not (head.photometric == 2 and head.channels < 5) for head in masks
+    ):
+        return "its masks are TIFF files of several channels"
+    pictures = list(found.images.values())
+    for head in _heads(pictures[:: max(1, len(pictures) // 4)][:4]):
+        if head is not None and _special(head):
+            of = f"{head.slices} pages" if head.slices > 1 else f"{head.channels} channels ({head.dtype})"
+            return f"its pictures are TIFF files of {of}"
+    return None
+
+
+def _open(root: Path, options: Mapping[str, str]) -> Source:
+    return TiffSource(root, paired.match(root, options), options)
+
+
+FORMAT = Format(
+    "TIFF pictures of any number of channels, masks with a value a label or a channel a class",
+    _recognise,
+    _open,
+    {
+        **OPTIONS,
+        "pages": "what the pages of a file are: channels, or slices (each an image of its own, grouped by file)",
+        "threshold": "masks with a channel a class and soft edges: the value from which a pixel belongs, such as 128",
+    },
+)

@@ -1,0 +1,213 @@
+"""A TIFF file to its values: any number of channels, and pages once it is said what they are."""
+
+import logging
+import mmap
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from pipelines.datasets import imageio
+from pipelines.errors import DatasetError
+
+Pages: TypeAlias = Literal["", "channels", "slices"]
+
+SUFFIXES: Final = (".tif", ".tiff")
+MAX_BYTES: Final = 2**29  # of decoded values in one file: 512 MB
+MAX_CHANNELS: Final = 4096
+MAX_PAGES: Final = 10_000
+
+# Compressions whose decoders are widely used and bounded by the size of a strip or tile.
+_COMPRESSIONS: Final = {1, 5, 7, 8, 32773, 32946, 34925, 34926, 50000}
+_PILLOW_COMPRESSIONS: Final = {1, 5, 7, 8, 32773, 32946}
+_RGB, _PALETTE, _CMYK, _YCBCR = 2, 3, 5, 6
+# Formats of instruments and of slide scanners store series in ways of their own; their pages are read as pages.
+_PLAIN: Final[dict[str, Any]] = {
+    f"is_{kind}": False
+    for kind in (
+        "lsm", "mmstack", "ndtiff", "fluoview", "stk", "sis", "svs", "scn", "qpi", "ndpi", "bif", "avs", "eer",
+        "philips", "scanimage", "nih", "mdgel",
+    )
+}  # fmt: skip
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # damage that matters raises; the rest is chatter
+
+
+@dataclass(frozen=True)
+class TiffHead:
+    """What a TIFF file holds. shape: (height, width). kept: its array's shape with `axes`, one letter each."""
+
+    shape: tuple[int, int]
+    channels: int
+    slices: int
+    dtype: np.dtype[Any]
+    photometric: int
+    ordinary: bool
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether the name of a file says TIFF."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_head(path: Path, pages: Pages = "") -> TiffHead:
+    """What a TIFF file holds, told without its pixels. Raises DatasetError, one line."""
+    return _with_file(path, lambda tif: _head(path, tif, pages))
+
+
+def read_channels(path: Path, *, page: int | None = None, pages: Pages = "") -> NDArray[Any]:
+    """The values of a TIFF file, (H, W, C), as stored. page: which slice of a stack, from 0.
+
+    Raises DatasetError for damage, for more than MAX_BYTES of values, and for a stack unless `pages` says what its
+    pages are.
+    """
+    return _with_file(path, lambda tif: _values(path, tif, page, pages))
+
+
+def _with_file(path: Path, read: Callable[[tifffile.TiffFile], Any]) -> Any:
+    try:
+        if path.stat().st_size > imageio.MAX_BYTES:
+            raise DatasetError(f"{short(path)} is larger than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
+        file = path.open("rb")
+    except OSError as error:
+        raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
+    try:
+        with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _check_pages(path, content)
+            with tifffile.TiffFile(file, _multifile=False, **_PLAIN) as tif:
+                return read(tif)
+    except DatasetError:
+        raise
+    except Exception as error:  # tifffile and its codecs raise a dozen types, their own and others', on damage
+        said = " ".join(str(error).split())[:100]
+        said = said if said.isprintable() else type(error).__name__
+        raise DatasetError(f"{short(path)} is no TIFF file that can be read ({said}); save it again") from None
+
+
+def _check_pages(path: Path, content: mmap.mmap) -> None:
+    """Follow the chain of pages once: tifffile would follow a circle for ever."""
+    order = {b"II": "<", b"MM": ">"}.get(content[:2])
+    if order is None or len(content) < 8:
+        raise DatasetError(f"{short(path)} is no TIFF file; save it again")
+    big = struct.unpack(order + "H", content[2:4])[0] == 43
+    at = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)[0]
+    seen: set[int] = set()
+    while at:
+        if at in seen or len(seen) >= MAX_PAGES:
+            problem = "its pages go round in a circle" if at in seen else f"it has more than {MAX_PAGES:,} pages"
+            raise DatasetError(f"{short(path)} cannot be read: {problem}; save its images one by one")
+        seen.add(at)
+        count = struct.unpack_from(order + ("Q" if big else "H"), content, at)[0]
+        after = at + (8 + 20 * count if big else 2 + 12 * count)
+        at = struct.unpack_from(order + ("Q" if big else "I"), content, after)[0]
+
+
+def _head(path: Path, tif: tifffile.TiffFile, pages: Pages) -> TiffHead:
+    page: Any = tif.pages[0]
+    axes, shape = _axes(path, tif, pages)
+    sizes = dict(zip(axes, shape, strict=True))
+    height, width, channels = sizes["Y"], sizes["X"], sizes.get("C", 1)
+    slices = sizes.get("Z", 1)
+    if min(height, width, channels) < 1:
+        raise DatasetError(f"{short(path)} is empty ({width}×{height}); save it again")
+    if height * width > imageio.MAX_PIXELS:
+        raise DatasetError(
+            f"{short(path)} is {width}×{height}, more than {imageio.MAX_PIXELS:,} pixels; cut it into tiles"
+        )
+    if channels > MAX_CHANNELS:
+        raise DatasetError(f"{short(path)} has {channels} channels, allowed are {MAX_CHANNELS}; leave some out")
+    dtype = np.dtype(page.dtype) if page.dtype is not None else None
+    if dtype is None or dtype.kind not in "biuf":
+        raise DatasetError(f"{short(path)} holds values of a kind that is no picture; save 8 or 16 bit or float32")
+    if page.compression not in _COMPRESSIONS:
+        raise DatasetError(
+            f"{short(path)} is compressed in a way that is not read here ({int(page.compression)}); save it "
+            "uncompressed, or with deflate, LZW or zstd"
+        )
+    if page.is_tiled and int(np.prod(page.chunks)) * dtype.itemsize > MAX_BYTES:
+        raise DatasetError(f"{short(path)} has tiles of more than {MAX_BYTES:,} bytes; save it with smaller tiles")
+    return TiffHead((height, width), channels, slices, dtype, int(page.photometric), _ordinary(tif, page, dtype))
+
+
+def _ordinary(tif: tifffile.TiffFile, page: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether Pillow reads all that is in the file."""
+    if len(tif.pages) != 1 or page.compression not in _PILLOW_COMPRESSIONS or page.planarconfig != 1:
+        return False
+    if page.predictor != 1 and page.predictor != 2:
+        return False
+    if page.samplesperpixel == 1:
+        return bool(dtype == np.uint8 or dtype == np.bool_ or (dtype == np.uint16 and page.photometric == 1))
+    return bool(dtype == np.uint8 and page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR) and page.samplesperpixel <= 4)
+
+
+def _axes(path: Path, tif: tifffile.TiffFile, pages: Pages) -> tuple[str, tuple[int, ...]]:
+    """Letters Y, X, at most one C (channel) and at most one Z (slice) for the axes of the file's array, and its shape.
+
+    Raises DatasetError for a stack whose pages nobody has explained.
+    """
+    series = tif.series
+    if len(series) != 1 and pages == "":
+        raise DatasetError(f"{short(path)} holds {len(series)} images of different sizes; save them one by one")
+    axes = series[0].axes.replace("S", "C")
+    shape = tuple(int(one) for one in series[0].shape)
+    if len(shape) == 3 and shape[2] == 1 and tif.is_shaped:
+        axes = "YXC"  # an array (H, W, 1), which tifffile writes as H pages
+    kept = [(axis, length) for axis, length in zip(axes, shape, strict=True) if length != 1 or axis in "YX"]
+    axes, shape = "".join(axis for axis, _ in kept), tuple(length for _, length in kept)
+    others = [axis for axis in axes if axis not in "YXC"]
+    if others and pages == "channels" and len(axes) == 3:
+        # Arrays saved without a word on their axes: (C, H, W) or (H, W, C), the shortest axis holds the channels.
+        least = int(np.argmin(shape))
+        axes = "YX"[:least] + "C" + "YX"[least:]
+    elif len(others) == 1 and pages == "slices" and axes.count("C") <= 1:
+        axes = axes.replace(others[0], "Z")
+    elif others:
+        ways = "×".join(str(one) for one in shape)
+        raise DatasetError(
+            f"{short(path)} is a stack of {len(tif.pages)} pages ({ways}), but one file is one image; say what its "
+            "pages are with pages=channels or pages=slices, or save them one by one"
+        )
+    if sorted(axes.replace("Z", "").replace("C", "")) != ["X", "Y"] or axes.count("C") > 1:
+        raise DatasetError(f"{short(path)} holds an array with the axes {axes[:20]}; save height, width and channels")
+    return axes, shape
+
+
+def _values(path: Path, tif: tifffile.TiffFile, page: int | None, pages: Pages) -> NDArray[Any]:
+    head = _head(path, tif, pages)
+    alone = (
+        page is not None
+        and head.channels == 1
+        and tif.series[0].axes.endswith("YX")
+        and len(tif.series[0].pages) == head.slices > 1
+    )
+    count = head.shape[0] * head.shape[1] * head.channels * (1 if alone else head.slices)
+    if count * head.dtype.itemsize > MAX_BYTES:
+        raise DatasetError(
+            f"{short(path)} holds {count * head.dtype.itemsize:,} bytes of values, allowed are {MAX_BYTES:,}; cut it "
+            "into tiles, or leave channels out"
+        )
+    if head.slices > 1 and page is None:
+        raise DatasetError(f"{short(path)} is a stack of {head.slices} slices; choose one of them")
+    if page is not None and not 0 <= page < head.slices:
+        raise DatasetError(f"{short(path)} has {head.slices} slices, asked for is slice {page + 1}; save it again")
+    axes, shape = _axes(path, tif, pages)
+    if alone:
+        return np.ascontiguousarray(np.asarray(tif.asarray(key=page, series=0)).reshape(*head.shape, 1))
+    values = np.asarray(tif.series[0].asarray(maxworkers=1)).reshape(shape)
+    if "Z" in axes:
+        values = values.take(page or 0, axis=axes.index("Z"))
+        axes = axes.replace("Z", "")
+    if "C" not in axes:
+        values, axes = values[..., None], axes + "C"
+    return np.ascontiguousarray(values.transpose([axes.index(axis) for axis in "YXC"]))
+
+
+def short(path: Path) -> str:
+    """A file's name with up to two folders, printable."""
+    text = "/".join(path.parts[-3:])
+    return text if text.isprintable() else repr(text)[1:-1]

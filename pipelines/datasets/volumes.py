@@ -1,0 +1,291 @@
+"""NIfTI, TIFF, PNG and BMP files of one case to slices: (H, W) arrays, one channel and one slice at a time."""
+
+import gzip
+import logging
+import math
+import struct
+import threading
+import warnings
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.arrays import Float32Array
+from pipelines.datasets import imageio, tiff_images
+from pipelines.errors import DatasetError
+
+NIFTI: Final = (".nii.gz", ".nii")
+SUFFIXES: Final = (*NIFTI, ".png", ".bmp", ".tif", ".tiff")
+MAX_BYTES: Final = 512 << 20  # of the decoded values of one volume
+MAX_SLICES: Final = 10_000
+MAX_CHANNELS: Final = 64
+
+_KEPT: Final = 512 << 20  # bytes of volumes that stay unpacked, besides the one in use
+_MOST_HEADER: Final = 16 << 20  # bytes before the values: header and extensions
+_SAMPLE: Final = 1 << 20  # voxels of a channel that its percentiles are taken of
+_NIFTI_1: Final = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")  # 348, the header's size
+_NIFTI_2: Final = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540
+_DAMAGE: Final = (
+    OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, OverflowError, MemoryError, AttributeError,
+    ArithmeticError, struct.error, zlib.error, AssertionError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a file holds, told without its values. flat: an image, not a volume, even if that had one slice."""
+
+    slices: int
+    channels: int
+    flat: bool
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """values: (X, Y, Z, C) as stored; a value v means slope · v + inter."""
+
+    values: NDArray[Any]
+    slope: float
+    inter: float
+
+
+def suffix(path: Path) -> str:
+    """The ending of a file's name, lower case; ".nii.gz" is one."""
+    name = path.name.lower()
+    return next((one for one in SUFFIXES if name.endswith(one)), path.suffix.lower())
+
+
+def read_head(path: Path) -> Head:
+    """Slices and channels of a file. Raises DatasetError, one line, when it can't be read or is too large."""
+    if suffix(path) in NIFTI:
+        shape = _nifti_shape(path)
+        return Head(shape[2], shape[3], flat=_dimensions(path) == 2)
+    if tiff_images.is_tiff(path):
+        head = tiff_images.read_head(path, "slices")
+        return Head(head.slices, head.channels, flat=head.slices == 1)
+    return Head(1, 3, flat=True)
+
+
+def read_plane(path: Path, index: int, channel: int) -> NDArray[Any]:
+    """One slice of one channel, (H, W), in its own units. Raises DatasetError, one line."""
+    if suffix(path) in NIFTI:
+        volume = _volumes.get(path)
+        if index >= volume.values.shape[2] or channel >= volume.values.shape[3]:
+            raise DatasetError(f"{_short(path)} has no slice {index} of channel {channel + 1}; export the case again")
+        plane = np.asarray(volume.values[:, :, index, channel]).T
+        if (volume.slope, volume.inter) == (1.0, 0.0):
+            return plane
+        with np.errstate(over="ignore", invalid="ignore"):
+            return plane * volume.slope + volume.inter
+    if tiff_images.is_tiff(path):
+        return _tiff(path, index)[:, :, channel]
+    image, _, _ = imageio.read_picture(path)
+    return image[:, :, channel]
+
+
+def read_values(path: Path, index: int) -> NDArray[Any]:
+    """One slice of a label map, (H, W), whole numbers. Raises DatasetError, one line."""
+    if suffix(path) in NIFTI:
+        return tiff_images.whole_numbers(path, read_plane(path, index, 0))
+    if tiff_images.is_tiff(path):
+        stacked = tiff_images.read_head(path, "slices").slices > 1
+        return tiff_images.read_mask(path, page=index if stacked else None, pages="slices" if stacked else "")
+    return imageio.read_mask(path)
+
+
+def percentiles(path: Path, channel: int, low: float, high: float) -> tuple[float, float]:
+    """Two percentiles of a channel over all slices of a file, of at most about a million of its voxels."""
+    if suffix(path) in NIFTI:
+        volume = _volumes.get(path)
+        values = volume.values[..., channel]
+        step = max(1, math.ceil((values.size / _SAMPLE) ** (1 / 3)))
+        some = values[::step, ::step, ::step].astype(np.float64).ravel() * volume.slope + volume.inter
+    else:
+        slices = read_head(path).slices
+        chosen = range(0, slices, max(1, slices // 16))
+        some = np.concatenate([_sampled(read_plane(path, index, channel), len(chosen)) for index in chosen])
+    some = some[np.isfinite(some)]
+    if not some.size:
+        return 0.0, 1.0
+    found = np.percentile(some, (low, high))
+    return float(found[0]), float(found[1])
+
+
+def _sampled(plane: NDArray[Any], planes: int) -> NDArray[Any]:
+    step = max(1, plane.size * planes // _SAMPLE)
+    return plane.astype(np.float64).ravel()[::step]
+
+
+def eight_bits(path: Path) -> bool:
+    """Whether the values of a file go from 0 to 255 by their type, so that no window is needed."""
+    return tiff_images.is_tiff(path) and tiff_images.read_head(path, "slices").dtype == np.uint8
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is an ordinary picture, whose values are a share of the largest."""
+    return suffix(path) in (".png", ".bmp")
+
+
+def as_picture(channels: list[Float32Array], size: tuple[int, int] | None) -> tuple[Float32Array, tuple[int, int]]:
+    """One to three channels, (H, W) in [0, 1], as RGB (H, W, 3), and the size before resizing; one is grey, two are
+    red and green. Raises DatasetError when their sizes differ.
+    """
+    own = (int(channels[0].shape[0]), int(channels[0].shape[1]))
+    if any(one.shape != own for one in channels):
+        raise DatasetError("the channels of a case have different sizes; export it again")
+    if size is not None and size != own:
+        channels = [
+            np.clip(np.asarray(Image.fromarray(one).resize((size[1], size[0]), Image.Resampling.BILINEAR)), 0, 1)
+            for one in channels
+        ]
+    image = np.zeros((*channels[0].shape, 3), np.float32)
+    for index in range(3):
+        if index < len(channels) or len(channels) == 1:
+            image[:, :, index] = channels[min(index, len(channels) - 1)]
+    return image, own
+
+
+def forget() -> None:
+    """Free the volumes that are kept unpacked."""
+    _volumes.clear()
+
+
+class _Volumes:
+    """Volumes that were unpacked last: slices of one case follow one another."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int, int], _Volume] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, path: Path) -> _Volume:
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+        key = (str(path), facts.st_mtime_ns, facts.st_size)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            self._make_room(_size(_nifti_shape(path), _nifti_header(path).get_data_dtype()))
+            volume = self._kept[key] = _load(path)
+            return volume
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+
+    def _make_room(self, wanted: int) -> None:
+        while self._kept and sum(one.values.nbytes for one in self._kept.values()) + wanted > _KEPT:
+            self._kept.popitem(last=False)
+
+
+_volumes: Final = _Volumes()
+
+
+def _nifti_header(path: Path) -> Any:
+    """The header of a NIfTI file, from its first bytes alone. Raises DatasetError."""
+    import nibabel  # slow to import, and most data sets hold no volumes
+
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)  # what matters raises
+    with _told(path):
+        with _opened(path) as file:
+            start = file.read(540)
+        if start[:4] not in (*_NIFTI_1, *_NIFTI_2):
+            raise DatasetError(f"{_short(path)} is no NIfTI file; export it again")
+        second = start[:4] in _NIFTI_2
+        kind: Any = nibabel.Nifti2Header if second else nibabel.Nifti1Header
+        header = kind(start if second else start[:348], check=False)
+        if header["magic"].item()[:3] not in (b"n+1", b"n+2"):
+            raise DatasetError(f"{_short(path)} is no NIfTI file of one piece; save it as .nii.gz")
+        return header
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever damage raises inside becomes a DatasetError that names the file."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except Exception as error:
+        # nibabel's own errors have no common base besides Exception.
+        if not isinstance(error, _DAMAGE) and not type(error).__module__.startswith("nibabel"):
+            raise
+        text = str(error) or type(error).__name__
+        text = text if text.isprintable() else repr(text)[1:-1]
+        raise DatasetError(f"{_short(path)} is damaged or truncated ({text[:200]}); copy or export it again") from None
+
+
+def _opened(path: Path) -> Any:
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _dimensions(path: Path) -> int:
+    with _told(path):
+        return len(_nifti_header(path).get_data_shape())
+
+
+def _nifti_shape(path: Path) -> tuple[int, int, int, int]:
+    """(X, Y, Z, C). Raises DatasetError, before anything is unpacked, for what is too large or has other axes."""
+    header = _nifti_header(path)
+    with _told(path):
+        told = tuple(int(one) for one in header.get_data_shape())
+        dtype, begin = header.get_data_dtype(), float(header["vox_offset"])
+    shape = (*told, *(1,) * (3 - len(told)))
+    if len(told) < 2 or any(one < 1 for one in shape) or (len(shape) > 4 and math.prod(shape[3:-1]) != 1):
+        raise DatasetError(f"{_short(path)} has the shape {told}, expected (X, Y), (X, Y, Z) or (X, Y, Z, channels)")
+    found = (*shape[:3], shape[-1] if len(shape) > 3 else 1)
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise DatasetError(f"{_short(path)} holds values of the type {dtype}; save whole or floating-point numbers")
+    if _size(found, dtype) > MAX_BYTES:
+        raise DatasetError(
+            f"{_short(path)} holds {_size(found, dtype):,} bytes of {dtype}, allowed are {MAX_BYTES:,}; save it as "
+            "int16 or float32, or cut it"
+        )
+    if found[0] * found[1] > imageio.MAX_PIXELS or found[2] > MAX_SLICES or found[3] > MAX_CHANNELS:
+        raise DatasetError(
+            f"{_short(path)} has the shape {found}, allowed are {imageio.MAX_PIXELS:,} pixels, {MAX_SLICES:,} slices "
+            f"and {MAX_CHANNELS} channels; cut it"
+        )
+    if not 0 <= begin <= _MOST_HEADER:
+        raise DatasetError(f"{_short(path)} has its values at byte {begin:.0f}; it is damaged, export it again")
+    return found  # type: ignore[return-value]
+
+
+def _size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return math.prod(shape) * dtype.itemsize
+
+
+def _load(path: Path) -> _Volume:
+    import nibabel
+
+    shape = _nifti_shape(path)
+    with _told(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image: Any = nibabel.load(path, mmap=False)
+        proxy = image.dataobj
+        values = np.asanyarray(proxy.get_unscaled()).reshape(shape, order="F")
+        slope, inter = float(proxy.slope), float(proxy.inter)
+    if not (math.isfinite(slope) and math.isfinite(inter)):
+        raise DatasetError(f"{_short(path)} scales its values by {slope} and {inter}; export it again")
+    return _Volume(values, slope, inter)
+
+
+def _tiff(path: Path, index: int) -> NDArray[Any]:
+    stacked = tiff_images.read_head(path, "slices").slices > 1
+    return tiff_images.read_channels(path, page=index if stacked else None, pages="slices" if stacked else "")
+
+
+def _short(path: Path) -> str:
+    text = "/".join(path.parts[-2:])
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= 120 else f"…{text[-119:]}"
