@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -13,14 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listed import Listed, item
+from outputs_on_disk import write_outputs
 from places import REPO
-from test_imports_readers import Listed, item
+from synthetic import make_run
+from typer.testing import CliRunner
 
-from pipelines import heads
+from pipelines import cli, heads
 from pipelines.errors import ConfigError, PipelineError, RunError, ShapeError
 from pipelines.imports.readers import Said, open_outputs
 from pipelines.misuse import limits
-from pipelines.storage import PredictionReader, PredictionsFile, PredictionsWarning
+from pipelines.storage import PredictionReader, PredictionsFile, PredictionsWarning, Run
 from pipelines.storage.contract import describe_part, json_schema
 
 LOGITS = np.random.default_rng(0).normal(0, 3, (2, 4, 6)).astype(np.float32)
@@ -267,6 +272,20 @@ def test_the_pytorch_example_runs_as_it_is_printed(tmp_path):
     assert one.valid.sum() == 23
     expected = network(images)[0].detach().numpy()
     assert np.abs(one.log_odds - heads.log_odds(reader.spec, expected)).max() < 0.01
+
+
+def test_the_nnunet_example_reads_what_nnunet_writes(tmp_path, monkeypatch):
+    """The second line of the example, word for word, on an export in nnU-Net's layout."""
+    text = (REPO / "docs" / "predictions-contract.md").read_text()
+    line = re.search(r"^python -m pipelines (import nnunet .*)$", text, re.MULTILINE)
+    run = make_run(tmp_path / "made", "abc", kind="exclusive", classes=("background", "a", "b"), images=2)
+    shutil.copytree(run.config["dataset"], tmp_path / "my_data")
+    write_outputs(tmp_path / "out", run, "softmax", "nnunet")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.app, shlex.split(line[1]))
+    assert done.exit_code == 0, done.output
+    assert Run(tmp_path / "runs" / "nnunet").heads == ("softmax",)
+    assert "nnU-Net's exported .npz" in done.output
 
 
 # Files from elsewhere ----------------------------------------------------------------------------------------------

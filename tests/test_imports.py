@@ -1,6 +1,7 @@
 """Outputs of networks trained elsewhere to runs: channels by name, values as declared, refusals that store nothing."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -407,6 +408,43 @@ def test_exported_predictions_come_back_with_the_same_metrics(kind, how, made, t
     for metric, bound in (("dice", 0.001), ("brier", 0.0005), ("nll", 0.001)):
         assert gap[own.metric == metric].max() <= bound, metric
     assert gap[own["head"] == "sigmoid"].max() <= (1e-6 if how == "nnunet" else 0)
+
+
+# What is lost on the way, as docs/imports.md says it: largest difference of Dice, Brier score and NLL of a class.
+EXACT, ROUNDED, STEPS, COARSE = (0, 0, 0), (1e-3, 5e-4, 1e-3), (2e-3, 5e-4, 5e-3), (0.02, 4e-3, None)
+LOST = {
+    "npy": (EXACT, ROUNDED), "one-npz": (EXACT, ROUNDED), "safetensors": (EXACT, ROUNDED), "npz": (ROUNDED, ROUNDED),
+    "stack": (ROUNDED, ROUNDED), "one-safetensors": (ROUNDED, ROUNDED), "nnunet": (ROUNDED, ROUNDED),
+    "tiff": (ROUNDED, ROUNDED), "png16": (STEPS, STEPS), "png8": (COARSE, COARSE), "parquet": (EXACT, ROUNDED),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", [*WRITERS, "parquet"])
+def test_a_trained_run_exported_and_imported_says_the_same(how, real_runs, tmp_path):
+    run = Run(real_runs / "cells")
+    words = ["again", "--dataset", run.config["dataset"], "--runs", tmp_path, "--replicates", 100, "--size", "64x64"]
+    words += ["--splits", "test"]
+    heads_told = ("sigmoid", "softmax")
+    for head in heads_told:
+        if how == "parquet":
+            part = run.folder / "predictions" / "split=test" / f"head={head}" / "seed=0"
+            shutil.copytree(part, tmp_path / head / "seed=0")
+            words += [f"--{head}", tmp_path / head]
+            continue
+        spec = write_outputs(tmp_path / head, run, head, how)
+        words += [f"--{head}", tmp_path / head]
+        words += [] if WRITERS[how][3] else [f"--{head}-classes", ",".join(spec.channels)]
+    done = call(*words, *([] if how in ("nnunet", "parquet") else ["--values", WRITERS[how][1]]))
+    assert done.exit_code == 0, (done.output, done.exception)
+    both = run.metrics().merge(Run(tmp_path / "again").metrics(), on=KEYS)
+    both = both[(both["variant"] == "raw") & (both["seed"] == 0) & (both["region"] == "all")]
+    for head, lost in zip(heads_told, LOST[how], strict=True):
+        own = both[both["head"] == head]
+        gap = (own["value_x"] - own["value_y"]).abs()
+        for metric, bound in zip(("dice", "brier", "nll"), lost, strict=True):
+            there = gap[own["metric"] == metric]
+            assert len(there) >= 4
+            assert bound is None or there.max() <= bound, (head, metric, there.max())
 
 
 def test_the_folder_of_a_run_can_be_imported_with_all_its_seeds(made, tmp_path):

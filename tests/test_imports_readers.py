@@ -1,18 +1,20 @@
 """Every format of outputs against its own writer, in another order of files, and at its edges."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
+from listed import Listed, item
 from outputs_on_disk import WRITERS, all_logits, probabilities_of, write_outputs
 from PIL import Image
 from safetensors.numpy import save_file
-from scipy.special import expit
+from scipy.special import expit, softmax
 from synthetic import make_run, write_dataset
 
 from pipelines import heads
 from pipelines.channels import align
 from pipelines.datasets import open_dataset
-from pipelines.datasets.base import Item
 from pipelines.errors import ConfigError, DatasetError, PipelineError, ShapeError
 from pipelines.imports.readers import FORMATS, Said, open_outputs
 from pipelines.imports.readers.maps import read_map
@@ -27,20 +29,6 @@ def made(tmp_path_factory):
     make_run(runs, "exclusive", kind="exclusive", classes=("a", "b", "c"), images=2, size=(20, 28))
     make_run(runs, "binary", kind="binary", classes=("v",), images=2, size=(20, 28), seeds=(0, 1))
     return runs
-
-
-class Listed:
-    """As much of a data set as readers look at."""
-
-    def __init__(self, *names, classes=("a", "b")):
-        self.classes, self._names = classes, names
-
-    def names(self):
-        return self._names
-
-
-def item(name, size=(4, 6), classes=2):
-    return Item(name, np.zeros((*size, 3), np.float32), np.zeros((classes, *size), bool), np.ones(size, bool))
 
 
 def said(head="sigmoid", values="logits", classes=("a", "b"), **more):
@@ -342,3 +330,45 @@ def test_outputs_of_another_head_are_sent_to_its_option(made):
 def test_probabilities_are_the_same_as_those_the_writers_wrote(made):
     spec, logits = all_logits(Run(made / "exclusive"), "softmax")
     assert probabilities_of(logits["test_00"], spec).sum(axis=0) == pytest.approx(1.0)
+
+
+# Files that nnU-Net itself wrote -------------------------------------------------------------------------------------
+
+EXPORTS = Path(__file__).parent / "fixtures" / "nnunet"
+
+
+def exported(folder, head, channels, names):
+    """Source of an export, and the logits that its network gave."""
+    dataset = Listed(*names, classes=channels)
+    opened = open_outputs(EXPORTS / folder, Said(head, None, channels), dataset)
+    assert opened.format == "nnunet"
+    with np.load(EXPORTS / f"{folder}-logits.npz") as logits:
+        return opened.sources[0], dict(logits)
+
+
+def test_an_export_of_labels_is_the_softmax_of_its_network():
+    source, logits = exported("labels", "softmax", ("background", "a", "b"), ("img_01", "img_02"))
+    with source:
+        for name in ("img_02", "img_01"):
+            found = source.read(item(name, size=(8, 10), classes=3))
+            assert np.abs(found - softmax(logits[name][:, 0].astype(float), axis=0)).max() < 1e-6
+
+
+def test_an_export_of_regions_is_the_sigmoid_of_its_network():
+    source, logits = exported("regions", "sigmoid", ("whole", "core"), ("img_01",))
+    with source:
+        found = source.read(item("img_01", size=(8, 10)))
+        assert np.abs(found - expit(logits["img_01"][:, 0].astype(float))).max() < 1e-6
+
+
+def test_an_exported_volume_is_cut_into_slices_with_its_crop_undone():
+    names = tuple(f"case_7_z{z:04d}" for z in range(3))
+    source, logits = exported("volume", "softmax", ("background", "a", "b"), names)
+    with source:
+        for z, name in enumerate(names):
+            found = source.read(item(name, size=(8, 10), classes=3))
+            inside = softmax(logits["case_7"][:, z].astype(float), axis=0)  # of rows 1 to 6 and columns 2 to 9
+            assert np.abs(found[:, 1:7, 2:] - inside).max() < 1e-6
+            outside = np.ones((8, 10), bool)
+            outside[1:7, 2:] = False
+            assert (found[:, outside] == np.array([[1], [0], [0]])).all()  # nothing but background

@@ -11,8 +11,9 @@ import typer
 
 from pipelines import config as settings
 from pipelines.errors import ConfigError
-from pipelines.options import RUNS, Runs, parse_size
+from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, reading_of
 from pipelines.progress import Progress
+from pipelines.reading import DataReading
 from pipelines.schema import Head
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Values(StrEnum):
 def import_outputs(
     run: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the run to make.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Folder of the data set that holds the truth.")] = None,
+    reading: ReadingFile = None,
+    data_format: DataFormat = None,
     sigmoid: Annotated[Path | None, typer.Option(help="File or folder of a sigmoid's outputs.")] = None,
     softmax: Annotated[Path | None, typer.Option(help="File or folder of a softmax's outputs.")] = None,
     powerset: Annotated[Path | None, typer.Option(help="The same of a softmax over label sets.")] = None,
@@ -93,8 +96,8 @@ def import_outputs(
         "cost_false_negative": cost_false_negative,
     }  # fmt: skip
     _import(
-        called, dataset, said, background=background, seed=seed, size=parse_size(size),
-        evaluation=evaluation, runs=runs, resume=resume, record=record,
+        called, dataset, reading_of(reading, data_format), said, background=background, seed=seed,
+        size=parse_size(size), evaluation=evaluation, runs=runs, resume=resume, record=record,
     )  # fmt: skip
 
 
@@ -109,6 +112,7 @@ def _one_name(run: str | None, name: str | None) -> str:
 def _import(
     name: str,
     dataset: str,
+    reading: DataReading | None,
     said: dict[Head, dict[str, Any]],
     *,
     background: str | None,
@@ -122,11 +126,12 @@ def _import(
     from pipelines.datasets import open_dataset
     from pipelines.imports import make_import
     from pipelines.imports.readers import Said, open_outputs
+    from pipelines.jobs.foreground import listed
     from pipelines.uploads import in_use
     from pipelines.verdict import Verdict
 
     place = str(Path(dataset).expanduser().resolve())
-    opened_dataset = open_dataset(place)
+    opened_dataset = open_dataset(place, reading)
     checked = settings.build(settings.EvaluationConfig, evaluation)
     with ExitStack() as stack:
         for path in (Path(place), *(one["path"] for one in said.values())):
@@ -146,11 +151,13 @@ def _import(
             settings.RunConfig,
             {
                 "dataset": place,
+                "reading": reading,
                 "training": None,
                 "imported": _imported(opened) | {"size": size},
                 "evaluation": evaluation,
             },
         )
+        stack.enter_context(listed(runs, name))
         done = make_import(
             config, {head: one.sources for head, one in opened.items()},
             runs=runs, name=name, progress=Progress(record=record, stream=sys.stderr), resume=resume,

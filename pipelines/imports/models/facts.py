@@ -64,3 +64,11 @@ class Facts(Settings):
             return None
         first, last = self.input_shape[1] in (1, 3), self.input_shape[3] in (1, 3)
         return None if first == last else "NCHW" if first else "NHWC"
+
+    @property
+    def axes(self) -> tuple[int | None, int | None, int | None]:
+        """Channels, height and width of the input; None where it leaves them open or does not tell."""
+        if len(self.input_shape) != 4:
+            return None, None, None
+        _, first, second, third = self.input_shape
+        return (third, first, second) if (self.read.layout or self.layout) == "NHWC" else (first, second, third)

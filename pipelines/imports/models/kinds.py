@@ -27,7 +27,11 @@ def _own(path: Path) -> bool:
 
 
 def _smp(path: Path) -> bool:
-    return (path / "config.json").is_file() and not _own(path)
+    return (path / "config.json").is_file() and not _own(path) and not _run(path)
+
+
+def _run(path: Path) -> bool:
+    return (path / "manifest.json").is_file()
 
 
 def _onnx(path: Path) -> bool:
@@ -55,7 +59,8 @@ def _pytorch(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+        start = file.read(4)
+    return start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"))
 
 
 KINDS: Final = (
@@ -86,6 +91,10 @@ def _recognise(path: Path, name: str, *, trust: bool) -> Kind:
     for kind in KINDS:
         if not kind.runs_code and kind.recognise(path):
             return kind
+    if path.suffix.lower() == ".safetensors" and path.is_file():
+        raise ModelError(
+            f"MODEL-KIND: {name} is weights without a network; give the folder that holds them with config.json"
+        )
     if _pytorch(path):
         if not trust:
             raise ModelError(
@@ -94,9 +103,10 @@ def _recognise(path: Path, name: str, *, trust: bool) -> Kind:
                 "folder). Only if you trust its maker: import it on the command line with --trust"
             )
         return next(kind for kind in KINDS if kind.runs_code and kind.recognise(path))
-    if path.suffix.lower() == ".safetensors":
+    if _run(path):
         raise ModelError(
-            f"MODEL-KIND: {name} is weights without a network; give the folder that holds them with config.json"
+            f"MODEL-KIND: {name} is a run that holds no networks, only their outputs; name a run whose networks were "
+            "trained here"
         )
     raise ModelError(
         f"MODEL-KIND: {name} is no model of a known kind; known are {', '.join(kind.title for kind in KINDS)}"

@@ -67,6 +67,7 @@ class ModelProcess:
         try:
             return Facts.model_validate(header.get("facts"))
         except ValidationError:
+            self.close()
             raise ModelError(self._nonsense()) from None
 
     def run(self, batch: NDArray[Any]) -> tuple[tuple[int, ...], str, NDArray[np.float32]]:
@@ -84,6 +85,7 @@ class ModelProcess:
                 return shape, dtype, values[:0]
             return shape, dtype, values.reshape(shape)
         except (KeyError, TypeError, ValueError, OverflowError):
+            self.close()
             raise ModelError(self._nonsense()) from None
 
     def _ask(

@@ -58,6 +58,11 @@ def resolve_inputs(given: Described, facts: Facts, model: str) -> tuple[Inputs, 
     """
     sources, bytes_in = _Sources(given, facts), facts.dtype == "uint8"
     layout = sources.find("layout", "NCHW", file=facts.layout, origin="its input")
+    if facts.layout not in (None, layout):
+        raise ModelError(
+            f"MODEL-INPUT: the input of {model} is {facts.layout} by its shape, but --layout says {layout}; leave it "
+            "out"
+        )
     channels, fixed = _axes(facts.input_shape, layout, model)
     order = sources.find("order", "RGB", file="grey" if channels == 1 else None, origin="its input")
     if (order == "grey") != (channels == 1) and channels is not None:
@@ -86,7 +91,7 @@ def resolve_inputs(given: Described, facts: Facts, model: str) -> tuple[Inputs, 
             f"MODEL-INPUT: {model} takes images of {wanted} only, not {_shown(size)}; leave --size out, or export it "
             "with free height and width"
         )
-    multiple = sources.find("multiple", 1 if fixed else 32)
+    multiple = 1 if fixed else sources.find("multiple", 32)
     values = {"mean": mean, "std": std, "scale": scale, "order": order, "layout": layout, "multiple": multiple}
     values |= {"size": None if size == "own" else size, "dtype": facts.dtype}
     return build(Inputs, values), tuple(sources.rows)

@@ -17,11 +17,12 @@ _LIST_BYTES: Final = 2**26
 
 
 class _Place(NamedTuple):
-    """An array: of which file, its name there, its number in a stack. None: the only one."""
+    """An array: of which file, its name there, its number in a stack (None: the only one), its (height, width)."""
 
     path: Path
     array: str | None = None
     image: int | None = None
+    size: tuple[int, int] | None = None
 
 
 def recognise(files: Files) -> bool:
@@ -52,8 +53,14 @@ def _inside(name: str, path: Path, files: Files, known: Names, said: Said) -> li
             )
         return [(stem(name), _Place(path))]
     if known.image(stem(name)) is None:  # an archive of images, not the file of one
-        return [(key, _Place(path, key)) for key in array_shapes(path)]
-    return [(stem(name), _Place(path, only_array(tuple(array_shapes(path)), name, said)))]
+        return [(key, _Place(path, key, None, _size(shape))) for key, shape in array_shapes(path).items()]
+    shapes = array_shapes(path)
+    array = only_array(tuple(shapes), name, said)
+    return [(stem(name), _Place(path, array, None, _size(shapes[array])))]
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int, int]:
+    return shape[-2], shape[-1]
 
 
 def only_array(arrays: tuple[str, ...], name: str, said: Said) -> str:
@@ -82,10 +89,13 @@ def _stack(path: Path, names: Path) -> list[tuple[str, _Place]]:
         raise DatasetError(
             f"{path.name} holds {count} images, {names.name} has {len(lines)} names; write one name for each, in order"
         )
-    return [(line, _Place(path, None, number)) for number, line in enumerate(lines)]
+    return [(line, _Place(path, None, number, _size(shape))) for number, line in enumerate(lines)]
 
 
 class _Arrays(FileSource[_Place]):
+    def size_of(self, place: _Place) -> tuple[int, int] | None:
+        return place.size or _size(array_shapes(place.path)[""])
+
     def load(self, place: _Place, item: Item) -> NDArray[Any]:
         found = list(read_outputs(place.path, array=place.array, image=place.image))
         if len(found) != 1:

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from pipelines.config import build
 from pipelines.datasets.base import Item
-from pipelines.errors import ConfigError, DatasetError
+from pipelines.errors import ConfigError, DatasetError, ShapeError
 from pipelines.imports.source import OutputSource
 from pipelines.imports.wording import named, printable
 from pipelines.misuse.declaration import Activation, Declaration, Values
 from pipelines.schema import Head
 
 MOST_FILES: Final = 1_000_000
+_MOST_TIMES: Final = 16  # the pixels of an output against those of its truth
 _PICTURE: Final = re.compile(r"\.(png|jpe?g|tiff?|bmp|webp|npy|npz)$", re.IGNORECASE)
 _KEY: Final = re.compile(r"(seed|head|split)=(.+)")
 
@@ -162,8 +163,23 @@ class FileSource(OutputSource, Generic[Place]):
         return tuple(sorted([*self._surplus, *(name for name in self._places if name not in wanted)]))
 
     def read(self, item: Item) -> NDArray[Any]:
-        """Values of one image as they are stored, (K, H, W). Raises DatasetError or ShapeError."""
-        return self.load(self._places[item.name], item)
+        """Values of one image as they are stored, (K, H, W). Raises DatasetError or ShapeError.
+
+        What is many times larger than its truth is not read at all: nobody knows how much memory it would take.
+        """
+        place = self._places[item.name]
+        height, width = self.size_of(place) or item.valid.shape
+        if height * width > _MOST_TIMES * item.valid.size:
+            by = f"{item.valid.shape[1]}×{item.valid.shape[0]}"
+            raise ShapeError(
+                f"the output of {printable(item.name)} has {width:,}×{height:,} pixels, its truth {by}; predict at the "
+                "size of the truth"
+            )
+        return self.load(place, item)
+
+    def size_of(self, place: Place) -> tuple[int, int] | None:
+        """(height, width) at one place, told without reading it; None where only reading tells."""
+        return None
 
     @abstractmethod
     def load(self, place: Place, item: Item) -> NDArray[Any]:

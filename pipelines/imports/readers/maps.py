@@ -60,6 +60,10 @@ class _Maps(FileSource[tuple[Path, ...]]):
         super().__init__(declaration, found, images)
         self._coarse = 0.0  # largest step seen
 
+    def size_of(self, place: tuple[Path, ...]) -> tuple[int, int] | None:
+        """Of the largest map."""
+        return max((map_size(path) for path in place), key=lambda size: size[0] * size[1])
+
     def load(self, place: tuple[Path, ...], item: Item) -> NDArray[Any]:
         maps = [read_map(path, logits=self.declaration.values == "logits") for path in place]
         if len({values.shape for values, _ in maps}) != 1:
@@ -100,6 +104,23 @@ def read_map(path: Path, *, logits: bool = False) -> tuple[NDArray[Any], float]:
         )
     top = float(np.iinfo(values.dtype).max)
     return values.astype(np.float64) / top, 1 / top
+
+
+def map_size(path: Path) -> tuple[int, int]:
+    """(height, width) of a grey image, from its header. Raises DatasetError for a damaged file."""
+    try:
+        if path.suffix.lower() != ".png":
+            with tifffile.TiffFile(path) as file:
+                shape = file.pages[0].shape
+            grey = len(shape) == 2 and all(isinstance(side, int) for side in shape)
+            return (shape[0], shape[1]) if grey else (0, 0)  # what it is instead is told when it is read
+        with path.open("rb") as file:
+            start = file.read(24)
+        width, height = struct.unpack(">II", start[16:24])  # signature 8, length 4, IHDR 4, width 4, height 4
+        return height, width
+    except _DAMAGE as error:
+        kind = "PNG" if path.suffix.lower() == ".png" else "TIFF"
+        raise DatasetError(f"{_short(path)} is damaged or no {kind} ({printable(str(error))}); save it again") from None
 
 
 def _read_png(path: Path) -> NDArray[Any]:

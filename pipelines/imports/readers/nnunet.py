@@ -28,6 +28,7 @@ class _Place(NamedTuple):
     path: Path
     array: str
     slice: int
+    size: tuple[int, int]
 
 
 def recognise(files: Files) -> bool:
@@ -51,13 +52,13 @@ def open_nnunet(files: Files, said: Said, dataset: Dataset) -> OutputSource:
         if not name.lower().endswith(".npz"):
             continue
         case = stem(name)
-        array, depth = _volume(path)
+        array, depth, size = _volume(path)
         image = known.image(case)
         if image is not None and depth == 1:
-            found.append((case, _Place(path, array, 0)))
+            found.append((case, _Place(path, array, 0, size)))
         else:
             bare = case.rpartition("/")[2]
-            found += [(slices.get((bare, z), f"{case}_z{z:04d}"), _Place(path, array, z)) for z in range(depth)]
+            found += [(slices.get((bare, z), f"{case}_z{z:04d}"), _Place(path, array, z, size)) for z in range(depth)]
     # Their own key says that these are probabilities.
     return _Volumes(said.declare(values="probabilities"), found, every)
 
@@ -68,8 +69,8 @@ def _slices(images: Iterable[str]) -> dict[tuple[str, int], str]:
     return {(match["case"], int(match["index"])): name for name, match in matches if match is not None}
 
 
-def _volume(path: Path) -> tuple[str, int]:
-    """The array's name and its number of slices."""
+def _volume(path: Path) -> tuple[str, int, tuple[int, int]]:
+    """The array's name, its number of slices and their (height, width)."""
     shapes = array_shapes(path)
     array = next((key for key in KEYS if key in shapes), None)
     if array is None:
@@ -80,7 +81,7 @@ def _volume(path: Path) -> tuple[str, int]:
     shape = shapes[array]
     if len(shape) not in (3, 4):
         raise DatasetError(f"{printable(path.name)} has shape {shape}, expected (C, Z, Y, X); export it again")
-    return array, shape[1] if len(shape) == 4 else 1
+    return array, shape[1] if len(shape) == 4 else 1, (shape[-2], shape[-1])
 
 
 class _Volumes(FileSource[_Place]):
@@ -89,6 +90,9 @@ class _Volumes(FileSource[_Place]):
     def __init__(self, declaration: Declaration, found: list[tuple[str, _Place]], images: Iterable[str]) -> None:
         super().__init__(declaration, found, images)
         self._case: tuple[Path, NDArray[Any]] | None = None
+
+    def size_of(self, place: _Place) -> tuple[int, int] | None:
+        return place.size
 
     def load(self, place: _Place, item: Item) -> NDArray[Any]:
         if self._case is None or self._case[0] != place.path:

@@ -3,7 +3,7 @@
 docs/predictions-contract.md says what the files hold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -20,6 +20,7 @@ from pipelines.datasets.base import Dataset, Item
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
 from pipelines.imports.readers.base import Files, FileSource, Said
+from pipelines.imports.readers.pages import unpacked_bytes
 from pipelines.imports.source import OutputSource
 from pipelines.imports.wording import named, printable
 from pipelines.misuse.declaration import Activation, Declaration
@@ -36,6 +37,7 @@ _DAMAGE: Final = (OSError, pa.ArrowException, ValueError, TypeError, LookupError
 
 class _Part(NamedTuple):
     file: pq.ParquetFile
+    path: Path
     name: str
     columns: frozenset[str]
 
@@ -94,7 +96,7 @@ def _open(path: Path, said: Said) -> tuple[_Part, HeadSpec, list[tuple[str, _Gro
         if listed is None:
             raise DatasetError(f"{name} does not list its images; write it with pipelines.storage.PredictionsFile")
         images = _IMAGES.validate_json(listed)
-        part = _Part(file, name, frozenset(file.schema_arrow.names))
+        part = _Part(file, path, name, frozenset(file.schema_arrow.names))
         _check_groups(file, images, name)
         return part, spec, [(image, _Group(part, n, height, width)) for n, (image, height, width) in enumerate(images)]
     except ValidationError as error:
@@ -168,11 +170,32 @@ def _check_groups(file: pq.ParquetFile, images: list[tuple[str, int, int]], name
         for column in range(group.num_columns):
             chunk = group.column(column)
             size, of_numbers = chunk.total_uncompressed_size, chunk.physical_type in _OF_NUMBERS
-            if of_numbers and size > 4 * group.num_rows + _SLACK_BYTES:
-                raise DatasetError(
-                    f"{printable(image)} in {name} unpacks to {size:,} bytes a column, too many for "
-                    f"{group.num_rows:,} rows; write it again"
-                )
+            if of_numbers and size > _most_bytes(group.num_rows):
+                raise DatasetError(_too_many_bytes(name, size, group.num_rows))
+
+
+def _check_pages(place: _Group, names: Sequence[str]) -> None:
+    """Raise DatasetError when the pages of these columns unpack to more than they may, whatever the footer says."""
+    part, number, height, width = place
+    group, wanted = part.file.metadata.row_group(number), set(names)
+    with part.path.open("rb") as file:
+        for column in range(group.num_columns):
+            chunk = group.column(column)
+            if chunk.path_in_schema not in wanted:
+                continue
+            start = min(at for at in (chunk.dictionary_page_offset, chunk.data_page_offset) if at)
+            size = unpacked_bytes(file, start, chunk.total_compressed_size)
+            if size > _most_bytes(height * width):
+                raise DatasetError(_too_many_bytes(part.name, size, height * width))
+
+
+def _most_bytes(rows: int) -> int:
+    """Bytes that a column of numbers may take unpacked: its values and, at worst, a dictionary of as many."""
+    return 4 * rows + _SLACK_BYTES
+
+
+def _too_many_bytes(name: str, size: int, rows: int) -> str:
+    return f"{name} unpacks to {size:,} bytes a column, too many for the {rows:,} rows of an image; write it again"
 
 
 class _Predictions(FileSource[_Group]):
@@ -190,6 +213,9 @@ class _Predictions(FileSource[_Group]):
         self._spec, self.keeps_shift = spec, keeps_shift
         self._other_truth: list[str] = []
 
+    def size_of(self, place: _Group) -> tuple[int, int] | None:
+        return place.height, place.width
+
     def load(self, place: _Group, item: Item) -> NDArray[Any]:
         part, _, height, width = place
         wanted = [log_odds_column(name) for name in self._spec.classes]
@@ -198,6 +224,7 @@ class _Predictions(FileSource[_Group]):
         truths = [truth_column(name) for name in self._spec.classes]
         extras += truths if part.columns.issuperset(truths) else []
         try:
+            _check_pages(place, [*wanted, *extras])
             table = part.file.read_row_group(place.number, columns=[*wanted, *extras], use_threads=False)
             if table.num_rows != height * width or any(table[name].null_count for name in table.column_names):
                 raise DatasetError(f"{printable(item.name)} in {part.name} lacks values; write it again")

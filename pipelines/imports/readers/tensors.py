@@ -80,6 +80,9 @@ def _table(path: Path) -> dict[str, _Tensor]:
 
 
 class _Tensors(FileSource[_Tensor]):
+    def size_of(self, place: _Tensor) -> tuple[int, int] | None:
+        return (place.shape[-2], place.shape[-1]) if len(place.shape) >= 2 else None
+
     def load(self, place: _Tensor, item: Item) -> NDArray[Any]:
         path, dtype, shape, start, end = place
         name = printable(path.name)

@@ -93,7 +93,7 @@ def _load_weights(network: Any, path: Path) -> None:
             raise
         raise ModelError(
             f"MODEL-FILE: model.safetensors is damaged or of another network than config.json says "
-            f"({one_line(str(error))}); save the model again"
+            f"({one_line(' '.join(str(error).split()), limit=160)}); save the model again"
         ) from None
 
 

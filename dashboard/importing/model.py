@@ -1,0 +1,298 @@
+"""Networks: which head, how images go in, what comes out; tried on the first images, then run over all by a job."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import streamlit as st
+
+from dashboard import components, loaders, state, upload
+from dashboard.figures.theme import HEAD_TITLES
+from dashboard.importing import follow, predictions, sources
+from dashboard.importing.channels import ask_channels
+from dashboard.importing.truth import Chosen
+from dashboard.panels.importing import match, place_of, strange_names
+from dashboard.panels.importing_models import (
+    LIMITS,
+    NORMALISATION_TITLES,
+    SaidModel,
+    SaidModels,
+    for_model_page,
+    in_page_words,
+    lacking,
+    model_facts,
+    numbers,
+    says_its_size,
+)
+from dashboard.panels.importing_words import for_page, name_problem, new_name, verdict_on
+from pipelines import jobs
+from pipelines.errors import PipelineError
+from pipelines.imports.models import Inspection, inspect_model
+from pipelines.imports.models.command import Normalisation
+from pipelines.imports.models.facts import Order
+from pipelines.imports.models.trial import try_apart
+from pipelines.imports.trial import Truth
+from pipelines.misuse.declaration import Values
+from pipelines.schema import HEADS, Head, Split
+from pipelines.uploads import in_use
+
+KINDS: Final = (".onnx", *sources.ARCHIVES)
+_NUMBERS: Final = "In numbers …"
+_SPLITS: Final[dict[Split, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
+_ORDERS: Final[tuple[Order, ...]] = ("RGB", "BGR")
+_NAME, _TRIED, _REFUSED, _KEPT = "model_name", "model_tried", "model_refused", "model_inspections"
+_MOST_KEPT: Final = 12
+
+Found: TypeAlias = Inspection | str  # what a file tells, or why it cannot be opened, in one line
+
+
+def draw(chosen: Chosen) -> None:
+    """Steps 2 to 5."""
+    st.subheader("2. The models")
+    paths = _ask_places(chosen.truth)
+    if not paths:
+        components.paragraph(
+            "An .onnx file of torch.onnx.export with external_data=False, or what save_pretrained of "
+            "segmentation-models-pytorch wrote, as a zip. Each is opened in a process of its own with bounded memory. "
+            "TorchScript and pickles can run any code and are opened on the command line only.",
+            state.theme(),
+        )
+        return
+    st.subheader("3. What they are")
+    said = _ask_rest(chosen, paths)
+    if said is None:
+        return
+    st.subheader("4. Try")
+    if _try(chosen, said):
+        st.subheader("5. Import")
+        _start(chosen, said)
+
+
+def _ask_places(truth: Truth) -> dict[Head, Path]:
+    """Where the model of each head lies, of those that were brought."""
+    one = upload.uploader(
+        "model", "Model", kinds=KINDS,
+        help="An .onnx file, or a zip or tar of a folder of save_pretrained; several one after the other.",
+    )  # fmt: skip
+    fresh = sources.newly("model_seen", one)
+    offered = sources.offered(sources.ready_uploads())
+    labels = {place.key: place.label for place in offered} | {sources.SERVER: "A path on the server …"}
+    paths = {place.key: place.path for place in offered}
+    found: dict[Head, Path] = {}
+    for head in HEADS:
+        if head == "softmax-powerset" and truth.kind != "overlapping":
+            continue
+        key = f"model_place_{head}"
+        state.keep_valid(key, list(labels))
+        if fresh is not None and key not in st.session_state:
+            guessed = place_of(head, [place for place in offered if place.key.startswith(fresh.id)])
+            if guessed is not None:
+                st.session_state[key] = guessed.key
+        place = st.selectbox(
+            f"{HEAD_TITLES[head]}: its model", list(labels), index=None, key=key, placeholder="Not brought",
+            format_func=labels.__getitem__,
+        )  # fmt: skip
+        path = (
+            sources.server_path(f"{HEAD_TITLES[head]}: path on the server", key=f"model_path_{head}")
+            if place == sources.SERVER
+            else paths.get(place or "")
+        )
+        if path is not None:
+            found[head] = path
+    return found
+
+
+def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> SaidModels | None:
+    """What is declared; None while something is missing or does not match."""
+    found = {head: _inspect(head, path) for head, path in paths.items()}
+    known = [one for one in found.values() if isinstance(one, Inspection)]
+    splits, size, order = _ask_images(chosen.truth, known)
+    if not splits:
+        components.empty("No images", "Choose the images that are measured.")
+        return None
+    heads: dict[Head, SaidModel] = {}
+    missing: list[str] = []
+    for head, one in found.items():
+        with st.container(border=True, key=f"model_said_{head}"):
+            components.head_legend([head], state.theme())
+            if isinstance(one, str):
+                components.problem(for_model_page(one))
+                continue
+            heads[head], now = _ask_head(head, one, paths[head], chosen.truth)
+            lacks = lacking(head, now, heads[head], binary=chosen.truth.kind == "binary")
+            missing += [f"{HEAD_TITLES[head]}: say {lacks}."] if lacks else []
+    background = _ask_background(heads, chosen.truth)
+    fits = [_fits(head, one, chosen.truth, background) for head, one in heads.items()]
+    if missing:
+        components.bullets(missing, state.theme())
+    if missing or not all(fits) or len(heads) < len(paths):
+        return None
+    return SaidModels(
+        chosen.path, heads, background, size, order, splits, chosen.reading, chosen.reading_file
+    )  # fmt: skip
+
+
+def _inspect(head: Head, path: Path, tensor: str | None = None) -> Found:
+    """What a model's file tells, kept for the session as long as the file stays as it is."""
+    kept = st.session_state.setdefault(_KEPT, {})
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError:
+        stamp = 0
+    key = (str(path), stamp, head, tensor)
+    if key not in kept:
+        try:
+            with st.spinner("Opening the model …"), in_use(path):
+                kept[key] = inspect_model(path, head=head, limits=LIMITS, tensor=tensor)
+        except PipelineError as error:
+            kept[key] = str(error)
+        while len(kept) > _MOST_KEPT:
+            kept.pop(next(iter(kept)))
+    answer: Found = kept[key]
+    return answer
+
+
+def _ask_images(
+    truth: Truth, found: list[Inspection]
+) -> tuple[tuple[Split, ...], tuple[int, int] | None, Order | None]:
+    """Splits, size and order of the colours, the same for all models."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        there: list[Split] = list(truth.images)
+        splits: Any = st.pills(
+            "Images that are measured", there, default=[one for one in there if one != "train"] or there,
+            selection_mode="multi", key="model_splits", format_func=_SPLITS.__getitem__,
+        )  # fmt: skip
+        size = None
+        told = any(says_its_size(one.facts) for one in found)
+        if not told and st.toggle("Resize all", key="model_resized", help="Images and truth, before the network."):
+            height = st.number_input("Height", 8, 16384, 512, key="model_height", width=120)
+            width = st.number_input("Width", 8, 16384, 512, key="model_width", width=120)
+            size = (int(height), int(width))
+        order: Order | None = None
+        if any(one.facts.read.order is None and one.facts.axes[0] != 1 for one in found):
+            order = st.segmented_control(
+                "Colours", _ORDERS, default="RGB", required=True, key="model_order",
+                help="The order in which the networks were given them: RGB as a rule, BGR with OpenCV.",
+            )  # fmt: skip
+    return tuple(split for split in there if split in splits), size, None if order == "RGB" else order
+
+
+def _ask_head(head: Head, found: Inspection, path: Path, truth: Truth) -> tuple[SaidModel, Inspection]:
+    """What is said of one model, and what was found once its output is chosen."""
+    said = SaidModel(path)
+    if len(found.facts.outputs) > 1:
+        key = f"model_tensor_{head}"
+        state.keep_valid(key, found.facts.outputs)
+        tensor = st.selectbox("Output", found.facts.outputs, index=None, key=key, placeholder="Choose one")
+        if tensor is not None:
+            again = _inspect(head, path, tensor)
+            found, said = found if isinstance(again, str) else again, replace(said, tensor=tensor)
+    components.facts_line(model_facts(found), state.theme())
+    read = found.facts.read
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if read.values is None:
+            said = replace(said, output=_ask_values(head))
+        if (read.mean is None or read.std is None) and found.facts.dtype != "uint8":
+            said = _ask_preparation(head, said)
+    if found.untried is not None and (len(found.facts.outputs) < 2 or said.tensor):
+        components.problem(for_model_page(found.untried))
+    if read.classes is not None:
+        components.paragraph(f"The file names its channels: {', '.join(read.classes)}.", state.theme())
+    elif found.channels is not None and not (head == "sigmoid" and truth.kind == "binary" and found.channels == 1):
+        said = replace(said, channels=ask_channels(head, found.channels, truth))
+    return said, found
+
+
+def _ask_values(head: Head) -> Values | None:
+    activation = "sigmoid" if head == "sigmoid" else "softmax"
+    titles: dict[Values, str] = {"logits": "Logits, before any", "probabilities": f"After its {activation}"}
+    return st.segmented_control(
+        "It ends", list(titles), key=f"model_values_{head}", format_func=titles.__getitem__,
+        help="Whether the activation is part of the network.",
+    )  # fmt: skip
+
+
+def _ask_preparation(head: Head, said: SaidModel) -> SaidModel:
+    ways: list[Normalisation | str] = [*NORMALISATION_TITLES, _NUMBERS]
+    way = st.selectbox(
+        "Images were prepared", ways, index=None, key=f"model_normalisation_{head}", placeholder="As in its training",
+        format_func=lambda one: NORMALISATION_TITLES[one] if isinstance(one, Normalisation) else one, width=420,
+        help="Another preparation than in training silently ruins every result, so it is never assumed.",
+    )  # fmt: skip
+    if isinstance(way, Normalisation) or way is None:
+        return replace(said, normalisation=way)
+    help = "One number or three, for images in 0 to 1."
+    mean = st.text_input("Mean", key=f"model_mean_{head}", placeholder="0.485, 0.456, 0.406", help=help, width=200)
+    std = st.text_input("Std", key=f"model_std_{head}", placeholder="0.229, 0.224, 0.225", help=help, width=200)
+    return replace(said, mean=numbers(mean), std=numbers(std))
+
+
+def _ask_background(heads: Mapping[Head, SaidModel], truth: Truth) -> str | None:
+    strange = strange_names({head: one.channels or () for head, one in heads.items()}, truth)
+    if not strange:
+        return None
+    state.keep_valid("model_background", strange)
+    return st.selectbox(
+        "Channel that means that nothing is there", strange, index=None, key="model_background",
+        placeholder="None of these",
+    )  # fmt: skip
+
+
+def _fits(head: Head, said: SaidModel, truth: Truth, background: str | None) -> bool:
+    """Whether the channels fit the data set's classes; says at once what does not."""
+    if said.channels is None:
+        return True
+    matched = match(head, said.channels, truth, background=background)
+    if matched.problem is not None and all(said.channels):
+        components.problem(for_page(matched.problem))
+    return matched.problem is None
+
+
+def _try(chosen: Chosen, said: SaidModels) -> bool:
+    """Run the first images and show what comes out; whether an import may start."""
+    asked = said.asked()
+    words = asked.model_dump_json()
+    if st.button("Try on the first images", key="model_try", icon=":material/fact_check:"):
+        with st.spinner("Running the first images …"):
+            looked, preview = try_apart(asked)
+            st.session_state[_TRIED] = (words, (in_page_words(looked), preview))
+    tried, answer = st.session_state.get(_TRIED, ("", None))
+    if answer is None:
+        return False
+    if words != tried:
+        components.empty("Changed since", "What you say is another than what was tried. Try again.")
+        return False
+    looked, preview = answer
+    predictions.show_findings(looked)
+    if preview is not None:
+        predictions.show_preview(chosen.truth, looked, preview)
+    return verdict_on(looked)[0]
+
+
+def _start(chosen: Chosen, said: SaidModels) -> None:
+    runs = loaders.runs_folder()
+    if _NAME not in st.session_state:
+        st.session_state[_NAME] = new_name(chosen.truth, runs)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Name of the run", key=_NAME, max_chars=64, width=360, autocomplete="off")
+        problem = name_problem(name, runs)
+        st.button(
+            "Run the models and import", type="primary", icon=":material/play_arrow:", key="model_start",
+            disabled=problem is not None, on_click=_begin, args=(said, name),
+        )  # fmt: skip
+    if problem is not None:
+        components.problem(problem)
+    refused = st.session_state.pop(_REFUSED, None)
+    if refused is not None:
+        components.problem(refused)
+
+
+def _begin(said: SaidModels, name: str) -> None:
+    try:
+        job = jobs.start(said.arguments(name), loaders.runs_folder())
+    except PipelineError as error:
+        st.session_state[_REFUSED] = str(error)
+        return
+    del st.session_state[_NAME]  # the next one gets a name of its own
+    follow.started(job)

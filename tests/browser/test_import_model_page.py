@@ -1,0 +1,153 @@
+"""Import of models in Chromium: ONNX files and a folder of save_pretrained go up, and the verdict comes back."""
+
+import shutil
+
+import pytest
+from browser import driver
+from browser.test_import_page import press, read_verdict, send, send_again, texts, wait_for_end
+from model_files import Net, Two, export, save_smp, script
+from synthetic import write_dataset
+from torch import nn
+
+from pipelines import jobs
+from pipelines.storage import list_runs
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory):
+    """Data sets as zips, and models as somebody would send them."""
+    folder = tmp_path_factory.mktemp("brought")
+    for kind, classes in (("overlapping", ("cell", "nucleus")), ("exclusive", ("a", "b", "c")), ("binary", ("v",))):
+        write_dataset(folder / "made" / kind, kind=kind, classes=classes, images=4)
+        shutil.make_archive(str(folder / f"{kind}-data"), "zip", folder / "made", kind)
+    export(Net(2), folder / "sigmoid.onnx", free=True)
+    export(Net(3, nn.Softmax(1), seed=1), folder / "softmax.onnx", free=True)
+    export(Two(Net(3), Net(3, seed=1)), folder / "both.onnx", size=(32, 48), output_names=["labels", "exclusive"])
+    export(Net(2), folder / "outside.onnx", external_data=True)
+    script(Net(2), folder / "script.onnx")
+    save_smp(folder / "smp" / "net", classes=1, activation="sigmoid")
+    shutil.make_archive(str(folder / "net"), "zip", folder / "smp")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_site(tmp_path_factory):
+    """Address of the app on an empty folder of runs, and that folder."""
+    runs = tmp_path_factory.mktemp("runs")
+    with driver.server(runs, cwd=tmp_path_factory.mktemp("elsewhere")) as address:
+        yield address, runs
+
+
+def choose(view, key, label):
+    view.page.locator(f".st-key-{key} input").click()
+    view.page.get_by_role("option").filter(has_text=label).first.click()
+    view.settle()
+
+
+def ends(view, head, label):
+    view.page.locator(f".st-key-model_values_{head} button", has_text=label).click()
+    view.settle()
+
+
+def begin(view, site, data):
+    view.open(f"{site}/import_outputs")
+    view.page.locator(".st-key-bring button", has_text="A model").click()
+    view.settle()
+    send(view, "data", data)
+    return view
+
+
+def run_it(view):
+    press(view, "model_try")
+    view.page.locator(".st-key-model_start button").wait_for(timeout=120_000)
+    assert "Nothing speaks against what you say" in texts(view)
+    press(view, "model_start")
+    wait_for_end(view)
+
+
+def test_two_onnx_files_of_overlapping_labels_to_the_verdict(window, model_site, brought):
+    site, runs = model_site
+    view = begin(window(height=2400), site, brought / "overlapping-data.zip")
+    assert "opened on the command line only" in texts(view)
+    for head in ("sigmoid", "softmax"):
+        send_again(view, "model", brought / f"{head}.onnx")  # a file called after a head is taken for it
+    assert "recognised: ONNX" in texts(view)
+    assert "3 channels" in texts(view)
+    assert "say whether it ends with its activation" in texts(view)
+    for head in ("sigmoid", "softmax"):
+        ends(view, head, "Logits")
+        choose(view, f"model_normalisation_{head}", "0 to 1, nothing else")
+        press(view, f"import_usual_{head}")
+    press(view, "model_try")
+    assert "PROBABILITIES-AS-LOGITS" in texts(view) or "declared softmax logits" in texts(view)
+    assert view.page.locator(".st-key-model_start").count() == 0
+    ends(view, "softmax", "After its softmax")
+    assert "Changed since" in texts(view)
+    run_it(view)
+    assert "job=" in view.page.url
+    view.page.reload()
+    wait_for_end(view)
+    run = read_verdict(view, runs)
+    assert run.heads == ("sigmoid", "softmax")
+    told = run.config["imported"]
+    assert told["origin"] == "models"
+    assert told["heads"]["softmax"]["values"] == "probabilities"
+    assert told["heads"]["sigmoid"]["notes"]["mean"] == "0 (given)"
+    (job,) = jobs.list_jobs(runs)
+    assert job.state() == "done"
+    assert "--trust" not in job.arguments
+
+
+def test_one_file_with_both_heads_and_a_fixed_size(window, model_site, brought):
+    site, runs = model_site
+    view = begin(window(height=2400), site, brought / "exclusive-data.zip")
+    send(view, "model", brought / "both.onnx")
+    for head, output in (("sigmoid", "labels"), ("softmax", "exclusive")):
+        choose(view, f"model_place_{head}", "both.onnx")
+        choose(view, f"model_tensor_{head}", output)
+        assert "48×32 pixels only" in texts(view)
+        ends(view, head, "Logits")
+        choose(view, f"model_normalisation_{head}", "ImageNet")
+        press(view, f"import_usual_{head}")
+    run_it(view)
+    run = read_verdict(view, runs)
+    assert run.config["imported"]["size"] == [32, 48]
+    assert run.config["imported"]["heads"]["softmax"]["notes"]["tensor"] == "exclusive (given)"
+
+
+def test_a_folder_of_save_pretrained_as_a_zip(window, model_site, brought):
+    site, runs = model_site
+    view = begin(window(height=2400), site, brought / "binary-data.zip")
+    send(view, "model", brought / "net.zip")
+    choose(view, "model_place_sigmoid", "net.zip")
+    view.page.get_by_text("recognised: folder of save_pretrained").wait_for(timeout=120_000)
+    view.settle()
+    assert "the file says: probabilities" in texts(view)
+    assert view.page.locator(".st-key-model_values_sigmoid").count() == 0  # its activation is known
+    choose(view, "model_normalisation_sigmoid", "In numbers")
+    for key, text in (("mean", "0.5"), ("std", "0.25 0.25 0.25")):
+        view.page.locator(f".st-key-model_{key}_sigmoid input").fill(text)
+        view.page.keyboard.press("Enter")
+        view.settle()
+    run_it(view)
+    run = read_verdict(view, runs)
+    assert run.heads == ("sigmoid",)
+    assert run.config["imported"]["heads"]["sigmoid"]["notes"]["std"] == "0.25, 0.25, 0.25 (given)"
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("outside.onnx", "lies in another file, which is never read"), ("script.onnx", "is damaged or no ONNX")],
+)
+def test_what_is_refused_is_one_line(name, wanted, window, model_site, brought):
+    site, runs = model_site
+    before = len(list_runs(runs))
+    view = begin(window(height=2400), site, brought / "overlapping-data.zip")
+    send(view, "model", brought / name)
+    choose(view, "model_place_sigmoid", name)
+    (said,) = view.shown_errors()
+    assert wanted in said
+    assert view.page.locator(".st-key-model_try").count() == 0
+    assert len(list_runs(runs)) == before
