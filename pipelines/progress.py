@@ -23,7 +23,7 @@ _kept: list[Path] = []  # the record of this process, once keep_record was calle
 
 
 def keep_record(path: Path | None) -> None:
-    """Keep what commands show on the terminal in a record too: how a job's process makes itself heard. None: no more."""
+    """Keep what commands show on the terminal in a record too: how a job's process is heard. None: no more."""
     _kept[:] = [] if path is None else [path]
 
 

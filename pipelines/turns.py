@@ -3,7 +3,8 @@
 Only the standard library is imported here: a job that waits is a process of 10 MB, not one with every library loaded.
 The folder of one attempt at a job holds attempt.json (what is run, and its ticket), lock (held as long as its process
 lives), heartbeat (who that is, and when it was last heard from), began (it has had its turn), cancel (a stop was asked
-for) and, at the end, outcome.json, with result.json beside it if what was run has something to tell. docs/adr/0004-job-queue.md says why there is no dispatcher.
+for) and, at the end, outcome.json, with result.json beside it if what was run has something to tell.
+docs/adr/0004-job-queue.md says why there is no dispatcher.
 """
 
 import fcntl
@@ -98,7 +99,7 @@ def ticket(attempt: Path) -> int | None:
 
 
 def in_line(jobs: Path, *, beside: Path | None = None) -> list[Path]:
-    """Newest attempts that wait for their turn, first come first; without `beside`, which its own process leaves out."""
+    """Newest attempts that wait for their turn, first come first; without `beside`, left out by its own process."""
     waiting: list[tuple[int, int, Path]] = []
     for job in _jobs(jobs):
         attempt = newest_attempt(job)

@@ -10,7 +10,7 @@ import pytest
 from places import REPO
 from typer.testing import CliRunner
 
-from pipelines import cli, jobs
+from pipelines import cli, jobs, turns
 from pipelines.errors import ConfigError, PipelineError
 from pipelines.storage import Run, list_runs
 
@@ -189,36 +189,37 @@ def test_ctrl_c_leaves_a_resumable_run_and_resume_completes_it(tmp_path):
 
 def test_a_job_runs_in_its_own_process_and_ends_done(tmp_path):
     job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL], tmp_path)
-    wait_for(lambda: job.status()["state"] != "running")
+    wait_for(lambda: job.state() in jobs.ENDED)
     status = job.status()
-    assert status["state"] == "done", status["log"]
+    assert status.state == "done", job.log()
     assert [run.name for run in list_runs(tmp_path)] == ["one"]
-    assert {point["head"] for point in status["curves"]} == {"sigmoid", "softmax"}
+    assert {point["head"] for point in status.curves} == {"sigmoid", "softmax"}
     assert [one.id for one in jobs.list_jobs(tmp_path)] == [job.id]
 
 
 def test_a_cancelled_job_says_so_and_goes_on_when_resumed(tmp_path):
     job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL, "--epochs", "60"], tmp_path)
-    wait_for(lambda: job.status()["done"] > 0 and "train" in job.status()["stage"])
+    wait_for(lambda: job.status().done > 0 and "train" in job.status().stage)
     with pytest.raises(PipelineError, match="still at work"):
         job.resume()
     job.cancel()
-    wait_for(lambda: job.status()["state"] != "running")
-    assert job.status()["state"] == "cancelled"
+    wait_for(lambda: job.state() in jobs.ENDED)
+    assert job.state() == "cancelled"
     assert list_runs(tmp_path) == []
     again = job.resume()
-    assert "--resume" in again.arguments
+    assert again.id == job.id
+    assert again.status().attempt == 2
     again.cancel()
-    wait_for(lambda: again.status()["state"] != "running")
+    wait_for(lambda: again.state() in jobs.ENDED)
 
 
 def test_a_killed_job_is_an_orphan_and_bad_input_is_a_failure_with_its_line(tmp_path):
     job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL, "--epochs", "60"], tmp_path)
-    wait_for(lambda: job.status()["stage"] not in ("starting", ""))
-    os.killpg(int((job.folder / "lock").read_text()), signal.SIGKILL)
-    wait_for(lambda: job.status()["state"] != "running")
-    assert job.status()["state"] == "orphaned"
+    wait_for(lambda: job.status().stage)
+    os.killpg(turns.holder(job.attempt)[1], signal.SIGKILL)
+    wait_for(lambda: job.state() in jobs.ENDED)
+    assert job.state() == "orphaned"
     failed = jobs.start(["run", "nowhere", "--name", "two"], tmp_path)
-    wait_for(lambda: failed.status()["state"] != "running")
-    assert failed.status()["state"] == "failed"
-    assert "is not a folder" in failed.status()["message"]
+    wait_for(lambda: failed.state() in jobs.ENDED)
+    assert failed.state() == "failed"
+    assert "is not a folder" in failed.status().message

@@ -1,24 +1,17 @@
-"""Train: train the sample pair here and now, with live progress, or see how to train on other data."""
-
-from typing import Any
+"""Train: the jobs there are and the one that is shown, and a form that starts another on any data set."""
 
 import streamlit as st
 
 from dashboard import components, loaders, state
-from dashboard.figures.training import curve_figure
-from dashboard.rounding import duration
+from dashboard.panels import train_form as panel
+from dashboard.panels.train_form import Choices
+from dashboard.training import data, estimates, following, form, listing
 from pipelines import jobs
-from pipelines.jobs import Job
-
-_STEPS = {"scan": "Reading", "train": "Training", "predict": "Predicting", "count": "Counting"}
-_ENDED = {
-    "failed": "Training stopped with an error",
-    "cancelled": "Training was cancelled",
-    "orphaned": "Training ended without a word: its process is gone",
-}
+from pipelines.errors import PipelineError
+from pipelines.jobs.estimates import Estimate
 
 
-def offer() -> None:
+def offer_sample() -> None:
     """What there is to do without a run."""
     components.paragraph(
         "This app compares two last layers of one segmentation network: a sigmoid for each class, or one softmax over "
@@ -27,78 +20,96 @@ def offer() -> None:
         theme,
     )
     if st.button("Train the sample pair", type="primary", icon=":material/play_arrow:", key="train_sample"):
-        jobs.start(jobs.sample_arguments(), folder)
+        try:
+            listing.show_next(jobs.start(jobs.sample_arguments(), folder))
+        except PipelineError as error:
+            components.problem(str(error))
+            return
         st.rerun()
 
 
-def show_progress(status: dict[str, Any], job: Job) -> None:
-    """Where a running job stands, and a button to cancel it."""
-    done, total = int(status["done"]), int(status["total"])
-    left = duration(status["seconds_left"])
-    verb, _, rest = str(status["stage"]).partition(" ")
-    step = f"{_STEPS.get(verb, verb.capitalize())} {rest}".strip()
-    said = f"{step}: {done} of {total}" if total else step
-    st.progress(min(done / total, 1.0) if total else 0.0, text=said + (f", {left} left in this step" if left else ""))
-    if status["curves"]:
-        components.chart(
-            curve_figure(status["curves"], theme), key="curves", name="learning",
-            alt="Validation Dice of each head by epoch, so far.",
-        )  # fmt: skip
-    if st.button("Cancel", icon=":material/stop_circle:", key="cancel", help="Stops at the next safe point."):
-        job.cancel()
-
-
-@st.fragment(run_every=1.0)
-def follow(job: Job) -> None:
-    """Look at the job every second until it ends."""
-    status = job.status()
-    if status["state"] == "running":
-        show_progress(status, job)
+def new_training() -> None:
+    """Data, settings, what they would take, and the start."""
+    st.subheader("A new training", anchor="new")
+    chosen = data.pick()
+    if chosen is None:
         return
-    loaders.forget_names()
-    if status["state"] == "done":
-        st.switch_page("app_pages/verdict.py")
+    choices = form.draw(chosen)
+    if not choices.losses:
+        st.info("Choose a loss at least.", icon=":material/info:")
+        return
+    name = form.name_field()
+    try:
+        settings = tuple(
+            panel.arguments_of(choices, chosen.facts, data=chosen.path, reading=chosen.reading, loss=choices.losses[0])
+        )
+    except PipelineError as error:
+        components.problem(str(error))
+        return
+    found = estimates.known(settings)
+    busy = estimates.at_work(settings)
+    runs = f"{len(choices.losses)} runs, each with " if len(choices.losses) > 1 else ""
+    st.caption(f"{runs}{form.heads_words(chosen, choices)}.")
+    estimates.show(found, panel.bytes_needed(choices, chosen.facts), len(choices.losses))
+    if busy is not None:
+        estimates.follow(busy)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        wanted = found is None and busy is None
+        if wanted and st.button("Estimate the time", type="primary", icon=":material/timer:", key="train_estimate"):
+            estimates.ask(settings)
+        label = "Start training" if found is not None else "Start without an estimate"
+        if st.button(
+            label, type="primary" if found is not None else "secondary", icon=":material/play_arrow:",
+            key="train_start",
+        ):  # fmt: skip
+            start(chosen, choices, name, found)
+
+
+def start(chosen: data.Chosen, choices: Choices, name: str, found: Estimate | None) -> None:
+    """Put a job in line for each loss, and show the first. found: what one of them will take, if that was measured."""
+    estimates.forget()
+    needed = panel.bytes_needed(choices, chosen.facts, parameters=None if found is None else found.parameters)
+    stem = name or jobs.free_name(folder, chosen.facts.name, taken=[job.run_name or "" for job in every])
+    first = None
+    try:
+        for loss, run in zip(choices.losses, panel.run_names(stem, choices.losses), strict=True):
+            job = jobs.start(
+                panel.arguments_of(
+                    choices, chosen.facts, data=chosen.path, reading=chosen.reading, loss=loss, name=run
+                ),
+                folder, stages=[] if found is None else found.stages, needed=needed,
+            )  # fmt: skip
+            first = first or job
+    except PipelineError as error:
+        components.problem(str(error))
+        if first is None:
+            return
+    if first is not None:
+        listing.show_next(first)
     st.rerun()
 
 
-def show_end(status: dict[str, Any], job: Job) -> None:
-    """Why a job ended early, and how to go on."""
-    message = status["message"] if status["state"] == "failed" else "What was done so far is kept."
-    st.warning(
-        components.plain(message), title=_ENDED[status["state"]],
-        icon=":material/warning:",
-    )  # fmt: skip
-    with st.container(horizontal=True):
-        if st.button("Go on", type="primary", icon=":material/resume:", key="resume"):
-            job.resume()
-            st.rerun()
-        if st.button("Start over", icon=":material/replay:", key="again"):
-            jobs.start(jobs.sample_arguments(), folder)
-            st.rerun()
-    with st.expander("Log"):
-        st.code(status["log"] or "The log is empty.", language=None)
+def show_jobs() -> None:
+    """One job, and the list of all."""
+    shown = listing.pick(every)
+    if shown is not None:
+        following.draw(shown)
+        with st.expander(f"All jobs ({len(every)})", key="train_all", expanded=len(every) > 1):
+            listing.draw_table(every)
 
 
 theme = state.theme()
 folder = loaders.runs_folder()
 runs = loaders.run_names()
-every = jobs.list_jobs(folder)
-newest = next((job for job in every if job.alive()), next(iter(every), None))  # one at work before one that ended
-status = newest.status() if newest else None
-running = status is not None and status["state"] == "running"
-st.title("Training" if running else "Train a pair" if runs else "No run yet")
-if newest and status and status["state"] == "running":
-    follow(newest)
-elif jobs.SAMPLE_RUN in runs:
-    components.paragraph("The sample pair is there: pick it on the left.", theme)
-elif newest and status and status["state"] in _ENDED:
-    show_end(status, newest)
-else:
-    offer()
-st.subheader("On your own data")
-components.paragraph(
-    "From a terminal in the project's folder. The first command says what is in the data set and what is wrong with "
-    "it; the second trains, measures and judges. The run appears here when it is whole.",
-    theme,
-)
-st.code("python -m pipelines check DATASET\npython -m pipelines run DATASET --seeds 0,1,2", language="bash")
+components.readable_chips()
+every = listing.found()
+alive = any(job.alive() for job in every)
+st.title("Train" if runs else "Training" if alive else "No run yet")
+if not runs and not alive:
+    offer_sample()
+first = alive or listing.is_wanted()  # what somebody waits for comes before what somebody may want to begin
+if first:
+    show_jobs()
+new_training()
+if not first:
+    show_jobs()

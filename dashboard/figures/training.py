@@ -38,10 +38,18 @@ def curve_figure(
 
 
 def loss_figure(
-    points: Sequence[Mapping[Any, Any]], theme: Theme, *, title: str = "Loss", subtitle: str = ""
+    points: Sequence[Mapping[Any, Any]],
+    theme: Theme,
+    *,
+    title: str = "Loss",
+    subtitle: str = "",
+    by_epoch: bool = False,
 ) -> go.Figure:
-    """Training losses. points: entries head, seed, epoch (float: steps counted in epochs), loss, in any order."""
-    traces = _lines(points, "loss", theme, markers=len(points) < 2 * len(HEADS))
+    """Training losses. points: entries head, seed, epoch (float: steps counted in epochs), loss, in any order.
+
+    by_epoch: the points are means of whole epochs, few enough to be seen one by one.
+    """
+    traces = _lines(points, "loss", theme, markers=by_epoch or len(points) < 2 * len(HEADS))
     last = max((math.ceil(point["epoch"]) for point in points), default=1)
     shared = layout(
         theme, height=_HEIGHT, title=title, subtitle=subtitle, xaxis=_epochs(theme, 0.0, last),

@@ -31,7 +31,7 @@ def total_left(
     if here is None:
         share = standing["done"] / standing["total"] if standing["total"] else 0.0
         here = expected[at][1] * (1 - min(share, 1.0))
-    seen = {name: seconds for name, seconds in standing["stages"]}
+    seen = dict(standing["stages"])
     if standing["seconds_left"] is not None:
         seen[standing["stage"]] = _whole(standing)
     return here + sum(seconds * _correction(name, expected, seen) for name, seconds in expected[at + 1 :]), False

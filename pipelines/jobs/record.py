@@ -17,6 +17,7 @@ from pipelines.errors import RunError
 from pipelines.jobs import left
 from pipelines.jobs.names import option
 from pipelines.storage import files, staged_attempts
+from pipelines.storage.moves import held
 from pipelines.storage.places import MANIFEST
 
 State: TypeAlias = Literal["queued", "running", "committing", "done", "failed", "cancelled", "orphaned", "damaged"]
@@ -301,6 +302,20 @@ class Job:
             self.folder.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
 
+    def discard(self) -> None:
+        """Take it from the list like `remove`, and delete what it has done of a run that is not whole.
+
+        Raises RunError while it is alive, or while another process is working on that run.
+        """
+        name = self.run_name
+        if self.alive():
+            raise RunError(f"job {self.id} is still at work; cancel it first")
+        if name is not None and self.arguments[:1] != ["evaluate"]:
+            with held(self.runs, name):
+                for attempt in staged_attempts(self.runs, name):
+                    shutil.rmtree(attempt, ignore_errors=True)
+        self.remove()
+
 
 def list_jobs(runs: Path) -> list[Job]:
     """Jobs of a runs folder, newest first."""
@@ -341,8 +356,8 @@ def sweep(runs: Path) -> list[Job]:
 
 
 def end(attempt: Path, state: str, message: str) -> None:
-    """Write how an attempt ended, unless that is written: whoever comes late, such as a process that was taken for dead,
-    changes nothing.
+    """Write how an attempt ended, unless that is written: whoever comes late, such as a process that was taken for
+    dead, changes nothing.
     """
     outcome = attempt / turns.OUTCOME
     own = attempt / f"outcome-{os.getpid()}-{time.time_ns()}"

@@ -58,26 +58,32 @@ def run_bytes(
     """Bytes on disk that a training on an open data set will need at most. Raises DatasetError at a bad image."""
     pixels = sum(len(dataset.images(split)) * _pixels(dataset, split, size) for split in splits)
     images = sum(len(dataset.images(split)) for split in splits)
-    heads = _heads(dataset.kind, rule)
-    classes = len(dataset.classes)
+    return bytes_of(
+        images, pixels, kind=dataset.kind, classes=len(dataset.classes), seeds=seeds, rule=rule, parameters=parameters
+    )
+
+
+def bytes_of(
+    images: int, pixels: float, *, kind: Kind, classes: int, seeds: int, rule: str, parameters: int | None = None
+) -> int:
+    """The same from what is known of the data: images that are predicted, and their pixels together."""
+    heads = _heads(kind, rule)
     # A softmax stores its logsumexp and, where labels overlap, channels that are no class.
-    values = heads * (classes + (1 if dataset.kind == "exclusive" else 3))
+    values = heads * (classes + (1 if kind == "exclusive" else 3))
     stored = seeds * (pixels * values * _VALUE + images * heads * classes * _COUNTS)
     network = 4 * (parameters or _PARAMETERS)
-    # Weights of every seed, and the checkpoints of one: weights, best weights and the optimizer's two moments; while one
-    # is replaced there are two.
+    # Weights of every seed, and the checkpoints of one: weights, best weights and the optimizer's two moments; while
+    # one is replaced there are two.
     weights = heads * network * (seeds + 2 * 4)
     return int(stored + pixels * _PREVIEW + weights + _BASE)
 
 
-def check_space(
-    arguments: Sequence[str], runs: Path, *, folder: Path | None = None, parameters: int | None = None
-) -> None:
+def check_space(arguments: Sequence[str], runs: Path, *, folder: Path | None = None, needed: int | None = None) -> None:
     """Raise RunError, with what is needed against what is free, when a command line will not find room for its run.
 
-    What an interrupted attempt has written already is not needed again.
+    needed: bytes, if that is known already. What an interrupted attempt has written already is not needed again.
     """
-    needed = needed_bytes(arguments, folder=folder, parameters=parameters)
+    needed = needed_bytes(arguments, folder=folder) if needed is None else needed
     if needed is None:
         return
     name = option(arguments, "--name")

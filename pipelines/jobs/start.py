@@ -22,7 +22,16 @@ from pipelines.storage.moves import make
 
 # Commands that take long; the others answer at once.
 COMMANDS: Final = (
-    "run", "sample", "check", "train", "predict", "evaluate", "import", "import-model", "export", "estimate",
+    "run",
+    "sample",
+    "check",
+    "train",
+    "predict",
+    "evaluate",
+    "import",
+    "import-model",
+    "export",
+    "estimate",
 )
 _IN_PROCESS: Final = threading.Lock()  # file locks tell processes apart, not the threads of one
 
@@ -34,12 +43,14 @@ def start(
     stages: Sequence[tuple[str, float]] = (),
     waits: bool = True,
     folder: Path | None = None,
+    needed: int | None = None,
 ) -> Job:
     """Put `python -m pipelines ARGUMENTS`, on this runs folder, in line; its process runs on whatever becomes of ours.
 
     A `run` without a name gets one that is free. stages: expected seconds of each of its stages, for the time left.
     waits: False for something short that runs at once, beside what is at work. folder: where relative paths on the
-    command line start; by default here.
+    command line start; by default here. needed: bytes on disk, if that is known already; else the data set is opened
+    to tell.
     Raises ConfigError for a command that is no long work, RunError when the disk has too little room or a run of that
     name is there or on its way.
     """
@@ -52,7 +63,7 @@ def start(
     make(runs / turns.JOBS)
     with alone(runs):
         arguments = _named(list(arguments), runs)
-        check_space(arguments, runs, folder=folder)
+        check_space(arguments, runs, folder=folder, needed=needed)
         asked = Asked(
             arguments=arguments, created=time.time(), folder=str((folder or Path.cwd()).resolve()), stages=list(stages)
         )
@@ -62,7 +73,10 @@ def start(
 
 
 def again(job: Job, *, anew: bool) -> Job:
-    """Another attempt at a job, from nothing or going on. Raises RunError while it is alive, and when it is done."""
+    """Another attempt at a job, from nothing or going on; its process looks whether there is room on the disk.
+
+    Raises RunError while the job is alive, and when it is done.
+    """
     if job.alive():
         raise RunError(f"job {job.id} is still at work; cancel it first")
     if job.state() == "done":
@@ -76,7 +90,6 @@ def again(job: Job, *, anew: bool) -> Job:
             waits = Attempt.model_validate_json((previous / turns.ATTEMPT).read_bytes()).waits
         except (OSError, ValueError):  # of a damaged attempt nothing is needed
             waits = True
-    check_space(arguments, job.runs, folder=Path(asked.folder))
     number = int(previous.name) + 1 if previous else 1
     _place(job.folder / str(number), {turns.ATTEMPT: Attempt(
         arguments=arguments, queued=time.time_ns(), waits=waits, anew=anew

@@ -1,0 +1,109 @@
+"""A data set to what a training form must know of it: kind, number and size of images, share of each class.
+
+Files are read in a process of its own, `python -m pipelines.estimate_data FOLDER MEMORY`, with bounded memory and time.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from pipelines import apart
+from pipelines.datasets import Dataset, open_dataset, recognised_text
+from pipelines.errors import PipelineError
+from pipelines.reading import DataReading, read_reading
+from pipelines.schema import SPLITS, Kind, Split
+
+_READ: Final = 12  # training images
+_MODULE: Final = "pipelines.estimate_data"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Asked(_Model):
+    """path: folder of the data set; reading: file that says how it is read."""
+
+    path: str
+    reading: str | None = None
+
+
+class DataFacts(_Model):
+    """What there is. problem: why nothing can be trained on it, in one line; the rest is empty then.
+
+    images: by split. sizes: (height, width) of some training images. shares: of their valid pixels that carry a class,
+    by class; 0 for one that is in none of them. read_as: how it was recognised, in one line.
+    """
+
+    problem: str | None = None
+    name: str = ""
+    read_as: str = ""
+    kind: Kind = "exclusive"
+    classes: tuple[str, ...] = ()
+    background: str | None = None
+    images: dict[Split, int] = {}
+    sizes: list[tuple[int, int]] = []
+    shares: dict[str, float] = {}
+
+
+def data_facts(path: Path, reading: Path | None = None) -> DataFacts:
+    """Look at a data set in a process of its own; never raises for what its files hold."""
+    with tempfile.TemporaryDirectory(prefix="facts-") as made:
+        folder = Path(made)
+        asked = Asked(path=str(path.resolve()), reading=None if reading is None else str(reading.resolve()))
+        (folder / "asked.json").write_text(asked.model_dump_json(), encoding="utf-8")
+        problem = apart.run_apart(_MODULE, folder, what="the first images")
+        if problem is not None:
+            return DataFacts(problem=problem)
+        return DataFacts.model_validate_json((folder / "facts.json").read_bytes())
+
+
+def look(asked: Asked) -> DataFacts:
+    """Look in this process."""
+    try:
+        said: DataReading | None = None if asked.reading is None else read_reading(Path(asked.reading))
+        return _facts(open_dataset(asked.path, said))
+    except PipelineError as error:
+        return DataFacts(problem=str(error))
+
+
+def _facts(dataset: Dataset) -> DataFacts:
+    wrong = [one for one in dataset.structure() if one.severity == "error"]
+    if wrong:
+        return DataFacts(problem=f"{wrong[0].code}: {wrong[0].message}", name=dataset.name)
+    counts = {split: len(dataset.images(split)) for split in SPLITS}
+    empty = [split for split in SPLITS if not counts[split]]
+    if empty:
+        said = (
+            f"SPLIT-EMPTY: {' and '.join(empty)} {'have' if len(empty) > 1 else 'has'} no image; give each one at least"
+        )
+        return DataFacts(problem=said, name=dataset.name)
+    names = dataset.images("train")
+    sizes: list[tuple[int, int]] = []
+    labelled, valid = np.zeros(len(dataset.classes)), 0.0
+    for name in names[:: max(1, -(-len(names) // _READ))]:
+        item = dataset.read(name)
+        sizes.append((item.valid.shape[0], item.valid.shape[1]))
+        labelled += item.truth.sum(axis=(1, 2)) / item.valid.size  # each image weighs the same, whatever its size
+        valid += item.valid.mean()
+    shares = labelled / valid if valid else labelled
+    return DataFacts(
+        name=dataset.name, read_as=recognised_text(dataset), kind=dataset.kind, classes=dataset.classes,
+        background=dataset.background, images=counts, sizes=sizes,
+        shares=dict(zip(dataset.classes, map(float, shares), strict=True)),
+    )  # fmt: skip
+
+
+def main(folder: Path, memory: int) -> None:
+    """The process: bound, look, answer."""
+    apart.bind(memory)
+    found = look(Asked.model_validate_json((folder / "asked.json").read_bytes()))
+    (folder / "facts.json").write_text(found.model_dump_json(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
