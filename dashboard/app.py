@@ -48,6 +48,7 @@ def draw() -> None:
         _page("losses", "Losses", "compare_arrows", shown=evidence),
         _page("images", "Images", "image", shown=evidence),
         _page("runs", "Runs", "inventory_2"),  # its trash may hold the only run
+        _page("data", "Data", "folder_open"),
         _page("train", "Train", "model_training"),
         _page("import_outputs", "Import", "upload_file"),
         _page("guide", "How to read this", "menu_book"),

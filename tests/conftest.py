@@ -30,6 +30,22 @@ def real_runs(tmp_path_factory) -> Path:
     return runs
 
 
+@pytest.fixture(scope="session")
+def brought_runs(tmp_path_factory) -> Path:
+    """A runs folder with every run of `imported_runs.BROUGHT`: one head or a pair, imported; their pairs beside it."""
+    from imported_runs import write_brought_runs
+
+    base = tmp_path_factory.getbasetemp()
+    common = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    done, folder = common / "brought.done", common / "brought"
+    with (common / "brought.lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # the first worker makes them, the others wait
+        if not done.exists():
+            write_brought_runs(folder)
+            done.touch()
+    return folder / "runs"
+
+
 def _train(runs: Path, name: str) -> None:
     from pipelines.config import EvaluationConfig, RunConfig, TrainingConfig
     from pipelines.progress import Progress

@@ -18,7 +18,7 @@ from pipelines.datasets.look import Asked, Looked, LookedSource
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.reading import DataReading
 
-_WIDTH: Final = 170  # pixels: two side by side on a telephone
+_WIDTH: Final = 165  # pixels: two side by side on a telephone
 _READING: Final = "reading"  # in links
 _NEXT: Final = (
     ("train", "Train a pair on it", "model_training"),

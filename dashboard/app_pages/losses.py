@@ -48,7 +48,8 @@ def choose_runs(losses: dict[str, str | None]) -> tuple[Run, ...]:
 
 def sharing_a_head(names: Iterable[str]) -> list[str]:
     """Those of the runs that can be compared with this one all together; the first is this one."""
-    kept, heads = [], set(run.heads)
+    kept: list[str] = []
+    heads = set(run.heads)
     for name in names:
         mine = heads & set(open_run(loaders.runs_folder(), name).heads)
         if mine:

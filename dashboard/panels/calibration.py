@@ -157,7 +157,7 @@ def readable_scores(table: pd.DataFrame, *, contender: Head | None) -> pd.DataFr
     Columns: Metric, then (variant's title): (head's title). Numbers are rounded to their intervals.
     """
     difference = "" if contender is None else difference_row(contender)
-    titles: dict[str, str] = {**HEAD_SHORT}
+    titles: dict[str, str] = {str(head): title for head, title in HEAD_SHORT.items()}
     if contender is not None:
         titles = {"sigmoid": "Sigmoid", contender: HEAD_SHORT[contender], difference: DIFFERENCE}
     found = []

@@ -53,6 +53,7 @@ class Examples:
             return
         table = pa.Table.from_pylist(list(self._rows.values()), schema=EXAMPLES_SCHEMA)
         about = {"classes": list(self._dataset.classes), "colors": list(self._dataset.colors)}
+        about["background"] = [self._dataset.background or ""]
         table = table.replace_schema_metadata({name: "\n".join(values) for name, values in about.items()})
         try:
             files.write_table(self._folder / f"seed={self._seed}-epoch={self._epoch:05d}.parquet", table)

@@ -17,19 +17,36 @@ def chromium():
         yield opened
 
 
+@pytest.fixture(scope="session")
+def spare_windows(chromium):
+    """Wiped windows by their options, for the next test: a page in a new window takes twice as long to come."""
+    spare = {}
+    yield spare
+    for viewer in [one for some in spare.values() for one in some]:
+        viewer.close()
+
+
 @pytest.fixture
-def window(chromium):
-    """Opens windows; each must be free of problems at the end."""
+def window(chromium, spare_windows):
+    """Opens windows; each must be free of problems at the end.
+
+    fresh: for a test that changes the window itself, which is thrown away afterwards.
+    """
     opened = []
 
-    def new(**options):
-        opened.append(driver.Viewer(chromium, **options))
-        return opened[-1]
+    def new(*, fresh=False, **options):
+        spare = [] if fresh else spare_windows.setdefault(tuple(sorted(options.items())), [])
+        viewer = spare.pop() if spare else driver.Viewer(chromium, **options)
+        opened.append((viewer, None if fresh else spare))
+        return viewer
 
     yield new
-    problems = [problem for viewer in opened for problem in viewer.problems]
-    for viewer in opened:
-        viewer.close()
+    problems = [problem for viewer, _ in opened for problem in viewer.problems]
+    for viewer, spare in opened:
+        if spare is not None and not viewer.problems and viewer.wipe():
+            spare.append(viewer)
+        else:
+            viewer.close()
     assert problems == []
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = (
@@ -109,7 +109,8 @@ class Viewer:
     """One reader's window. problems: console errors, failed requests and requests to the outside."""
 
     def __init__(self, opened, *, width=1280, height=900, scheme="light"):
-        self._context = opened.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        self._size = {"width": width, "height": height}
+        self._context = opened.new_context(viewport=self._size, color_scheme=scheme)
         self.page = self._context.new_page()
         self.page.set_default_timeout(_TIMEOUT)
         self.problems = []
@@ -143,6 +144,21 @@ class Viewer:
         """Texts of exceptions and error boxes on the page."""
         boxes = self.page.locator("[data-testid=stException], [data-testid=stAlertContentError]")
         return boxes.all_inner_texts()
+
+    def wipe(self):
+        """Forget all that was done in the window; returns whether it is as good as new."""
+        try:
+            self._context.unroute_all(behavior="ignoreErrors")
+            self.page.unroute_all(behavior="ignoreErrors")
+            self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+            self.page.goto("about:blank", timeout=5000)
+            self.page.mouse.move(0, 0)
+            self.page.set_viewport_size(self._size)
+            self._context.clear_cookies()
+        except Error:
+            return False
+        self.problems.clear()
+        return len(self._context.pages) == 1
 
     def close(self):
         """Close the window."""

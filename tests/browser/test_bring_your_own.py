@@ -1,4 +1,4 @@
-"""A reader's own zip in Chromium, from the upload to the verdict, once for each kind of truth, each in another format."""
+"""A reader's own zip in Chromium, from the upload to the verdict: each kind of truth, each in another format."""
 
 import json
 import re

@@ -18,7 +18,7 @@ def images(site, window):
     """Opens the page on a run and waits until an image is drawn."""
 
     def new(run, *, query="", frames=None, **options):
-        view = window(**options)
+        view = window(fresh=frames is not None, **options)
         if frames is not None:  # sizes of what the server sends, in bytes
 
             def listen(socket):

@@ -30,7 +30,7 @@ def opened(reports, window):
     """Opens a report without a network and waits for its figures."""
 
     def open_report(name, **options):
-        view = window(**options)
+        view = window(fresh=True, **options)
         view.page.context.set_offline(True)
         view.page.goto(reports(name))
         view.page.wait_for_selector("html[data-figures=drawn]", state="attached")
@@ -134,7 +134,7 @@ def test_report_can_be_read_without_javascript(reports, chromium):
 
 
 def test_browser_that_cannot_unpack_the_figures_is_told_so(reports, window):
-    view = window()
+    view = window(fresh=True)
     view.page.add_init_script("delete globalThis.DecompressionStream")
     view.page.goto(reports("vessels"))
     view.page.wait_for_selector("html[data-figures=failed]", state="attached")
