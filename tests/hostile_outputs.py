@@ -204,12 +204,12 @@ TYPES = (
 )  # fmt: skip
 
 
-def parquet(schema, columns, *, head=None, images='[["x", 4, 6]]', groups=1, **options):
+def parquet(schema, columns, *, head=None, images='[["x", 4, 6]]', groups=1, rows=None, **options):
     buffer = io.BytesIO()
     noted = schema.with_metadata({"head": json.dumps(SPEC) if head is None else head})
     with pq.ParquetWriter(buffer, noted, compression="zstd", write_page_checksum=True, **options) as writer:
         for _ in range(groups):
-            writer.write_table(pa.Table.from_arrays(columns, schema=noted))
+            writer.write_table(pa.Table.from_arrays(columns, schema=noted), row_group_size=rows)
         writer.add_key_value_metadata({"images": images} if images is not None else {})
     return buffer.getvalue()
 
@@ -268,12 +268,12 @@ def varint(number, width=0):
 
 def parquet_bomb(rng):
     """One page of a hundred megabytes in a few kilobytes, with a footer that says that it is small."""
-    rows = BOMB // 2 // rng.choice([2, 3, 4])
+    rows = BOMB // 2 + rng.randrange(1000)
     schema = pa.schema([pa.field("log_odds_a", pa.float16(), nullable=False)])
     spec = json.dumps(SPEC | {"kind": "binary", "classes": ["a"], "channels": ["a"]})
     content = parquet(
         schema, [pa.array(np.zeros(rows, np.float16))], head=spec, use_dictionary=False, data_page_size=2**31 - 1,
-        write_batch_size=rows, max_rows_per_page=rows,
+        write_batch_size=rows, max_rows_per_page=rows, rows=rows,
     )  # fmt: skip
     size = int.from_bytes(content[-8:-4], "little")
     footer = content[-8 - size : -8]

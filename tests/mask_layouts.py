@@ -150,10 +150,13 @@ def _instances(root: Path) -> None:
 def _voc(root: Path) -> None:
     for index in range(3):
         save(root / "JPEGImages" / f"{index}.jpg", picture(index))
-        save_image(root / "SegmentationClass" / f"{index}.png", with_palette(index_mask(1, 2), (0, 0, 0), (128, 0, 0)))
+        save_image(
+            root / "SegmentationClass" / f"{index}.png",
+            with_palette(index_mask(1, 2), (0, 0, 0), (128, 0, 0), (0, 128, 0)),
+        )
     (root / "ImageSets" / "Segmentation").mkdir(parents=True)
     (root / "ImageSets" / "Segmentation" / "train.txt").write_text("0\n1\n")
-    (root / "labelmap.txt").write_text("background:0,0,0::\ncar:128,0,0::\n")
+    (root / "labelmap.txt").write_text("background:0,0,0::\ncar:128,0,0::\nroad:0,128,0::\n")
 
 
 def _tiff(root: Path) -> None:

@@ -6,7 +6,7 @@ from synthetic import make_run
 from test_pages import PAGES
 
 RUNS = ("landcover", "cells", "vessels", "one-image", "one-class")
-CHANGES_RUNS = ("runs", "train")  # their buttons delete and start things; their own tests press them
+CHANGES_RUNS = ("runs", "train", "import_outputs")  # their buttons delete and start things; their own tests press them
 PLACES = {"first": 0.0, "middle": 0.5, "last": 1.0}
 
 

@@ -180,6 +180,75 @@ def test_hundreds_of_instances_are_united(tmp_path):
     np.testing.assert_array_equal(found, masks_by_pycocotools(path)["im0"]["cell"])
 
 
+def panoptic(root: Path) -> np.ndarray:
+    """Two images; ids as colours, R + 256 G + 65536 B, as COCO's panoptic task has them. Returns the first's ids."""
+    ids = np.random.default_rng(0).choice([0, 7, 300, 70_000], (HEIGHT, WIDTH))
+    content = document(2)
+    content["annotations"] = []
+    for number in range(2):
+        save(root / "val2017" / f"im{number}.png", picture(number, HEIGHT, WIDTH))
+        colors = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
+        save(root / "annotations" / "panoptic_val2017" / f"im{number}.png", colors)
+        content["annotations"].append({
+            "image_id": 10 + number, "file_name": f"im{number}.png", "segments_info": [
+                {"id": 7, "category_id": 1, "iscrowd": 0, "area": 5, "bbox": [0, 0, 1, 1]},
+                {"id": 300, "category_id": 7, "iscrowd": 0}, {"id": 70_000, "category_id": 1, "iscrowd": number},
+            ],
+        })  # fmt: skip
+    write(root / "annotations" / "panoptic_val2017.json", content)
+    return ids
+
+
+def test_panoptic_segments(tmp_path):
+    ids = panoptic(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert (dataset.names(), dataset.kind) == (("im0", "im1"), "exclusive")
+    first, second = dataset.source.truth("im0"), dataset.source.truth("im1")
+    np.testing.assert_array_equal(first.layers[0], (ids == 7) | (ids == 70_000))
+    np.testing.assert_array_equal(first.layers[1], ids == 300)
+    np.testing.assert_array_equal(first.valid, ids != 0)
+    np.testing.assert_array_equal(second.layers[0], ids == 7)
+    np.testing.assert_array_equal(second.layers[3], ids == 70_000)  # the crowd, ignored
+    assert sum(path.parent.name == "panoptic_val2017" for path in dataset.source.files()) == 2
+    _, dropped = open_source(tmp_path, DataReading(format="coco", options={"crowd": "drop"}))
+    np.testing.assert_array_equal(dropped.truth("im1").layers.any(axis=0), (ids == 7) | (ids == 300))
+
+
+def test_broken_panoptic_segments_are_told(tmp_path):
+    panoptic(tmp_path)
+    path = tmp_path / "annotations" / "panoptic_val2017.json"
+    good = json.loads(path.read_text())
+    for change, said in (
+        ({"segments_info": [{"id": 7, "category_id": 1}]}, "holds the segments 300, 70000, which are not listed"),
+        ({"segments_info": [{"id": 7, "category_id": 5}]}, "its category does not exist"),
+        ({"segments_info": [{"id": 1 << 40, "category_id": 1}]}, "no id from 1 to"),
+        ({"segments_info": ["x"]}, "no id from 1 to"),
+        ({"file_name": "../../../etc/passwd"}, "is not there"),
+        ({"file_name": None}, "is not there"),
+    ):
+        annotations = [good["annotations"][0] | change, *good["annotations"][1:]]
+        write(path, good | {"annotations": annotations})
+        (finding,) = open_dataset(tmp_path).examine("im0").findings
+        assert said in finding.message, finding
+    write(path, good)
+    save(tmp_path / "annotations" / "panoptic_val2017" / "im0.png", picture(0, 5, 6))
+    assert "is 6×5, its image is 32×24" in open_dataset(tmp_path).examine("im0").findings[0].message
+
+
+def test_boxes_alone_are_refused_and_lost_annotations_told(tmp_path):
+    content = document(2)
+    save(tmp_path / "im0.png", picture(0, HEIGHT, WIDTH))
+    content["annotations"].append(content["annotations"][0] | {"image_id": 999})
+    write(tmp_path / "labels.json", content)
+    told = {one.code: one.message for one in open_dataset(tmp_path).structure()}
+    assert told["ANNOTATION-LOST"].startswith("1 annotations belong to images that their file does not list")
+    for one in content["annotations"]:
+        one["segmentation"] = []
+    write(tmp_path / "labels.json", content)
+    with pytest.raises(DatasetError, match="holds boxes or captions, no outlines"):
+        open_dataset(tmp_path)
+
+
 def test_two_files_about_one_image_are_united(tmp_path):
     root = tmp_path / "set"
     cells, nuclei = document(2), document(2)

@@ -253,9 +253,24 @@ def test_one_row_at_a_time_needs_the_memory_of_one_row(tmp_path):
     assert most < 5_000_000, most
 
 
+def test_a_long_path_that_all_rows_share_is_not_repeated(tmp_path):
+    """300 KB in 300 rows: 90 MB if every row had its own."""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    images = [{"bytes": encoded(picture(0, HEIGHT, WIDTH)), "path": "x" * 300_000}] * 300
+    table = pa.table({"image": pa.array(images, kind), "mask": pa.array(images, kind)})
+    pq.write_table(table, tmp_path / "train.parquet", dictionary_pagesize_limit=1 << 26)
+    usual, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        assert huggingface_rows.open_shard(tmp_path / "train.parquet").paths("image") == []
+    finally:
+        pa.set_memory_pool(usual)
+    assert 0 < pool.max_memory() < 10_000_000
+
+
 def test_too_large_row_groups_are_refused(tmp_path, monkeypatch):
     root = parquet(tmp_path / "set")
-    monkeypatch.setattr(huggingface_rows, "MAX_COLUMN_BYTES", 100)
+    monkeypatch.setattr(huggingface_rows, "MAX_GROUP_BYTES", 100)
     told = open_dataset_error(root)
     assert "write it with smaller row groups" in told or "none of the masks can be read" in told
 
@@ -321,19 +336,31 @@ def test_broken_shards_do_not_crash_the_process(tmp_path, kind):
     ended = json.loads(done.stdout)
     assert sum(ended.values()) == 300
     assert ended["refused"] > 40, ended
-    assert ended["findings"] > 15, ended
+    assert ended["findings"] > 10, ended
 
 
 FUZZ = """
 import json, sys
 from pathlib import Path
-from format_mutations import mutate_folder
+import numpy as np
+from format_mutations import ends_well, mutate_folder
 from pipelines.reading import DataReading
 
 root, place, kind = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-print(json.dumps(mutate_folder(
-    root, place, 300, 11, DataReading(format="huggingface"), which=lambda path: path.suffix == "." + kind,
-)))
+reading = DataReading(format="huggingface")
+ended = mutate_folder(root, place, 150, 11, reading, which=lambda path: path.suffix == "." + kind)
+# What Arrow believes of the pictures' places: the footer of parquet, the messages of a stream.
+(path,) = (place / root.name).glob("*." + kind)
+content = path.read_bytes()
+size = int.from_bytes(content[-8:-4], "little") + 8 if kind == "parquet" else len(content)
+rng = np.random.default_rng(12)
+for _ in range(150):
+    some = bytearray(content)
+    for _ in range(int(rng.integers(1, 4))):
+        some[len(content) - 1 - int(rng.integers(size))] = int(rng.integers(256))
+    path.write_bytes(some)
+    ended[ends_well(path.parent, reading)] += 1
+print(json.dumps(ended))
 """
 
 

@@ -112,6 +112,14 @@ def test_a_second_mask_of_a_picture_is_another_object_as_in_busi(tmp_path):
     assert [int(dataset.read(f"benign ({index})").truth.sum()) for index in (1, 2)] == [16, 24]
 
 
+def test_one_picture_a_folder_is_still_a_picture_with_its_mask(tmp_path):
+    for index, kind in enumerate(("cat", "dog", "cow")):
+        save(tmp_path / "images" / kind / f"{index}.jpg", picture(index))
+        save(tmp_path / "masks" / kind / f"{index}.png", index_mask(1, 2))
+    assert formats(tmp_path) == ["indexed"]
+    assert open_dataset(tmp_path).read("1").truth.sum(axis=(1, 2)).tolist() == [8, 16, 24]
+
+
 def test_derived_masks_beside_label_maps_are_passed_over(tmp_path):
     ONE_MASK["cityscapes"](tmp_path)
     for index in range(COUNT):
@@ -185,6 +193,7 @@ def test_frames_of_videos_are_grouped_by_their_folder(tmp_path, images, masks):
     dataset = open_dataset(tmp_path)
     assert len(dataset.names()) == 12
     assert {group.removeprefix("a/") for group in dataset.groups.values()} == {"bear", "cow", "dog"}
+    assert "GROUPS-GUESSED" in codes(dataset.structure())
     assert all(len({dataset.groups[name] for name in dataset.images(split)}) == 1 for split in ("train", "val", "test"))
 
 
@@ -499,6 +508,10 @@ def test_jpeg_masks_are_refused_without_a_table_and_cleaned_with_one(tmp_path):
     assert abs(int(truth[0].sum()) - 1024) < 60
     assert abs(int(truth[1].sum()) - 512) < 40
     assert "COLORS-NEAREST" in codes(dataset.structure())
+    # Black that the table leaves out stays background, and is no tree or road.
+    without = open_dataset(tmp_path, DataReading(options={"colors": "road=#ff0000,tree=#00ff00"}))
+    assert without.classes == ("background", "road", "tree")
+    assert (without.read("0").truth[0] == truth[2]).all()
 
 
 def test_colours_outside_a_table_are_errors_once_nearest_is_refused(tmp_path):

@@ -170,6 +170,9 @@ def test_hostile_tables_of_names_are_refused_or_kept_as_text(tmp_path):
     (tmp_path / "classes.txt").write_text("\n".join(f"name {index}" for index in range(5000)))
     with pytest.raises(PipelineError, match="names 5,000 classes, allowed are 4,096"):
         open_dataset(tmp_path)
+    (tmp_path / "classes.txt").write_text("a :" * 300_000)
+    with pytest.raises(PipelineError, match="has a line of 900,000 characters"):
+        open_dataset(tmp_path)
     outside = tmp_path.parent / f"{tmp_path.name}-outside.txt"
     outside.write_text("secret\n")
     (tmp_path / "classes.txt").unlink()

@@ -161,6 +161,20 @@ def test_regions_overlap_and_their_order_is_told(tmp_path):
     assert "the first of enhancing, core, whole" in told
 
 
+def test_hundreds_of_values_are_told_apart(tmp_path):
+    labels = {"background": 0} | {f"l{n}": n for n in range(1, 400)} | {"odd": list(range(1, 400, 2))}
+    root = raw(tmp_path / "set", cases=1, labels=labels)
+    values = np.random.default_rng(0).integers(0, 402, (X, Y, Z)).astype(np.int16)
+    values[:2, 0] = [[400], [401]]
+    save_nifti(root / "labelsTr" / "case_000.nii.gz", values)
+    truth = open_source(root)[1].truth("case_000_z0001")
+    plane = values[:, :, 1].T
+    assert "holds 400, 401," in truth.findings[0].message
+    for value in (0, 1, 200, 399):
+        np.testing.assert_array_equal(truth.layers[value], plane == value)
+    np.testing.assert_array_equal(truth.layers[400], (plane % 2 == 1) & (plane < 400))
+
+
 def test_folds_and_a_labelled_test_set_are_splits(tmp_path):
     root = raw(tmp_path / "set")
     save_nifti(root / "imagesTs" / "case_900_0000.nii.gz", intensities(9))
@@ -216,20 +230,23 @@ def test_version_1_and_decathlon_files(tmp_path):
     )
 
 
-def test_flat_images_of_png_and_tiff(tmp_path):
+@pytest.mark.parametrize("ending", [".png", ".tif", ".bmp"])
+def test_flat_images(tmp_path, ending):
     root = tmp_path / "roads"
-    write(root / "dataset.json", dataset_json(file_ending=".png", labels={"background": 0, "road": 1}))
+    write(root / "dataset.json", dataset_json(file_ending=ending, labels={"background": 0, "road": 1}))
     for number in range(3):
-        save(root / "imagesTr" / f"r{number}_0000.png", picture(number, Y, X))
-        save(root / "labelsTr" / f"r{number}.png", label_map(number, 1)[:, :, 1].T)
+        save(root / "imagesTr" / f"r{number}_0000{ending}", picture(number, Y, X))
+        save(root / "labelsTr" / f"r{number}{ending}", label_map(number, 1)[:, :, 1].T)
     dataset = open_dataset(root)
     assert (dataset.names(), dataset.kind, dict(dataset.groups)) == (("r0", "r1", "r2"), "binary", {})
     item = dataset.read("r1")
     np.testing.assert_array_equal(np.rint(item.image * 255), picture(1, Y, X))
     np.testing.assert_array_equal(item.truth[0], label_map(1, 1)[:, :, 1].T == 1)
-    save(root / "imagesTr" / "r1_0001.png", picture(8, Y, X)[:, :, 0])
+    for channel in (0, 1):
+        save(root / "imagesTr" / f"r1_{channel:04d}{ending}", picture(8, Y, X)[:, :, channel])
     image = open_dataset(root).read("r1").image
-    np.testing.assert_array_equal(np.rint(image[:, :, 1] * 255), picture(8, Y, X)[:, :, 0])
+    np.testing.assert_array_equal(np.rint(image[:, :, :2] * 255), picture(8, Y, X)[:, :, :2])
+    assert not image[:, :, 2].any()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

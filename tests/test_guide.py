@@ -529,7 +529,7 @@ def test_pages_are_those_of_the_menu_in_its_order():
     menu = {call.args[0].value: call.args[1].value for call in sorted(calls, key=lambda one: one.lineno)}
     assert {page: menu[page] for page in menu if page in PAGES} == PAGES
     assert [page for page in menu if page in PAGES] == list(PAGES)
-    assert set(menu) - set(PAGES) == {"train", "guide"}
+    assert set(menu) - set(PAGES) == {"data", "train", "import_outputs", "guide"}
     assert all((REPO / "dashboard" / "app_pages" / f"{page}.py").exists() for page in PAGES)
 
 

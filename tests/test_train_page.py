@@ -190,7 +190,7 @@ def test_how_the_data_is_read_goes_on_to_the_training(page, tmp_path):
     press(at, "Start without an estimate")
     assert f"--reading={kept.file}" in jobs.list_jobs(tmp_path / "runs")[0].arguments
     other = page(data=str(data), reading="0" * 16)
-    assert "READING-UNKNOWN" in other.error[0].value
+    assert "READING\\-UNKNOWN" in other.error[0].value
     assert "Start without an estimate" in labels(other)
 
 

@@ -52,7 +52,7 @@ def loss_figure(
     traces = _lines(points, "loss", theme, markers=by_epoch or len(points) < 2 * len(HEADS))
     last = max((math.ceil(point["epoch"]) for point in points), default=1)
     shared = layout(
-        theme, height=_HEIGHT, title=title, subtitle=subtitle, xaxis=_epochs(theme, 0.0, last),
+        theme, height=_HEIGHT, title=title, subtitle=subtitle, xaxis=_epochs(theme, 0.5 if by_epoch else 0.0, last),
         yaxis=axis(theme, title="training loss", rangemode="tozero"),
     )  # fmt: skip
     return figure_of({"data": traces, "layout": shared})

@@ -47,7 +47,7 @@ def _fill(head: Head, count: int, truth: Truth) -> None:
         st.text_input(
             f"Names of the {count} channels, in the order of the files" if count > 1 else "Name of the one channel",
             key=f"import_paste_{head}", placeholder=", ".join(usual) or "background, a, b, a+b", autocomplete="off",
-            on_change=_take, args=(head, None), help="Pasted at once, or one by one in the table.",
+            on_change=_take, args=(head, None), help="Pasted at once, or one by one in the table.", width=420,
         )  # fmt: skip
         if usual:
             st.button(

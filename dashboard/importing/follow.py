@@ -69,7 +69,8 @@ def _end(job: Job, status: Status) -> None:
     if status.state == "done":
         st.success(components.plain(f"The run {name} is there."), icon=":material/check:")
         if st.button("Read the verdict", type="primary", on_click=_pick, args=(name,), key="import_verdict"):
-            st.switch_page("app_pages/verdict.py")
+            # Said in full: without, it would clear the query, which a bound choice of this page forbids.
+            st.switch_page("app_pages/verdict.py", query_params={state.RUN: name})
         return
     st.error(components.plain(status.message), title=_ENDS[status.state], icon=":material/error:")
     if job.resumable:

@@ -35,7 +35,7 @@ from pipelines.schema import HEADS, Head, Split
 
 KINDS: Final = (*sources.ARCHIVES, ".npz", ".npy", ".safetensors", ".parquet")
 _VALUES: Final[dict[Values, str]] = {
-    "probabilities": "Probabilities, after the activation", "logits": "Logits, before it",
+    "probabilities": "Probabilities", "logits": "Logits",
 }  # fmt: skip
 _SPLITS: Final[dict[Split, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
 _NAME: Final = "import_name"
@@ -165,8 +165,9 @@ def _ask_head(head: Head, seen: Seen, path: Path, truth: Truth) -> SaidHead:
     values: Values | None = None
     if seen.values is None:
         values = st.segmented_control(
-            "The numbers are", list(_VALUES), key=f"import_values_{head}", format_func=_VALUES.__getitem__
-        )
+            "The numbers are", list(_VALUES), key=f"import_values_{head}", format_func=_VALUES.__getitem__,
+            help="Probabilities: after the last activation. Logits: before it; log-probabilities are logits too.",
+        )  # fmt: skip
     alone = head == "sigmoid" and truth.kind == "binary" and seen.count == 1
     if seen.channels is not None:
         components.paragraph(f"The files name their channels: {', '.join(seen.channels)}.", theme)

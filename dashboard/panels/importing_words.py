@@ -119,7 +119,7 @@ def name_problem(name: str, runs: Path) -> str | None:
 def new_name(truth: Truth, runs: Path) -> str:
     """A name that is free among runs, attempts and jobs."""
     busy = [job.run_name for job in jobs.list_jobs(runs) if job.run_name is not None]
-    return jobs.free_name(runs, f"{truth.name}-imported", taken=busy)
+    return jobs.free_name(runs, f"{truth.name} imported", taken=busy)
 
 
 def progress_words(status: Status) -> str:

@@ -18,12 +18,16 @@ from pipelines.storage import size_in_words, staged_attempts
 
 _EVERY = 1.5  # seconds between two looks
 _NEWEST = "newest"
+_SAID = "train_said"  # why a removal failed
 _DRAWN = "train_drawn"  # pictures by file: they never change
 
 
 def draw(job: Job) -> None:
     """The job in a frame. While it is alive it is looked at every moment; once it ends the whole page is drawn anew."""
     alive = job.alive()
+    said = st.session_state.pop(_SAID, None)
+    if said is not None:
+        components.problem(said)
 
     @st.fragment(run_every=_EVERY if alive else None)
     def look() -> None:
@@ -65,7 +69,8 @@ def _progress(job: Job, status: Status, *, may: bool) -> None:
         st.progress(0.0, f"Waiting for its turn: {before}")
     else:
         st.progress(words.share_of(status), components.plain(words.step_words(status)))
-        components.facts_line([words.left_words(status), *words.facts_of(status)], theme)
+        left = words.left_words(status)
+        components.facts_line([left[:1].upper() + left[1:], *words.facts_of(status)], theme)
     if may and st.button("Cancel", icon=":material/stop_circle:", key="cancel", help="Stops at the next safe point."):
         job.cancel()
         st.toast("It was asked to stop and does so at the next safe point.")
@@ -120,11 +125,18 @@ def _confirm_removal(job: Job) -> None:
     if begun:
         st.markdown(f"What it has done of an unfinished run, {components.plain(size_in_words(begun))}, is deleted.")
     with st.container(horizontal=True):
-        if st.button("Remove", type="primary", key="remove_yes"):
-            listing.removed(job)
-            _do(job.discard)
+        if st.button("Remove", type="primary", key="remove_yes", on_click=_remove, args=(job,)):
+            st.rerun()
         if st.button("Keep", key="remove_no"):
             st.rerun()
+
+
+def _remove(job: Job) -> None:
+    listing.removed(job)
+    try:
+        job.discard()
+    except PipelineError as error:
+        st.session_state[_SAID] = str(error)
 
 
 def _unfinished(job: Job) -> list[Any]:

@@ -1,68 +1,41 @@
 """COCO: one or several JSON files with images, annotations and categories, beside folders of pictures, to truth."""
 
-import posixpath
 import re
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from pipelines.datasets import imageio, json_file, listing, polygons
-from pipelines.datasets.base import Finding
+from pipelines.datasets.base import Finding, Severity
+from pipelines.datasets.coco_drawing import Drawing, UnknownLabelError
+from pipelines.datasets.coco_files import (
+    Document,
+    PictureFiles,
+    chosen_files,
+    is_crowd,
+    json_files,
+    key_of,
+    like_coco,
+    printable,
+    read_document,
+)
 from pipelines.datasets.format import Format
-from pipelines.datasets.source import FileSource, Label, Source, Truth
+from pipelines.datasets.source import FileSource, Label, Role, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
 
-_LISTS: Final = ("images", "annotations", "categories")
 _CROWD: Final = ("ignore", "class", "drop")
 _CROWD_LABEL: Final = "iscrowd"
-_HINTS: Final = (*_LISTS, "file_name", "image_id", "category_id", "segmentation", "iscrowd")
-_MOST_ANNOTATIONS: Final = 5_000_000
-_AT_ONCE: Final = 256  # instances of one label that are united in one go
 _MOST_FINDINGS: Final = 10  # of one image
-_MOST_FILES: Final = 200  # JSON files that are looked into
 _AUGMENTED: Final = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}")  # Roboflow's copies of one picture
 
 
-@dataclass
-class _Document:
-    """What one JSON file lists. places: image to start, end, start, end, … of its annotations, bytes in the file."""
-
-    path: Path
-    title: str
-    images: dict[Any, tuple[str, Any, Any, Any]] = field(default_factory=dict)  # id: file, height, width, video
-    categories: dict[Any, tuple[str, str]] = field(default_factory=dict)  # id: name, supercategory
-    places: dict[Any, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
-    used: Counter[Any] = field(default_factory=Counter)
-    crowds: int = 0
-    split: str | None = None
-
-
 def _recognise(root: Path) -> str | None:
-    found = next((path for path in _jsons(root) if _like_coco(path)), None)
+    found = next((path for path in json_files(root) if like_coco(path)), None)
     return None if found is None else f"{listing.shown(found, root)} holds images, annotations and categories"
-
-
-def _jsons(root: Path) -> list[Path]:
-    """JSON files at the top, in annotations/ and in the folders of splits, where COCO's tools put them."""
-    return list(islice(listing.walk(root, suffixes=(".json",), depth=2), _MOST_FILES))
-
-
-def _like_coco(path: Path) -> bool:
-    said = json_file.ends(path)
-    if b'"shapes"' in said and b'"imagePath"' in said:
-        return False
-    hits = {hint for hint in _HINTS if f'"{hint}"'.encode() in said}
-    whole = len(said) < 2 * json_file.HEAD
-    return hits >= set(_LISTS) if whole else bool(hits & set(_LISTS)) and len(hits) >= 3
 
 
 def _open(root: Path, options: Mapping[str, str]) -> Source:
@@ -76,10 +49,10 @@ class CocoSource(FileSource):
         if crowd not in _CROWD:
             raise DatasetError(f"crowd is {crowd[:50]!r}, expected {', '.join(_CROWD)}; correct the option")
         self.root = root
-        self.name = _printable(root.name)[:100] or "COCO"
+        self.name = printable(root.name)[:100] or "COCO"
         self._crowd = crowd
         findings: list[Finding] = []
-        self._documents = [_read(path, root) for path in _chosen(root, pattern, findings)]
+        self._documents = [read_document(path, root) for path in chosen_files(root, pattern, findings)]
         self._labels = self._name_labels(findings)
         self._find_images(findings)
         if not self.images:
@@ -133,9 +106,9 @@ class CocoSource(FileSource):
         return {label.name: index for index, label in enumerate(self.labels)}
 
     def _find_images(self, findings: list[Finding]) -> None:
-        """Set images, groups and splits, and where each image stands in which files."""
-        files = _Files(self.root)
-        stands: dict[Path, list[tuple[_Document, Any]]] = defaultdict(list)
+        """Set images, and where each of them stands in which files."""
+        files = self._pictures = PictureFiles(self.root)
+        stands: dict[Path, list[tuple[Document, Any]]] = defaultdict(list)
         missing: list[str] = []
         outside: list[str] = []
         elsewhere: list[str] = []
@@ -150,7 +123,7 @@ class CocoSource(FileSource):
         _list(findings, "IMAGE-OUTSIDE", outside, "have a path that leads out of the data set; put them into it")
         if elsewhere:
             problem = f"{len(elsewhere):,} images have paths of another machine and were found by their names"
-            findings.append(_finding("IMAGE-ELSEWHERE", "note", f"{problem}, such as {_printable(elsewhere[0][-80:])}"))
+            findings.append(_finding("IMAGE-ELSEWHERE", "note", f"{problem}, such as {printable(elsewhere[0][-80:])}"))
         _list(findings, "IMAGE-MISSING", missing, "are listed but not there; add them or take them out of the JSON")
         unlisted = len(files) - len(stands)
         if unlisted and stands:
@@ -160,8 +133,17 @@ class CocoSource(FileSource):
                 findings.append(
                     _finding("IMAGE-UNLISTED", "note", f"{left:,} pictures beside the others are in no JSON file")
                 )
+        lost = sum(document.lost for document in self._documents)
+        if lost:
+            problem = f"{lost:,} annotations belong to images that their file does not list, and are passed over"
+            findings.append(_finding("ANNOTATION-LOST", "warning", problem))
         self.images = listing.by_name(sorted(stands), self.root, findings)
         self._stands = {name: stands[path] for name, path in self.images.items()}
+        self._extra = self._segment_files()
+        self._sort()
+
+    def _sort(self) -> None:
+        """Set groups and splits."""
         splits: dict[str, list[str]] = defaultdict(list)
         groups: dict[str, str] = {}
         for name, some in self._stands.items():
@@ -182,38 +164,52 @@ class CocoSource(FileSource):
     def truth(self, name: str) -> Truth:
         """Pixels of every category, where its instances are united, and of crowds. Raises DatasetError, one line."""
         size = self._size(name)
-        findings: list[Finding] = []
-        runs: dict[int, list[polygons.Run]] = defaultdict(list)
-        work, empty = polygons.Work(), 0
+        drawing = Drawing(size, len(self.labels))
         for document, one in self._annotations(name):
-            told = f"annotation {_printable(str(one.get('id', '?')))[:20]} of {name} ({document.title})"
-            label = self._label_of(one, document)
-            if _is_crowd(one) and self._crowd == "drop":
-                continue
+            told = f"annotation {printable(str(one.get('id', '?')))[:20]} of {name} ({document.title})"
             try:
-                if label is None:
-                    raise DatasetError("its category does not exist; add the category or correct it")
-                some, lines = polygons.coco_runs(one.get("segmentation") or [], size, work)
+                if isinstance(one.get("segments_info"), list):
+                    self._segments(one, document, drawing)
+                elif not (is_crowd(one) and self._crowd == "drop"):
+                    drawing.instance(one.get("segmentation") or [], self._label_of(one, document))
+            except UnknownLabelError as error:
+                drawing.findings.append(_finding("MASK-VALUES", "error", f"{told}: {error}"))
             except DatasetError as error:
-                code = "MASK-VALUES" if label is None else "ANNOTATION"
-                findings.append(_finding(code, "error", f"{told}: {error}"))
-                if len(findings) >= _MOST_FINDINGS:
-                    raise DatasetError(f"{told}: {error} (and {len(findings) - 1} others of this image)") from None
-                continue
-            empty += lines + (not some and not lines)
-            runs[label] += some
-            if len(runs[label]) >= _AT_ONCE:
-                runs[label] = [polygons.merged(runs[label])]
-        if empty:
-            problem = f"{empty} annotations of {name} have no area (a box, a line or a point) and mark no pixel"
-            findings.append(_finding("NO-AREA", "warning", problem))
-        layers = polygons.blank_layers(len(self.labels), size)
-        for label, some in runs.items():
-            if some:
-                layers[label] = polygons.union(some)
-        return Truth(layers, np.ones(size, np.bool_), tuple(findings))
+                drawing.findings.append(_finding("ANNOTATION", "error", f"{told}: {error}"))
+            if len(drawing.findings) >= _MOST_FINDINGS:
+                raise DatasetError(
+                    f"{drawing.findings[0].message} (and at least {_MOST_FINDINGS - 1} more of this image)"
+                )
+        return drawing.truth(name)
 
-    def _annotations(self, name: str) -> Iterator[tuple[_Document, dict[str, Any]]]:
+    def _segments(self, annotation: dict[str, Any], document: Document, drawing: Drawing) -> None:
+        """Segments of a panoptic picture, whose colours are ids; 0 is what nobody labelled."""
+        called = annotation.get("file_name")
+        path = self._pictures.segments(called, document) if isinstance(called, str) else None
+        if path is None:
+            raise DatasetError(
+                f"its picture of segments, {str(called)[-80:]!r}, is not there; put it beside the JSON file"
+            )
+        labels: dict[int, int | None] = {}
+        for one in annotation["segments_info"]:
+            number = key_of(one.get("id")) if isinstance(one, dict) else None
+            if not isinstance(number, int) or not 0 < number < 1 << 24:
+                raise DatasetError("a segment has no id from 1 to 16,777,215; export it again")
+            dropped = is_crowd(one) and self._crowd == "drop"
+            labels[number] = None if dropped else self._label_of(one, document)
+        drawing.segments(imageio.read_colors(path), labels)
+
+    def _segment_files(self) -> tuple[Path, ...]:
+        """Panoptic pictures of the images."""
+        found: list[Path] = []
+        for name in self.images if any(document.panoptic for document in self._documents) else ():
+            for document, one in self._annotations(name):
+                called = one.get("file_name")
+                path = self._pictures.segments(called, document) if isinstance(called, str) else None
+                found += [path] if path is not None else []
+        return tuple(dict.fromkeys(found))
+
+    def _annotations(self, name: str) -> Iterator[tuple[Document, dict[str, Any]]]:
         for document, key in self._stands[name]:
             places = document.places.get(key, array("q"))
             for one in json_file.pieces(document.path, zip(places[::2], places[1::2], strict=True)):
@@ -235,172 +231,33 @@ class CocoSource(FileSource):
             raise DatasetError(f"{name} has different sizes in different JSON files; correct its height and width")
         return sizes[0]
 
-    def _label_of(self, annotation: Any, document: _Document) -> int | None:
-        if _is_crowd(annotation) and self._crowd == "ignore":
+    def _label_of(self, annotation: Mapping[str, Any], document: Document) -> int:
+        if is_crowd(annotation) and self._crowd == "ignore":
             return len(self.labels) - 1
-        category = document.categories.get(_key(annotation.get("category_id")))
-        return None if category is None else self._labels.get(category[0])
+        category = document.categories.get(key_of(annotation.get("category_id")))
+        label = None if category is None else self._labels.get(category[0])
+        if label is None:
+            raise UnknownLabelError("its category does not exist; add the category or correct it")
+        return label
 
     def files(self) -> Iterable[Path]:
         """JSON files and pictures."""
         yield from (document.path for document in self._documents)
         yield from self.images.values()
+        yield from self._extra
 
 
-def _chosen(root: Path, pattern: str | None, findings: list[Finding]) -> list[Path]:
-    """The JSON files to take: those asked for, else COCO's instances_*.json, else all that look like COCO."""
-    every = [path for path in _jsons(root) if _like_coco(path)]
-    if pattern is not None:
-        taken = [path for path in every if fnmatch(path.name, pattern) or fnmatch(listing.shown(path, root), pattern)]
-        if not taken:
-            raise DatasetError(
-                f"no JSON file with images, annotations and categories is called {pattern[:80]!r}; found are "
-                f"{', '.join(listing.shown(path, root) for path in every[:10]) or 'none'}"
-            )
-    else:
-        instances = [path for path in every if path.name.lower().startswith("instances")]
-        taken = instances or [path for path in every if not path.name.lower().startswith("panoptic")]
-    if not taken:
-        raise DatasetError(
-            f"{_printable(root.name)} holds no JSON file with images, annotations and categories; put it there or into "
-            "annotations/"
-        )
-    left = [listing.shown(path, root) for path in every if path not in taken]
-    if left and pattern is None:
-        some = ", ".join(left[:5]) + (" and others" if len(left) > 5 else "")
-        problem = f"{some} are not read; the option annotations names the files to take"
-        findings.append(_finding("FILE-UNUSED", "note", problem))
-    return taken
-
-
-def _read(path: Path, root: Path) -> _Document:
-    """Index a COCO file; only places of annotations are kept. Raises DatasetError, one line."""
-    found = _Document(path, listing.shown(path, root))
-    words = re.findall("[a-z]+", path.stem.lower())
-    named = [split for split, some in listing.SPLIT_FOLDERS.items() if set(words) & set(some)]
-    found.split = listing.split_of(path, root) or (named[0] if len(named) == 1 else None)
-    there: set[str] = set()
-    total = 0
-    for member in json_file.members(path, lists=_LISTS):
-        if member.key not in _LISTS:
-            continue
-        there.add(member.key)
-        if not isinstance(member.value, dict):
-            raise DatasetError(f"{found.title}: {member.key} must be a list of objects; export it again")
-        value: dict[str, Any] = member.value
-        if member.key == "annotations":
-            image, category = _key(value.get("image_id")), _key(value.get("category_id"))
-            found.places[image].extend((member.start, member.end))
-            found.used[category] += 1
-            total += 1
-            if total > _MOST_ANNOTATIONS:
-                raise DatasetError(
-                    f"{found.title} has more than {_MOST_ANNOTATIONS:,} annotations; split it into parts"
-                )
-            found.crowds += _is_crowd(value)
-        elif member.key == "images":
-            _add_image(found, value)
-        else:
-            _add_category(found, value)
-    lacking = [key for key in _LISTS if key not in there and key != "annotations"]
-    if lacking:
-        raise DatasetError(f"{found.title} has no {lacking[0]}; a COCO file holds images, annotations and categories")
-    lost = sum(len(some) // 2 for key, some in found.places.items() if key not in found.images)
-    if lost:
-        raise DatasetError(
-            f"{found.title}: {lost:,} annotations belong to images that it does not list; add the images or remove them"
-        )
-    return found
-
-
-def _add_image(found: _Document, value: dict[str, Any]) -> None:
-    key, name = _key(value.get("id")), value.get("file_name")
-    if key is None or not isinstance(name, str) or not name or len(name) > 1000:
-        raise DatasetError(f"{found.title}: an image has no id or no file_name; export it again")
-    if key in found.images:
-        raise DatasetError(
-            f"{found.title}: the id {_printable(str(key)[:50])} belongs to two images; give each its own"
-        )
-    if len(found.images) >= listing.MAX_FILES:
-        raise DatasetError(f"{found.title} lists more than {listing.MAX_FILES:,} images; split it into parts")
-    video = value.get("video_id")
-    found.images[key] = (name, value.get("height"), value.get("width"), video)
-
-
-def _add_category(found: _Document, value: dict[str, Any]) -> None:
-    key, name, parent = _key(value.get("id")), value.get("name"), value.get("supercategory")
-    if key is None or not isinstance(name, str) or not 0 < len(name) <= 500:
-        raise DatasetError(f"{found.title}: a category has no id or no name of 1 to 500 letters; correct it")
-    if key in found.categories:
-        raise DatasetError(
-            f"{found.title}: the id {_printable(str(key)[:50])} belongs to two categories; give each its own"
-        )
-    if len(found.categories) >= MAX_LABELS:
-        raise DatasetError(f"{found.title} has more than {MAX_LABELS:,} categories; leave some out")
-    found.categories[key] = (name, parent if isinstance(parent, str) else "")
-
-
-class _Files:
-    """Pictures inside a data set by the names that a JSON file may give them."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._by_path = {path.relative_to(root).as_posix(): path for path in listing.images(root)}
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
-        for path in self._by_path.values():
-            self._by_name[path.name].append(path)
-
-    def __len__(self) -> int:
-        return len(self._by_path)
-
-    def paths(self) -> Iterable[Path]:
-        return self._by_path.values()
-
-    def find(self, name: str, document: _Document) -> tuple[Path | None, bool]:
-        """The picture of that name, None if there is none, and whether the name leads out of the data set."""
-        asked = name.replace("\\", "/")
-        beside = document.path.parent.relative_to(self._root).as_posix()
-        split = re.sub(r"^(instances|stuff|person_keypoints|annotations?)_", "", document.path.stem)
-        escapes = True
-        for place in (beside, "", "images", split, f"images/{split}", f"{beside}/images", f"{beside}/.."):
-            wanted = posixpath.normpath(posixpath.join(place, asked))
-            if not wanted.startswith(("/", "..")) and asked[1:2] != ":":
-                escapes = False
-                if wanted in self._by_path:
-                    return self._by_path[wanted], False
-        ending = "/" + posixpath.normpath(asked).lstrip("./")
-        same = self._by_name.get(posixpath.basename(asked), [])
-        fitting = [path for path in same if f"/{path.relative_to(self._root).as_posix()}".endswith(ending)] or same
-        return (fitting[0] if len(fitting) == 1 else None), escapes
-
-
-def _printable(text: str) -> str:
-    """A text from a file for a message."""
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
-def _is_crowd(annotation: Mapping[str, Any]) -> bool:
-    return annotation.get("iscrowd") in (1, "1")
-
-
-def _key(value: Any) -> Any:
-    """An id that can be looked up: whole numbers and texts; None for anything else."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
-
-
-def _role(name: str) -> Any:
+def _role(name: str) -> Role:
     return "background" if name.strip("_ ").casefold() == "background" else "class"
 
 
 def _list(findings: list[Finding], code: str, names: list[str], problem: str) -> None:
     if names:
-        some = ", ".join(_printable(name[-80:]) for name in names[:5]) + (" …" if len(names) > 5 else "")
+        some = ", ".join(printable(name[-80:]) for name in names[:5]) + (" …" if len(names) > 5 else "")
         findings.append(_finding(code, "error", f"{len(names):,} images {problem}: {some}"))
 
 
-def _finding(code: str, severity: Any, message: str) -> Finding:
+def _finding(code: str, severity: Severity, message: str) -> Finding:
     return Finding(code=code, severity=severity, message=message)
 
 

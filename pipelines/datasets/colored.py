@@ -19,6 +19,7 @@ from pipelines.datasets.paired_values import Counts, Seen
 from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 
+_CLOSE: Final = 24  # distance in RGB
 MAX_COLORS: Final = 256  # without a table; more are no label colours
 _COLOR_MODES: Final = frozenset({"RGB", "RGBA", "P", "PA", "LA", "CMYK"})
 
@@ -50,7 +51,7 @@ class ColoredSource(MaskSource):
 def read_color_table(
     root: Path, folders: Sequence[Path], options: Mapping[str, str]
 ) -> tuple[tuple[Named, ...], tuple[Path, ...], list[Finding]]:
-    """Names with colours from the option colors, else from a file; the file; and a note if its names have no colours."""
+    """Names with colours from the option colors, else a file; that file; a note if its names have no colours."""
     if options.get("colors"):
         return paired_names.parse_colors(options["colors"]), (), []
     names = paired_names.find_names(root, folders, options)
@@ -91,11 +92,13 @@ def color_labels(
     others = [code for code in total if code not in known]
     soft = crowded or lossy or paired_values.blurred(total)
     if not rows:
-        if crowded or len(total) > MAX_COLORS or (soft and len(total) > 12):
+        if crowded or len(total) > MAX_COLORS or (soft and len(total) > 12) or (lossy and _too_close(total)):
             raise DatasetError(_blurred_message(total, crowded))
         rows = [(code, Named(_name(code, total))) for code in total]
     elif others and nearest is None:
         nearest = soft or len(others) > len(rows) + 16
+    if nearest and 0 not in known and (0 in total or crowded):
+        rows = [(0, Named(BACKGROUND)), *rows]
     if nearest and (others or crowded):
         many = "thousands of" if crowded else str(len(others))
         problem = f"{many} colours of the masks are not in the table; their pixels go to the nearest colour that is"
@@ -126,6 +129,13 @@ def decode_colors(codes: NDArray[np.int32], known: Sequence[int], where: str, *,
     some = ", ".join(f"#{int(code):06x}" for code in wrong[:5])
     more = f" and {len(wrong) - 5} more colours" if len(wrong) > 5 else ""
     return Truth(layers, valid, (wrong_values(where, f"{some}{more}"),))
+
+
+def _too_close(total: Counts) -> bool:
+    """Whether two colours differ by less than compression changes them."""
+    colors = np.array([(code >> 16, (code >> 8) & 255, code & 255) for code in total], np.int64)
+    distances = ((colors[:, None] - colors[None]) ** 2).sum(axis=2)
+    return bool((distances[~np.eye(len(colors), dtype=np.bool_)] < _CLOSE**2).any())
 
 
 def code_of(color: str) -> int:

@@ -1,7 +1,6 @@
 """Hugging Face `datasets` on disk (parquet shards, or a save_to_disk folder) with image and mask columns, to truth."""
 
 import io
-import json
 import posixpath
 import re
 import threading
@@ -21,25 +20,18 @@ from PIL import Image
 from pipelines.datasets import imageio, json_file, listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
-from pipelines.datasets.huggingface_rows import MAX_ROWS, Shard, holds_pictures, open_shard, short, told
+from pipelines.datasets.huggingface_columns import choose, class_names, printable
+from pipelines.datasets.huggingface_rows import MAX_ROWS, Shard, open_shard, short, told
 from pipelines.datasets.paired_labels import value_labels
-from pipelines.datasets.paired_names import Named, Names, distinct, find_names
 from pipelines.datasets.paired_values import MOST, Counts, Seen
 from pipelines.datasets.source import Picture, Source, Truth
 from pipelines.errors import DatasetError
-from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
 
 _STATE: Final = "state.json"
 _SUFFIXES: Final = (".parquet", ".arrow")
 _DEPTH: Final = 3
 _MOST_SHARDS: Final = 10_000
-_IMAGES: Final = ("image", "images", "img", "picture", "photo", "pixel_values", "input", "rgb")
-_MASKS: Final = (
-    "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentation_mask", "seg",
-    "semantic_segmentation", "semantic_mask", "seg_map", "label_map", "ground_truth", "groundtruth", "gt", "target",
-)  # fmt: skip
-_LIKE_MASKS: Final = ("mask", "seg", "label", "annot")
 _LOOKED_AT: Final = 10
 _KEPT: Final = 200_000  # masks whose values are remembered
 
@@ -48,7 +40,7 @@ def _recognise(root: Path) -> str | None:
     for path in islice(listing.walk(root, suffixes=_SUFFIXES, depth=_DEPTH), _LOOKED_AT):
         try:
             schema = open_shard(path).schema if path.suffix.lower() == ".parquet" else _stream_schema(path)
-            image, mask = (_printable(name)[:40] for name in _choose(schema, {}, path))
+            image, mask = (printable(name)[:40] for name in choose(schema, {}, path))
         except (DatasetError, OSError):
             continue
         return f"{listing.shown(path, root)} has the columns {image} and {mask} of pictures"
@@ -72,7 +64,7 @@ class HuggingFaceSource(Source):
 
     def __init__(self, root: Path, options: Mapping[str, str]) -> None:
         self.root = root
-        self.name = _printable(root.name)[:100] or "datasets"
+        self.name = printable(root.name)[:100] or "datasets"
         self._lock = threading.RLock()
         findings: list[Finding] = []
         self._tables: list[Path] = []
@@ -96,7 +88,8 @@ class HuggingFaceSource(Source):
         order: tuple[Split, ...] = ("train", "val", "test")
         self.splits = {split: tuple(splits[split]) for split in order if splits.get(split)}
         self._last: Shard | None = None
-        names = self._class_names(options)
+        names, table = class_names(root, self._shards[0].schema, self._mask, options)
+        self._tables += [table] if table is not None else []
         seen = self._look(findings)
         self._values, told_of_labels = value_labels(seen, names)
         self.labels = self._values.labels
@@ -143,7 +136,7 @@ class HuggingFaceSource(Source):
         return [found[name] for name in dict.fromkeys(names) if isinstance(name, str)]
 
     def _columns(self, options: Mapping[str, str]) -> tuple[str, str]:
-        chosen = {_choose(shard.schema, options, shard.path) for shard in self._shards}
+        chosen = {choose(shard.schema, options, shard.path) for shard in self._shards}
         if len(chosen) > 1:
             raise DatasetError(f"the shards of {self.name} have different columns; name them: image=…, mask=…")
         return chosen.pop()
@@ -163,27 +156,6 @@ class HuggingFaceSource(Source):
                 found[f"{prefix}-{counts[prefix]:06d}"] = start + row
                 counts[prefix] += 1
         return dict(sorted(found.items()))
-
-    def _class_names(self, options: Mapping[str, str]) -> Names | None:
-        """From the option classes, from id2label.json, from a feature that names the mask's classes, or a text file."""
-        said = options.get("classes", "").strip()
-        if said:
-            names = [one.strip() for one in said.split(",")]
-            if not all(0 < len(one) <= 200 for one in names) or len(names) > MAX_LABELS:
-                raise DatasetError("classes must be names with commas between them, in the order of values from 0")
-            return _names(names, self.root / "classes")
-        path = listing.child(self.root, "id2label.json")
-        if path is not None and path.is_file():
-            self._tables.append(path)
-            return _id2label(path)
-        for shard in self._shards[:1]:
-            given = _feature_names(shard.schema, self._mask)
-            if given:
-                return _names(given, shard.path)
-        found = find_names(self.root, (), {})
-        if found is not None:
-            self._tables.append(found.path)
-        return found
 
     def _look(self, findings: list[Finding]) -> Seen:
         """Values of every mask; each is looked at once in a process."""
@@ -278,37 +250,6 @@ def _count(values: NDArray[Any]) -> Counts | None:
     return {int(value): int(count) for value, count in zip(found, counts, strict=True)} if len(found) <= MOST else None
 
 
-def _choose(schema: pa.Schema, options: Mapping[str, str], path: Path) -> tuple[str, str]:
-    """The columns of images and masks, as the options say or by their names. Raises DatasetError, one line."""
-    every = [field.name for field in schema if holds_pictures(field.type) and schema.names.count(field.name) == 1]
-    some = [_printable(name)[:40] for name in every[:10]]
-    listed = ", ".join(some) or "none"
-    asked = {key: options.get(key, "").strip() for key in ("image", "mask")}
-    for key, name in asked.items():
-        if name and (name not in every or "." in name):
-            raise DatasetError(
-                f"{short(path)} has no column {name[:60]!r} of pictures for {key}; such columns are {listed}"
-            )
-    open_ = [name for name in every if name not in asked.values() and "." not in name]
-    image = asked["image"] or _first(open_, _IMAGES)
-    mask = asked["mask"] or _first([name for name in open_ if name != image], _MASKS, like=_LIKE_MASKS)
-    left = [name for name in open_ if name not in (image, mask)]
-    image = image or (left[0] if mask and len(left) == 1 else "")
-    mask = mask or (left[0] if asked["image"] and len(left) == 1 else "")
-    if not image or not mask or image == mask:
-        raise DatasetError(
-            f"{short(path)} has no two columns that are known as image and mask; its columns of pictures are {listed}; "
-            "name them with the options image and mask"
-        )
-    return image, mask
-
-
-def _first(names: list[str], known: tuple[str, ...], like: tuple[str, ...] = ()) -> str:
-    folded = {name.casefold(): name for name in reversed(names)}
-    exact = next((folded[one] for one in known if one in folded), "")
-    return exact or next((name for name in names if any(part in name.casefold() for part in like)), "")
-
-
 def _split(path: Path, root: Path) -> str | None:
     words = re.findall("[a-z]+", path.stem.lower())
     named = [split for split, some in listing.SPLIT_FOLDERS.items() if set(words) & set(some)]
@@ -317,50 +258,6 @@ def _split(path: Path, root: Path) -> str | None:
 
 def _stem(path: str | None) -> str:
     return listing.stem(Path(posixpath.basename(path.replace("\\", "/")))) if path and len(path) < 1000 else ""
-
-
-def _features(schema: pa.Schema) -> dict[str, Any]:
-    """What `datasets` notes about columns in the schema; {} where that is missing or broken."""
-    noted = (schema.metadata or {}).get(b"huggingface", b"")
-    try:
-        found = json.loads(noted)["info"]["features"] if len(noted) < json_file.MAX_VALUE else {}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _feature_names(schema: pa.Schema, mask: str) -> list[str]:
-    """Names of a ClassLabel feature that belongs to the mask: of a list of classes, or called after the mask.
-
-    A ClassLabel of the whole picture, such as its scene, names other things.
-    """
-    wanted = ("classes", "class_names", f"{mask}_classes", f"{mask}_names", f"{mask}_labels", f"{mask}_class")
-    for column, feature in _features(schema).items():
-        inner = feature.get("feature", feature) if isinstance(feature, dict) else feature
-        names = inner.get("names") if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" else None
-        if column.casefold() in wanted and isinstance(names, list) and all(isinstance(one, str) for one in names):
-            return names if 0 < len(names) <= MAX_LABELS and all(0 < len(one) <= 200 for one in names) else []
-    return []
-
-
-def _names(names: list[str], path: Path) -> Names:
-    return Names(tuple(Named(name, value) for value, name in enumerate(distinct(names))), path)
-
-
-def _id2label(path: Path) -> Names:
-    rows = []
-    for value, name in json_file.read_object(path).items():
-        if (
-            not (value.isascii() and value.isdecimal() and len(value) < 10)
-            or not isinstance(name, str)
-            or not 0 < len(name) <= 200
-        ):
-            raise DatasetError(f'{path.name} must give each value a name, such as {{"0": "wall"}}; correct it')
-        rows.append((int(value), name))
-    if not 0 < len(rows) <= MAX_LABELS:
-        raise DatasetError(f"{path.name} names {len(rows):,} classes, expected 1 to {MAX_LABELS:,}; correct it")
-    spoken = distinct(name for _, name in rows)
-    return Names(tuple(Named(name, value) for (value, _), name in zip(rows, spoken, strict=True)), path)
 
 
 def _mode(content: bytes) -> str | None:
@@ -372,10 +269,6 @@ def _mode(content: bytes) -> str | None:
                 return picture.mode
     except Exception:  # the head of a damaged file raises anything; reading it whole says what is wrong
         return None
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _finding(code: str, severity: Any, message: str) -> Finding:

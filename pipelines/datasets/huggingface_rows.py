@@ -3,7 +3,7 @@
 import struct
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from pipelines.errors import DatasetError
 
 MAX_ROWS: Final = 500_000
-MAX_COLUMN_BYTES: Final = 512 << 20  # of one column in one row group, unpacked
+MAX_GROUP_BYTES: Final = 1 << 30  # of one row group, unpacked
+MAX_PATH: Final = 1000
 MAX_BATCH_BYTES: Final = 1 << 30  # of one Arrow batch, which is not copied
 _MAX_PATH_BYTES: Final = 16 << 20
 _MAX_BATCHES: Final = 100_000
@@ -108,8 +109,11 @@ class _Parquet(Shard):
         # Column to row group, the next row in it, and where they come from.
         self._open: dict[str, tuple[int, int, Iterator[Any]]] = {}
 
-    def _file(self) -> Any:
-        return pq.ParquetFile(self.path, memory_map=True, pre_buffer=False, page_checksum_verification=True)
+    def _file(self, dictionaries: Sequence[str] = ()) -> Any:
+        return pq.ParquetFile(
+            self.path, memory_map=True, pre_buffer=False, page_checksum_verification=True,
+            read_dictionary=list(dictionaries), arrow_extensions_enabled=False,
+        )  # fmt: skip
 
     def read(self, row: int, column: str) -> bytes:
         group = bisect_right(self._ends, row)
@@ -117,7 +121,7 @@ class _Parquet(Shard):
         with told(self.path):
             at, following, batches = self._open.pop(column, (-1, 0, iter(())))
             if at != group or following > inside:
-                batches, following = self._batches(group, column, "bytes", MAX_COLUMN_BYTES, 1), 0
+                batches, following = self._batches(group, column, "bytes", 1), 0
             batch = None
             for _ in range(inside - following + 1):
                 batch = next(batches, None)
@@ -139,23 +143,25 @@ class _Parquet(Shard):
         found: list[str | None] = []
         with told(self.path):
             for group in range(len(self._ends)):
-                for batch in self._batches(group, column, "path", _MAX_PATH_BYTES, 16):
+                for batch in self._batches(group, column, "path", 1024):
                     cells = batch.column(0)
                     cells.validate(full=True)
+                    if cells.nbytes > _MAX_PATH_BYTES or _longest(cells.field("path")) > MAX_PATH:
+                        return []
                     found += [cell.get("path") if isinstance(cell, dict) else None for cell in cells.to_pylist()]
         return found if len(found) == self.rows else []
 
-    def _batches(self, group: int, column: str, field: str, most: int, rows: int) -> Iterator[Any]:
-        file = self._file()
+    def _batches(self, group: int, column: str, field: str, rows: int) -> Iterator[Any]:
         leaf = f"{column}.{field}" if pa.types.is_struct(self.schema.field(column).type) else column
-        facts = file.metadata.row_group(group)
-        for index in range(facts.num_columns):
-            chunk = facts.column(index)
-            if chunk.path_in_schema == leaf and not 0 <= chunk.total_uncompressed_size <= most:
-                raise DatasetError(
-                    f"{short(self.path)}: row group {group} holds {chunk.total_uncompressed_size:,} bytes of "
-                    f"{leaf[:60]!r}, allowed are {most:,}; write it with smaller row groups"
-                )
+        # Paths are kept as a dictionary: cells that share one long text would otherwise fill the memory.
+        file = self._file([leaf] if field == "path" else [])
+        # Never the metadata of a column: on damage Arrow ends the process there.
+        size = file.metadata.row_group(group).total_byte_size
+        if not 0 <= size <= MAX_GROUP_BYTES:
+            raise DatasetError(
+                f"{short(self.path)}: row group {group} unpacks to {size:,} bytes, allowed are {MAX_GROUP_BYTES:,}; "
+                "write it with smaller row groups"
+            )
         return iter(file.iter_batches(batch_size=rows, row_groups=[group], columns=[leaf], use_threads=False))
 
     def close(self) -> None:
@@ -241,13 +247,19 @@ class _Stream(Shard):
                 cells = batch.column(column)
                 cells.validate(full=True)
                 inner = cells.field("path")
-                if inner.nbytes > _MAX_PATH_BYTES:
+                if inner.nbytes > _MAX_PATH_BYTES or _longest(inner) > MAX_PATH:
                     return []
                 found += inner.to_pylist()
         return found if len(found) == self.rows else []
 
     def close(self) -> None:
         self._open = None
+
+
+def _longest(cells: Any) -> int:
+    """Length of the longest text of a column that may be a dictionary; 0 for none."""
+    values = cells.dictionary if isinstance(cells, pa.DictionaryArray) else cells
+    return max((len(one) for one in values.to_pylist() if one is not None), default=0)
 
 
 def _compressed(message: bytes) -> bool:

@@ -1,7 +1,5 @@
 """nnU-Net raw data sets, version 2 or 1: cases of one or several channels, volumes cut into slices, to truth."""
 
-import os
-import posixpath
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,33 +14,18 @@ from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, json_file, listing, polygons, volumes
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
-from pipelines.datasets.nnunet_tables import Tables, read_fold, read_tables
+from pipelines.datasets.nnunet_cases import Case, Cases, printable
+from pipelines.datasets.nnunet_tables import read_fold, read_tables
 from pipelines.datasets.source import Picture, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
 
 _TABLE: Final = "dataset.json"
 _FOLDS: Final = "splits_final.json"
-_CHANNEL: Final = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _MOST_IMAGES: Final = 500_000
 _WINDOW: Final = (0.5, 99.5)  # percentiles of a case
+_COMPARED: Final = 256  # values; with more, looking each pixel's value up is faster
 _MOST_WINDOWS: Final = 4096
-
-
-@dataclass(frozen=True)
-class _Case:
-    """channels: (file, channel in it). slices: of the label map. flat: an image rather than a volume."""
-
-    name: str
-    channels: tuple[tuple[Path, int], ...]
-    label: Path
-    slices: int
-    flat: bool
-    test: bool
-
-    def image(self, index: int) -> str:
-        """The name of a slice, as the import of nnU-Net's predictions has it; that of a flat image is the case's."""
-        return self.name if self.flat else f"{self.name}_z{index:04d}"
 
 
 @dataclass(frozen=True)
@@ -109,7 +92,7 @@ class NnunetSource(Source):
 
     def __init__(self, root: Path, options: _Options) -> None:
         self.root = root
-        self.name = _printable(root.name)[:100] or "nnU-Net"
+        self.name = printable(root.name)[:100] or "nnU-Net"
         self._options = options
         findings: list[Finding] = []
         table = listing.child(root, _TABLE)
@@ -122,12 +105,12 @@ class NnunetSource(Source):
         self._member = np.stack([np.isin(self._known, some) for some in said.values])
         self.exclusive = bool((self._member.sum(axis=0) <= 1).all())
         if said.order:
-            order = ", ".join(_printable(name[:60]) for name in reversed(said.order))
+            order = ", ".join(printable(name[:60]) for name in reversed(said.order))
             problem = (
                 f"by regions_class_order a pixel of several regions goes to the first of {order}; a priority says so"
             )
             findings.append(_finding("REGION-ORDER", "note", problem))
-        cases = _Cases(root, said, findings).find()
+        cases = Cases(root, said, findings).find()
         if not cases:
             why = f" ({findings[-1].message})" if findings else ""
             raise DatasetError(f"{self.name} has no case with image and label map that can be read{why}")
@@ -137,8 +120,8 @@ class NnunetSource(Source):
         self.splits = self._splits(findings)
         self.findings = tuple(findings)
 
-    def _cut(self, cases: Iterable[_Case], findings: list[Finding]) -> dict[str, tuple[_Case, int]]:
-        found: dict[str, tuple[_Case, int]] = {}
+    def _cut(self, cases: Iterable[Case], findings: list[Finding]) -> dict[str, tuple[Case, int]]:
+        found: dict[str, tuple[Case, int]] = {}
         total = volumes_ = 0
         for case in cases:
             try:
@@ -163,7 +146,7 @@ class NnunetSource(Source):
             raise DatasetError("no slice carries a label; take all with slices = all, or check the label maps")
         return dict(sorted(found.items()))
 
-    def _slices(self, case: _Case) -> Iterator[int]:
+    def _slices(self, case: Case) -> Iterator[int]:
         if self._options.slices == "every":
             yield from range(0, case.slices, self._options.every)
         elif self._options.slices == "all":
@@ -187,7 +170,7 @@ class NnunetSource(Source):
             fold = read_fold(path, self._options.fold)
             absent = [case for some in fold.values() for case in some if case not in members]
             if absent:
-                some = _printable(absent[0][:60])
+                some = printable(absent[0][:60])
                 problem = f"splits_final.json names {len(absent)} cases that are not here, such as {some}"
                 findings.append(_finding("SPLIT-ABSENT", "warning", problem))
             splits: tuple[Split, ...] = ("train", "val")
@@ -244,12 +227,18 @@ class NnunetSource(Source):
         case, index = self._images[name]
         return self._decode(name, case, volumes.read_values(case.label, index))
 
-    def _decode(self, name: str, case: _Case, values: NDArray[Any]) -> Truth:
+    def _decode(self, name: str, case: Case, values: NDArray[Any]) -> Truth:
         layers = polygons.blank_layers(len(self.labels), (values.shape[0], values.shape[1]))
-        place = np.minimum(np.searchsorted(self._known, values), len(self._known) - 1)
-        known: BoolArray = self._known[place] == values
-        for layer, member in zip(layers, self._member, strict=True):
-            np.logical_and(member[place], known, out=layer)
+        if len(self._known) <= _COMPARED:
+            for layer, member in zip(layers, self._member, strict=True):
+                for value in self._known[member]:
+                    layer |= values == value
+            known: BoolArray = np.asarray(layers.any(axis=0), np.bool_)
+        else:
+            place = np.minimum(np.searchsorted(self._known, values), len(self._known) - 1)
+            known = np.asarray(self._known[place] == values, np.bool_)
+            for layer, member in zip(layers, self._member, strict=True):
+                np.logical_and(member[place], known, out=layer)
         findings = []
         if not known.all():
             some = ", ".join(str(value) for value in np.unique(values[~known])[:5])
@@ -267,127 +256,6 @@ class NnunetSource(Source):
         yield from dict.fromkeys(
             path for case in cases.values() for path in (*(path for path, _ in case.channels), case.label)
         )
-
-
-class _Cases:
-    """Cases in the folders of a data set, or as its dataset.json lists them."""
-
-    def __init__(self, root: Path, said: Tables, findings: list[Finding]) -> None:
-        self._root = root
-        self._said = said
-        self._findings = findings
-
-    def find(self) -> list[_Case]:
-        """Every case that can be read."""
-        found = self._listed() if self._said.entries else [*self._folder("Tr"), *self._folder("Ts")]
-        names: dict[str, _Case] = {}
-        for case in found:
-            if case.name in names:
-                problem = f"the case {case.name} is there twice; keep one"
-                self._findings.append(_finding("NAME-TWICE", "error", problem))
-            names.setdefault(case.name, case)
-        return [names[name] for name in sorted(names)]
-
-    def _folder(self, which: str) -> Iterator[_Case]:
-        labels = self._files(self._root / f"labels{which}")
-        images = self._images(self._root / f"images{which}", labels)
-        for name, label in labels.items():
-            if name not in images:
-                problem = (
-                    f"labels{which}/{_printable(label.name)[:100]} has no image in images{which}; add it or remove it"
-                )
-                self._findings.append(_finding("PAIR-MISSING", "error", problem))
-                continue
-            case = self._case(name, images[name], label, test=which == "Ts")
-            if case is not None:
-                yield case
-        if which == "Tr":
-            absent = [one for one in self._said.listed if self._stem(one) not in labels]
-            if absent:
-                some = _printable(absent[0][:60])
-                problem = f"dataset.json lists {len(absent)} label maps that are not here, such as {some}"
-                self._findings.append(_finding("CASE-MISSING", "warning", problem))
-            bare = sum(name not in labels for name in images)
-            if bare:
-                problem = f"{bare:,} cases of imagesTr have no label map and are left out"
-                self._findings.append(_finding("CASE-UNLABELLED", "warning", problem))
-
-    def _images(self, folder: Path, labels: Mapping[str, Path]) -> dict[str, list[Path]]:
-        """Case to its files, in the order of their channels; one file without a channel's number holds all."""
-        found: dict[str, list[tuple[int, Path]]] = defaultdict(list)
-        for stem, path in self._files(folder).items():
-            match = _CHANNEL.fullmatch(stem)
-            if match is not None and stem not in labels:
-                found[match["case"]].append((int(match["channel"]), path))
-            else:
-                found[stem].append((0, path))
-        return {case: [path for _, path in sorted(some)] for case, some in found.items()}
-
-    def _files(self, folder: Path) -> dict[str, Path]:
-        if not folder.is_dir() or folder.is_symlink():
-            return {}
-        endings = volumes.SUFFIXES if self._said.ending is None else (self._said.ending.lower(),)
-        return {self._stem(path.name): path for path in listing.walk(folder, suffixes=endings, depth=0)}
-
-    def _stem(self, name: str) -> str:
-        ending = next(
-            (one for one in (self._said.ending, ".nii.gz") if one and name.lower().endswith(one.lower())), None
-        )
-        return name[: -len(ending)] if ending else name.rpartition(".")[0] or name
-
-    def _listed(self) -> Iterator[_Case]:
-        for name, (images, label) in self._said.entries.items():
-            paths = [self._inside(one) for one in (*images, label)]
-            lost = [one for one, path in zip((*images, label), paths, strict=True) if path is None]
-            if lost:
-                told = f"case {_printable(name[:60])} the file {_printable(lost[0][-100:])}"
-                problem = f"dataset.json gives {told}, which is not in the data set"
-                self._findings.append(_finding("CASE-MISSING", "error", f"{problem}; put it there"))
-                continue
-            there = [path for path in paths if path is not None]
-            case = self._case(name, there[:-1], there[-1], test=False)
-            if case is not None:
-                yield case
-
-    def _inside(self, asked: str) -> Path | None:
-        """A file of the data set; None for what leads out of it or through a link."""
-        wanted = posixpath.normpath(asked.replace("\\", "/"))
-        if wanted.startswith(("/", "..")) or "\0" in wanted:
-            return None
-        path = self._root / wanted
-        whole = Path(os.path.realpath(path))
-        return path if whole == path and path.is_file() else None
-
-    def _case(self, name: str, images: list[Path], label: Path, *, test: bool) -> _Case | None:
-        if not listing.usable(f"{name}_z00000"):
-            problem = f"{name[:50]!r}: a case's name is one printable line of at most {listing.MAX_NAME - 7} characters"
-            self._findings.append(_finding("FILE-NAME", "error", f"{problem}; rename it"))
-            return None
-        try:
-            if volumes.suffix(label) not in volumes.SUFFIXES:
-                raise DatasetError(
-                    f"files {volumes.suffix(label)[:20]} are not read here; convert them to .nii.gz or .png"
-                )
-            map_, heads = volumes.read_head(label), [volumes.read_head(path) for path in images]
-            if not heads:
-                raise DatasetError("it has no image; add it")
-            if any(head.slices != map_.slices for head in heads):
-                told = ", ".join(str(head.slices) for head in heads)
-                raise DatasetError(f"its images have {told} slices, its label map {map_.slices}; export the case again")
-        except DatasetError as error:
-            self._findings.append(_finding("CASE-UNREADABLE", "error", f"case {name} is left out: {error}"))
-            return None
-        several = len(images) > 1
-        channels = [
-            (path, channel)
-            for path, head in zip(images, heads, strict=True)
-            for channel in range(1 if several and volumes.is_picture(path) else head.channels)
-        ]
-        return _Case(name, tuple(channels), label, map_.slices, map_.flat and all(head.flat for head in heads), test)
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _finding(code: str, severity: Any, message: str) -> Finding:

@@ -1,7 +1,7 @@
 """Values that masks hold to labels: names from a table, colours from palettes, background and ignored values told."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.arrays import BoolArray
 from pipelines.datasets import coding, listing
 from pipelines.datasets.base import Finding
-from pipelines.datasets.paired_names import Named, Names, distinct, role_of, shown
+from pipelines.datasets.paired_names import Named, Names, distinct, role_of
 from pipelines.datasets.paired_values import MOST, Counts, Seen, blurred, palette_of
 from pipelines.datasets.source import Label, Truth
 from pipelines.errors import DatasetError
@@ -202,8 +202,3 @@ def _label(value: int, named: Mapping[int, Named], colors: Mapping[int, str], ig
 
 def _note(code: str, message: str) -> Finding:
     return Finding(code=code, severity="note", message=message)
-
-
-def name_shown(names: Sequence[str]) -> str:
-    """Some names for a message."""
-    return ", ".join(shown(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -58,6 +58,8 @@ def _of_folder(
         if image is not None:
             rest = _left(mask.parts[:at] + mask.parts[at + 1 :], image.parts)
             return Found(mask, image, rest, mask.stem, True)
+    if _of_name(mask, index) is not None:
+        return None
     for length in range(len(mask.parts), 0, -1):
         there = folders.get(mask.parts[:length], ())
         if len(there) == 1:

@@ -21,6 +21,7 @@ FILES: Final = (
 )  # fmt: skip
 _MAX_BYTES: Final = 1 << 20
 _LONGEST: Final = 200
+_LONGEST_LINE: Final = 400
 _BACKGROUND: Final = frozenset({"background", "bg", "_background_", "__background__", "none", "nothing"})
 _IGNORE: Final = frozenset({
     "void", "ignore", "ignored", "_ignore", "__ignore__", "_ignore_", "unlabeled", "unlabelled", "unknown", "dontcare",
@@ -136,6 +137,9 @@ def _read(path: Path) -> Names:
     lines = [line for line in lines if line and not (line.startswith("#") and _HEX.fullmatch(line[:7]) is None)]
     if not lines:
         raise DatasetError(f"{path.name} names no class; write one a line, or remove it")
+    long = max(len(line) for line in lines)
+    if long > _LONGEST_LINE:
+        raise DatasetError(f"{path.name} has a line of {long:,} characters; it needs one short line a class")
     rows = _table(path, lines) if path.suffix.lower() == ".csv" else None
     return Names(_checked(rows or _lines(lines), path.name), path)
 
@@ -143,17 +147,28 @@ def _read(path: Path) -> Names:
 def _lines(lines: Sequence[str]) -> list[Named]:
     """The first way of writing that all lines keep to: colour tables, values and names, names alone."""
     for pattern in (_LABELMAP, _COLOR_NAME, _NAME_COLOR):
-        found = [pattern.fullmatch(line) for line in lines]
-        if all(one is not None for one in found):
-            return [
-                Named(one["name"].strip().strip("\"'"), None, _color(*_three(one)))
-                for one in found
-                if one is not None
-            ]  # fmt: skip
-    valued = [_VALUE_NAME.fullmatch(line) for line in lines]
-    if all(one is not None for one in valued):
-        return [Named(one["name"].strip().strip("\"'"), int(one["value"])) for one in valued if one is not None]
-    return [Named(line.strip("\"'")) for line in lines]
+        found = _matches(pattern, lines)
+        if found:
+            return [Named(_unquoted(one["name"]), None, _color(*_three(one))) for one in found]
+    found = _matches(_VALUE_NAME, lines)
+    if found:
+        return [Named(_unquoted(one["name"]), int(one["value"])) for one in found]
+    return [Named(_unquoted(line)) for line in lines]
+
+
+def _matches(pattern: re.Pattern[str], lines: Sequence[str]) -> list[re.Match[str]]:
+    """Matches of all lines; [] as soon as one does not."""
+    made = []
+    for line in lines:
+        found = pattern.fullmatch(line)
+        if found is None:
+            return []
+        made.append(found)
+    return made
+
+
+def _unquoted(name: str) -> str:
+    return name.strip().strip("\"'")
 
 
 def _three(found: re.Match[str]) -> tuple[str, str, str]:

@@ -28,6 +28,12 @@ class MaskSource(FileSource):
         self.images: Mapping[str, Path] = kept
         self.masks = {name: found.masks.get(name, ()) for name in kept}
         self.groups = {name: group for name, group in found.groups.items() if name in kept}
+        if self.groups:
+            problem = (
+                f"pictures of one folder are one group ({len(set(self.groups.values()))} in all), since folders hold "
+                "the same names, as frames of videos do; choose other groups with the splits if that is wrong"
+            )
+            findings.append(Finding(code="GROUPS-GUESSED", severity="note", message=problem))
         self.findings: tuple[Finding, ...] = tuple(findings)
         self.tables: tuple[Path, ...] = ()
 

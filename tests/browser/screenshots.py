@@ -5,9 +5,10 @@ import tempfile
 from pathlib import Path
 
 from pipelines.storage import list_runs
-from tests.browser import driver
+from tests.browser import driver, import_picture
 
 _TALLEST = 2400  # pixels; longer pages are cut
+_STEPS = 3200  # a page of steps is shown to its last
 
 
 def main() -> None:
@@ -26,22 +27,28 @@ def main() -> None:
     pages = {page or "verdict": page for page in driver.PAGES if page != "train"}
     wanted = list(pages) if options.pages == "all" else options.pages.split(",")
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as cwd, driver.server(options.runs, cwd=cwd) as site, driver.browser() as opened:
+    run = next(one for one in found if one.name == name)
+    with tempfile.TemporaryDirectory() as cwd, import_picture.files_of(run) as brought, \
+            driver.server(options.runs, cwd=cwd) as site, driver.browser() as opened:  # fmt: skip
         for width in map(int, options.widths.split(",")):
             for scheme in ("light", "dark"):
                 viewer = driver.Viewer(opened, width=width, height=900, scheme=scheme)
                 for page in wanted:
                     file = options.out / f"{page}-{scheme}{'' if width == 1280 else f'-{width}'}.png"
-                    _take(viewer, f"{site}/{pages[page]}?run={name}", file, width=width)
+                    viewer.page.set_viewport_size({"width": width, "height": 900})
+                    if page == "import_outputs" and brought is not None:
+                        import_picture.fill_in(viewer, site, run, brought)
+                    else:
+                        viewer.open(f"{site}/{pages[page]}?run={name}")
+                    _take(viewer, file, width=width, most=_STEPS if page == "import_outputs" else _TALLEST)
                     print(file)
                 viewer.close()
 
 
-def _take(viewer, url, file, *, width):
-    viewer.page.set_viewport_size({"width": width, "height": 900})
-    viewer.open(url)
+def _take(viewer, file, *, width, most):
     tall = viewer.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    viewer.page.set_viewport_size({"width": width, "height": min(max(tall, 600), _TALLEST)})
+    viewer.page.set_viewport_size({"width": width, "height": min(max(tall, 600), most)})
+    viewer.page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
     viewer.settle()
     viewer.page.wait_for_timeout(700)
     viewer.page.screenshot(path=str(file))

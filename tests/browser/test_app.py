@@ -118,14 +118,15 @@ def test_without_a_run_the_sample_pair_can_be_trained_cancelled_and_gone_on_with
     assert view.shown_errors() == []
 
 
-def test_page_follows_a_job_and_ends_on_its_verdict(window, tmp_path):
+def test_page_follows_a_job_and_leads_to_its_verdict(window, tmp_path):
     cells = ["run", str(driver.REPO / "sample_data" / "cells"), "--name", jobs.SAMPLE_RUN]
     small = ["--epochs", "1", "--size", "32x32", "--encoder", "tu-mobilenetv3_small_050", "--replicates", "200"]
     job = jobs.start(cells + small, tmp_path / "runs")
     with driver.server(tmp_path / "runs", cwd=tmp_path) as site:
         view = window().open(site)
-        assert job.status()["state"] == "running"
+        assert job.alive()
         view.page.get_by_test_id("stProgress").wait_for()
+        view.page.get_by_role("button", name="Read the verdict").click(timeout=180_000)
         view.page.get_by_role("heading", name="Why").wait_for(timeout=180_000)
         view.page.wait_for_url(re.compile(f"run={jobs.SAMPLE_RUN}"))
         view.settle()

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.browser
 
 KINDS = ("landcover", "cells", "vessels")
 EDGES = ("one-image", "one-class")
-OWN_TESTS = ("runs", "train")  # their buttons delete and start things; their own tests press them
-WITHOUT_FIGURES = ("images", "runs", "train", "guide")
+OWN_TESTS = ("runs", "train", "import_outputs")  # their buttons delete and start things; their own tests press them
+WITHOUT_FIGURES = ("images", "runs", "train", "import_outputs", "guide")
 MAIN = "[data-testid=stMain]"
 
 

@@ -4,11 +4,12 @@ import shutil
 
 import pytest
 from browser import driver
-from browser.test_import_page import press, read_verdict, send, send_again, texts, wait_for_end
+from browser.test_import_page import press, send, send_again, texts, wait_for_end
 from model_files import Net, Two, export, save_smp, script
 from synthetic import write_dataset
 from torch import nn
 
+from dashboard.rounding import typeset
 from pipelines import jobs
 from pipelines.storage import list_runs
 
@@ -65,6 +66,15 @@ def run_it(view):
     assert "Nothing speaks against what you say" in texts(view)
     press(view, "model_start")
     wait_for_end(view)
+
+
+def read_verdict(view, runs):
+    """Open the verdict of the newest run, and give that run."""
+    run = list_runs(runs)[0]
+    press(view, "import_verdict")
+    view.page.get_by_role("heading", level=1, name=typeset(run.verdict["headline"]), exact=True).wait_for()
+    assert f"run={run.name}" in view.page.url
+    return run
 
 
 def test_two_onnx_files_of_overlapping_labels_to_the_verdict(window, model_site, brought):

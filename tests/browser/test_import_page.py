@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from browser import driver
+from browser.import_picture import choose
 from outputs_on_disk import write_outputs
 from synthetic import make_run
 
@@ -45,7 +46,7 @@ def send(view, key, path):
     """Upload a file and wait until it is unpacked."""
     box = view.page.locator(f".st-key-{key} .upload")
     box.locator("input").set_input_files(str(path))
-    view.page.locator(f".st-key-{key} .upload[data-state=ready]").wait_for()
+    view.page.locator(f".st-key-{key} .upload[data-state=ready]").wait_for(timeout=2 * 60_000)
     view.settle()
 
 
@@ -143,9 +144,7 @@ def test_one_head_alone_with_channels_typed_into_the_table(window, import_site, 
     view = window().open(f"{site}/import_outputs")
     send(view, "data", brought / "exclusive-data.zip")
     send(view, "import_outputs", brought / "exclusive-softmax.zip")
-    view.page.locator(".st-key-import_place_softmax input").click()
-    view.page.get_by_role("option").filter(has_text="exclusive-softmax.zip").first.click()
-    view.settle()
+    choose(view, "import_place_softmax", "exclusive-softmax.zip")
     assert "nnU-Net's exported .npz" in texts(view)
     assert "the files say: probabilities" in texts(view)
     type_names(view, "softmax", "a", "c", "b")
@@ -160,7 +159,7 @@ def test_one_head_alone_with_channels_typed_into_the_table(window, import_site, 
     assert run.heads == ("softmax",)
     assert run.config["imported"]["heads"]["softmax"]["channels"] == ["a", "b", "c"]
     assert run.metrics().query("metric == 'dice' and variant == 'raw'").value.max() > 0.8
-    assert "Missing" in texts(view)
+    assert "Half of the evidence: the sigmoid head is missing" in texts(view)
 
 
 def test_a_single_file_a_head_for_a_data_set_that_a_link_names(window, import_site, brought):
@@ -173,9 +172,7 @@ def test_a_single_file_a_head_for_a_data_set_that_a_link_names(window, import_si
     assert "Read as it was described on the page Data." in texts(view)
     for head in ("sigmoid", "softmax"):
         send_again(view, "import_outputs", brought / "binary" / head / "all.safetensors")
-        view.page.locator(f".st-key-import_place_{head} input").click()
-        view.page.get_by_role("option").filter(has_text="all.safetensors").first.click()
-        view.settle()
+        choose(view, f"import_place_{head}", "all.safetensors")
         say_values(view, head, "Probabilities")
     assert "name" not in view.page.locator(".st-key-import_said_sigmoid").inner_text().lower()  # one class, one channel
     press(view, "import_usual_softmax")
@@ -195,9 +192,7 @@ def test_what_is_refused_and_what_is_cut_off_is_one_line(window, import_site, br
         (tmp_path / "sigmoid" / path.name).write_bytes(path.read_bytes()[:-100])
     shutil.make_archive(str(tmp_path / "cut"), "zip", tmp_path, "sigmoid")
     send(view, "import_outputs", tmp_path / "cut.zip")
-    view.page.locator(".st-key-import_place_sigmoid input").click()
-    view.page.get_by_role("option").filter(has_text="cut.zip").first.click()
-    view.settle()
+    choose(view, "import_place_sigmoid", "cut.zip")
     (said,) = view.shown_errors()
     assert "is cut short" in said
     assert "copy it again" in said
