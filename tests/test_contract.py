@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -272,6 +273,33 @@ def test_the_pytorch_example_runs_as_it_is_printed(tmp_path):
     assert one.valid.sum() == 23
     expected = network(images)[0].detach().numpy()
     assert np.abs(one.log_odds - heads.log_odds(reader.spec, expected)).max() < 0.01
+
+
+def test_the_lightning_example_runs_as_it_is_printed_where_lightning_is(tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch")
+    torch = pytest.importorskip("torch")
+
+    class Net(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Conv2d(3, 2, 1)
+
+        def predict_step(self, batch, batch_idx):
+            return self.layer(batch["image"])
+
+    images = torch.rand(3, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    data = [{"name": name, "image": image} for name, image in zip("xyz", images, strict=True)]
+    text = (REPO / "docs" / "predictions-contract.md").read_text()
+    block = re.search(r"```python\n(from lightning.*?)```", text, re.DOTALL)
+    call = re.search(r"^`(Trainer\(callbacks=.*)…\)`$", text, re.MULTILINE)
+    names = {"Trainer": partial(lightning.Trainer, logger=False, enable_checkpointing=False, accelerator="cpu")}
+    exec(compile(block[1], "<example>", "exec"), names)
+    names |= {"network": Net(), "loader": torch.utils.data.DataLoader(data, batch_size=2)}
+    line = call[1].replace('"out/sigmoid"', repr(str(tmp_path / "out"))) + "network, loader)"
+    exec(compile(line, "<example>", "exec"), names)
+    with PredictionReader(tmp_path / "out") as reader:
+        assert reader.images == ("x", "y", "z")
+        assert reader.spec.classes == ("cell", "nucleus")
 
 
 def test_the_nnunet_example_reads_what_nnunet_writes(tmp_path, monkeypatch):

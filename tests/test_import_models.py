@@ -1,5 +1,6 @@
 """Models that somebody brings, from real files of their own writers: what they give, what is used, what is refused."""
 
+import re
 import subprocess
 import sys
 
@@ -562,8 +563,6 @@ def test_a_missing_library_is_one_clear_line(tmp_path, pair, monkeypatch):
 
 
 def test_every_code_is_in_the_docs():
-    import re
-
     page = (REPO / "docs" / "import-models.md").read_text()
     source = "".join(path.read_text() for path in (REPO / "pipelines" / "imports" / "models").rglob("*.py"))
     codes = set(re.findall(r"MODEL-[A-Z]+", source))

@@ -165,6 +165,16 @@ def test_a_refused_import_says_why_and_leaves_no_run(page, brought, tmp_path):
     assert "LOGITS-AS-PROBABILITIES" in at.error[0].value.replace("\\", "")
     assert "refused" in at.error[0].proto.title
     assert not (tmp_path / "runs" / "odd").exists()
+    assert at.button(key="import_resume").label == "Try again"
+
+
+def test_a_job_that_is_no_import_is_not_shown(page, tmp_path):
+    job = jobs.start(["check", str(tmp_path)], tmp_path / "runs", waits=False)
+    at = page()
+    at.query_params["job"] = job.id
+    at.run()
+    assert not at.exception
+    assert "is no import" in at.error[0].value.replace("\\", "")
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,14 @@ def test_a_pixel_of_several_labels_goes_to_the_first_in_the_order(tmp_path, prio
     assert "20.0%" in notes[0].message  # one row of the five that count
 
 
+def test_the_files_may_say_who_wins_and_the_reader_says_otherwise(tmp_path):
+    source = Stripes(tmp_path, door_on_wall=True)
+    source.priority = ("door", "wall", "sky")
+    assert Described(source, DataReading()).priority == ("door", "wall", "sky")
+    assert Described(source, said(priority=("wall",))).priority == ("wall", "sky", "door")
+    assert rows_of(Described(source, said(kind="exclusive")), "door") == [2, 3]
+
+
 def test_the_priority_of_overlapping_truth_names_every_class(tmp_path):
     dataset = Described(Stripes(tmp_path, door_on_wall=True), said(priority=("door",)))
     assert dataset.priority == ("door", "sky", "wall")

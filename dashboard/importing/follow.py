@@ -8,7 +8,7 @@ from dashboard import components, loaders, state
 from dashboard.panels.importing_words import progress_words
 from dashboard.rounding import duration
 from pipelines import jobs
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, RunError
 from pipelines.jobs import Job, Status
 
 JOB: Final = "job"  # in the link
@@ -34,6 +34,8 @@ def draw(*, here: bool) -> None:
         return
     try:
         job = jobs.find_job(loaders.runs_folder(), number)
+        if job.arguments[:1] not in (["import"], ["import-model"]):
+            raise RunError(f"job {number} is no import; the page Train lists every job")
     except PipelineError as error:
         components.problem(str(error))
         del st.query_params[JOB]
@@ -73,11 +75,10 @@ def _end(job: Job, status: Status) -> None:
             st.switch_page("app_pages/verdict.py", query_params={state.RUN: name})
         return
     st.error(components.plain(status.message), title=_ENDS[status.state], icon=":material/error:")
-    if job.resumable:
-        with st.container(horizontal=True):
-            if st.button("Go on", icon=":material/resume:", key="import_resume"):
-                job.resume()
-                st.rerun()
+    label, icon = ("Go on", "resume") if job.resumable else ("Try again", "replay")
+    if status.state != "damaged" and st.button(label, icon=f":material/{icon}:", key="import_resume"):
+        job.resume()  # from nothing where there is nothing to go on from
+        st.rerun()
     with st.expander("Log"):
         st.code(job.log() or "The log is empty.", language=None)
 

@@ -30,7 +30,10 @@ class Described(Dataset):
         self.source = source
         self.root = source.root
         self.name = source.name
+        self._names = frozenset(source.names())
         classes, renamed = plan_classes(source.labels, source.complete, reading)
+        if reading.priority is None:
+            reading = reading.model_copy(update={"priority": _priority(source, classes)})
         kind = reading.kind or _kind(source, classes)
         self._described = describe(source.name, kind, classes, reading)
         self.kind = kind
@@ -70,7 +73,7 @@ class Described(Dataset):
         """One image with its truth, and everything that is wrong with them."""
         findings: list[Finding] = []
         picture = truth = None
-        if name not in self.source.names():
+        if name not in self._names:
             problem = f"there is no image {name!r} in {self.name}; choose one of its images"
             return Examination(None, (Finding(code="IMAGE-MISSING", severity="error", message=problem),))
         try:
@@ -147,7 +150,7 @@ class Described(Dataset):
 
 
 def _kind(source: Source, classes: Classes) -> Kind:
-    """The kind of truth the files hold: what they declare of these classes, or found out by looking for a pixel with two classes, where there can be one."""
+    """The kind of truth: what the files declare of these classes, or found by looking for a pixel with two classes."""
     rules = classes.of("overlapping")
     if len(rules) == 1:
         return "binary"
@@ -169,6 +172,12 @@ def _kind(source: Source, classes: Classes) -> Kind:
         if (carried[truth.valid] > 1).any():
             return "overlapping"
     return "exclusive"
+
+
+def _priority(source: Source, classes: Classes) -> tuple[str, ...] | None:
+    """Classes in the order of the labels that the files put first; None where they say nothing, or not of these."""
+    of = {rule.labels[0]: rule.name for rule in classes.rules if len(rule.labels) == 1}
+    return tuple(of[label] for label in source.priority if label in of) or None
 
 
 def _groups(source: Source, rule: SplitRule) -> Mapping[str, str]:

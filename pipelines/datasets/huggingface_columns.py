@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from pipelines.datasets import json_file, listing
-from pipelines.datasets.huggingface_rows import holds_pictures, short
+from pipelines.datasets.huggingface_rows import holds_pictures, short, told
 from pipelines.datasets.paired_names import Named, Names, distinct, find_names
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
@@ -23,7 +23,9 @@ _LIKE_MASKS: Final = ("mask", "seg", "label", "annot")
 
 def choose(schema: pa.Schema, options: Mapping[str, str], path: Path) -> tuple[str, str]:
     """The columns of images and masks, as the options say or by their names. Raises DatasetError, one line."""
-    every = [field.name for field in schema if holds_pictures(field.type) and schema.names.count(field.name) == 1]
+    with told(path):  # names need not be text
+        names = list(schema.names)
+        every = [name for name in names if names.count(name) == 1 and holds_pictures(schema.field(name).type)]
     some = [printable(name)[:40] for name in every[:10]]
     listed = ", ".join(some) or "none"
     asked = {key: options.get(key, "").strip() for key in ("image", "mask")}

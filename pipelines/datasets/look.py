@@ -67,6 +67,7 @@ class Looked(_Model):
     splits: dict[Split, list[str]] = {}
     groups: dict[str, str] = {}
     findings: list[Finding] = []
+    priority: list[str] = []
     shown: list[str] = []
     sizes: list[tuple[int, int]] = []
     unread: list[Finding] = []
@@ -78,7 +79,7 @@ class LookedSource(Source):
     def __init__(self, looked: Looked, images: Mapping[str, tuple[UInt8Array, BoolArray, BoolArray]]) -> None:
         self.root, self.name = Path(), looked.name
         self.labels = tuple(Label(one.name, one.color, one.role) for one in looked.labels)
-        self.declared = looked.declared
+        self.declared, self.priority = looked.declared, tuple(looked.priority)
         self.exclusive, self.complete = looked.exclusive, looked.complete
         self.splits = {split: tuple(names) for split, names in looked.splits.items()}
         self.groups, self.findings = looked.groups, tuple(looked.findings)
@@ -152,7 +153,7 @@ def look(asked: Asked) -> tuple[Looked, dict[str, Any]]:
         recognised=recognised, format=chosen, name=source.name, labels=labels, exclusive=source.exclusive,
         declared=source.declared, complete=source.complete, names=list(source.names()),
         splits={split: list(names) for split, names in source.splits.items()}, groups=dict(source.groups),
-        findings=list(source.findings), shown=shown, sizes=sizes, unread=unread,
+        findings=list(source.findings), priority=list(source.priority), shown=shown, sizes=sizes, unread=unread,
     )  # fmt: skip
     return looked, arrays
 

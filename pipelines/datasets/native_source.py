@@ -24,6 +24,7 @@ class NativeSource(Source):
         self.declared = self._set.kind
         self.exclusive = self._set.kind != "overlapping"
         self.complete = self._set.kind == "exclusive"
+        self.priority = self._set.priority or ()
         self.splits = {split: self._set.images(split) for split in SPLITS}
         self.groups = self._set.groups
         self.findings = self._set.structure()

@@ -106,9 +106,8 @@ class NnunetSource(Source):
         self.exclusive = bool((self._member.sum(axis=0) <= 1).all())
         if said.order:
             order = ", ".join(printable(name[:60]) for name in reversed(said.order))
-            problem = (
-                f"by regions_class_order a pixel of several regions goes to the first of {order}; a priority says so"
-            )
+            problem = f"by regions_class_order the first of {order} gets a pixel of several, under one label a pixel"
+            self.priority = tuple(reversed(said.order))
             findings.append(_finding("REGION-ORDER", "note", problem))
         cases = Cases(root, said, findings).find()
         if not cases:

@@ -56,9 +56,10 @@ class Source(ABC):
     """A data set's files as one format reads them, before classes are made of labels; looks at no pixel until asked.
 
     root: its folder. name: of the set, printable. labels: at most reading.MAX_LABELS, their names distinct.
-    exclusive: no pixel can carry two labels. declared: the kind of truth if the files name it. complete: every valid pixel carries a label. splits: lists that the files
-    give, as far as they do ({} for none). groups: image to group, {} for none. findings: what is wrong with the files
-    and tables as a whole.
+    exclusive: no pixel can carry two labels. declared: the kind of truth if the files name it. complete: every valid
+    pixel carries a label. splits: lists that the files give, as far as they do ({} for none). groups: image to group, {}
+    for none. findings: what is wrong with the files and tables as a whole. priority: labels, first wins, if the files
+    say who gets a pixel of several.
     """
 
     root: Path
@@ -70,6 +71,7 @@ class Source(ABC):
     splits: Mapping[Split, tuple[str, ...]] = {}
     groups: Mapping[str, str] = {}
     findings: tuple[Finding, ...] = ()
+    priority: tuple[str, ...] = ()
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:

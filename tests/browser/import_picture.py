@@ -46,6 +46,10 @@ def fill_in(viewer, site, run, folder):
         path.fill(str(folder / head))
         path.press("Enter")
         viewer.settle()
+    for split, title in (("val", "Validation"), ("test", "Test")):
+        if split not in run.splits:
+            page.locator(".st-key-import_splits button", has_text=title).click()
+            viewer.settle()
     size = run.config["training"]["size"]
     if size is not None:
         page.locator(".st-key-import_resized label").first.click()
