@@ -1,6 +1,6 @@
 """Jobs in line to places to work: at most so many at once, in the order they were asked for, without a server.
 
-Only the standard library is imported here: a job that waits is a process of 10 MB, not one with every library loaded.
+Only the standard library is imported here: a job that waits is a process of 13 MB, not one with every library loaded.
 The folder of one attempt at a job holds attempt.json (what is run, and its ticket), lock (held as long as its process
 lives), heartbeat (who that is, and when it was last heard from), began (it has had its turn), cancel (a stop was asked
 for) and, at the end, outcome.json, with result.json beside it if what was run has something to tell.

@@ -19,9 +19,9 @@ from pipelines.verdict import Verdict
 REPO = Path(__file__).resolve().parents[1]
 PAGES = (
     "verdict", "labels", "accuracy", "calibration", "confusion", "overlap", "thresholds", "losses", "images", "runs",
-    "train", "import_outputs", "guide",
+    "data", "train", "import_outputs", "guide",
 )  # fmt: skip
-WITHOUT_FIGURES = ("images", "runs", "train", "import_outputs", "guide")
+WITHOUT_FIGURES = ("images", "runs", "data", "train", "import_outputs", "guide")
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> :material/home: $a$"
 
 

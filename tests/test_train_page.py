@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from opening import open_page
 from PIL import Image
+from synthetic import make_run
 
 from dashboard.panels import train_examples, train_form, train_words
 from pipelines import jobs, readings
@@ -255,6 +256,22 @@ def test_hostile_names_in_a_record_stay_text(page, tmp_path):
     assert not at.exception
     assert all("<img src=x" not in one.body for one in at.get("html"))
     assert all("![x](" not in one.value for kind in ("subheader", "warning", "markdown") for one in at.get(kind))
+
+
+def test_a_job_that_is_done_leads_to_the_verdict_of_its_run(page, tmp_path):
+    make_run(tmp_path / "runs", "older", kind="exclusive", classes=("a", "b"), images=2)
+    make_run(tmp_path / "runs", "newer", kind="exclusive", classes=("a", "b"), images=2)
+    job_of(tmp_path / "runs", 1, ["run", "x", "--name", "older"], state="done")
+    at = page(run="newer")
+    assert at.session_state["run"] == "newer"
+    at = press(at, "Read the verdict")
+    assert not at.exception
+    assert at.session_state["run"] == "older"
+    assert any('role="heading"' in one.body for one in at.get("html")), "the verdict's sentence"
+    job_of(tmp_path / "runs", 2, ["run", "x", "--name", "gone"], state="done")
+    at = page(job="2")
+    assert "renamed or deleted since" in told(at)
+    assert "Read the verdict" not in labels(at)
 
 
 def test_checks_and_estimates_are_not_among_the_jobs(page, tmp_path):

@@ -111,5 +111,6 @@ first = alive or listing.is_wanted()  # what somebody waits for comes before wha
 if first:
     show_jobs()
 new_training()
-if not first:
+if not first and every:
+    st.subheader("Jobs", anchor="jobs")
     show_jobs()

@@ -83,9 +83,6 @@ def _end(job: Job, status: Status, *, is_open: bool) -> None:
     if status.state == "done":
         if name in loaders.run_names():
             st.success("The run is there.", icon=":material/check:")
-            if st.button("Read the verdict", type="primary", icon=":material/balance:", key="read_verdict"):
-                st.session_state[state.RUN] = name
-                st.switch_page("app_pages/verdict.py")
         else:
             st.info("It is done; its run has been renamed or deleted since.", icon=":material/info:")
     else:
@@ -93,19 +90,29 @@ def _end(job: Job, status: Status, *, is_open: bool) -> None:
         message = status.message if status.state in ("failed", "damaged") and is_open else kept
         title = words.ENDS[status.state].format(words.kind_of(job))
         st.warning(components.plain(message), title=title, icon=":material/warning:")
-    if is_open:
-        _buttons(job, status)
+    with st.container(horizontal=True):
+        if status.state == "done" and name in loaders.run_names() and st.button(
+            "Read the verdict", type="primary", icon=":material/balance:", key="read_verdict", on_click=_take_run,
+            args=(name,),
+        ):  # fmt: skip
+            st.switch_page("app_pages/verdict.py")
+        if is_open:
+            _buttons(job, status)
+
+
+def _take_run(name: str) -> None:
+    st.session_state[state.RUN] = name
 
 
 def _buttons(job: Job, status: Status) -> None:
-    with st.container(horizontal=True):
-        again = status.state in ("failed", "cancelled", "orphaned")
-        if again and job.resumable and st.button("Go on", type="primary", icon=":material/resume:", key="resume"):
-            _do(job.resume)
-        if again and st.button("Start over", icon=":material/replay:", key="again"):
-            _do(job.retry)
-        if st.button("Remove from the list", icon=":material/delete:", key="remove"):
-            _confirm_removal(job)
+    """What can be done with a job that has ended."""
+    again = status.state in ("failed", "cancelled", "orphaned")
+    if again and job.resumable and st.button("Go on", type="primary", icon=":material/resume:", key="resume"):
+        _do(job.resume)
+    if again and st.button("Start over", icon=":material/replay:", key="again"):
+        _do(job.retry)
+    if st.button("Remove from the list", icon=":material/delete:", key="remove"):
+        _confirm_removal(job)
 
 
 def _do(step: Any) -> None:

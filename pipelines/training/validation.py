@@ -41,7 +41,8 @@ def validation_scores(
     """Macro Dice in [0, 1] of each head: pooled over the split's valid pixels, mean over the classes with any truth.
 
     Decisions are the kind's own: argmax for exclusive truth, p > 0.5 otherwise. None where the split has no truth.
-    Images are read once for all heads. examples: takes note of what heads say of some of them. Raises Cancelled between images when that was asked for.
+    Images are read once for all heads. examples: takes note of what heads say
+    of some of them. Raises Cancelled between images when that was asked for.
     """
     counts = {spec.head: torch.zeros(3, len(spec.classes), dtype=torch.int64) for spec in specs}
     for network in networks.values():

@@ -16,8 +16,8 @@ from playwright.sync_api import Error, sync_playwright
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = (
-    "", "labels", "accuracy", "calibration", "confusion", "overlap", "thresholds", "losses", "images", "runs", "train",
-    "import_outputs", "guide",
+    "", "labels", "accuracy", "calibration", "confusion", "overlap", "thresholds", "losses", "images", "runs", "data",
+    "train", "import_outputs", "guide",
 )  # fmt: skip
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",

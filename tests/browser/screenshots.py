@@ -24,7 +24,7 @@ def main() -> None:
     name = options.run or (found[0].name if found else None)
     if name is None:
         parser.error(f"there is no run in {options.runs}; make one first")
-    pages = {page or "verdict": page for page in driver.PAGES if page != "train"}
+    pages = {page or "verdict": page for page in driver.PAGES}
     wanted = list(pages) if options.pages == "all" else options.pages.split(",")
     options.out.mkdir(parents=True, exist_ok=True)
     run = next(one for one in found if one.name == name)
@@ -38,11 +38,24 @@ def main() -> None:
                     viewer.page.set_viewport_size({"width": width, "height": 900})
                     if page == "import_outputs" and brought is not None:
                         import_picture.fill_in(viewer, site, run, brought)
+                    elif page == "data":
+                        _check_data(viewer, f"{site}/data?run={name}&data={run.config['dataset']}")
                     else:
                         viewer.open(f"{site}/{pages[page]}?run={name}")
                     _take(viewer, file, width=width, most=_STEPS if page == "import_outputs" else _TALLEST)
                     print(file)
                 viewer.close()
+
+
+def _check_data(viewer, address):
+    """The page Data on the run's own data set, with what its check found."""
+    viewer.open(address)
+    check = viewer.page.get_by_role("button", name="Check")
+    check.wait_for(timeout=60_000)
+    if "again" not in check.inner_text():
+        check.click()
+        viewer.page.get_by_role("button", name="Check again").wait_for(timeout=600_000)
+    viewer.settle()
 
 
 def _take(viewer, file, *, width, most):
