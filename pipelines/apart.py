@@ -42,11 +42,11 @@ def bind(memory: int) -> None:
     os.nice(10)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    bound = _private_bytes() + memory
+    bound = private_bytes() + memory
     resource.setrlimit(resource.RLIMIT_DATA, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))
 
 
-def _private_bytes() -> int:
+def private_bytes() -> int:
     """Writable private memory of this process in bytes; its largest resident size where /proc does not tell."""
     try:
         with open("/proc/self/status") as status:

@@ -177,7 +177,9 @@ def run(
     data_format: DataFormat = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
     record: Annotated[Path | None, typer.Option(help="JSON file to keep the progress in.", hidden=True)] = None,
-    estimate: Annotated[bool, typer.Option("--estimate", help="As the command of that name does.", hidden=True)] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="As the command of that name does.", hidden=True)
+    ] = False,
 ) -> None:
     """Train or load a pair on DATASET, predict, measure and judge."""
     from pipelines.run import make_run  # torch takes seconds to import: only where it is needed

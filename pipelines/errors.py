@@ -41,7 +41,7 @@ class ModelError(PipelineError):
 
 
 class UploadError(PipelineError):
-    """An uploaded file, an archive or a path that is refused: `CODE: what was found. What to do.`"""
+    """An upload, an archive or a path that is refused: `CODE: what was found. What to do.` says why."""
 
 
 class Cancelled(PipelineError):

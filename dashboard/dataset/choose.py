@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import streamlit as st
 
 from dashboard import components, upload
-from dashboard.importing import sources
+from dashboard.dataset import sources
 from pipelines.errors import PipelineError
 
 UPLOAD, DATA = "upload", "data"  # in links

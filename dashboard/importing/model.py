@@ -8,11 +8,12 @@ from typing import Any, Final, TypeAlias
 import streamlit as st
 
 from dashboard import components, loaders, state, upload
+from dashboard.dataset import sources
 from dashboard.figures.theme import HEAD_TITLES
-from dashboard.importing import follow, predictions, sources
+from dashboard.importing import follow, places, predictions
 from dashboard.importing.channels import ask_channels
 from dashboard.importing.truth import Chosen
-from dashboard.panels.importing import match, place_of, strange_names
+from dashboard.panels.importing import match, strange_names
 from dashboard.panels.importing_models import (
     LIMITS,
     NORMALISATION_TITLES,
@@ -34,7 +35,7 @@ from pipelines.imports.models.facts import Order
 from pipelines.imports.models.trial import try_apart
 from pipelines.imports.trial import Truth
 from pipelines.misuse.declaration import Values
-from pipelines.schema import HEADS, Head, Split
+from pipelines.schema import Head, Split
 from pipelines.uploads import in_use
 
 KINDS: Final = (".onnx", *sources.ARCHIVES)
@@ -75,32 +76,7 @@ def _ask_places(truth: Truth) -> dict[Head, Path]:
         "model", "Model", kinds=KINDS,
         help="An .onnx file, or a zip or tar of a folder of save_pretrained; several one after the other.",
     )  # fmt: skip
-    fresh = sources.newly("model_seen", one)
-    offered = sources.offered(sources.ready_uploads())
-    labels = {place.key: place.label for place in offered} | {sources.SERVER: "A path on the server …"}
-    paths = {place.key: place.path for place in offered}
-    found: dict[Head, Path] = {}
-    for head in HEADS:
-        if head == "softmax-powerset" and truth.kind != "overlapping":
-            continue
-        key = f"model_place_{head}"
-        state.keep_valid(key, list(labels))
-        if fresh is not None and key not in st.session_state:
-            guessed = place_of(head, [place for place in offered if place.key.startswith(fresh.id)])
-            if guessed is not None:
-                st.session_state[key] = guessed.key
-        place = st.selectbox(
-            f"{HEAD_TITLES[head]}: its model", list(labels), index=None, key=key, placeholder="Not brought",
-            format_func=labels.__getitem__,
-        )  # fmt: skip
-        path = (
-            sources.server_path(f"{HEAD_TITLES[head]}: path on the server", key=f"model_path_{head}")
-            if place == sources.SERVER
-            else paths.get(place or "")
-        )
-        if path is not None:
-            found[head] = path
-    return found
+    return places.ask(one, truth, prefix="model", what="its model")
 
 
 def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> SaidModels | None:

@@ -8,14 +8,15 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import components, loaders, state, upload
+from dashboard.dataset import sources
 from dashboard.figures.pictures import label_picture
 from dashboard.figures.theme import HEAD_TITLES
-from dashboard.importing import follow, sources
+from dashboard.importing import follow, places
 from dashboard.importing.channels import ask_channels
 from dashboard.importing.looks import look
 from dashboard.importing.truth import Chosen
 from dashboard.panels.cards import finding_card
-from dashboard.panels.importing import Said, SaidHead, match, place_of, strange_names
+from dashboard.panels.importing import Said, SaidHead, match, strange_names
 from dashboard.panels.importing_words import (
     for_page,
     lacking,
@@ -64,32 +65,7 @@ def _ask_places(truth: Truth) -> dict[Head, Path]:
         "import_outputs", "Outputs", kinds=KINDS,
         help="A zip or tar file, or one .npz, .npy, .safetensors or .parquet; several one after the other.",
     )  # fmt: skip
-    fresh = sources.newly("import_outputs_seen", one)
-    offered = sources.offered(sources.ready_uploads())
-    labels = {place.key: place.label for place in offered} | {sources.SERVER: "A path on the server …"}
-    paths = {place.key: place.path for place in offered}
-    found: dict[Head, Path] = {}
-    for head in HEADS:
-        if head == "softmax-powerset" and truth.kind != "overlapping":
-            continue
-        key = f"import_place_{head}"
-        state.keep_valid(key, list(labels))
-        if fresh is not None and key not in st.session_state:
-            guessed = place_of(head, [place for place in offered if place.key.startswith(fresh.id)])
-            if guessed is not None:
-                st.session_state[key] = guessed.key
-        place = st.selectbox(
-            f"{HEAD_TITLES[head]}: where its outputs are", list(labels), index=None, key=key,
-            placeholder="Not brought", format_func=labels.__getitem__,
-        )  # fmt: skip
-        path = (
-            sources.server_path(f"{HEAD_TITLES[head]}: path on the server", key=f"import_path_{head}")
-            if place == sources.SERVER
-            else paths.get(place or "")
-        )
-        if path is not None:
-            found[head] = path
-    return found
+    return places.ask(one, truth, prefix="import", what="where its outputs are")
 
 
 def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> Said | None:

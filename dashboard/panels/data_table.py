@@ -23,9 +23,7 @@ Unlabelled: TypeAlias = Literal["found", "class", "ignored"]
 
 
 def first_reading(looked: Looked, source: LookedSource) -> DataReading:
-    """What the files say by themselves, spelt out but for the kind, which all images decide; nothing where that cannot be
-    had as it stands.
-    """
+    """What the files say by themselves, spelt out but for the kind, which all images decide; bare where that fails."""
     said = DataReading(format=looked.format)
     try:
         return Described(source, said).reading.model_copy(update={"kind": None})

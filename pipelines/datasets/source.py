@@ -58,8 +58,8 @@ class Source(ABC):
     root: its folder. name: of the set, printable. labels: at most reading.MAX_LABELS, their names distinct.
     exclusive: no pixel can carry two labels. declared: the kind of truth if the files name it. complete: every valid
     pixel carries a label. splits: lists that the files give, as far as they do ({} for none). groups: image to group,
-    {} for none. findings: what is wrong with the files and tables as a whole. priority: labels, first wins, if the files
-    say who gets a pixel of several.
+    {} for none. findings: what is wrong with the files and tables as a whole. priority: labels, first wins, if the
+    files say who gets a pixel of several.
     """
 
     root: Path

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from pipelines.apart import private_bytes
 from pipelines.config import Settings
 
 _LOG_BYTES: Final = 2**16
@@ -52,7 +53,7 @@ def bind_memory(limits: Limits) -> None:
     RLIMIT_DATA counts writable private pages, which is what tensors are made of. RLIMIT_AS would also count what
     libraries only reserve: torch maps 3 GB of address space when it is imported, and CUDA far more.
     """
-    _lower(resource.RLIMIT_DATA, _private_bytes() + limits.memory)
+    _lower(resource.RLIMIT_DATA, private_bytes() + limits.memory)
 
 
 def bind_time(limits: Limits, seconds: float) -> None:
@@ -83,13 +84,3 @@ def _lower(which: int, value: int) -> None:
     _, hard = resource.getrlimit(which)
     bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(which, (bound, bound))
-
-
-def _private_bytes() -> int:
-    """Writable private memory of this process in bytes; its largest resident size where /proc does not tell."""
-    try:
-        with open("/proc/self/status") as status:
-            line = next(line for line in status if line.startswith("VmData:"))
-        return int(line.split()[1]) * 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
