@@ -16,7 +16,7 @@ from pipelines import heads
 from pipelines.channels import align
 from pipelines.datasets import open_dataset
 from pipelines.errors import ConfigError, DatasetError, PipelineError, ShapeError
-from pipelines.imports.readers import FORMATS, Said, open_outputs
+from pipelines.imports.readers import FORMATS, Said, footers, open_outputs
 from pipelines.imports.readers.maps import read_map
 from pipelines.misuse import files
 from pipelines.storage import Run
@@ -372,3 +372,16 @@ def test_an_exported_volume_is_cut_into_slices_with_its_crop_undone():
             outside = np.ones((8, 10), bool)
             outside[1:7, 2:] = False
             assert (found[:, outside] == np.array([[1], [0], [0]])).all()  # nothing but background
+
+
+def test_a_footer_that_would_end_the_process_is_refused_in_one_line(tmp_path, made):
+    run = Run(made / "overlapping")
+    bad = Path(__file__).parent / "fixtures" / "parquet" / "level_histograms.parquet"
+    assert not footers.can_be_read(bad)
+    (tmp_path / "part-0.parquet").write_bytes(bad.read_bytes())
+    with pytest.raises(DatasetError, match="damaged footer"):
+        open_outputs(tmp_path, Said("sigmoid"), open_dataset(run.config["dataset"]))
+    good = next((run.folder / "predictions").rglob("*.parquet"))
+    assert footers.can_be_read(good), "the process is started anew"
+    (tmp_path / "nothing.parquet").write_bytes(b"PAR1")
+    assert footers.can_be_read(tmp_path / "nothing.parquet"), "damage that can be told is told by the reader"

@@ -20,6 +20,7 @@ from pipelines.datasets.base import Dataset, Item
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
 from pipelines.imports.readers.base import Files, FileSource, Said
+from pipelines.imports.readers.footers import can_be_read
 from pipelines.imports.readers.pages import unpacked_bytes
 from pipelines.imports.source import OutputSource
 from pipelines.imports.wording import named, printable
@@ -82,6 +83,8 @@ def open_parquet(files: Files, said: Said, dataset: Dataset) -> OutputSource:
 def _open(path: Path, said: Said) -> tuple[_Part, HeadSpec, list[tuple[str, _Group]]]:
     """One part with its head and images, everything checked that the footer tells."""
     name = printable("/".join(path.parts[-2:]))
+    if not can_be_read(path):
+        raise DatasetError(f"{name} has a damaged footer (its tables contradict each other); copy or write it again")
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True, arrow_extensions_enabled=False)
     except _DAMAGE as error:
