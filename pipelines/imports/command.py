@@ -1,6 +1,5 @@
 """The command `import`: paths of outputs and what is said of them to a run."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import StrEnum
@@ -11,9 +10,8 @@ import typer
 
 from pipelines import config as settings
 from pipelines.errors import ConfigError
+from pipelines.imports.asked import Import, names, one_name
 from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, reading_of
-from pipelines.progress import Progress
-from pipelines.reading import DataReading
 from pipelines.schema import Head
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ def import_outputs(
     record: Annotated[Path | None, typer.Option(help="JSON file to keep the progress in.", hidden=True)] = None,
 ) -> None:
     """Make a run from outputs of networks that were trained elsewhere, of one head or of both."""
-    called = _one_name(run, name)
+    called = one_name(run, name, command="import")
     if dataset is None:
         raise ConfigError("--dataset is missing; give the folder of the data set that the outputs belong to")
     paths: dict[Head, Path | None] = {"sigmoid": sigmoid, "softmax": softmax, "softmax-powerset": powerset}
@@ -95,79 +93,40 @@ def import_outputs(
         "surface_tolerance": surface_tolerance, "cost_false_positive": cost_false_positive,
         "cost_false_negative": cost_false_negative,
     }  # fmt: skip
-    _import(
-        called, dataset, reading_of(reading, data_format), said, background=background, seed=seed,
-        size=parse_size(size), evaluation=evaluation, runs=runs, resume=resume, record=record,
+    asked = Import(
+        called, dataset, reading_of(reading, data_format), evaluation, runs=runs, resume=resume, record=record
     )  # fmt: skip
-
-
-def _one_name(run: str | None, name: str | None) -> str:
-    if run is None and name is None:
-        raise ConfigError("the run has no name yet; give one, such as `python -m pipelines import my-networks …`")
-    if None not in (run, name) and run != name:
-        raise ConfigError(f"the run is called {run} and --name {name}; give one of them")
-    return str(run or name)
+    _import(asked, said, background=background, seed=seed, size=parse_size(size))
 
 
 def _import(
-    name: str,
-    dataset: str,
-    reading: DataReading | None,
+    asked: Import,
     said: dict[Head, dict[str, Any]],
     *,
     background: str | None,
     seed: int | None,
     size: tuple[int, int] | None,
-    evaluation: dict[str, Any],
-    runs: Path,
-    resume: bool,
-    record: Path | None,
 ) -> None:
     from pipelines.datasets import open_dataset
-    from pipelines.imports import make_import
     from pipelines.imports.readers import Said, open_outputs
-    from pipelines.jobs.foreground import listed
     from pipelines.uploads import in_use
-    from pipelines.verdict import Verdict
 
-    place = str(Path(dataset).expanduser().resolve())
-    opened_dataset = open_dataset(place, reading)
-    checked = settings.build(settings.EvaluationConfig, evaluation)
+    dataset = open_dataset(asked.place, asked.reading)
+    checked = settings.build(settings.EvaluationConfig, asked.evaluation)
     with ExitStack() as stack:
-        for path in (Path(place), *(one["path"] for one in said.values())):
+        for path in (asked.place, *(one["path"] for one in said.values())):
             stack.enter_context(in_use(path))
         opened: dict[Head, Opened] = {}
         for head, one in said.items():
-            words = Said(head, one["values"] and one["values"].value, _names(one["classes"]), background)
-            opened[head] = open_outputs(one["path"], words, opened_dataset, format=one["format"], seed=seed)
+            words = Said(head, one["values"] and one["values"].value, names(one["classes"]), background)
+            opened[head] = open_outputs(one["path"], words, dataset, format=one["format"], seed=seed)
             for source in opened[head].sources.values():
                 stack.enter_context(source).size = size
         if background is not None and all(declared.background is None for declared in _declarations(opened)):
             raise ConfigError(f"--background {background!r} is none of the channels; name every channel with --classes")
-        names = [image for split in checked.splits for image in opened_dataset.images(split)]
-        for line in _told(opened, names):
+        for line in _told(opened, [image for split in checked.splits for image in dataset.images(split)]):
             typer.echo(line, err=True)
-        config = settings.build(
-            settings.RunConfig,
-            {
-                "dataset": place,
-                "reading": reading,
-                "training": None,
-                "imported": _imported(opened) | {"size": size},
-                "evaluation": evaluation,
-            },
-        )
-        stack.enter_context(listed(runs, name))
-        done = make_import(
-            config, {head: one.sources for head, one in opened.items()},
-            runs=runs, name=name, progress=Progress(record=record, stream=sys.stderr), resume=resume,
-        )  # fmt: skip
-    typer.echo(Verdict.model_validate(done.verdict).text())
-    typer.echo(f"\n{done.folder}\nOpen it with: streamlit run dashboard/app.py")
-
-
-def _names(classes: str | None) -> tuple[str, ...] | None:
-    return None if classes is None else tuple(name.strip() for name in classes.split(","))
+        asked.make({head: one.sources for head, one in opened.items()}, _imported(opened) | {"size": size})
 
 
 def _declarations(opened: "dict[Head, Opened]") -> Iterator[Any]:

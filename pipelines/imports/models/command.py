@@ -1,6 +1,5 @@
 """The command `import-model`: models and what is said of them to a run."""
 
-import sys
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -10,9 +9,8 @@ import typer
 
 from pipelines import config as settings
 from pipelines.errors import ConfigError
+from pipelines.imports.asked import Import, names, one_name
 from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, reading_of
-from pipelines.progress import Progress
-from pipelines.reading import DataReading
 from pipelines.schema import HEADS, Head
 
 if TYPE_CHECKING:
@@ -144,7 +142,7 @@ def import_model(
     record: Annotated[Path | None, typer.Option(help="JSON file to keep the progress in.", hidden=True)] = None,
 ) -> None:
     """Make a run from models that were trained elsewhere: run them over DATASET's images, of one head or of both."""
-    called = _one_name(run, name)
+    called = one_name(run, name, command="import-model")
     if dataset is None:
         raise ConfigError("--dataset is missing; give the folder of the data set that the models are to be measured on")
     common = _Said(None, output, classes, normalisation, mean, std, tensor)
@@ -172,18 +170,10 @@ def import_model(
         "surface_tolerance": surface_tolerance, "cost_false_positive": cost_false_positive,
         "cost_false_negative": cost_false_negative,
     }  # fmt: skip
-    _import(
-        called, dataset, reading_of(reading, data_format), wanted, limits=limits, trust=trust,
-        hardware=device.value, evaluation=evaluation, runs=runs, resume=resume, record=record,
+    asked = Import(
+        called, dataset, reading_of(reading, data_format), evaluation, runs=runs, resume=resume, record=record
     )  # fmt: skip
-
-
-def _one_name(run: str | None, name: str | None) -> str:
-    if run is None and name is None:
-        raise ConfigError("the run has no name yet; give one, such as `python -m pipelines import-model my-model …`")
-    if None not in (run, name) and run != name:
-        raise ConfigError(f"the run is called {run} and --name {name}; give one of them")
-    return str(run or name)
+    _import(asked, wanted, limits=limits, trust=trust, hardware=device.value)
 
 
 def _wanted(head: Head, own: _Said, common: _Said, shared: dict[str, Any], network: dict[str, Any]) -> "Wanted":
@@ -199,7 +189,7 @@ def _wanted(head: Head, own: _Said, common: _Said, shared: dict[str, Any], netwo
         )
     classes = own.classes or (None if head == "softmax-powerset" else common.classes)
     values = None if output is None else "logits" if output is Output.logits else "probabilities"
-    described = shared | _normalised(own, common) | {"values": values, "classes": _names(classes)}
+    described = shared | _normalised(own, common) | {"values": values, "classes": names(classes)}
     return Wanted(
         path=str(own.path),
         described=settings.build(Described, described),
@@ -230,39 +220,18 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         raise ConfigError(f"{option} must be one number, or three such as 0.485,0.456,0.406, got {text!r}") from None
 
 
-def _names(classes: str | None) -> tuple[str, ...] | None:
-    return None if classes is None else tuple(name.strip() for name in classes.split(","))
-
-
-def _import(
-    name: str,
-    dataset: str,
-    reading: DataReading | None,
-    wanted: "dict[Head, Wanted]",
-    *,
-    limits: dict[str, Any],
-    trust: bool,
-    hardware: Any,
-    evaluation: dict[str, Any],
-    runs: Path,
-    resume: bool,
-    record: Path | None,
-) -> None:
+def _import(asked: Import, wanted: "dict[Head, Wanted]", *, limits: dict[str, Any], trust: bool, hardware: Any) -> None:
     from pipelines.datasets import open_dataset
-    from pipelines.imports import make_import
     from pipelines.imports.models import Limits, open_models
-    from pipelines.jobs.foreground import listed
     from pipelines.uploads import in_use
-    from pipelines.verdict import Verdict
 
-    place = str(Path(dataset).expanduser().resolve())
-    opened_dataset = open_dataset(place, reading)
-    checked = settings.build(settings.EvaluationConfig, evaluation)
+    dataset = open_dataset(asked.place, asked.reading)
+    checked = settings.build(settings.EvaluationConfig, asked.evaluation)
     with ExitStack() as stack:
-        for path in (place, *(one.path for one in wanted.values())):
-            stack.enter_context(in_use(Path(path)))
+        for path in (asked.place, *(Path(one.path) for one in wanted.values())):
+            stack.enter_context(in_use(path))
         opened = open_models(
-            wanted, opened_dataset, checked.splits, stack,
+            wanted, dataset, checked.splits, stack,
             limits=settings.build(Limits, limits), trust=trust, hardware=hardware,
         )  # fmt: skip
         sources = {head: one.sources for head, one in opened.items()}
@@ -277,12 +246,4 @@ def _import(
             "origin": "models", "heads": {head: one.imported() for head, one in opened.items()},
             "seeds": sorted({seed for some in sources.values() for seed in some}), "size": every[0].size,
         }  # fmt: skip
-        config = settings.build(
-            settings.RunConfig,
-            {"dataset": place, "reading": reading, "training": None, "imported": imported, "evaluation": evaluation},
-        )
-        stack.enter_context(listed(runs, name))
-        progress = Progress(record=record, stream=sys.stderr)
-        done = make_import(config, sources, runs=runs, name=name, progress=progress, resume=resume)
-    typer.echo(Verdict.model_validate(done.verdict).text())
-    typer.echo(f"\n{done.folder}\nOpen it with: streamlit run dashboard/app.py")
+        asked.make(sources, imported)
