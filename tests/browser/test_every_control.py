@@ -13,8 +13,13 @@ pytestmark = pytest.mark.browser
 
 KINDS = ("landcover", "cells", "vessels")
 EDGES = ("one-image", "one-class")
-OWN_TESTS = ("runs", "train", "import_outputs")  # their buttons delete and start things; their own tests press them
-WITHOUT_FIGURES = ("images", "runs", "train", "import_outputs", "guide")
+OWN_TESTS = (
+    "runs",
+    "data",
+    "train",
+    "import_outputs",
+)  # their buttons delete and start things; their own tests press them
+WITHOUT_FIGURES = ("images", "runs", "data", "train", "import_outputs", "guide")
 MAIN = "[data-testid=stMain]"
 
 
