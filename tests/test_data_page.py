@@ -160,3 +160,35 @@ def test_names_from_files_are_text(page, place):
         assert "<script>" not in one.proto.body
     for one in [*at.markdown, *at.caption, *at.error]:
         assert "![x](" not in str(one.value)
+
+
+def test_options_of_a_format_are_used_and_kept_in_the_link(page, place):
+    root = place / "set"
+    soft = np.tile(np.arange(0, 256, 32, dtype=np.uint8), (6, 1))
+    for index in range(8):
+        save(root / "images" / f"im{index}.png", np.zeros((6, 8, 3), np.uint8))
+        save(root / "masks" / f"im{index}.png", soft)
+    at = page(data=str(root))
+    assert problems(at) == []
+    assert len(at.get("color_picker")) == 8
+    (field,) = (one for one in at.text_input if one.label == "threshold")
+    field.set_value("128").run()
+    assert problems(at) == []
+    assert [one.label for one in at.get("color_picker")] == ["foreground"]
+    assert readings.find(place / "runs", root, key_of(at)).reading.options == {"threshold": "128"}
+    again = page(data=str(root), reading=key_of(at))
+    assert [one.label for one in again.get("color_picker")] == ["foreground"]
+    assert readings.find(place / "runs", root, key_of(again)).reading.options == {"threshold": "128"}
+
+
+def test_the_format_can_be_overridden(page, place):
+    root = overlapping(place / "set")
+    at = page(data=str(root))
+    (field,) = (one for one in at.selectbox if one.label == "Read as")
+    field.select("coco").run()
+    assert len(problems(at)) == 1
+    assert str(place) not in problems(at)[0].replace("\\", "")
+    (field,) = (one for one in at.selectbox if one.label == "Read as")
+    field.select("per_class").run()
+    assert problems(at) == []
+    assert readings.find(place / "runs", root, key_of(at)).reading.format == "per_class"

@@ -68,6 +68,7 @@ def test_what_is_no_data_set_is_one_line(tmp_path, what):
     assert source is None
     assert looked.problem
     assert "\n" not in looked.problem
+    assert str(tmp_path) not in looked.problem or what == "nothing"
 
 
 def test_a_process_without_memory_or_time_is_a_problem_and_no_crash(tmp_path):

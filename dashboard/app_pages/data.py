@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import streamlit as st
 
@@ -40,41 +40,69 @@ def begin() -> None:
         components.small_table(["Format", "Folder"], [[name, one.title] for name, one in FORMATS.items()], theme)
 
 
-def read_as(path: Path) -> tuple[Looked, LookedSource | None]:
+class Read(NamedTuple):
+    """What the files hold in the format that was recognised or chosen. options: of the format, that were said."""
+
+    looked: Looked
+    source: LookedSource | None
+    options: dict[str, str]
+
+
+def read_as(path: Path) -> Read:
     """The recognised format, which can be overridden, with its options; and what the files hold in it."""
-    key = f"data_format_{path}"
+    key = f"data_format_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    follow_link(path, key)
     chosen = st.session_state.get(key)
+    known = chosen or st.session_state.get(f"{key}_seen")
     options = {
         name: text
-        for name in (FORMATS[chosen].options if chosen in FORMATS else ())
-        if (text := st.session_state.get(f"data_option_{chosen}_{name}", "").strip())
+        for name in (FORMATS[known].options if known in FORMATS else ())
+        if (text := st.session_state.get(f"{key}_{known}_{name}", "").strip())
     }
-    looked, source = looks.look(Asked(path=str(path), format=chosen, options=options))
+    asked = Asked(path=str(path), format=chosen, options=options)
+    looked, source = looks.look(asked)
     reasons = dict(looked.recognised)
     names = [*reasons, *(name for name in FORMATS if name not in reasons)]
-    now = looked.format or chosen or names[0]
+    now = looked.format or known
+    st.session_state[f"{key}_seen"] = now
     with st.container(horizontal=True, vertical_alignment="bottom"):
         picked = st.selectbox(
-            "Read as", names, index=names.index(now), key=f"{key}_pick",
+            "Read as", names, index=None if now is None else names.index(now), key=f"{key}_pick",
+            placeholder="Not recognised: choose a format",
             format_func=lambda name: f"{FORMATS[name].title}" + ("" if name in reasons else " (not recognised)"),
         )  # fmt: skip
         if st.button("Read again", icon=":material/refresh:", key="data_fresh"):
-            looks.look(Asked(path=str(path), format=chosen, options=options), fresh=True)
+            looks.look(asked, fresh=True)
             st.rerun()
-    if picked != now:
+    if picked is not None and picked != now:
         st.session_state[key] = picked
         st.rerun()
     if now in reasons:
         others = len(reasons) - 1
         more = f" {others} other format{'s' * (others > 1)} would do too." if others else ""
         st.caption(components.plain(f"Recognised: {reasons[now]}.{more}"))
-    of_format = FORMATS[now].options if now in FORMATS else {}
+    of_format = {} if now is None else FORMATS[now].options
     if of_format:
-        with st.expander("Options of this format"):
+        with st.expander("Options of this format", key=f"{key}_options"):
             for name, help_text in of_format.items():
-                st.text_input(name, key=f"data_option_{now}_{name}", help=components.plain(help_text))
+                st.text_input(name, key=f"{key}_{now}_{name}", max_chars=1000)
                 st.caption(components.plain(help_text))
-    return looked, source
+    return Read(looked, source, options)
+
+
+def follow_link(path: Path, key: str) -> None:
+    """Format and options that the link's reading says, once."""
+    wanted = st.query_params.get(_READING)
+    if wanted is None or f"{key}_linked" in st.session_state:
+        return
+    st.session_state[f"{key}_linked"] = True
+    try:
+        said = readings.find(loaders.runs_folder(), path, wanted).reading
+    except DatasetError:  # is told where the table begins
+        return
+    st.session_state[key] = said.format
+    for name, text in said.options.items():
+        st.session_state[f"{key}_{said.format}_{name}"] = text
 
 
 def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> DataReading:
@@ -95,12 +123,13 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
     return first
 
 
-def described(looked: Looked, source: LookedSource, first: DataReading, key: str) -> tuple[Described, DataReading]:
+def described(
+    looked: Looked, source: LookedSource, first: DataReading, key: str, options: dict[str, str]
+) -> tuple[Described, DataReading]:
     """The table of classes and the splits, and the data set they make. Raises DatasetError when they do not fit."""
     st.subheader("Classes")
     said = table.edit(looked, first, key=key)
     colors = st.session_state.get(f"{key}_colors", {})
-    options = {name: text for name, text in first.options.items() if text}
 
     def reading_with(priority: tuple[str, ...]) -> DataReading:
         return data_table.reading_of(
@@ -171,18 +200,18 @@ def hand_over(query: dict[str, str], key: str, *, ready: bool) -> None:
 
 def draw_set(chosen: choose.Chosen) -> None:
     """Everything about one data set, from its format to what comes next."""
-    looked, source = read_as(chosen.path)
+    looked, source, options = read_as(chosen.path)
     if source is None or looked.problem is not None:
         components.problem(looked.problem or "these files cannot be read")
         return
     components.facts_line(
         [looked.name, f"{count(len(looked.names))} images", f"{count(len(looked.labels))} labels"], theme
     )
-    told = f"{chosen.path}\n{looked.format}\n{[one.name for one in looked.labels]}"
+    told = f"{chosen.path}\n{looked.format}\n{options}\n{[one.name for one in looked.labels]}"
     key = f"data_{hashlib.sha256(told.encode()).hexdigest()[:12]}"
     first = first_of(chosen.path, looked, source, key)
     try:
-        dataset, reading = described(looked, source, first, key)
+        dataset, reading = described(looked, source, first, key, options)
     except DatasetError as error:
         components.problem(str(error))
         return

@@ -143,7 +143,8 @@ def look(asked: Asked) -> tuple[Looked, dict[str, Any]]:
         if not source.names():
             raise DatasetError(f"{source.name} holds no image in the format {chosen} ({FORMATS[chosen].title})")
     except PipelineError as error:
-        return Looked(recognised=recognised, problem=str(error)), {}
+        told = str(error).replace(asked.path, Path(asked.path).name)  # where uploads lie is nobody's business
+        return Looked(recognised=recognised, problem=told), {}
     arrays, shown, sizes, unread, shares = _images(source)
     labels = [
         FoundLabel(name=one.name, color=one.color, role=one.role, share=float(n))
