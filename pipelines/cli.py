@@ -16,6 +16,7 @@ from pipelines.errors import Cancelled, ConfigError, NoSuchRun, PipelineError
 from pipelines.imports import command as import_command
 from pipelines.imports.models import command as import_model_command
 from pipelines.jobs.foreground import listed, note_command_line
+from pipelines.jobs.names import free_name, stem_of
 from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, reading_of
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.reading import write_reading
@@ -120,22 +121,9 @@ def parse_rates(text: str) -> tuple[float, dict[str, float]]:
     return settings.TrainingConfig().learning_rate, rates
 
 
-def _stem(dataset: str) -> str:
-    """The data set's folder name as the beginning of a run's name, short enough for a number behind it."""
-    return (re.sub(r"[^A-Za-z0-9_-]+", "-", Path(dataset).resolve().name).strip("-_") or "run")[:56]
-
-
-def _free_name(runs: Path, dataset: str) -> str:
-    stem = _stem(dataset)
-    number = 1
-    while (runs / f"{stem}-{number}").exists() or staged_attempts(runs, f"{stem}-{number}"):
-        number += 1
-    return f"{stem}-{number}"
-
-
 def _resumable_name(runs: Path, dataset: str) -> str:
     """The newest unfinished attempt on this data set. Raises NoSuchRun when there is none."""
-    stem = _stem(dataset)
+    stem = stem_of(Path(dataset).resolve().name)
     staging = runs / ".staging"
     attempt = re.compile(re.escape(stem) + r"-\d+\.\d+")
     found = [path for path in staging.iterdir() if attempt.fullmatch(path.name)] if staging.is_dir() else []
@@ -205,7 +193,7 @@ def run(
     if estimate:
         return estimate_command.show_estimate(config, runs, record)
     if name is None:
-        name = _resumable_name(runs, dataset) if resume else _free_name(runs, dataset)
+        name = _resumable_name(runs, dataset) if resume else free_name(runs, Path(dataset).resolve().name)
     with listed(runs, name):
         progress = Progress(record=record, stream=sys.stderr)
         done = make_run(config, runs=runs, name=name, progress=progress, models=models, resume=resume)

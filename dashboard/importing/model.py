@@ -7,13 +7,13 @@ from typing import Any, Final, TypeAlias
 
 import streamlit as st
 
-from dashboard import components, loaders, state, upload
+from dashboard import components, state, upload
 from dashboard.dataset import sources
+from dashboard.dataset.kept import kept
 from dashboard.figures.theme import HEAD_TITLES
-from dashboard.importing import follow, places, predictions
+from dashboard.importing import places, steps
 from dashboard.importing.channels import ask_channels
 from dashboard.importing.truth import Chosen
-from dashboard.panels.importing import match, strange_names
 from dashboard.panels.importing_models import (
     LIMITS,
     NORMALISATION_TITLES,
@@ -26,8 +26,7 @@ from dashboard.panels.importing_models import (
     numbers,
     says_its_size,
 )
-from dashboard.panels.importing_words import for_page, name_problem, new_name, verdict_on
-from pipelines import jobs
+from dashboard.panels.importing_words import verdict_on
 from pipelines.errors import PipelineError
 from pipelines.imports.models import Inspection, inspect_model
 from pipelines.imports.models.command import Normalisation
@@ -42,7 +41,7 @@ KINDS: Final = (".onnx", *sources.ARCHIVES)
 _NUMBERS: Final = "In numbers …"
 _SPLITS: Final[dict[Split, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
 _ORDERS: Final[tuple[Order, ...]] = ("RGB", "BGR")
-_NAME, _TRIED, _REFUSED, _KEPT = "model_name", "model_tried", "model_refused", "model_inspections"
+_TRIED: Final = "model_tried"
 _MOST_KEPT: Final = 12
 
 Found: TypeAlias = Inspection | str  # what a file tells, or why it cannot be opened, in one line
@@ -67,7 +66,7 @@ def draw(chosen: Chosen) -> None:
     st.subheader("4. Try")
     if _try(chosen, said):
         st.subheader("5. Import")
-        _start(chosen, said)
+        steps.start(chosen.truth, said.arguments, label="Run the models and import", prefix="model")
 
 
 def _ask_places(truth: Truth) -> dict[Head, Path]:
@@ -98,8 +97,8 @@ def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> SaidModels | None:
             heads[head], now = _ask_head(head, one, paths[head], chosen.truth)
             lacks = lacking(head, now, heads[head], binary=chosen.truth.kind == "binary")
             missing += [f"{HEAD_TITLES[head]}: say {lacks}."] if lacks else []
-    background = _ask_background(heads, chosen.truth)
-    fits = [_fits(head, one, chosen.truth, background) for head, one in heads.items()]
+    background = steps.ask_background({head: one.channels for head, one in heads.items()}, chosen.truth, prefix="model")
+    fits = [steps.fits(head, one.channels, chosen.truth, background) for head, one in heads.items()]
     if missing:
         components.bullets(missing, state.theme())
     if missing or not all(fits) or len(heads) < len(paths):
@@ -111,22 +110,16 @@ def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> SaidModels | None:
 
 def _inspect(head: Head, path: Path, tensor: str | None = None) -> Found:
     """What a model's file tells, kept for the session as long as the file stays as it is."""
-    kept = st.session_state.setdefault(_KEPT, {})
-    try:
-        stamp = path.stat().st_mtime_ns
-    except OSError:
-        stamp = 0
-    key = (str(path), stamp, head, tensor)
-    if key not in kept:
+
+    def find() -> Found:
         try:
-            with st.spinner("Opening the model …"), in_use(path):
-                kept[key] = inspect_model(path, head=head, limits=LIMITS, tensor=tensor)
+            with in_use(path):
+                return inspect_model(path, head=head, limits=LIMITS, tensor=tensor)
         except PipelineError as error:
-            kept[key] = str(error)
-        while len(kept) > _MOST_KEPT:
-            kept.pop(next(iter(kept)))
-    answer: Found = kept[key]
-    return answer
+            return str(error)
+
+    key = f"{path} {head} {tensor}"
+    return kept("model_inspections", key, [str(path)], find, most=_MOST_KEPT, words="Opening the model …")
 
 
 def _ask_images(
@@ -204,27 +197,6 @@ def _ask_preparation(head: Head, said: SaidModel) -> SaidModel:
     return replace(said, mean=numbers(mean), std=numbers(std))
 
 
-def _ask_background(heads: Mapping[Head, SaidModel], truth: Truth) -> str | None:
-    strange = strange_names({head: one.channels or () for head, one in heads.items()}, truth)
-    if not strange:
-        return None
-    state.keep_valid("model_background", strange)
-    return st.selectbox(
-        "Channel that means that nothing is there", strange, index=None, key="model_background",
-        placeholder="None of these",
-    )  # fmt: skip
-
-
-def _fits(head: Head, said: SaidModel, truth: Truth, background: str | None) -> bool:
-    """Whether the channels fit the data set's classes; says at once what does not."""
-    if said.channels is None:
-        return True
-    matched = match(head, said.channels, truth, background=background)
-    if matched.problem is not None and all(said.channels):
-        components.problem(for_page(matched.problem))
-    return matched.problem is None
-
-
 def _try(chosen: Chosen, said: SaidModels) -> bool:
     """Run the first images and show what comes out; whether an import may start."""
     asked = said.asked()
@@ -240,35 +212,7 @@ def _try(chosen: Chosen, said: SaidModels) -> bool:
         components.empty("Changed since", "What you say is another than what was tried. Try again.")
         return False
     looked, preview = answer
-    predictions.show_findings(looked)
+    steps.show_findings(looked)
     if preview is not None:
-        predictions.show_preview(chosen.truth, looked, preview)
+        steps.show_preview(chosen.truth, looked, preview)
     return verdict_on(looked)[0]
-
-
-def _start(chosen: Chosen, said: SaidModels) -> None:
-    runs = loaders.runs_folder()
-    if _NAME not in st.session_state:
-        st.session_state[_NAME] = new_name(chosen.truth, runs)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Name of the run", key=_NAME, max_chars=64, width=360, autocomplete="off")
-        problem = name_problem(name, runs)
-        st.button(
-            "Run the models and import", type="primary", icon=":material/play_arrow:", key="model_start",
-            disabled=problem is not None, on_click=_begin, args=(said, name),
-        )  # fmt: skip
-    if problem is not None:
-        components.problem(problem)
-    refused = st.session_state.pop(_REFUSED, None)
-    if refused is not None:
-        components.problem(refused)
-
-
-def _begin(said: SaidModels, name: str) -> None:
-    try:
-        job = jobs.start(said.arguments(name), loaders.runs_folder())
-    except PipelineError as error:
-        st.session_state[_REFUSED] = str(error)
-        return
-    del st.session_state[_NAME]  # the next one gets a name of its own
-    follow.started(job)

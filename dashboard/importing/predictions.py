@@ -7,39 +7,30 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import components, loaders, state, upload
+from dashboard import components, state, upload
 from dashboard.dataset import sources
-from dashboard.figures.pictures import label_picture
 from dashboard.figures.theme import HEAD_TITLES
-from dashboard.importing import follow, places
+from dashboard.importing import places, steps
 from dashboard.importing.channels import ask_channels
 from dashboard.importing.looks import look
 from dashboard.importing.truth import Chosen
-from dashboard.panels.cards import finding_card
-from dashboard.panels.importing import Said, SaidHead, match, strange_names
+from dashboard.panels.importing import Said, SaidHead
 from dashboard.panels.importing_words import (
     for_page,
     lacking,
-    left_aside,
-    name_problem,
-    new_name,
     seen_facts,
     verdict_on,
 )
-from dashboard.report.safe import safe_color
-from pipelines import jobs
-from pipelines.errors import PipelineError
 from pipelines.imports.readers import FORMATS
-from pipelines.imports.trial import Looked, Preview, Seen, Truth
+from pipelines.imports.trial import Seen, Truth
 from pipelines.misuse.declaration import Values
-from pipelines.schema import HEADS, Head, Split
+from pipelines.schema import Head, Split
 
 KINDS: Final = (*sources.ARCHIVES, ".npz", ".npy", ".safetensors", ".parquet")
 _VALUES: Final[dict[Values, str]] = {
     "probabilities": "Probabilities", "logits": "Logits",
 }  # fmt: skip
 _SPLITS: Final[dict[Split, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
-_NAME: Final = "import_name"
 _CHECKED: Final = "import_checked"
 
 
@@ -56,7 +47,7 @@ def draw(chosen: Chosen) -> None:
     st.subheader("4. Check")
     if _check(chosen, said):
         st.subheader("5. Import")
-        _start(chosen, said)
+        steps.start(chosen.truth, said.arguments, label="Start the import", prefix="import")
 
 
 def _ask_places(truth: Truth) -> dict[Head, Path]:
@@ -89,8 +80,10 @@ def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> Said | None:
             heads[head] = _ask_head(head, seen, paths[head], chosen.truth)
             lacks = lacking(head, seen, heads[head], binary=chosen.truth.kind == "binary")
             missing += [f"{HEAD_TITLES[head]}: say {lacks}."] if lacks and not seen.problem else []
-    background = _ask_background(heads, chosen.truth)
-    fits = all(_show_match(head, one, chosen.truth, background) for head, one in heads.items())
+    background = steps.ask_background(
+        {head: one.channels for head, one in heads.items()}, chosen.truth, prefix="import"
+    )
+    fits = all(steps.fits(head, one.channels, chosen.truth, background) for head, one in heads.items())
     if missing:
         components.bullets(missing, state.theme())
     if missing or not fits or any(seen.problem for seen in looked.heads.values()):
@@ -153,27 +146,6 @@ def _ask_head(head: Head, seen: Seen, path: Path, truth: Truth) -> SaidHead:
     return SaidHead(path, form, values, ask_channels(head, seen.count, truth))
 
 
-def _ask_background(heads: Mapping[Head, SaidHead], truth: Truth) -> str | None:
-    strange = strange_names({head: one.channels or () for head, one in heads.items()}, truth)
-    if not strange:
-        return None
-    state.keep_valid("import_background", strange)
-    return st.selectbox(
-        "Channel that means that nothing is there", strange, index=None, key="import_background",
-        placeholder="None of these",
-    )  # fmt: skip
-
-
-def _show_match(head: Head, said: SaidHead, truth: Truth, background: str | None) -> bool:
-    """Whether the channels fit the data set's classes; says at once what does not."""
-    if said.channels is None:
-        return True
-    matched = match(head, said.channels, truth, background=background)
-    if matched.problem is not None and all(said.channels):
-        components.problem(for_page(matched.problem))
-    return matched.problem is None
-
-
 def _check(chosen: Chosen, said: Said) -> bool:
     """Read the first images and show them; whether an import may start."""
     asked = said.asked()
@@ -186,71 +158,7 @@ def _check(chosen: Chosen, said: Said) -> bool:
         components.empty("Changed since", "What you say is another than what was checked. Check again.")
         return False
     looked, preview = answer
-    show_findings(looked)
+    steps.show_findings(looked)
     if preview is not None:
-        show_preview(chosen.truth, looked, preview)
+        steps.show_preview(chosen.truth, looked, preview)
     return verdict_on(looked)[0]
-
-
-def show_findings(looked: Looked) -> None:
-    """What speaks against an import, and what is odd."""
-    good, lines = verdict_on(looked)
-    for line in lines:
-        components.problem(line)
-    theme = state.theme()
-    for head, seen in looked.heads.items():
-        if seen.findings:
-            components.head_legend([head], theme)
-            components.cards([finding_card(one.model_dump()) for one in seen.findings], theme)
-    if good:
-        read = max((seen.looked for seen in looked.heads.values()), default=0)
-        odd = any(seen.findings for seen in looked.heads.values())
-        said = "This can be imported; read the warnings." if odd else "Nothing speaks against what you say."
-        st.success(f"{said} {read} images were read; the import reads all of them.", icon=":material/check:")
-    for line in left_aside(looked):
-        st.caption(components.plain(line))
-
-
-def show_preview(truth: Truth, looked: Looked, preview: Preview) -> None:
-    """The truth beside what each head calls present, in one image."""
-    colors = [safe_color(color) for color in truth.colors]
-    shown: list[tuple[str, Any]] = [("Truth", preview.truth)]
-    shown += [(HEAD_TITLES[head], preview.decided[head]) for head in HEADS if head in preview.decided]
-    for column, (title, labels) in zip(st.columns(len(shown)), shown, strict=True):
-        with column:
-            picture = label_picture(preview.image, labels, colors, valid=preview.valid)
-            st.image(picture, caption=title, width="stretch", alt=f"{title} of one image as coloured areas")
-    rule = "the largest channel" if truth.kind == "exclusive" else "p above 0.5"
-    components.paragraph(
-        f"Image {looked.shown}, decided by {rule}. If colours are swapped or the picture is mirrored, the channels or "
-        "the axes are others than you say.",
-        state.theme(),
-    )
-
-
-def _start(chosen: Chosen, said: Said) -> None:
-    runs = loaders.runs_folder()
-    if _NAME not in st.session_state:
-        st.session_state[_NAME] = new_name(chosen.truth, runs)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.text_input("Name of the run", key=_NAME, max_chars=64, width=360, autocomplete="off")
-        problem = name_problem(name, runs)
-        st.button(
-            "Start the import", type="primary", icon=":material/play_arrow:", key="import_start",
-            disabled=problem is not None, on_click=_begin, args=(said, name),
-        )  # fmt: skip
-    if problem is not None:
-        components.problem(problem)
-    refused = st.session_state.pop("import_refused", None)
-    if refused is not None:
-        components.problem(refused)
-
-
-def _begin(said: Said, name: str) -> None:
-    try:
-        job = jobs.start(said.arguments(name), loaders.runs_folder())
-    except PipelineError as error:
-        st.session_state["import_refused"] = str(error)
-        return
-    del st.session_state[_NAME]  # the next one gets a name of its own
-    follow.started(job)

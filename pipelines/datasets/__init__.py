@@ -136,12 +136,13 @@ def _folder(path: str | Path) -> Path:
 
 
 def _first(root: Path, path: str | Path) -> str:
-    found = recognise(root)
-    if not found:
+    """The likeliest format, without asking the ones after it. Raises DatasetError when no format knows the folder."""
+    found = next((name for name, one in FORMATS.items() if one.recognise(root) is not None), None)
+    if found is None:
         there = sorted(one.name for one in root.iterdir() if not one.name.startswith("."))
         some = ", ".join(repr(name)[1:-1][:40] for name in there[:5]) + (" …" if len(there) > 5 else "")
         raise DatasetError(
             f"{path} is in no known format (it holds {some or 'nothing'}); known are {', '.join(FORMATS)}: see "
             "docs/data-formats.md for how each lies on the disk, or name the one it is"
         )
-    return found[0].format
+    return found

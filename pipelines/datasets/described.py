@@ -1,10 +1,7 @@
 """A source and what is said of it as a data set: labels made classes, kinds found out, splits completed."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -12,12 +9,11 @@ from pipelines.arrays import BoolArray
 from pipelines.datasets import imageio, splits
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.classes import Classes, describe, order_of, plan_classes
+from pipelines.datasets.fingerprint import fingerprint_of
 from pipelines.datasets.source import Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, DataReading, SplitRule
 from pipelines.schema import Kind, Split
-
-_CHUNK: Final = 1 << 20
 
 
 class Described(Dataset):
@@ -141,12 +137,8 @@ class Described(Dataset):
 
     def fingerprint(self) -> str:
         """sha256 over what is said of the files and over name, length and content of each."""
-        said = self.reading.model_dump(mode="json")
-        total = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        for path in sorted(self.source.files()):
-            relative = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
-            total.update(f"{relative}\0{path.stat().st_size}\0{_sha256(path)}\n".encode())
-        return total.hexdigest()
+        said = json.dumps(self.reading.model_dump(mode="json"), sort_keys=True).encode()
+        return fingerprint_of(self.source.files(), self.root, said=said)
 
 
 def _kind(source: Source, classes: Classes) -> Kind:
@@ -193,11 +185,3 @@ def _note(code: str, message: str) -> Finding:
 def _some(names: Iterable[str]) -> str:
     every = [repr(name[:60]) if not name.isprintable() else name[:60] for name in names]
     return ", ".join(every[:12]) + (f" and {len(every) - 12} more" if len(every) > 12 else "")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -133,12 +133,7 @@ class _Parquet(Shard):
             return _bytes(self.path, row, column, value[0].as_py())
 
     def paths(self, column: str) -> list[str | None]:
-        kind = self.schema.field(column).type
-        if (
-            not pa.types.is_struct(kind)
-            or kind.get_field_index("path") < 0
-            or not pa.types.is_string(kind.field("path").type)
-        ):
+        if not _has_paths(self.schema.field(column).type):
             return []
         found: list[str | None] = []
         with told(self.path):
@@ -233,12 +228,7 @@ class _Stream(Shard):
             return _bytes(self.path, row, column, value.as_py())
 
     def paths(self, column: str) -> list[str | None]:
-        kind = self.schema.field(column).type
-        if (
-            not pa.types.is_struct(kind)
-            or kind.get_field_index("path") < 0
-            or not pa.types.is_string(kind.field("path").type)
-        ):
+        if not _has_paths(self.schema.field(column).type):
             return []
         found: list[str | None] = []
         with told(self.path):
@@ -281,3 +271,10 @@ def _field(message: bytes, table: int, index: int) -> int | None:
         return None
     offset = struct.unpack_from("<H", message, vtable + 4 + 2 * index)[0]
     return table + offset if offset else None
+
+
+def _has_paths(kind: pa.DataType) -> bool:
+    """Whether cells of a type hold a path beside their bytes."""
+    return (
+        pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 and pa.types.is_string(kind.field("path").type)
+    )

@@ -1,8 +1,7 @@
 """The native folder format: dataset.toml, images/, masks/, splits/ and groups.csv as one data set."""
 
-import hashlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,11 @@ from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import coding, imageio, splits
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.description import DESCRIPTION, IGNORE_LAYER, Description, read_description
+from pipelines.datasets.fingerprint import fingerprint_of
 from pipelines.datasets.layout import Layout, read_layout
 from pipelines.datasets.source import Picture
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS, Split
-
-_CHUNK: Final = 1 << 20
 
 
 def recognise(path: Path) -> str | None:
@@ -166,11 +164,7 @@ class NativeDataset(Dataset):
 
     def fingerprint(self) -> str:
         """sha256 over name, length and content of dataset.toml, tables, images, masks and probabilities."""
-        total = hashlib.sha256()
-        for path in self.content():
-            relative = path.relative_to(self.root).as_posix()
-            total.update(f"{relative}\0{path.stat().st_size}\0{_sha256(path)}\n".encode())
-        return total.hexdigest()
+        return fingerprint_of(self.content(), self.root)
 
     def content(self) -> list[Path]:
         """Every file that decides what this data set contains, sorted."""
@@ -196,11 +190,3 @@ def _check_size(
     else:
         problem += "; resize the mask (nearest neighbour) or remove the pair"
     findings.append(Finding(code="PAIR-SIZE", severity="error", message=problem))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -5,11 +5,13 @@ python -m pipelines.imports.apart FOLDER MEMORY reads asked.json there, and writ
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from pipelines.apart import MEMORY, SECONDS, bind, run_apart
 from pipelines.errors import PipelineError
@@ -20,15 +22,26 @@ from pipelines.uploads import in_use
 
 def look_apart(asked: Asked, *, seconds: float = SECONDS, memory: int = MEMORY) -> tuple[Looked, Preview | None]:
     """As `trial.look`, for files that nobody vouches for; a process that breaks a bound or dies is a problem too."""
+    paths = (asked.dataset, *(one.path for one in asked.heads.values()))
+    return answer_apart(__name__, asked, paths, seconds=seconds, memory=memory)
+
+
+def answer_apart(
+    module: str, asked: BaseModel, paths: Iterable[str], *, seconds: float, memory: int
+) -> tuple[Looked, Preview | None]:
+    """What a module finds in a process of its own, whose `main` reads asked.json and ends with `write_answer`.
+
+    paths: of what it reads; uploads among them are not deleted meanwhile.
+    """
     with ExitStack() as stack:
         try:
-            for path in (asked.dataset, *(one.path for one in asked.heads.values())):
+            for path in paths:
                 stack.enter_context(in_use(Path(path)))
         except PipelineError as error:
             return Looked(problem=str(error)), None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="look-")))
         (folder / "asked.json").write_text(asked.model_dump_json(), encoding="utf-8")
-        problem = run_apart(__name__, folder, what="the first images", seconds=seconds, memory=memory)
+        problem = run_apart(module, folder, what="the first images", seconds=seconds, memory=memory)
         if problem is not None:
             return Looked(problem=problem), None
         return read_answer(folder)

@@ -40,12 +40,17 @@ def upload_folders(arguments: Sequence[str], folder: Path) -> list[Path]:
     return list(dict.fromkeys(one for one in found if one is not None))
 
 
+def stem_of(text: str) -> str:
+    """Any text, such as a data set's folder, as the beginning of a run's name, short enough for a number behind it."""
+    return (re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_") or "run")[:56]
+
+
 def free_name(runs: Path, stem: str, *, taken: Iterable[str] = ()) -> str:
     """A run's name made of letters that names may have and a number: one that no run, attempt or job has.
 
     taken: names that jobs are about to use.
     """
-    base = (re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_") or "run")[:56]
+    base = stem_of(stem)
     spoken_for = set(taken)
     number = 1
     while (

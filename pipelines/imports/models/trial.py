@@ -4,7 +4,6 @@ python -m pipelines.imports.models.trial FOLDER MEMORY reads asked.json there, a
 """
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from pipelines import heads
-from pipelines.apart import bind, run_apart
+from pipelines.apart import bind
 from pipelines.arrays import BoolArray
 from pipelines.channels import align
 from pipelines.config import Settings
@@ -28,7 +27,6 @@ from pipelines.imports.trial import LOOKED_AT, Looked, Preview, Seen, preview_of
 from pipelines.misuse import MisuseCheck
 from pipelines.reading import DataReading
 from pipelines.schema import HEADS, Head, Split
-from pipelines.uploads import in_use
 
 _SECONDS: Final = 240.0  # that a trial may take: libraries are imported, once a head, and a few images run
 _MEMORY: Final = 3 * 2**30  # bytes of the process that reads images; models have processes and limits of their own
@@ -119,16 +117,8 @@ def _try_head(
 
 def try_apart(asked: AskedModels) -> tuple[Looked, Preview | None]:
     """As `try_models`, in a process of its own, which reads the images; each model has another."""
-    with ExitStack() as stack:
-        try:
-            for path in (asked.dataset, *(one.path for one in asked.heads.values())):
-                stack.enter_context(in_use(Path(path)))
-        except PipelineError as error:
-            return Looked(problem=str(error)), None
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trial-")))
-        (folder / "asked.json").write_text(asked.model_dump_json(), encoding="utf-8")
-        problem = run_apart(__name__, folder, what="the first images", seconds=_SECONDS, memory=_MEMORY)
-        return (Looked(problem=problem), None) if problem is not None else apart.read_answer(folder)
+    paths = (asked.dataset, *(one.path for one in asked.heads.values()))
+    return apart.answer_apart(__name__, asked, paths, seconds=_SECONDS, memory=_MEMORY)
 
 
 def main(folder: Path, memory: int) -> None:
