@@ -430,6 +430,36 @@ def test_the_bias_that_is_left_is_what_the_docstring_says(gap, bias):
     assert abs(mean - gap) <= plain - gap + 1e-9 or gap > 1
 
 
+def test_replicates_of_an_ece_lie_around_the_reduced_one_and_hold_the_doubt_about_its_bias():
+    # One bin without a gap and with noise 0.1: the factor's doubt alone has a standard deviation of 0.79788 · 0.1.
+    noise = 0.1 * np.random.default_rng(3).permutation(special.ndtri((np.arange(4000) + 0.5) / 4000))
+    noise *= np.sqrt(49 / 50)  # as resampling 50 units gives it
+    center, replicates = calibration_error(np.zeros((1, 1)), noise[:, None, None], units=50)
+    assert center == pytest.approx([-1.5 * 0.07978845], rel=1e-3)
+    assert replicates.mean(axis=0) == pytest.approx(center, abs=1e-9)
+    folded = reduced_absolute(noise, np.array(0.1))
+    assert replicates.var() == pytest.approx(folded.var() + 0.07978845**2, rel=0.05)
+
+
+def test_the_doubt_about_the_bias_cancels_between_heads_that_are_equally_noisy():
+    rng = np.random.default_rng(4)
+    gaps = rng.normal(0, 0.01, (3, 15))
+    replicates = gaps + rng.normal(0, 0.01, (500, 3, 15))
+    one = calibration_error(gaps, replicates, units=50)[1]
+    mirrored = calibration_error(-gaps, -replicates, units=50)[1]
+    assert np.abs(one - mirrored).max() < 1e-12
+    assert one.std(axis=0).min() > 0.01
+
+
+def test_a_large_gap_has_no_doubt_about_its_bias():
+    rng = np.random.default_rng(5)
+    gaps = np.full((1, 4), 0.5)
+    replicates = gaps + rng.normal(0, 0.01, (500, 1, 4))
+    center, around = calibration_error(gaps, replicates, units=50)
+    assert center == pytest.approx([2.0])
+    assert around == pytest.approx(replicates.sum(axis=-1) - replicates.sum(axis=-1).mean() + 2, abs=1e-9)
+
+
 def test_the_excess_of_the_bootstraps_own_world_is_a_fraction_of_the_bias():
     def found(x):
         return (stats.foldnorm.mean(abs(x)) - abs(x)) * stats.norm.pdf(x)

@@ -74,6 +74,18 @@ def methods(
     return tallies
 
 
+def in_use(population: Population, units: int, *, repeats: int, replicates: int, stream: list[int]) -> Tally:
+    """Coverage of the intervals that production uses, one seed: "chosen" of methods, from samples of its own."""
+    rng = np.random.default_rng(stream)
+    tally = Tally(truth(population))
+    pool = weight_pool(units, replicates=replicates, rng=rng)
+    for repeat in range(repeats):
+        sample = draw(population, rng.integers(0, population.images, units), rng.integers(0, population.seeds, 1))
+        one = estimate(sample, pool[repeat % POOL])
+        tally.add(*(end[0] for end in inference.interval(one.center, one.replicates, units=units)))
+    return tally
+
+
 def seed_levels(
     population: Population, units: int, seeds: int, *, repeats: int, replicates: int, stream: list[int]
 ) -> dict[str, Tally]:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.inference.coverage import methods, seed_levels, seed_share
+from benchmarks.inference.coverage import Tally, in_use, methods, seed_levels, seed_share
 from benchmarks.inference.decisions import outcomes, with_difference
-from benchmarks.inference.estimates import STATISTICS
+from benchmarks.inference.estimates import ECE, STATISTICS
 from benchmarks.inference.population import Scenario, build
 from pipelines.verdict.model import Answer
 
@@ -75,12 +75,13 @@ class Effort:
     """How much is computed."""
 
     repeats: int = 1000
+    smooth_repeats: int = 4000  # of the intervals in use of what is no calibration error, which are cheap
     replicates: int = 1000
     images: int = 2000  # of a population
     seeds: int = 80  # of a population with several
 
 
-QUICK: Final = Effort(repeats=40, replicates=200, images=300, seeds=10)
+QUICK: Final = Effort(repeats=40, smooth_repeats=40, replicates=200, images=300, seeds=10)
 Row = dict[str, Any]
 
 
@@ -88,18 +89,31 @@ def coverage_task(index: int, effort: Effort) -> list[Row]:
     """One scenario's intervals by every method and size: a row for each statistic."""
     scenario = SCENARIOS[index]
     population = build(scenario, images=effort.images, rng=np.random.default_rng([SEED, 0, index]))
-    return [
-        {
-            "scenario": scenario.name, "units": units, "statistic": statistic, "method": method,
-            "coverage": tally.coverage()[k], "above": tally.misses()[0][k], "below": tally.misses()[1][k],
-            "width": tally.mean_width()[k], "truth": tally.truth[k], "repeats": effort.repeats,
-        }
-        for units in SIZES
-        for method, tally in methods(
+    rows = []
+    for units in SIZES:
+        tallies = methods(
             population, units, repeats=effort.repeats, replicates=effort.replicates, stream=[SEED, 1, index, units]
-        ).items()
-        for k, statistic in enumerate(STATISTICS)
-    ]  # fmt: skip
+        )
+        smooth = in_use(
+            population.without_gaps, units,
+            repeats=effort.smooth_repeats, replicates=effort.replicates, stream=[SEED, 7, index, units],
+        )  # fmt: skip
+        for method, tally in tallies.items():
+            for k, statistic in enumerate(STATISTICS):
+                more = method == "chosen" and k not in ECE
+                rows.append(
+                    {"scenario": scenario.name, "units": units, "statistic": statistic, "method": method}
+                    | (_found(smooth, k, effort.smooth_repeats) if more else _found(tally, k, effort.repeats))
+                )
+    return rows
+
+
+def _found(tally: Tally, k: int, repeats: int) -> Row:
+    above, below = tally.misses()
+    return {
+        "coverage": tally.coverage()[k], "above": above[k], "below": below[k], "width": tally.mean_width()[k],
+        "truth": tally.truth[k], "repeats": repeats,
+    }  # fmt: skip
 
 
 def seeds_task(index: int, effort: Effort) -> list[Row]:
