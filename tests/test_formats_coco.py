@@ -16,7 +16,8 @@ from places import REPO
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from pipelines.datasets import json_file, open_dataset, open_source, polygons, recognise
+from pipelines.datasets import open_dataset, open_source, recognise
+from pipelines.datasets.formats import json_file, polygons
 from pipelines.errors import DatasetError
 from pipelines.reading import ClassRule, DataReading
 
@@ -436,7 +437,7 @@ def test_recognising_ten_thousand_files_is_fast(tmp_path):
     for number in range(10_000):
         (tmp_path / f"{number}.png").touch()
     write(tmp_path / "z.json", document())
-    from pipelines.datasets import coco
+    from pipelines.datasets.formats.coco import source as coco
 
     took = []
     for _ in range(3):
@@ -502,7 +503,7 @@ def test_hostile_segmentations_do_not_crash_the_process(tmp_path):
 FUZZ = """
 import numpy as np
 from pycocotools import mask as coco_mask
-from pipelines.datasets import polygons
+from pipelines.datasets.formats import polygons
 from pipelines.errors import DatasetError
 from format_mutations import NASTY, restructured
 

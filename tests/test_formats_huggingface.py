@@ -17,7 +17,9 @@ from make_dataset import picture
 from PIL import Image
 from places import REPO
 
-from pipelines.datasets import huggingface, huggingface_rows, open_dataset, open_source, recognise
+from pipelines.datasets import open_dataset, open_source, recognise
+from pipelines.datasets.formats.huggingface import rows as huggingface_rows
+from pipelines.datasets.formats.huggingface import source as huggingface
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

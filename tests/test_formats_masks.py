@@ -22,7 +22,8 @@ from mask_layouts import (
 )
 from PIL import Image, ImageFilter
 
-from pipelines.datasets import FORMATS, open_dataset, open_source, paired_values, recognise
+from pipelines.datasets import FORMATS, open_dataset, open_source, recognise
+from pipelines.datasets.formats.masks import paired_values
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

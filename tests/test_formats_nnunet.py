@@ -13,7 +13,8 @@ import tifffile
 from format_mutations import ends_well, mutate_folder
 from make_dataset import picture, save
 
-from pipelines.datasets import open_dataset, open_source, recognise, volumes
+from pipelines.datasets import open_dataset, open_source, recognise
+from pipelines.datasets.formats.nnunet import volumes
 from pipelines.errors import DatasetError
 from pipelines.imports.readers.base import Said
 from pipelines.imports.readers.nnunet import open_nnunet

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from make_dataset import picture, save
 from mask_layouts import index_mask, rows
 
-from pipelines.datasets import open_dataset, open_source, recognise, tiff_file
-from pipelines.datasets.tiff_file import read_channels
-from pipelines.datasets.tiff_images import TiffReading, parse_options, read_mask, read_picture
+from pipelines.datasets import open_dataset, open_source, recognise
+from pipelines.datasets.formats.tiff import tiff_file
+from pipelines.datasets.formats.tiff.tiff_file import read_channels
+from pipelines.datasets.formats.tiff.tiff_images import TiffReading, parse_options, read_mask, read_picture
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

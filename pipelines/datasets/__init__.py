@@ -1,26 +1,13 @@
-"""Data sets: one file a format, one registry, and what can be told before any training."""
+"""Data sets: a registry of formats, what each is read as, and what can be told before any training."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from pipelines.datasets import (
-    coco,
-    colored,
-    huggingface,
-    indexed,
-    instances,
-    labelme,
-    native,
-    native_source,
-    nnunet,
-    per_class,
-    tiff,
-    voc,
-)
+from pipelines.datasets import native, native_source
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.described import Described
 from pipelines.datasets.format import Format
+from pipelines.datasets.formats import FORMATS
 from pipelines.datasets.source import Label, Source
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
@@ -42,21 +29,6 @@ __all__ = [
     "recognised_text",
     "resolved_reading",
 ]
-
-# In the order in which they are tried: those that are known by a file of their own come first.
-FORMATS: Final[dict[str, Format]] = {
-    "native": native_source.FORMAT,
-    "nnunet": nnunet.FORMAT,
-    "coco": coco.FORMAT,
-    "labelme": labelme.FORMAT,
-    "huggingface": huggingface.FORMAT,
-    "voc": voc.FORMAT,
-    "tiff": tiff.FORMAT,
-    "indexed": indexed.FORMAT,
-    "colored": colored.FORMAT,
-    "per_class": per_class.FORMAT,
-    "instances": instances.FORMAT,
-}
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.imageio import IMAGE_SUFFIXES
 from pipelines.datasets.listing import MAX_DEPTH, MAX_FILES, SPLIT_FOLDERS
-from pipelines.datasets.paired_names import shown
 from pipelines.errors import DatasetError
 
 Part: TypeAlias = Literal["image", "mask", ""]

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.datasets import imageio, json_file, listing, polygons
+from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Finding, Severity
-from pipelines.datasets.coco_drawing import Drawing, UnknownLabelError
-from pipelines.datasets.coco_files import (
+from pipelines.datasets.format import Format
+from pipelines.datasets.formats import json_file, polygons
+from pipelines.datasets.formats.coco.drawing import Drawing, UnknownLabelError
+from pipelines.datasets.formats.coco.files import (
     Document,
     PictureFiles,
     chosen_files,
@@ -21,7 +23,6 @@ from pipelines.datasets.coco_files import (
     printable,
     read_document,
 )
-from pipelines.datasets.format import Format
 from pipelines.datasets.source import FileSource, Label, Role, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS

@@ -7,15 +7,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.datasets import paired, paired_names, paired_values
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
-from pipelines.datasets.indexed import holds_indices
-from pipelines.datasets.paired import Match
-from pipelines.datasets.paired_labels import BACKGROUND, LOSSY, empty_layers, unreadable, wrong_values
-from pipelines.datasets.paired_names import Named, distinct, role_of
-from pipelines.datasets.paired_source import OPTIONS, MaskSource, first_masks, mostly_paired, one_each, sampled
-from pipelines.datasets.paired_values import Counts, Seen
+from pipelines.datasets.formats.masks import paired, paired_names, paired_values
+from pipelines.datasets.formats.masks.indexed import holds_indices
+from pipelines.datasets.formats.masks.paired import Match
+from pipelines.datasets.formats.masks.paired_labels import BACKGROUND, LOSSY, empty_layers, unreadable, wrong_values
+from pipelines.datasets.formats.masks.paired_names import Named, distinct, role_of
+from pipelines.datasets.formats.masks.paired_source import (
+    OPTIONS,
+    MaskSource,
+    first_masks,
+    mostly_paired,
+    one_each,
+    sampled,
+)
+from pipelines.datasets.formats.masks.paired_values import Counts, Seen
 from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 

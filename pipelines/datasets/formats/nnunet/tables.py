@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.datasets import json_file
 from pipelines.datasets.base import Finding
+from pipelines.datasets.formats import json_file
 from pipelines.datasets.source import Label, Role
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS

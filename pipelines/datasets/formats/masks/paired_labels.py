@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipelines.arrays import BoolArray
 from pipelines.datasets import coding, listing
 from pipelines.datasets.base import Finding
-from pipelines.datasets.paired_names import Named, Names, distinct, role_of
-from pipelines.datasets.paired_values import MOST, Counts, Seen, blurred, palette_of
+from pipelines.datasets.formats.masks.paired_names import Named, Names, distinct, role_of
+from pipelines.datasets.formats.masks.paired_values import MOST, Counts, Seen, blurred, palette_of
 from pipelines.datasets.source import Label, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.datasets import imageio, tiff_images
+from pipelines.datasets import imageio
+from pipelines.datasets.formats.tiff import tiff_images
 from pipelines.errors import DatasetError
 
 How: TypeAlias = Literal["index", "color"]

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipelines.datasets import imageio, json_file, listing, polygons
+from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
-from pipelines.datasets.labelme_shapes import LINE_WIDTH, Canvas, Sheet, embedded_picture, read_sheet, shapes
+from pipelines.datasets.formats import json_file, polygons
+from pipelines.datasets.formats.labelme.shapes import LINE_WIDTH, Canvas, Sheet, embedded_picture, read_sheet, shapes
 from pipelines.datasets.source import Label, Picture, Role, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS

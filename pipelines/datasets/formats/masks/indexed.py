@@ -6,11 +6,25 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.datasets import paired, paired_names, paired_values, tiff_file
 from pipelines.datasets.format import Format
-from pipelines.datasets.paired import Match
-from pipelines.datasets.paired_labels import BACKGROUND, ValueLabels, empty_layers, unreadable, value_labels
-from pipelines.datasets.paired_source import OPTIONS, MaskSource, first_masks, mostly_paired, one_each, sampled
+from pipelines.datasets.formats.masks import paired, paired_names, paired_values
+from pipelines.datasets.formats.masks.paired import Match
+from pipelines.datasets.formats.masks.paired_labels import (
+    BACKGROUND,
+    ValueLabels,
+    empty_layers,
+    unreadable,
+    value_labels,
+)
+from pipelines.datasets.formats.masks.paired_source import (
+    OPTIONS,
+    MaskSource,
+    first_masks,
+    mostly_paired,
+    one_each,
+    sampled,
+)
+from pipelines.datasets.formats.tiff import tiff_file
 from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 

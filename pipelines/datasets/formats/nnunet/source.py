@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray, Float32Array
-from pipelines.datasets import imageio, json_file, listing, polygons, volumes
+from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
-from pipelines.datasets.nnunet_cases import Case, Cases, printable
-from pipelines.datasets.nnunet_tables import read_fold, read_tables
+from pipelines.datasets.formats import json_file, polygons
+from pipelines.datasets.formats.nnunet import volumes
+from pipelines.datasets.formats.nnunet.cases import Case, Cases, printable
+from pipelines.datasets.formats.nnunet.tables import read_fold, read_tables
 from pipelines.datasets.source import Picture, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.schema import Split

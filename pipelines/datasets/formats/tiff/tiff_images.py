@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
-from pipelines.datasets.tiff_file import MAX_CHANNELS, Pages, is_tiff, read_channels, read_head, short
+from pipelines.datasets.formats.tiff.tiff_file import MAX_CHANNELS, Pages, is_tiff, read_channels, read_head, short
 from pipelines.errors import DatasetError
 
 __all__ = [

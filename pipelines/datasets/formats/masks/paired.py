@@ -8,12 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, cast
 
-from pipelines.datasets import listing, paired_tree
+from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
-from pipelines.datasets.paired_matching import Found, pair
-from pipelines.datasets.paired_names import shown
-from pipelines.datasets.paired_parts import parted
-from pipelines.datasets.paired_tree import Entry
+from pipelines.datasets.formats.masks import paired_tree
+from pipelines.datasets.formats.masks.paired_matching import Found, pair
+from pipelines.datasets.formats.masks.paired_names import shown
+from pipelines.datasets.formats.masks.paired_parts import parted
+from pipelines.datasets.formats.masks.paired_tree import Entry
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS, Split
 

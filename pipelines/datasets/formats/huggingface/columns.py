@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from pipelines.datasets import json_file, listing
-from pipelines.datasets.huggingface_rows import holds_pictures, short, told
-from pipelines.datasets.paired_names import Named, Names, distinct, find_names
+from pipelines.datasets import listing
+from pipelines.datasets.formats import json_file
+from pipelines.datasets.formats.huggingface.rows import holds_pictures, short, told
+from pipelines.datasets.formats.masks.paired_names import Named, Names, distinct, find_names
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 

@@ -17,13 +17,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.datasets import imageio, json_file, listing
+from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
-from pipelines.datasets.huggingface_columns import choose, class_names, printable
-from pipelines.datasets.huggingface_rows import MAX_ROWS, Shard, open_shard, short, told
-from pipelines.datasets.paired_labels import value_labels
-from pipelines.datasets.paired_values import MOST, Counts, Seen
+from pipelines.datasets.formats import json_file
+from pipelines.datasets.formats.huggingface.columns import choose, class_names, printable
+from pipelines.datasets.formats.huggingface.rows import MAX_ROWS, Shard, open_shard, short, told
+from pipelines.datasets.formats.masks.paired_labels import value_labels
+from pipelines.datasets.formats.masks.paired_values import MOST, Counts, Seen
 from pipelines.datasets.source import Picture, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.schema import Split

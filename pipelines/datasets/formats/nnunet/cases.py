@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.datasets import listing, volumes
+from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
-from pipelines.datasets.nnunet_tables import Tables
+from pipelines.datasets.formats.nnunet import volumes
+from pipelines.datasets.formats.nnunet.tables import Tables
 from pipelines.errors import DatasetError
 
 _CHANNEL: Final = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")

@@ -7,17 +7,26 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.datasets import coding, listing, paired, paired_names, paired_values, tiff_file, tiff_images
+from pipelines.datasets import coding, listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
-from pipelines.datasets.indexed import read_threshold
-from pipelines.datasets.paired import Match
-from pipelines.datasets.paired_labels import empty_layers, unreadable, value_labels
-from pipelines.datasets.paired_names import distinct, role_of
-from pipelines.datasets.paired_source import OPTIONS, MaskSource, first_masks, mostly_paired, one_each, sampled
-from pipelines.datasets.paired_values import Counts, Seen
+from pipelines.datasets.formats.masks import paired, paired_names, paired_values
+from pipelines.datasets.formats.masks.indexed import read_threshold
+from pipelines.datasets.formats.masks.paired import Match
+from pipelines.datasets.formats.masks.paired_labels import empty_layers, unreadable, value_labels
+from pipelines.datasets.formats.masks.paired_names import distinct, role_of
+from pipelines.datasets.formats.masks.paired_source import (
+    OPTIONS,
+    MaskSource,
+    first_masks,
+    mostly_paired,
+    one_each,
+    sampled,
+)
+from pipelines.datasets.formats.masks.paired_values import Counts, Seen
+from pipelines.datasets.formats.tiff import tiff_file, tiff_images
+from pipelines.datasets.formats.tiff.tiff_file import Pages, TiffHead
 from pipelines.datasets.source import Label, Picture, Source, Truth
-from pipelines.datasets.tiff_file import Pages, TiffHead
 from pipelines.errors import DatasetError
 
 _MAX_SLICES: Final = 100_000

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray
-from pipelines.datasets import coding, paired, paired_values
+from pipelines.datasets import coding
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
-from pipelines.datasets.indexed import read_threshold
-from pipelines.datasets.paired import Mask, Match
-from pipelines.datasets.paired_labels import empty_layers
-from pipelines.datasets.paired_names import role_of, shown
-from pipelines.datasets.paired_source import OPTIONS, MaskSource, mostly_paired, one_each, sampled
+from pipelines.datasets.formats.masks import paired, paired_values
+from pipelines.datasets.formats.masks.indexed import read_threshold
+from pipelines.datasets.formats.masks.paired import Mask, Match
+from pipelines.datasets.formats.masks.paired_labels import empty_layers
+from pipelines.datasets.formats.masks.paired_names import role_of, shown
+from pipelines.datasets.formats.masks.paired_source import OPTIONS, MaskSource, mostly_paired, one_each, sampled
 from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS

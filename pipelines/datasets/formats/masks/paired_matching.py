@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import paired_tree
-from pipelines.datasets.paired_tree import IMAGE_WORDS, MASK_WORDS, Entry
+from pipelines.datasets.formats.masks import paired_tree
+from pipelines.datasets.formats.masks.paired_tree import IMAGE_WORDS, MASK_WORDS, Entry
 
 _SEPARATORS: Final = re.compile(r"[_\-. ]+")
 _TIDY: Final = "_-. "

@@ -11,8 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.datasets import json_file, listing
+from pipelines.datasets import listing
 from pipelines.datasets.base import Finding, Severity
+from pipelines.datasets.formats import json_file
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from pipelines.arrays import UInt8Array
-from pipelines.datasets import polygons
 from pipelines.datasets.base import Finding
+from pipelines.datasets.formats import polygons
 from pipelines.datasets.source import Truth
 from pipelines.errors import DatasetError
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.arrays import Float32Array
-from pipelines.datasets import imageio, tiff_images
+from pipelines.datasets import imageio
+from pipelines.datasets.formats.tiff import tiff_images
 from pipelines.errors import DatasetError
 
 NIFTI: Final = (".nii.gz", ".nii")

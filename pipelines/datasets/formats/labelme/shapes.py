@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pipelines.arrays import BoolArray, Float64Array
-from pipelines.datasets import imageio, json_file, polygons
+from pipelines.datasets import imageio
+from pipelines.datasets.formats import json_file, polygons
 from pipelines.errors import DatasetError
 
 LINE_WIDTH: Final = 10  # labelme's own

@@ -6,13 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.datasets import paired, paired_values
 from pipelines.datasets.format import Format
-from pipelines.datasets.paired import Match
-from pipelines.datasets.paired_labels import BACKGROUND, empty_layers
-from pipelines.datasets.paired_names import shown
-from pipelines.datasets.paired_source import OPTIONS, MaskSource, mostly_paired, sampled
-from pipelines.datasets.per_class import BINARY_OPTIONS, OBJECT, BinaryMasksSource
+from pipelines.datasets.formats.masks import paired, paired_values
+from pipelines.datasets.formats.masks.paired import Match
+from pipelines.datasets.formats.masks.paired_labels import BACKGROUND, empty_layers
+from pipelines.datasets.formats.masks.paired_names import shown
+from pipelines.datasets.formats.masks.paired_source import OPTIONS, MaskSource, mostly_paired, sampled
+from pipelines.datasets.formats.masks.per_class import BINARY_OPTIONS, OBJECT, BinaryMasksSource
 from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import listing, paired, paired_names, paired_parts, paired_values, tiff_images
+from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
-from pipelines.datasets.paired import Mask, Match
+from pipelines.datasets.formats.masks import paired, paired_names, paired_parts, paired_values
+from pipelines.datasets.formats.masks.paired import Mask, Match
+from pipelines.datasets.formats.tiff import tiff_images
 from pipelines.datasets.source import FileSource, Picture
 from pipelines.errors import DatasetError
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import listing, paired_tree
-from pipelines.datasets.paired_matching import cuts, pair, says_mask
-from pipelines.datasets.paired_names import shown
-from pipelines.datasets.paired_tree import Entry, Part
+from pipelines.datasets import listing
+from pipelines.datasets.formats.masks import paired_tree
+from pipelines.datasets.formats.masks.paired_matching import cuts, pair, says_mask
+from pipelines.datasets.formats.masks.paired_names import shown
+from pipelines.datasets.formats.masks.paired_tree import Entry, Part
 from pipelines.errors import DatasetError
 
 OPTIONS: Final[dict[str, str]] = {

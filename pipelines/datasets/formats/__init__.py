@@ -1,0 +1,27 @@
+"""Formats of data sets: one module or package each, and the registry of them."""
+
+from typing import Final
+
+from pipelines.datasets import native_source
+from pipelines.datasets.format import Format
+from pipelines.datasets.formats.coco import source as coco
+from pipelines.datasets.formats.huggingface import source as huggingface
+from pipelines.datasets.formats.labelme import source as labelme
+from pipelines.datasets.formats.masks import colored, indexed, instances, per_class, voc
+from pipelines.datasets.formats.nnunet import source as nnunet
+from pipelines.datasets.formats.tiff import source as tiff
+
+# In the order in which they are tried: those that are known by a file of their own come first.
+FORMATS: Final[dict[str, Format]] = {
+    "native": native_source.FORMAT,
+    "nnunet": nnunet.FORMAT,
+    "coco": coco.FORMAT,
+    "labelme": labelme.FORMAT,
+    "huggingface": huggingface.FORMAT,
+    "voc": voc.FORMAT,
+    "tiff": tiff.FORMAT,
+    "indexed": indexed.FORMAT,
+    "colored": colored.FORMAT,
+    "per_class": per_class.FORMAT,
+    "instances": instances.FORMAT,
+}

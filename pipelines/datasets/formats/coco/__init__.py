@@ -1,0 +1,1 @@
+"""COCO: JSON files beside folders of pictures."""

@@ -1,0 +1,1 @@
+"""Hugging Face data sets as they lie on the disk."""

@@ -1,0 +1,1 @@
+"""nnU-Net raw data sets, with volumes cut into slices."""
