@@ -3,8 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := pipelines dashboard sample_data tests benchmarks
+# The tests' folder of temporary files: in memory where 4 GB of it are free, as thousands of small files wait for a disk.
+SCRATCH := $(or $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}'),$(TMPDIR),/tmp)
+# One OpenMP thread a worker: threads that wait for each other by spinning slow two workers on two cores down.
+PYTEST = scratch=$$(mktemp -d -p $(SCRATCH)) && trap 'rm -rf "$$scratch"' EXIT && \
+	TMPDIR=$$scratch OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: app sample test format lint types imports unit browser screenshots clean
+export PYTHONDONTWRITEBYTECODE :=  # each of the hundreds of processes would compile the code anew
+
+.PHONY: app sample test tests format lint types imports unit browser screenshots clean
 
 app: sample
 	$(BIN)/streamlit run dashboard/app.py
@@ -12,7 +19,11 @@ app: sample
 sample: $(VENV)/.app
 	$(BIN)/python -m pipelines sample
 
-test: lint types imports unit browser
+test: lint types imports tests
+
+# All tests in one go, so that runs are trained once and no worker waits for the end of a part.
+tests: $(VENV)/.dev
+	$(PYTEST)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, got " + sys.version.split()[0])'
@@ -40,12 +51,11 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-# One OpenMP thread a worker: threads that wait for each other by spinning slow two workers on two cores down.
 unit: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not browser"
+	$(PYTEST) -m "not browser"
 
 browser: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m browser
+	$(PYTEST) -m browser tests/browser
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python -m tests.browser.screenshots --runs runs --out docs/images

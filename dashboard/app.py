@@ -14,7 +14,7 @@ _ROOT = str(Path(__file__).resolve().parents[1])
 if _ROOT not in sys.path:  # `streamlit run` puts dashboard/ on the path, not the folder that holds it
     sys.path.insert(0, _ROOT)
 
-from dashboard import upload  # noqa: E402
+from dashboard import starting, upload  # noqa: E402
 from pipelines.errors import PipelineError  # noqa: E402
 
 _HERE = Path(__file__).parent
@@ -29,6 +29,7 @@ def _page(file: str, title: str, icon: str, *, shown: bool = True) -> Any:
 
 def draw() -> None:
     """The page that the address names, with the menu beside it."""
+    starting.load_parts()
     from dashboard import components, loaders, state  # their caches want a server that is there
 
     st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png", layout="wide")
@@ -72,4 +73,4 @@ def draw() -> None:
 if __name__ == "__main__":
     draw()
 else:
-    app = st.App(Path(__file__), routes=upload.routes(), middleware=upload.middleware(), lifespan=upload.lifespan)
+    app = st.App(Path(__file__), routes=upload.routes(), middleware=upload.middleware(), lifespan=starting.lifespan)

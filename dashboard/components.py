@@ -2,14 +2,14 @@
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard.figures.theme import HEAD_TITLES, Theme
+from dashboard.figures.drawn import Drawn
+from dashboard.figures.theme import HEAD_TITLES, Theme, words_in
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.panels import Panel
 from dashboard.panels.cards import Card
@@ -36,17 +36,22 @@ def plain(text: object) -> str:
 
 
 def style(theme: Theme) -> None:
-    """Lines that the theme's settings cannot say: a measure for wide screens, less air above the first line, and a text
-    on filled buttons that can be read: Streamlit writes in white whatever the colour under it.
+    """Lines that the theme's settings cannot say: a measure for wide screens, less air above the first line, rows of
+    buttons as high as lists, labels on one line, a ring around what has the focus, and text that can be read:
+    Streamlit's captions are pale, and on filled buttons it writes in white whatever the colour under it.
     """
     st.html(
         "<style>.stMainBlockContainer{max-width:1360px;padding:3.4rem clamp(1rem,3vw,3rem) 3rem}"
         ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,250px),1fr));gap:.9rem}"
         ".card{border:1px solid var(--line);border-radius:10px;padding:.9rem 1rem;color:var(--text)}"
-        ".card h4{margin:.35rem 0 .3rem;padding:0;font-size:1rem;font-weight:620;line-height:1.3}"
+        ".card h3{margin:.35rem 0 .3rem;padding:0;font-size:1rem;font-weight:620;line-height:1.3}"
         ".card p{margin:0;font-size:.9rem;line-height:1.45;color:var(--muted)}"
         ".card .number{font-size:1.25rem;font-weight:600;font-variant-numeric:tabular-nums;margin:.1rem 0 .3rem}"
         ".card .tag{font-size:.78rem;font-weight:600;letter-spacing:.01em}"
+        f"[data-testid=stCaptionContainer]{{color:{theme.muted};opacity:1}}"
+        "[data-testid=stButtonGroup]>div button{min-height:2.5rem}[data-testid=stWidgetLabel]{min-height:1.5rem}"
+        f":is(a,button,summary,[tabindex]):focus-visible{{outline:2px solid {theme.text};outline-offset:2px}}"
+        "@media (max-width:480px){[data-testid=stButtonGroup] [role=radio]{padding-inline:.55rem}}"
         f"button[kind=primary],button[kind=primary] *{{color:{theme.surface}}}</style>"
     )
 
@@ -64,12 +69,12 @@ def escaped(text: object) -> str:
     return html.escape(str(text))
 
 
-def chart(figure: go.Figure, *, key: str, alt: str, name: str = "figure") -> None:
+def chart(figure: Drawn, *, key: str, alt: str, name: str = "figure") -> None:
     """A figure in the look it was given, with its picture to download."""
     st.plotly_chart(figure, theme=None, key=key, alt=alt, config=chart_options(name))
 
 
-def clickable_chart(figure: go.Figure, *, key: str, alt: str, name: str = "figure") -> dict[str, Any] | None:
+def clickable_chart(figure: Drawn, *, key: str, alt: str, name: str = "figure") -> dict[str, Any] | None:
     """A figure whose points can be clicked, and the point that is: its `customdata`, `x`, `y`; None when there is none.
 
     Heat maps report no clicks: lay a scatter of transparent squares over their cells.
@@ -81,14 +86,13 @@ def clickable_chart(figure: go.Figure, *, key: str, alt: str, name: str = "figur
     return dict(points[0]) if points else None
 
 
-def clicked_point(figure: go.Figure, *, key: str, alt: str, name: str = "figure") -> dict[str, Any] | None:
+def clicked_point(figure: Drawn, *, key: str, alt: str, name: str = "figure") -> dict[str, Any] | None:
     """A figure whose points can be clicked, and the point that just was, once: the caller takes it and runs again.
 
     A selection lives as long as its figure stays as it is: the number of clicks in the figure's `meta` ends it.
     """
     clicks = int(st.session_state.get(f"{key}_clicks", 0))
-    figure.update_layout(meta=clicks)
-    point = clickable_chart(figure, key=key, alt=alt, name=name)
+    point = clickable_chart(figure.with_layout(meta=clicks), key=key, alt=alt, name=name)
     if point is not None:
         st.session_state[f"{key}_clicks"] = clicks + 1
     return point
@@ -99,34 +103,58 @@ def chart_options(name: str) -> dict[str, Any]:
     return CHART | {"toImageButtonOptions": {"format": "png", "scale": 3, "filename": name}}
 
 
-def show(panel: Panel, *, run: str) -> None:
-    """A panel's figures side by side, how to read them, their table and its download. run: its name, for file names."""
+def show(panel: Panel, *, run: str, draw: Callable[..., None] = chart, when_opened: bool = False) -> None:
+    """A panel's figures side by side, how to read them, their table and its download.
+
+    run: its name, for file names. draw: what draws a figure, called as `chart`. when_opened: as for `explain`.
+    """
     across = min(panel.columns, len(panel.pictures))
     for start in range(0, len(panel.pictures), across or 1):
         shown = panel.pictures[start : start + across]
         for column, picture in zip(st.columns(across), shown, strict=False):
             with column:
-                chart(picture.figure, key=picture.key, alt=picture.alt, name=f"{run}-{picture.key}")
+                draw(picture.figure, key=picture.key, alt=picture.alt, name=f"{run}-{picture.key}")
     explain(
         panel.how, panel.table, key=panel.key, name=f"{run}-{panel.key}", percent=panel.percent,
-        charts=[picture.key for picture in panel.pictures],
+        charts=[picture.key for picture in panel.pictures], when_opened=when_opened,
     )  # fmt: skip
 
 
 def explain(
-    how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str] = (), charts: Sequence[str] = ()
+    how: str,
+    table: pd.DataFrame,
+    *,
+    key: str,
+    name: str,
+    percent: Sequence[str] = (),
+    charts: Sequence[str] = (),
+    when_opened: bool = False,
 ) -> None:
     """How to read the figure above, its table, and both as files.
 
-    percent: columns that are shares. charts: keys of the figures that can be saved as PNG.
+    percent: columns that are shares. charts: keys of the figures that can be saved as PNG. when_opened: make the table
+    when it is opened, for pages where nothing else would load the 1.5 MB of script that show one.
     """
     st.caption(HOW_TO_READ[how])
     with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_foot"):
-        with st.container(width="stretch"), st.expander("Table and download", key=f"{key}_table"):
-            table_and_download(table, key=key, name=name, alt=HOW_TO_READ[how], percent=percent)
+        with st.container(width="stretch"):
+            (_table_when_opened if when_opened else _table)(how, table, key=key, name=name, percent=percent)
         if charts:
             png_button(charts, key=f"{key}_png")
         st.page_link(GUIDE, label="How to read this", query_params=guide_link(how))
+
+
+def _table(how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str]) -> None:
+    with st.expander("Table and download", key=f"{key}_table"):
+        table_and_download(table, key=key, name=name, alt=HOW_TO_READ[how], percent=percent)
+
+
+@st.fragment
+def _table_when_opened(how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str]) -> None:
+    box = st.expander("Table and download", key=f"{key}_table", on_change="rerun")
+    if box.open:
+        with box:
+            table_and_download(table, key=key, name=name, alt=HOW_TO_READ[how], percent=percent)
 
 
 def guide_link(how: str) -> dict[str, str]:
@@ -143,12 +171,17 @@ def table_and_download(table: pd.DataFrame, *, key: str, name: str, alt: str, pe
         if pd.api.types.is_float_dtype(table[column])
     }
     st.dataframe(table, hide_index=True, column_config=formats, key=f"{key}_frame", alt=alt)
+    download(table, key=f"{key}_csv", name=name)
+
+
+def download(table: pd.DataFrame, *, key: str, name: str, label: str = "Download CSV") -> None:
+    """A table's CSV, made only when the button is pressed. name: of the file, without its ending."""
     st.download_button(
-        "Download CSV",
+        label,
         data=lambda: csv_bytes(table),
         file_name=f"{name}.csv",
         mime="text/csv",
-        key=f"{key}_csv",
+        key=key,
         icon=":material/download:",
         on_click="ignore",
     )
@@ -181,28 +214,30 @@ def facts_line(parts: Sequence[str], theme: Theme) -> None:
     st.html(f'<div style="color:{theme.muted};font-size:.92rem;margin:-.4rem 0 .4rem">{joined}</div>')
 
 
-def headline(text: str, *, above: str, color: str, theme: Theme) -> None:
-    """The page's one sentence, with a small line above it and a coloured edge."""
+def headline(text: str, *, above: str, color: str, theme: Theme, level: int = 2) -> None:
+    """A page's one sentence, with a small line above it and a coloured edge; level: 1 where it is the page's title."""
+    size = "2rem" if level == 1 else "1.7rem"
     st.html(
         f'<div style="border-left:6px solid {color};padding:.1rem 0 .2rem 1rem;margin:.2rem 0 .4rem">'
-        f'<div style="font-size:.85rem;font-weight:600;color:{color}">{escaped(above)}</div>'
-        f'<div role="heading" aria-level="1" style="font-size:clamp(1.35rem,2.4vw,2rem);font-weight:650;'
+        f'<div style="font-size:.85rem;font-weight:600;color:{words_in(color, theme)}">{escaped(above)}</div>'
+        f'<div role="heading" aria-level="{level}" style="font-size:clamp(1.35rem,2.4vw,{size});font-weight:650;'
         f'line-height:1.25;color:{theme.text}">{escaped(text)}</div></div>'
     )
 
 
 def cards(entries: Sequence[Card], theme: Theme) -> None:
     """Cards that flow into as many columns as the window has room for."""
-    body = "".join(_card(entry) for entry in entries)
+    body = "".join(_card(entry, theme) for entry in entries)
     st.html(f'<div class="cards" style="--line:{theme.line};--text:{theme.text};--muted:{theme.muted}">{body}</div>')
 
 
-def _card(card: Card) -> str:
+def _card(card: Card, theme: Theme) -> str:
+    title = f"<h3>{escaped(card.title)}</h3>" if card.title else ""
     number = f'<div class="number">{escaped(card.number)}</div>' if card.number else ""
     return (
         f'<div class="card" style="border-top:3px solid {card.color}">'
-        f'<div class="tag" style="color:{card.color}">{escaped(card.tag)}</div>'
-        f"<h4>{escaped(card.title)}</h4>{number}<p>{escaped(card.text)}</p></div>"
+        f'<div class="tag" style="color:{words_in(card.color, theme)}">{escaped(card.tag)}</div>'
+        f"{title}{number}<p>{escaped(card.text)}</p></div>"
     )
 
 
@@ -253,7 +288,8 @@ def small_table(head: Sequence[str], rows: Sequence[Sequence[str]], theme: Theme
         for row in rows
     )
     st.html(
-        f'<div style="overflow-x:auto"><table style="--line:{theme.line};color:{theme.text};border-collapse:collapse;'
+        f'<div style="overflow-x:auto" tabindex="0" role="group" aria-label="{escaped(head[0] or "Table")}">'
+        f'<table style="--line:{theme.line};color:{theme.text};border-collapse:collapse;'
         f'width:100%;font-size:.84rem;white-space:nowrap"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
@@ -273,7 +309,7 @@ def grouped_table(
 
     groups: (title, how many columns) from the second column on; head: of all columns. Scrolls sideways where it must.
     """
-    line, gap = "border-bottom:1px solid var(--line)", "padding:.3rem .55rem"
+    line, gap = "border-bottom:1px solid var(--line)", "padding:.3rem .4rem"
     above = "".join(
         f'<th colspan="{width}" scope="colgroup" style="{gap};{line};text-align:right">{escaped(title)}</th>'
         for title, width in groups
@@ -293,7 +329,8 @@ def grouped_table(
     body = "".join(map(row_of, rows))
     st.html(
         f'<div style="overflow-x:auto" tabindex="0" role="region" aria-label="{escaped(alt)}"><table style="--line:'
-        f"{theme.line};--surface:{theme.surface};color:{theme.text};border-collapse:collapse;width:100%;font-size:.86rem;line-height:1.25;"
+        f"{theme.line};--muted:{theme.muted};--surface:{theme.surface};color:{theme.text};border-collapse:collapse;"
+        "width:100%;font-size:.86rem;line-height:1.25;"
         f'white-space:nowrap;font-variant-numeric:tabular-nums"><thead><tr><td></td>{above}</tr><tr>{names}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
@@ -301,7 +338,8 @@ def grouped_table(
 
 def _table_cell(cell: Cell, style: str, *, first: bool) -> str:
     color = f";color:{cell.color}" if cell.color else ""
-    note = f'<div style="font-size:.76rem;opacity:.8">{escaped(cell.note)}</div>' if cell.note else ""
+    faint = "" if cell.color else ";color:var(--muted)"
+    note = f'<div style="font-size:.76rem{faint}">{escaped(cell.note)}</div>' if cell.note else ""
     if first:
         stays = f"{style};position:sticky;left:0;background:var(--surface);font-weight:400;text-align:left"
         return f'<th scope="row" style="{stays}">{escaped(cell.text)}{note}</th>'

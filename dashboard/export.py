@@ -5,8 +5,7 @@ from typing import Final
 import streamlit as st
 
 from dashboard.loaders.report import exported
-from dashboard.report.chapters import report_of
-from dashboard.report.files import html_bytes, report_name, tables_name, tables_zip
+from dashboard.report.names import report_name, tables_name
 from pipelines.storage import Run
 from pipelines.verdict import Margin
 
@@ -23,13 +22,28 @@ def draw(run: Run, *, margin: Margin | None = None) -> None:
     with st.container(horizontal=True, key="export"):
         st.download_button(
             "Download report (HTML)",
-            data=lambda: exported(run, "html", margins, lambda: html_bytes(run, report_of(run, margin=margin))),
+            data=lambda: exported(run, "html", margins, lambda: _html(run, margin)),
             file_name=report_name(run), mime="text/html", key="export_html", icon=":material/description:",
             on_click="ignore", help=_REPORT_HELP,
         )  # fmt: skip
         st.download_button(
             "Download all tables (ZIP)",
-            data=lambda: exported(run, "zip", margins, lambda: tables_zip(run, report_of(run, margin=margin))),
+            data=lambda: exported(run, "zip", margins, lambda: _zip(run, margin)),
             file_name=f"{tables_name(run)}.zip", mime="application/zip", key="export_zip",
             icon=":material/folder_zip:", on_click="ignore", help=_TABLES_HELP,
         )  # fmt: skip
+
+
+# A report has the figures of every page: their modules are imported when one is asked for, not before the first page.
+def _html(run: Run, margin: Margin | None) -> bytes:
+    from dashboard.report.chapters import report_of
+    from dashboard.report.files import html_bytes
+
+    return html_bytes(run, report_of(run, margin=margin))
+
+
+def _zip(run: Run, margin: Margin | None) -> bytes:
+    from dashboard.report.chapters import report_of
+    from dashboard.report.files import tables_zip
+
+    return tables_zip(run, report_of(run, margin=margin))

@@ -5,30 +5,30 @@ import re
 
 import pandas as pd
 
+from pipelines.rounding import decimals_of
+
 NO_VALUE = "–"
 
 
-def decimals_of(low: float, high: float, *, most: int = 5, fewest: int = 2) -> int:
-    """Decimals that an interval deserves: two digits of its half-width if that begins with 1, else one."""
-    half = abs(high - low) / 2
-    if not math.isfinite(half) or half == 0:
-        return 3
-    exponent = math.floor(math.log10(half))
-    leading = half / 10**exponent
-    return max(fewest, min(most, -exponent + (1 if leading < 2 else 0)))
-
-
 def with_interval(
-    value: float | None, low: float | None, high: float | None, *, signed: bool = False, unit: str = ""
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    signed: bool = False,
+    unit: str = "",
+    fewest: int = 2,
 ) -> str:
-    """Value and interval with the decimals that the interval deserves, such as "0.812 (0.797 to 0.826)"."""
+    """Value and interval with the decimals that the interval deserves, such as "0.812 [0.797, 0.826]"."""
     if value is None or pd.isna(value):
         return NO_VALUE
     plus = "+" if signed else ""
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return minus(f"{value:{plus}.3f}{unit}")
-    d = decimals_of(low, high, fewest=0 if unit else 2)
-    return minus(f"{value:{plus}.{d}f}{unit} ({low:{plus}.{d}f} to {high:{plus}.{d}f})")
+    if value == low == high == 0:
+        return f"0{unit}"
+    d = decimals_of(low, high, fewest=0 if unit else fewest)
+    return minus(f"{value:{plus}.{d}f}{unit} [{low:{plus}.{d}f}, {high:{plus}.{d}f}]")
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 BoolArray: TypeAlias = NDArray[np.bool_]
 UInt8Array: TypeAlias = NDArray[np.uint8]
 UInt16Array: TypeAlias = NDArray[np.uint16]
+Int32Array: TypeAlias = NDArray[np.int32]
 UInt32Array: TypeAlias = NDArray[np.uint32]
 UInt64Array: TypeAlias = NDArray[np.uint64]
 Int64Array: TypeAlias = NDArray[np.int64]

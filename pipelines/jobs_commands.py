@@ -90,14 +90,14 @@ def cancel(number: Number, runs: Runs = RUNS) -> None:
 @app.command()
 def resume(number: Number, runs: Runs = RUNS) -> None:
     """Put a job in line again that did not come to its end, to go on from what was done."""
-    job = jobs.find_job(runs, number).resume()
+    job = jobs.resume(jobs.find_job(runs, number))
     typer.echo(f"job {job.id} is in line again")
 
 
 @app.command()
 def retry(number: Number, runs: Runs = RUNS) -> None:
     """Put a job in line again that did not come to its end, to begin from nothing."""
-    job = jobs.find_job(runs, number).retry()
+    job = jobs.retry(jobs.find_job(runs, number))
     typer.echo(f"job {job.id} is in line again, from nothing")
 
 

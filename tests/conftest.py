@@ -27,7 +27,8 @@ def real_runs(tmp_path_factory) -> Path:
     base = tmp_path_factory.getbasetemp()
     common = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     runs = Path(os.environ.get("TEST_RUNS") or common / "real-runs")
-    with (common / "real-runs.lock").open("w") as lock:
+    runs.mkdir(parents=True, exist_ok=True)
+    with runs.with_name(f"{runs.name}.lock").open("w") as lock:  # beside the folder, which sessions may share
         fcntl.lockf(lock, fcntl.LOCK_EX)  # the first worker trains, the others wait
         for name in ("landcover", "cells", "vessels"):
             if not (runs / name).exists():

@@ -131,9 +131,11 @@ def test_diagram_of_every_class_says_the_error_that_was_measured(landcover):
 
 def test_every_number_of_bins_is_counted_at_once_and_as_if_alone(cells):
     key = (cells, "test", "sigmoid", (0, 1), "raw", "boundary")
-    steps = tables.reliability_steps(loaders.counts(*key[:5]), region="boundary")
+    by_image = tables.reliability_steps(loaders.counts(*key[:5]), region="boundary")
+    kept = by_image[:, :, :2].astype(np.float32)
+    steps = tables.resampled_steps(by_image.sum(axis=0), kept, units_of(cells, "test"))
     for bins in loaders.BINS:
-        alone = tables.reliability(steps, names=cells.dataset["classes"], bins=bins, units=units_of(cells, "test"))
+        alone = tables.reliability(steps, names=cells.dataset["classes"], bins=bins)
         pd.testing.assert_frame_equal(loaders.reliability(*key, bins), alone)
 
 
@@ -168,7 +170,7 @@ def test_single_images_stand_beside_the_pooled_error(landcover):
     dots = [one for one in panel.pictures[0].figure.data if one.customdata is not None and np.ndim(one.customdata) == 2]
     assert sum(len(one.x) for one in dots) == panel.table["images"].sum()
     image, name, head = dots[0].customdata[0]
-    _, single = loaders.ece_by_image(landcover, "test", head, landcover.seeds, "raw", "all", 15)
+    _, single = loaders.ece_by_image(landcover, "test", head, landcover.seeds, "raw", "all")
     assert dots[0].x[0] == single[(single["image"] == image) & (single["class"] == name)]["value"].item()
 
 
@@ -229,9 +231,9 @@ def test_scores_in_words_are_rounded_to_their_intervals_with_an_arrow():
     table = panels.readable_scores(scores_table(), contender="softmax")
     assert table["Metric"].tolist() == ["Brier score ↓", "Calibration slope → 1", "NLL ↓"]
     first = table.iloc[0]
-    assert first["As trained: Sigmoid"] == "0.100 (0.090 to 0.110)"
-    assert first["As trained: Difference"] == "−0.05 (−0.07 to −0.03)"
-    assert first["After temperature: Difference"] == "+0.01 (−0.01 to +0.03)"
+    assert first["As trained: Sigmoid"] == "0.100 [0.090, 0.110]"
+    assert first["As trained: Difference"] == "−0.05 [−0.07, −0.03]"
+    assert first["After temperature: Difference"] == "+0.01 [−0.01, +0.03]"
     assert table.iloc[1]["As trained: Sigmoid"] == "–"
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import make_dataset
 import pytest
 from places import REPO
 from typer.testing import CliRunner
@@ -156,6 +157,12 @@ def test_a_recount_with_evaluate_keeps_the_values_and_the_run_whole(real_runs, t
 # Stop and go on ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data set so small that the time goes to the starts and stops, which are what is tested."""
+    return make_dataset.exclusive(tmp_path_factory.mktemp("data") / "tiny")
+
+
 def wait_for(condition, *, seconds=90):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -165,8 +172,8 @@ def wait_for(condition, *, seconds=90):
     raise AssertionError("waited in vain")
 
 
-def test_ctrl_c_leaves_a_resumable_run_and_resume_completes_it(tmp_path):
-    arguments = ["run", "sample_data/vessels", "--runs", tmp_path, "--name", "stopped", *SMALL, "--epochs", "6"]
+def test_ctrl_c_leaves_a_resumable_run_and_resume_completes_it(data, tmp_path):
+    arguments = ["run", data, "--runs", tmp_path, "--name", "stopped", *SMALL, "--epochs", "20"]
     record = tmp_path / "progress.json"
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines", *map(str, arguments), "--record", str(record)],
@@ -178,17 +185,17 @@ def test_ctrl_c_leaves_a_resumable_run_and_resume_completes_it(tmp_path):
     assert process.returncode == 1
     assert "--resume" in said
     assert list_runs(tmp_path) == []
-    other = call(*arguments[:-1], "7", "--resume")  # not the settings it was begun with
+    other = call(*arguments[:-1], "21", "--resume")  # not the settings it was begun with
     assert other.returncode == 2
     assert "other settings" in other.stderr
     done = call(*arguments, "--resume")
     assert done.returncode == 0, done.stderr
     assert Run(tmp_path / "stopped").verify() == []
-    assert Run(tmp_path / "stopped").training()["epoch"].max() == 6
+    assert Run(tmp_path / "stopped").training()["epoch"].max() == 20
 
 
-def test_a_job_runs_in_its_own_process_and_ends_done(tmp_path):
-    job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL], tmp_path)
+def test_a_job_runs_in_its_own_process_and_ends_done(data, tmp_path):
+    job = jobs.start(["run", str(data), "--name", "one", *SMALL], tmp_path)
     wait_for(lambda: job.state() in jobs.ENDED)
     status = job.status()
     assert status.state == "done", job.log()
@@ -197,24 +204,24 @@ def test_a_job_runs_in_its_own_process_and_ends_done(tmp_path):
     assert [one.id for one in jobs.list_jobs(tmp_path)] == [job.id]
 
 
-def test_a_cancelled_job_says_so_and_goes_on_when_resumed(tmp_path):
-    job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL, "--epochs", "60"], tmp_path)
+def test_a_cancelled_job_says_so_and_goes_on_when_resumed(data, tmp_path):
+    job = jobs.start(["run", str(data), "--name", "one", *SMALL, "--epochs", "2000"], tmp_path)
     wait_for(lambda: job.status().done > 0 and "train" in job.status().stage)
     with pytest.raises(PipelineError, match="still at work"):
-        job.resume()
+        jobs.resume(job)
     job.cancel()
     wait_for(lambda: job.state() in jobs.ENDED)
     assert job.state() == "cancelled"
     assert list_runs(tmp_path) == []
-    again = job.resume()
+    again = jobs.resume(job)
     assert again.id == job.id
     assert again.status().attempt == 2
     again.cancel()
     wait_for(lambda: again.state() in jobs.ENDED)
 
 
-def test_a_killed_job_is_an_orphan_and_bad_input_is_a_failure_with_its_line(tmp_path):
-    job = jobs.start(["run", str(REPO / "sample_data/vessels"), "--name", "one", *SMALL, "--epochs", "60"], tmp_path)
+def test_a_killed_job_is_an_orphan_and_bad_input_is_a_failure_with_its_line(data, tmp_path):
+    job = jobs.start(["run", str(data), "--name", "one", *SMALL, "--epochs", "2000"], tmp_path)
     wait_for(lambda: job.status().stage)
     os.killpg(turns.holder(job.attempt)[1], signal.SIGKILL)
     wait_for(lambda: job.state() in jobs.ENDED)

@@ -37,7 +37,7 @@ def key_of(at):
 
 def text_of(at):
     """Everything that is said on the page."""
-    parts = [*at.markdown, *at.caption, *at.text, *at.error, *at.warning, *at.info, *at.subheader]
+    parts = [*at.markdown, *at.caption, *at.text, *at.error, *at.warning, *at.info, *at.header]
     return "\n".join([str(one.value) for one in parts] + [one.proto.body for one in at.get("html")])
 
 
@@ -50,7 +50,7 @@ def test_without_a_data_set_the_page_says_what_can_be_brought(page):
     at = page()
     assert problems(at) == []
     assert "native" in text_of(at)
-    assert not at.subheader
+    assert not at.header
 
 
 def test_a_link_opens_a_data_set_with_its_classes_splits_and_images(page, place):
@@ -61,7 +61,7 @@ def test_a_link_opens_a_data_set_with_its_classes_splits_and_images(page, place)
     assert "labels share pixels in the images looked at" in said
     assert [one.label for one in at.get("color_picker")] == ["cell", "nucleus"]
     assert "im00" in said
-    assert [one.value for one in at.subheader] == ["Classes", "A first look", "Check", "Next"]
+    assert [one.value for one in at.header] == ["Classes", "A first look", "Check", "Next"]
     kept = readings.find(place / "runs", place / "set", key_of(at))
     assert [rule.name for rule in kept.reading.classes] == ["cell", "nucleus"]
     assert kept.reading.kind is None

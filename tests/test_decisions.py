@@ -104,9 +104,9 @@ def two_heads(*, count=12, seeds=2):
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_paired_difference_turns_round_with_the_heads_and_is_nothing_of_one_with_itself(seeds):
     first, second = two_heads(seeds=seeds)
-    options = {"weights": weights(12), "units": 12}
-    there = decisions.paired(first, second, decisions.mean_scores, **options)
-    back = decisions.paired(second, first, decisions.mean_scores, **options)
+    ours, theirs = (decisions.resampled(one, weights(12)) for one in (first, second))
+    there = decisions.paired(ours, theirs, decisions.mean_scores, units=12)
+    back = decisions.paired(theirs, ours, decisions.mean_scores, units=12)
     assert there.difference == pytest.approx(there.first - there.second)
     assert back.difference == pytest.approx(-there.difference)
     assert back.low == pytest.approx(-there.high)
@@ -114,7 +114,7 @@ def test_paired_difference_turns_round_with_the_heads_and_is_nothing_of_one_with
     assert (there.low < there.difference).all()
     assert (there.difference < there.high).all()
     assert there.first[0] == pytest.approx(np.mean([dice(one.sum(axis=0)).mean() for one in first]))
-    same = decisions.paired(first, first, decisions.mean_scores, **options)
+    same = decisions.paired(ours, ours, decisions.mean_scores, units=12)
     assert not np.any([same.difference, same.low, same.high])
 
 
@@ -122,7 +122,8 @@ def test_a_difference_that_all_images_share_has_no_spread_however_much_they_diff
     # The images differ far more than the heads do; drawing the same ones for both takes that out.
     hard = np.linspace(0, 80, 12)
     outcomes = [np.stack([100 - hard - k, 0 * hard, hard + k, 100 + 0 * hard], axis=-1)[None, :, None] for k in (0, 2)]
-    found = decisions.paired(*outcomes, decisions.mean_scores, weights=weights(12), units=12)
+    sums = (decisions.resampled(one, weights(12)) for one in outcomes)
+    found = decisions.paired(*sums, decisions.mean_scores, units=12)
     recall = decisions.SCORE_NAMES.index("recall")
     assert found.difference[recall] == pytest.approx(0.02)
     assert (found.low[recall], found.high[recall]) == pytest.approx((0.02, 0.02))
@@ -137,13 +138,31 @@ def test_totals_in_pieces_are_those_of_the_whole():
         assert np.array_equal(found, totals(terms, drawn))  # whole numbers: no rounding
 
 
+def test_outcomes_resampled_are_those_of_the_pixels_called_resampled():
+    some = images(count=7)
+    called = decisions.called_by_cut(counts_of("overlapping", some))[None]
+    cuts, drawn = np.array([5, 171, 330]), weights(7, replicates=30)
+    outcomes = decisions.resampled(outcomes_by_pixel(some, cuts)[None], drawn)
+    picked = decisions.resampled(decisions.called_at(called, cuts), drawn)
+    whole = decisions.resampled(decisions.called_at(called, np.zeros(3, np.int64)), drawn)
+    assert np.array_equal(decisions.outcomes_of(picked, whole), outcomes)
+    # The cost of summed outcomes is the sum of the images' costs.
+    first, second = (
+        decisions.cost_terms(one, [0, 2], cost_fp=2.0, cost_fn=7.0)
+        for one in (outcomes, outcomes_by_pixel(some, cuts)[None])
+    )
+    assert first == pytest.approx(decisions.resampled(second, drawn))
+
+
 def test_one_image_gives_values_without_an_interval():
     first, second = two_heads(count=1)
-    found = decisions.paired(first, second, decisions.mean_scores, weights=weights(1), units=1)
+    first, second = (decisions.resampled(one, weights(1)) for one in (first, second))
+    assert first.shape == (1, 2, 3, 4)  # all images, and no replicate
+    found = decisions.paired(first, second, decisions.mean_scores, units=1)
     assert np.isfinite(found.difference).all()
     assert np.isnan([found.low, found.high]).all()
     with pytest.raises(ShapeError, match="same seeds"):
-        decisions.paired(first, second[:, :0], decisions.mean_scores, weights=weights(1), units=1)
+        decisions.paired(first, second[:, :0], decisions.mean_scores, units=1)
 
 
 # Labels -------------------------------------------------------------------------------------------------------------

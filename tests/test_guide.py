@@ -372,7 +372,9 @@ def test_html_holds_no_markup_from_its_texts():
     entry = entries.Entry('"><img>', hostile, hostile, '"><img>')
     assert "<img" not in entries.entries_html([entry], LIGHT)
     assert hostile not in entries.asked_html(hostile, hostile, hostile, LIGHT)
-    card = sketches.card(tag=hostile, color="#000000", title=hostile, number="", what="", text=hostile, sketch="")
+    card = sketches.card(
+        LIGHT, tag=hostile, color="#000000", title=hostile, number="", what="", text=hostile, sketch=""
+    )
     assert hostile not in card
 
 

@@ -50,7 +50,7 @@ def test_it_begins_with_the_truth_and_asks_nothing_else(page):
     at = page()
     assert not at.exception
     assert at.title[0].value == "Import"
-    assert [one.value for one in at.subheader] == ["1. The truth"]
+    assert [one.value for one in at.header] == ["1. The truth"]
 
 
 def test_a_link_chooses_the_data_set_and_shows_what_it_is(page):
@@ -59,7 +59,7 @@ def test_a_link_chooses_the_data_set_and_shows_what_it_is(page):
     assert not at.error, at.error
     for words in ("Blobs", "labels may overlap", "2 classes", "2 test"):
         assert words in texts(at)
-    assert [one.value for one in at.subheader][-1] == "2. The outputs"
+    assert [one.value for one in at.header][-1] == "2. The outputs"
 
 
 def choose_outputs(at, brought, kind, *heads):
@@ -89,7 +89,7 @@ def test_what_was_recognised_is_shown_and_nothing_is_filled_in(page, brought):
     assert at.segmented_control(key="import_values_sigmoid").value is None
     assert [one.value["Name"].tolist() for one in at.data_editor] == [["", ""], ["", "", ""]]
     assert "Sigmoid: say whether these are probabilities or logits." in texts(at)
-    assert [one.value for one in at.subheader][-1] == "3. What they are"  # no check before all is said
+    assert [one.value for one in at.header][-1] == "3. What they are"  # no check before all is said
 
 
 def test_channels_that_do_not_match_are_said_at_once(page, brought):
@@ -105,7 +105,7 @@ def test_channels_that_do_not_match_are_said_at_once(page, brought):
     assert at.dataframe[-1].value["Stands for"].tolist() == [
         "0: nothing is there", "1: class cell", "2: class nucleus",
     ]  # fmt: skip
-    assert [one.value for one in at.subheader][-1] == "4. Check"
+    assert [one.value for one in at.header][-1] == "4. Check"
 
 
 def test_what_the_values_turn_out_to_be_is_told_before_the_import(page, brought):
@@ -113,13 +113,13 @@ def test_what_the_values_turn_out_to_be_is_told_before_the_import(page, brought)
     say(at, "softmax", "probabilities")
     at.button(key="import_check").click().run()
     assert "LOGITS-AS-PROBABILITIES" in texts(at)
-    assert [one.value for one in at.subheader][-1] == "4. Check"  # an import would be refused
+    assert [one.value for one in at.header][-1] == "4. Check"  # an import would be refused
     at.segmented_control(key="import_values_softmax").set_value("logits").run()
     assert "Changed since" in [one.proto.title for one in at.info]
     at.button(key="import_check").click().run()
     assert "Nothing speaks against what you say. 4 images were read" in texts(at).replace("\\", "")
     assert len(at.image) == 2  # truth and softmax
-    assert [one.value for one in at.subheader][-1] == "5. Import"
+    assert [one.value for one in at.header][-1] == "5. Import"
 
 
 def test_one_head_alone_is_imported_by_a_job_of_its_own(page, brought, tmp_path):

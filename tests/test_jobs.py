@@ -110,7 +110,7 @@ def test_a_job_killed_in_line_says_so_and_keeps_nobody_waiting(data, runs, monke
     assert second.state() == "orphaned"
     assert "had not had its turn" in second.status().message
     assert third.status().place == 1
-    second.resume()
+    jobs.resume(second)
     wait_for(lambda: second.status().place == 2)  # it has lost its place
     first.cancel()
     assert (ended(third), ended(second)) == ("done", "done")
@@ -130,7 +130,7 @@ def test_a_killed_training_is_an_orphan_that_resumes_where_it_was(data, runs):
     assert jobs.sweep(runs) == [], "found once"
     assert job.resumable
     reached = max(point["epoch"] for point in job.status().curves)
-    assert job.resume().id == job.id
+    assert jobs.resume(job).id == job.id
     assert ended(job) == "done", job.log()
     status = job.status()
     assert status.attempt == 2
@@ -142,7 +142,7 @@ def test_a_killed_training_is_an_orphan_that_resumes_where_it_was(data, runs):
     assert shown[0] == "seed=0-epoch=00001.parquet", "of the attempt that was killed"
     assert shown[-1] == "seed=0-epoch=00040.parquet"
     with pytest.raises(RunError, match="is done"):
-        job.retry()
+        jobs.retry(job)
     job.remove()
     assert jobs.list_jobs(runs) == []
     assert [run.name for run in list_runs(runs)] == ["pair"]
@@ -152,12 +152,12 @@ def test_a_retry_begins_from_nothing_and_a_discarded_job_leaves_nothing(data, ru
     job = jobs.start(["run", str(data), "--name", "pair", *LONG], runs)
     training(job)
     with pytest.raises(RunError, match="still at work"):
-        job.retry()
+        jobs.retry(job)
     with pytest.raises(RunError, match="still at work"):
         job.remove()
     job.cancel()
     assert ended(job) == "cancelled"
-    job.retry()
+    jobs.retry(job)
     training(job)
     assert min(point["epoch"] for point in job.status().curves) == 1 if job.status().curves else True
     assert [path.name for path in staged_attempts(runs, "pair")] == ["pair.1", "pair.2"]
@@ -378,7 +378,7 @@ def test_an_upload_is_in_use_while_a_job_works_on_it(runs):
     ended(job)
     assert not taken()
     (own / ".in-use").unlink()  # deleted meanwhile
-    job.resume()
+    jobs.resume(job)
     assert ended(job) == "failed"
     assert "UPLOAD-GONE" in job.status().message
 

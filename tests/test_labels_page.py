@@ -196,7 +196,9 @@ def test_imbalance_is_said_in_numbers():
     def facts(*shares):
         return {"class_facts": [{"name": f"c{at}", "share": one, "pixels": one > 0} for at, one in enumerate(shares)]}
 
-    assert panels.imbalance(facts(0.6, 0.15)).startswith("c0 carries 60.0 % of the pixels, c1 15.0 %: 4 times fewer.")
+    assert panels.imbalance(facts(0.6, 0.15)).startswith(
+        "c0 carries 60.0 % of the pixels, 4 times as many as c1 (15.0 %)."
+    )
     assert "Rarer than 1 %: c1." in panels.imbalance(facts(0.6, 0.005))
     assert panels.imbalance(facts(0.6, 0.0)) == "c0 carries 60.0 % of the pixels; the rest has no label."
     assert panels.imbalance(facts(0.0)) == ""

@@ -83,7 +83,9 @@ def lines_of_missing(at):
 
 
 def figures_of(at):
-    return [json.loads(one.proto.spec) for one in at.get("plotly_chart")]
+    small = [one.proto for one in at.get("bidi_component") if one.proto.component_name == "forest_plot"]
+    specs = [*(one.proto.spec for one in at.get("plotly_chart")), *(json.loads(one.json)["figure"] for one in small)]
+    return [json.loads(spec) for spec in specs]
 
 
 def in_short(run):
@@ -125,10 +127,11 @@ def test_verdict_page_claims_no_winner_and_offers_no_margin(monkeypatch, brought
     body = html_of(at)
     assert f"Half of the evidence: the {gone} head is missing" in body
     assert only(BROUGHT[name][1]) in body
-    assert "What is missing" in [one.value for one in at.subheader]
+    assert "What is missing" in [one.value for one in at.header]
     assert len(at.select_slider) == 0  # a margin would change nothing
     assert "this head alone" in body
-    assert "trained elsewhere" in at.code[0].value
+    (code,) = [one.proto for one in at.get("bidi_component") if one.proto.component_name == "python_code"]
+    assert "trained elsewhere" in json.loads(code.json)["text"]
 
 
 def test_head_of_two_softmaxes_is_chosen_where_one_is_shown(monkeypatch, brought_runs):
@@ -299,8 +302,9 @@ def test_interval_of_one_head_stays_within_what_a_score_can_be():
     # 3 images of one seed with scores near 1: stretched replicates alone would pass it
     terms = np.array([[[100.0, 0, 1, 0], [100, 1, 0, 0], [100, 0, 0, 0]]])[:, :, None, :]
     weights = np.random.default_rng(0).multinomial(3, [1 / 3] * 3, size=200).astype(float)
-    found = decisions.alone(terms, decisions.mean_scores, weights=weights, units=3, most=1.0)
-    free = decisions.alone(terms, decisions.mean_scores, weights=weights, units=3)
+    sums = decisions.resampled(terms, weights)
+    found = decisions.alone(sums, decisions.mean_scores, units=3, most=1.0)
+    free = decisions.alone(sums, decisions.mean_scores, units=3)
     # 300 true, 1 false positive, 1 false negative: Dice = 600 / 602
     assert found.first[0] == pytest.approx(600 / 602)
     assert (found.low <= found.first).all()

@@ -196,7 +196,7 @@ def test_link_opens_threshold_and_maps(page):
     assert not at.exception
     assert not at.error
     assert at.slider(key="threshold").value == 0.3
-    assert any("at p > 0.30" in one.value for one in at.subheader)
+    assert any("at p > 0.30" in one.value for one in at.header)
     assert at.segmented_control(key="maps").value == "none"
 
 
@@ -211,5 +211,5 @@ def test_maps_lead_to_their_image_and_seed(page):
 def test_page_of_one_class_has_no_pairs_and_marks_what_is_missing(page):
     at = page("vessels")
     assert not at.exception
-    assert not any(one.value == "Which classes share pixels" for one in at.subheader)
+    assert not any(one.value == "Which classes share pixels" for one in at.header)
     assert not [one for one in at.segmented_control if one.key == "maps"]

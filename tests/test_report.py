@@ -170,6 +170,9 @@ def test_page_tells_the_verdict_with_its_reasons_and_the_facts_of_the_run(cells,
     assert parsed.texts["h1"] == [verdict.headline.replace("-", "−")]
     titles = parsed.texts["h4"]
     assert all(reason.title in titles for reason in verdict.reasons)
+    code = parsed.texts["pre"][0]
+    compile(code, "report", "exec")
+    assert "def predict(logits):" in code
     values = parsed.texts["dd"]
     for fact in (cells.checksum, cells.manifest["data_fingerprint"], cells.manifest["software"]["torch"], "0, 1"):
         assert fact in values

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from dashboard import rounding
+from pipelines.rounding import decimals_of
 
 
 @pytest.mark.parametrize(
@@ -19,13 +20,14 @@ from dashboard import rounding
     ],
 )
 def test_decimals_follow_the_half_width(low, high, decimals):
-    assert rounding.decimals_of(low, high) == decimals
+    assert decimals_of(low, high) == decimals
 
 
 def test_value_and_interval_share_their_decimals_and_use_real_minus_signs():
-    assert rounding.with_interval(0.81234, 0.7972, 0.8261) == "0.812 (0.797 to 0.826)"
-    assert rounding.with_interval(-0.0131, -0.0182, -0.0071, signed=True) == "−0.013 (−0.018 to −0.007)"
-    assert rounding.with_interval(31.42, 23.1, 38.9, unit=" %") == "31 % (23 to 39)"
+    assert rounding.with_interval(0.81234, 0.7972, 0.8261) == "0.812 [0.797, 0.826]"
+    assert rounding.with_interval(-0.0131, -0.0182, -0.0071, signed=True) == "−0.013 [−0.018, −0.007]"
+    assert rounding.with_interval(31.42, 23.1, 38.9, unit=" %") == "31 % [23, 39]"
+    assert rounding.with_interval(0.0, 0.0, 0.0, signed=True, unit=" %") == "0 %"
 
 
 def test_missing_numbers_are_a_dash_and_missing_intervals_are_left_out():

@@ -182,10 +182,10 @@ def test_table_sorts_by_numbers_and_shows_them_with_their_intervals():
     frame, texts = table.catalogue([summary(scores=scores, settings=settings), summary("bare", answer="")])
     first = frame.iloc[0]
     assert first["Dice, sigmoid"] == 0.8123
-    assert table.shown(texts["Dice, sigmoid"], 0.8123) == "0.81 (0.78 to 0.84)"
+    assert table.shown(texts["Dice, sigmoid"], 0.8123) == "0.81 [0.78, 0.84]"
     assert table.shown(texts["Dice, softmax"], 0.9) == "0.900"
-    assert table.shown(texts["Dice, sigmoid − other"], -0.0877) == "−0.088 (−0.100 to −0.070)"
-    assert table.shown(texts["Overlap, sigmoid"], 0.12) == "12 % (9 to 15)"
+    assert table.shown(texts["Dice, sigmoid − other"], -0.0877) == "−0.088 [−0.100, −0.070]"
+    assert table.shown(texts["Overlap, sigmoid"], 0.12) == "12 % [9, 15]"
     assert table.shown(texts["On disk"], 1234.0) == "1.2 kB"
     assert list(first[["Verdict", "Loss", "Network", "Size", "Epochs"]]) == [
         "sigmoid, strong", "ce", "Unet, resnet18", "64×96", 3
@@ -220,7 +220,7 @@ def test_numbers_of_one_run_are_rows_of_metrics_and_of_several_rows_of_runs():
     scores = {("dice", "sigmoid"): (0.8, 0.7, 0.9), ("dice", "difference"): (-0.1, -0.2, 0.0)}
     titles, rows = panels.numbers([summary(scores=scores)], metrics=("dice",))
     assert titles == ["Sigmoid", "Sigmoid − softmax"]
-    assert rows == [["Dice ↑", "0.80 (0.70 to 0.90)", "−0.10 (−0.20 to +0.00)"]]
+    assert rows == [["Dice ↑", "0.80 [0.70, 0.90]", "−0.10 [−0.20, +0.00]"]]
     _, rows = panels.numbers([summary("p", scores=scores), summary("q")], metrics=("dice",))
     assert [line[0] for line in rows] == ["Dice ↑", "\u2003p", "\u2003q"]
     assert rows[2][1:] == ["–", "–"]

@@ -15,9 +15,13 @@ from scipy.special import expit, log_softmax
 
 from pipelines.errors import NoSuchRun, RunError, ShapeError
 from pipelines.heads import head_specs
+from pipelines.metrics import Setting
+from pipelines.metrics.calibration import binned
+from pipelines.metrics.sources import SCORES, TOP
 from pipelines.schema import KINDS
 from pipelines.statistics import add_up
 from pipelines.statistics.counts import PER_IMAGE, POOLED
+from pipelines.statistics.grid import P_UNIT
 from pipelines.storage import (
     CountsWriter,
     PredictionReader,
@@ -31,6 +35,7 @@ from pipelines.storage import (
 from pipelines.storage.files import write_json
 from pipelines.storage.places import MANIFEST
 from pipelines.storage.recent import Recent
+from pipelines.storage.stored import map_blocks, read_bins
 
 SETS = {(): 50, (0,): 20, (0, 1): 10, (2,): 5}
 
@@ -191,13 +196,13 @@ def test_counts_of_another_grid_or_without_a_file_are_refused(tmp_path):
 
 @pytest.fixture
 def read(monkeypatch):
-    """Names of the columns that were read from images.parquet, one entry a block."""
+    """Names of the columns of arrays by image that were read, one entry a block."""
     found = []
     real = stored.row_groups
 
-    def row_groups(file, columns=None):
+    def row_groups(file, columns=None, groups=None):
         found.extend(columns)
-        return real(file, columns)
+        return real(file, columns, groups)
 
     monkeypatch.setattr(stored, "row_groups", row_groups)
     return found
@@ -243,6 +248,57 @@ def test_seeds_are_added_up_and_images_too(kind, read, tmp_path):
     assert read == []  # sums of any number of images cost the same
     for name in PER_IMAGE:
         assert np.array_equal(getattr(found, name), getattr(both, name)), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_of_several_seeds_are_those_of_their_sums_in_order(kind, tmp_path):
+    seeds = [
+        [counts_of(kind, [example(kind, seed=10 * k + seed, size=(6, 7), ignored=ignored)]) for k in range(20)]
+        for seed, ignored in enumerate((0.0, 0.3))
+    ]
+    names = [f"{k:02d}" for k in range(20)]
+    folders = [tmp_path / str(number) for number in range(2)]
+    for folder, blocks in zip(folders, seeds, strict=True):
+        with CountsWriter(folder) as writer:
+            for name, block in zip(names, blocks, strict=True):
+                writer.write(replace(block, images=(name,)))
+
+    def kept(block):
+        assert not hasattr(block, "nll")  # not asked for, not read
+        return block.images, block.score, block.confusion
+
+    images, scores, confusion = zip(*map_blocks(folders, ("score", "confusion"), kept), strict=True)
+    assert [one for some in images for one in some] == names
+    both = read_counts(*folders)
+    assert np.array_equal(np.concatenate(scores), both.score)
+    assert np.array_equal(np.concatenate(confusion), both.confusion)
+    with pytest.raises(RunError, match="missing"):
+        map_blocks([tmp_path / "gone"], ("score",), kept)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bins_of_images_are_the_same_stored_and_made(kind, read, tmp_path):
+    seeds = [[counts_of(kind, [example(kind, seed=seed, size=(6, 7))]) for seed in (one, one + 5)] for one in range(2)]
+    folders = [tmp_path / str(number) for number in range(2)]
+    for folder, blocks in zip(folders, seeds, strict=True):
+        with CountsWriter(folder, bins=12) as writer:
+            for name, block in zip("ab", blocks, strict=True):
+                writer.write(replace(block, images=(name,)))
+    stored = read_bins(folders, 12)
+    assert set(read) == {"bins"}  # the counts were not needed
+    setting = Setting(kind)
+    for image in range(2):
+        sums = SCORES.pick(sum(SCORES.terms(one[image], setting) for one in seeds), "all")[0]
+        expected = binned(sums, bins=12)  # (C, bins, 3)
+        found = np.moveaxis(stored[image], 1, 2)[: len(expected)]
+        assert np.array_equal(found * [1, 1, P_UNIT], expected)
+    if kind == "exclusive":
+        tops = TOP.pick(sum(TOP.terms(one[0], setting) for one in seeds), "all")[0]
+        assert np.array_equal(stored[0, -1].T * [1, 1, P_UNIT], binned(tops, bins=12))
+    # In other bins, and in runs that are older than the file, they are made from the counts.
+    assert np.array_equal(read_bins(folders, 4), stored.reshape(*stored.shape[:-1], 4, 3).sum(axis=-1))
+    (folders[1] / "bins.parquet").unlink()
+    assert np.array_equal(read_bins(folders, 12), stored)
 
 
 def test_counts_without_stored_sums_are_added_up(read, tmp_path):

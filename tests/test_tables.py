@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from arrays import counts_of, example
 
 from pipelines.errors import ShapeError
-from pipelines.metrics import tables
+from pipelines.metrics import Setting, tables
+from pipelines.metrics.calibration import binned
+from pipelines.metrics.sources import SCORES, TOP
 from pipelines.statistics import add_up, count_image, label_masks, stack
 
 
@@ -24,12 +27,39 @@ def counted(images, *, exclusive, softmax=False):
 
 
 def reliability(counts, names, *, bins, units=None):
-    return tables.reliability(tables.reliability_steps(counts), names=names, bins=bins, units=units)
+    by_image = tables.reliability_steps(counts)
+    steps = tables.resampled_steps(by_image.sum(axis=0), by_image[:, :, :2].astype(np.float32), units)
+    return tables.reliability(steps, names=names, bins=bins)
 
 
 def test_bins_must_divide_the_grid():
     with pytest.raises(ShapeError, match="divide 300"):
-        tables.reliability(np.zeros((1, 1, 300, 3)), names=["x"], bins=7)
+        tables.reliability(tables.Steps(np.zeros((1, 3, 300)), np.zeros((1, 1, 2, 300))), names=["x"], bins=7)
+
+
+@pytest.mark.parametrize("region", ["all", "foreground", "boundary", "interior"])
+@pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
+def test_steps_are_the_bins_of_the_metrics(kind, region):
+    counts = counts_of(kind, [example(kind, seed=seed) for seed in range(4)])
+    steps = tables.reliability_steps(counts, region=region)
+    setting = Setting(kind)
+    classes = SCORES.pick(SCORES.terms(counts, setting), region)
+    tops = TOP.pick(TOP.terms(counts, setting), region) if kind == "exclusive" else None
+    for bins in (300, 15):
+        found = np.moveaxis(tables.in_bins(steps, bins), 2, 3)
+        assert np.array_equal(found[:, :3], binned(classes, bins=bins))
+        if tops is not None:
+            assert np.array_equal(found[:, 3], binned(tops, bins=bins))
+
+
+def test_bands_are_those_of_each_number_of_bins_resampled_by_itself():
+    counts = counts_of("overlapping", [example("overlapping", seed=seed) for seed in range(9)])
+    by_image = tables.reliability_steps(counts)
+    table = reliability(counts, ["a", "b", "c"], bins=12)
+    terms = tables.in_bins(by_image, 12)
+    low, high = tables._band(terms[:, :, 1], terms[:, :, 0], None)
+    assert np.array_equal(table["low"], low.reshape(-1), equal_nan=True)  # few pixels: float32 is exact
+    assert np.array_equal(table["high"], high.reshape(-1), equal_nan=True)
 
 
 def test_reliability_puts_mean_p_beside_the_observed_share():
@@ -86,7 +116,7 @@ def test_top_label_reliability_asks_whether_the_argmax_is_right():
 
 def test_truth_that_overlaps_has_neither_top_label_nor_argmax_confusion():
     counts = counted([("i", [[[0.9]], [[0.9]]], [[[1]], [[1]]])], exclusive=False)
-    assert tables.reliability_steps(counts).shape == (1, 2, 300, 3)
+    assert tables.reliability_steps(counts).shape == (1, 2, 3, 300)
     with pytest.raises(ShapeError, match="use a threshold"):
         tables.argmax_confusion(counts, classes=["a", "b"])
 

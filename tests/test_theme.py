@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from colors import contrast, difference, lab, linear
 
-from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, ink_on
+from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, ink_on, words_in
 from pipelines.schema import HEADS
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0, on linear RGB.
@@ -53,6 +53,17 @@ def test_numbers_in_coloured_cells_can_be_read(theme):
             ]
             cell = "#" + "".join(f"{part:02x}" for part in mixed)
             assert contrast(ink_on(theme, theme.heads[head], float(strength)), cell) >= 4, (head, strength)
+
+
+@THEMES
+@pytest.mark.parametrize("color", ["#d55e00", "#009e73", "#56b4e9", "#ffff00", "#c0392b", "#b7791f", "#808080"])
+def test_words_in_a_colour_can_be_read(theme, color):
+    assert contrast(words_in(color, theme), theme.surface) >= 4.5
+
+
+def test_words_keep_a_colour_that_can_be_read_and_stay_near_one_that_cannot():
+    assert words_in("#0072b2", LIGHT) == "#0072b2"
+    assert difference(words_in("#d55e00", LIGHT), "#d55e00", VISIONS["usual"]) < 15
 
 
 def test_shape_and_dash_tell_heads_apart_without_colour():

@@ -177,7 +177,7 @@ def test_the_form_starts_a_job_for_each_loss_with_what_was_set(page, tmp_path):
     assert found[0].arguments[1] == str(data)
     assert at.query_params["job"] in ("1", ["1"])
     assert "Cancel" in labels(at)
-    shown = " ".join(one.value for one in at.subheader)
+    shown = " ".join(one.value for one in at.header)
     assert "my\\-run\\-ce" in shown
     press(at, "Start without an estimate")
     assert "already" in at.error[0].value
@@ -224,7 +224,7 @@ def job_of(runs, number, arguments, *, state="failed", message="", curves=()):
 
 
 def told(at):
-    kinds = ("warning", "error", "success", "info", "caption", "code", "html", "text", "markdown", "subheader")
+    kinds = ("warning", "error", "success", "info", "caption", "code", "html", "text", "markdown", "header")
     return " ".join(
         str(getattr(one, "value", "") or getattr(one, "body", "")) for kind in kinds for one in at.get(kind)
     )
@@ -255,7 +255,7 @@ def test_hostile_names_in_a_record_stay_text(page, tmp_path):
     at = page()
     assert not at.exception
     assert all("<img src=x" not in one.body for one in at.get("html"))
-    assert all("![x](" not in one.value for kind in ("subheader", "warning", "markdown") for one in at.get(kind))
+    assert all("![x](" not in one.value for kind in ("header", "warning", "markdown") for one in at.get(kind))
 
 
 def test_a_job_that_is_done_leads_to_the_verdict_of_its_run(page, tmp_path):

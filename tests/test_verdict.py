@@ -352,7 +352,7 @@ def test_on_exclusive_truth_the_swap_test_looks_at_probabilities_because_argmax_
     found = reason_of(decide(dataset(), table, facts()), "SWAP")
     # reading (0.02 + 0.01) / 2 = 0.015 against training (0.001 + 0.002) / 2 = 0.0015
     assert found.value == pytest.approx(0.0015 - 0.015)
-    assert "Brier score by -0.0200" in found.text
+    assert "Brier score by -0.020 [-0.030, -0.010]" in found.text
     assert "Reading the output accounts for more" in found.text
 
 

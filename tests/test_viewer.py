@@ -100,7 +100,8 @@ def test_big_images_are_thinned_until_they_fit():
 def test_a_block_holds_what_the_run_stores(runs, image, kind):
     run, image = runs[kind], image[kind]
     shown = ("sigmoid", "softmax")
-    header, parts = payload.unpack(loaders.viewer_block(run, "test", shown, 0, image))
+    block = loaders.viewer_block(run, "test", shown, 0, image)
+    header, parts = payload.unpack(block.seen)
     assert (header["width"], header["height"], header["step"], header["full"]) == (64, 64, 1, [64, 64])
     assert parts[0] == run.preview("test", image)
     stored = {head: loaders.prediction(run, "test", head, 0, image) for head in shown}
@@ -108,12 +109,15 @@ def test_a_block_holds_what_the_run_stores(runs, image, kind):
     truth, valid = bits(parts[1], classes, 64, 64)
     assert (truth == stored["sigmoid"].truth).all()
     assert (valid == stored["sigmoid"].valid).all()
-    assert len(parts) == (6 if kind == "exclusive" else 4)
+    assert len(parts) == 4
+    assert bool(block.cells) == (kind == "exclusive")
+    cells = payload.unpack(block.cells)[1] if kind == "exclusive" else parts[2:]
+    assert len(cells) == 2
     for number, head in enumerate(shown):
-        codes = np.frombuffer(zlib.decompress(parts[2 + number]), np.uint8).reshape(classes, 64, 64)
+        codes = np.frombuffer(zlib.decompress(cells[number]), np.uint8).reshape(classes, 64, 64)
         assert (codes == payload.codes(stored[head].log_odds)).all()
         if kind == "exclusive":
-            largest = np.frombuffer(zlib.decompress(parts[4 + number]), "<u2").reshape(64, 64)
+            largest = np.frombuffer(zlib.decompress(parts[2 + number]), "<u2").reshape(64, 64)
             assert (largest == stored[head].log_odds.argmax(axis=0)).all()
 
 
@@ -121,7 +125,7 @@ def test_a_thinned_block_holds_every_third_pixel(runs, image, monkeypatch):
     monkeypatch.setattr(payload, "MOST_CODES", 6 * 64 * 64 // 5)  # sqrt(5) rounded up: every third
     loaders.viewer_block.clear()
     header, parts = payload.unpack(
-        loaders.viewer_block(runs["exclusive"], "test", ("sigmoid", "softmax"), 0, image["exclusive"])
+        loaders.viewer_block(runs["exclusive"], "test", ("sigmoid", "softmax"), 0, image["exclusive"]).seen
     )
     assert (header["width"], header["height"], header["step"]) == (22, 22, 3)
     stored = loaders.prediction(runs["exclusive"], "test", "sigmoid", 0, image["exclusive"])
@@ -152,7 +156,8 @@ def test_more_blocks_ahead_than_are_kept_are_dropped(runs):
     for name in names:
         loaders.make_ahead(runs["overlapping"], "test", ("sigmoid", "softmax"), 1, name)
     for name in (names[0], names[-1]):
-        header, _ = payload.unpack(loaders.viewer_block(runs["overlapping"], "test", ("sigmoid", "softmax"), 1, name))
+        block = loaders.viewer_block(runs["overlapping"], "test", ("sigmoid", "softmax"), 1, name)
+        header, _ = payload.unpack(block.seen)
         assert header["width"] == 64
 
 

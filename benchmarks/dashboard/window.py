@@ -47,6 +47,7 @@ _WATCH: Final = """
     document.querySelector("[data-testid=stMain] [data-testid=stElementContainer]") !== null &&
     all("[data-testid=stSkeleton], [data-testid=stSpinner]").length === 0 &&
     all("[data-testid=stPlotlyChart]").every((chart) => chart.querySelector(".main-svg")) &&
+    all(".stBidiComponent").every((one) => one.querySelector("[data-testid=stBidiComponentIsolated], [data-drawn]")) &&
     all("[data-testid=stMain] img").every((image) => image.complete);
   const look = () => {
     const whole = isWhole();

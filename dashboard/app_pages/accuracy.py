@@ -55,7 +55,7 @@ def draw_with_margin() -> None:
         ),
         run=run.name,
     )
-    st.subheader("Seeds")
+    st.header("Seeds")
     by_seed = panels.by_seed(
         run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender,
         class_name=class_name, margin=margin,
@@ -69,7 +69,7 @@ def draw_with_margin() -> None:
             if len(run.seeds) == 1
             else "No seed has a score here. Choose another class or another score."
         )
-    st.subheader("Image by image")
+    st.header("Image by image")
     if pair:
         draw_pairs(margin)
     else:
@@ -215,7 +215,7 @@ spread = panels.spread_of_images(
     run, theme, split=split, seeds=seeds, metric=metric, region=region, class_name=class_name
 )  # fmt: skip
 if spread is not None:
-    st.subheader("Spread of the images")
+    st.header("Spread of the images")
     components.show(spread, run=run.name)
-    st.subheader("Images to look at")
+    st.header("Images to look at")
     draw_gallery()

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import components, loaders, state
 from dashboard.components import Cell
+from dashboard.figures.theme import words_in
 from dashboard.panels import calibration as panels
 from pipelines.schema import MACRO, REGIONS, Head, Variant
 from pipelines.verdict import missing_head
@@ -40,7 +41,7 @@ def draw_images() -> None:
     panel = panels.by_image(run, theme, split=split, seeds=seeds, variant=variant, region=region)
     if panel is None:
         return
-    st.subheader("Image by image")
+    st.header("Image by image")
     picture = panel.pictures[0]
     clicked = components.clickable_chart(
         picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
@@ -60,17 +61,17 @@ def draw_images() -> None:
 
 def number(column: str, text: str, winners: Mapping[tuple[str, Variant], Head | None], metric: str) -> Cell:
     """A number with its interval below it; a difference in the colour of the head that it favours."""
-    value, _, ends = text.partition(" (")
+    value, bracket, ends = text.partition(" [")
     title, _, what = column.partition(": ")
     which: Variant = next(name for name, said in panels.VARIANT_TITLES.items() if said == title)
     head = winners[metric, which] if what == panels.DIFFERENCE else None
-    return Cell(value, ends.removesuffix(")"), theme.heads[head] if head else "")
+    return Cell(value, f"{bracket.strip()}{ends}", words_in(theme.heads[head], theme) if head else "")
 
 
 @st.fragment
 def draw_scores() -> None:
     """Every metric, as trained and after temperature, with paired differences."""
-    st.subheader("Every calibration metric")
+    st.header("Every calibration metric")
     names = list(loaders.dataset(run)["classes"])
     after: Variant = "temperature" if variant == "raw" else variant
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -98,7 +99,7 @@ def draw_scores() -> None:
         [Cell(row["Metric"]), *(number(column, row[column], winners, metric) for column in table.columns[1:])]
         for metric, row in zip(dict.fromkeys(panel.table["metric"]), table.to_dict("records"), strict=True)
     ]
-    head = ["", *(column.split(": ")[1] for column in table.columns[1:])]
+    head = ["Metric", *(column.split(": ")[1] for column in table.columns[1:])]
     components.grouped_table(list(groups.items()), head, rows, theme, alt="Calibration metrics with intervals")
     components.explain(panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}")
 

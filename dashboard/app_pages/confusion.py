@@ -75,7 +75,7 @@ def draw_differences(panel: Panel) -> None:
         [f"{one['truth']} → {one['predicted']}", write(one[f"{value}_sigmoid"]), write(one[f"{value}_softmax"])]
         for one in tables.largest_differences(panel.table).to_dict("records")
     ]
-    st.subheader("Largest differences")
+    st.header("Largest differences")
     components.small_table(["Truth → predicted", "Sigmoid", HEAD_TITLES[contender]], rows, theme)
 
 
@@ -165,7 +165,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 rows, columns = tables.names_of(run, split=split, seeds=seeds, decision=decision)
 above, below = st.container(), st.container()
 with below:
-    st.subheader("Pixels of one cell")
+    st.header("Pixels of one cell")
     chosen = choose_cell(rows, columns)
 drawn: dict[str, float] = {}
 with above:
@@ -179,7 +179,7 @@ if dataset["kind"] == "overlapping" or decision == "threshold":
         for make in (panels.set_errors, panels.label_sets)
     ]
     if any(sets):
-        st.subheader("Label sets")
+        st.header("Label sets")
     for panel in sets:
         if panel is not None:
             components.show(panel, run=run.name)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import components, loaders, state
 from dashboard.dataset import check, choose, looks, split, table
+from dashboard.figures.labels import SPLIT_TITLES
 from dashboard.figures.pictures import label_picture
 from dashboard.panels import data_table
 from dashboard.rounding import count
@@ -127,7 +128,7 @@ def described(
     looked: Looked, source: LookedSource, first: DataReading, key: str, options: dict[str, str]
 ) -> tuple[Described, DataReading]:
     """The table of classes and the splits, and the data set they make. Raises DatasetError when they do not fit."""
-    st.subheader("Classes")
+    st.header("Classes")
     said = table.edit(looked, first, key=key)
     colors = st.session_state.get(f"{key}_colors", {})
 
@@ -150,7 +151,8 @@ def described(
         rows = data_table.split_rows(dataset)
         components.small_table(
             ["Split", "Images", "Groups"],
-            [[one.split, count(one.images), "–" if one.groups is None else count(one.groups)] for one in rows],
+            [[SPLIT_TITLES[one.split], count(one.images), "–" if one.groups is None else count(one.groups)]
+             for one in rows],
             theme,
         )  # fmt: skip
         for one in dataset.structure():
@@ -164,7 +166,7 @@ def described(
 
 def preview(looked: Looked, dataset: Described) -> None:
     """Some images with their classes over them."""
-    st.subheader("A first look")
+    st.header("A first look")
     more = f" and {len(dataset.classes) - 12} more" if len(dataset.classes) > 12 else ""
     components.legend(
         list(zip(dataset.classes, dataset.colors, strict=True))[:12] + ([(more, "#888888")] if more else []), theme
@@ -188,7 +190,7 @@ def preview(looked: Looked, dataset: Described) -> None:
 
 def hand_over(query: dict[str, str], key: str, *, ready: bool) -> None:
     """Links to what comes next, with the data set and how it is read."""
-    st.subheader("Next")
+    st.header("Next")
     if not ready:
         st.caption("Training and imports refuse a data set whose check finds errors; check it first.")
     with st.container(horizontal=True):
@@ -223,7 +225,7 @@ def draw_set(chosen: choose.Chosen) -> None:
     runs = loaders.runs_folder()
     kept = readings.keep(runs, chosen.path, reading)
     st.query_params[_READING] = kept.key
-    st.subheader("Check")
+    st.header("Check")
     report = check.draw(runs, chosen.path, kept)
     if report is not None:
         check.show(report, name=chosen.path.name)

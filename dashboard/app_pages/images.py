@@ -56,18 +56,23 @@ def choose_image(names: list[str]) -> str:
     return chosen
 
 
+def id_of(image: str, chosen: Chosen) -> str:
+    """What the viewer tells one picture from another by."""
+    return f"{run.checksum}/{chosen.split}/{chosen.seed}/{chosen.heads[-1]}/{theme.dark}/{image}"
+
+
 def show_viewer(image: str, chosen: Chosen) -> None:
     """One image in layers, and the exact numbers of the pixel that is kept."""
     split, seed, heads, _ = chosen
     header = {
-        "id": f"{run.checksum}/{split}/{seed}/{heads[-1]}/{theme.dark}/{image}",
+        "id": id_of(image, chosen),
         "image": image, "kind": dataset["kind"], "classes": dataset["classes"], "colors": dataset["colors"],
         "heads": [{"title": HEAD_SHORT[head], "color": theme.heads[head]} for head in heads],
         "edges": payload.EDGES.tolist(), "scale": pictures.scale(), "codes": _CODES, "start": begun.of(image),
         "notes": {"confidence": HOW_TO_READ["confidence"]},
     }  # fmt: skip
     block = loaders.viewer_block(run, split, heads, seed, image)
-    component.viewer(payload.pack(header, [block]), on_step=step)
+    component.viewer(payload.pack(header, [block.seen]), on_step=step)
     pixel = link.kept_pixel(image, begun)
     values = None if pixel is None else loaders.pixel_values(run, split, heads, seed, image, *pixel)
     if pixel is None or values is None:
@@ -149,10 +154,15 @@ def browse() -> None:
     chosen = Chosen(split, seed, loaders.shown_heads(run, contender), score)
     show_viewer(image, chosen)
     st.caption(HOW_TO_READ["images"])
-    st.subheader("All images")
+    st.header("All images")
     show_gallery(table, chosen)
     shares = [name for name in table.columns if name.startswith(("disagreement", *panels.RATES))]
-    components.explain("image_scores", table, key="image_scores", name=f"{run.name}-images", percent=shares)
+    components.explain(
+        "image_scores", table, key="image_scores", name=f"{run.name}-images", percent=shares, when_opened=True
+    )
+    block = loaders.viewer_block(run, split, chosen.heads, seed, image)
+    if block.cells:  # after all that is seen at once
+        component.cells(payload.pack({"id": id_of(image, chosen)}, [block.cells]))
     names = list(table["image"])
     ahead = names[(names.index(image) + 1) % len(names)]
     if ahead != image:

@@ -17,7 +17,7 @@ components.paragraph(
 )
 follow.draw(here=False)
 way = state.choose("What you bring", list(_WAYS), key="bring", title=lambda name: _WAYS[name][0])
-st.subheader("1. The truth")
+st.header("1. The truth")
 chosen = truth.choose()
 if chosen is not None:
     _WAYS[way][1](chosen)

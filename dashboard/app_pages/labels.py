@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.figures.labels import SPLIT_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.overlap import spread_images
 from dashboard.panels import labels as panels
@@ -49,7 +50,7 @@ def draw_kinds() -> None:
     kinds = panels.kinds(run, split=split)
     if len(kinds) < 2:
         return
-    st.subheader("Every class at its largest" if dataset["kind"] == "exclusive" else "Every kind of pixel")
+    st.header("Every class at its largest" if dataset["kind"] == "exclusive" else "Every kind of pixel")
     whole = max(sum(pixels for _, pixels in loaders.label_sets(run, split)), 1)
     for start in range(0, len(kinds), _ACROSS):
         for column, kind in zip(st.columns(_ACROSS), kinds[start : start + _ACROSS], strict=False):
@@ -103,13 +104,17 @@ components.paragraph(panels.imbalance(dataset), theme)
 if overlapping:
     draw_panels(panels.pairs(run, theme), panels.splits(run, theme))
 draw_kinds()
-st.subheader("Splits")
+st.header("Splits")
 components.paragraph(panels.leakage(dataset), theme)
 components.small_table(
     ["Split", "Images", "Groups", "Valid pixels", "Ignored pixels"],
-    [[one["split"], count(one["images"]), "–" if one["groups"] is None else count(one["groups"]),
+    [[SPLIT_TITLES[one["split"]], count(one["images"]), "–" if one["groups"] is None else count(one["groups"]),
       count(one["valid_pixels"]), count(one["ignored_pixels"])] for one in dataset["splits"]],
     theme,
 )  # fmt: skip
-st.subheader("Findings")
+components.download(
+    pd.DataFrame(dataset["splits"])[["split", "images", "groups", "valid_pixels", "ignored_pixels"]],
+    key="all_splits_csv", name=f"{run.name}-images-by-split",
+)  # fmt: skip
+st.header("Findings")
 draw_findings(dataset["findings"])

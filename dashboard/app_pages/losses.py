@@ -128,7 +128,7 @@ def offer_more(losses: dict[str, str | None]) -> None:
     """How to make runs with the losses that are not there yet."""
     missing = [loss for loss in LOSSES if loss not in losses.values()]
     if missing and losses[run.name] is not None:
-        st.subheader("With other losses")
+        st.header("With other losses")
         components.paragraph(
             "These commands train the same pair with another loss. The run appears here when it is whole.", theme
         )

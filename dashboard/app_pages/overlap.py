@@ -34,7 +34,7 @@ def draw_figures(maps_at: dict[str, float]) -> None:
     pairs = panels.pairs(run, theme, split=split, seeds=seeds, threshold=threshold)
     expected = panels.expected(run, theme, split=split, seeds=seeds, threshold=threshold)
     if pairs is not None:
-        st.subheader("Which classes share pixels")
+        st.header("Which classes share pixels")
         if not pairs.table["truth"].any():
             st.caption("In the truth no two classes share a pixel: all that is seen here is the heads' own.")
         components.show(pairs, run=run.name)
@@ -49,7 +49,7 @@ def draw_figures(maps_at: dict[str, float]) -> None:
 def draw_maps(threshold: float) -> None:
     """Where each head gives several labels or none against the truth, on the images that have most of it."""
     what = "Where labels conflict or are missing" if len(classes) > 1 else "Where the label is missing"
-    st.subheader(f"{what}, at p > {threshold:.2f}")
+    st.header(f"{what}, at p > {threshold:.2f}")
     kinds: tuple[Which, ...] = ("several", "none") if len(classes) > 1 else ("none",)
     which = state.choose("Pixels marked", kinds, key="maps", title=lambda kind: _KINDS[kind])
     seed = seeds[0]

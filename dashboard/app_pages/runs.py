@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import components, export, loaders, manage, state
@@ -132,6 +133,11 @@ def draw_settings(shown: list[Summary]) -> None:
         components.small_table(head[:2] if len(shown) == 1 else ["", "in all"], [row[:2] for row in same], theme)
     titles, rows = panels.numbers(shown)
     components.small_table(["Mean of classes, 95 % interval", *titles], rows, theme)
+    settings_of = pd.DataFrame([*differ, *same], columns=["setting", *head[1:]])
+    scores = pd.concat([panels.scores(shown, metric=metric) for metric in panels.KEY_METRICS])
+    with st.container(horizontal=True):
+        components.download(settings_of, key="settings_csv", name="runs-settings", label="Settings as CSV")
+        components.download(scores, key="numbers_csv", name="runs-scores", label="Scores as CSV")
 
 
 def draw_training(runs: list[Run]) -> None:
@@ -168,15 +174,15 @@ if found:
     say_what_can_be_compared(runs, shown)
     compare(runs)
     draw_settings(shown)
-    st.subheader("Training")
+    st.header("Training")
     draw_training(runs)
-    st.subheader("Report and tables of this run")
+    st.header("Report and tables of this run")
     export.draw(run)
-    st.subheader("Rename or delete")
+    st.header("Rename or delete")
     manage.say()
     manage.draw_run(run, names, lists=[_COMPARE])
 else:
     components.empty("No run yet", "Train one on the page Train, or take one back from the trash.")
     manage.say()
-st.subheader("Trash")
+st.header("Trash")
 manage.draw_trash()

@@ -170,7 +170,7 @@ def adjust() -> None:
         components.show(panel, run=run.name)
     elif look.index is None:
         st.caption("Choose one class to see its ROC and precision-recall curves with the chosen thresholds on them.")
-    st.subheader("What mistakes cost")
+    st.header("What mistakes cost")
     price = choose_costs()
     draw_costs(policies(look, cuts, price), price)
 
@@ -198,7 +198,7 @@ best = panels.choices(run, theme, **common, scale=scale)
 if best is not None:
     components.show(best, run=run.name)
 
-st.subheader("Move the thresholds")
+st.header("Move the thresholds")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     with st.container(width=340):
         chosen = state.class_of(whole.classes)
@@ -217,9 +217,9 @@ restore()
 adjust()
 
 if len(look.classes) > 1:
-    st.subheader("How well the heads rank pixels")
+    st.header("How well the heads rank pixels")
     ranked = curves.areas(run, theme, **common)
     if ranked is not None:
         components.show(ranked, run=run.name)
-st.subheader("Leaving the unsure pixels out")
+st.header("Leaving the unsure pixels out")
 components.show(curves.selective_prediction(run, theme, **common, class_name=look.class_name), run=run.name)

@@ -30,7 +30,7 @@ def offer_sample() -> None:
 
 def new_training() -> None:
     """Data, settings, what they would take, and the start."""
-    st.subheader("A new training", anchor="new")
+    st.header("A new training", anchor="new")
     chosen = data.pick()
     if chosen is None:
         return
@@ -112,5 +112,5 @@ if first:
     show_jobs()
 new_training()
 if not first and every:
-    st.subheader("Jobs", anchor="jobs")
+    st.header("Jobs", anchor="jobs")
     show_jobs()

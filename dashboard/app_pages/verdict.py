@@ -6,8 +6,10 @@ import streamlit as st
 
 from dashboard import components, export, loaders, state, tables
 from dashboard.figures.theme import HEAD_TITLES
+from dashboard.forest_plot import forest_plot
 from dashboard.panels import verdict as panels
 from dashboard.panels.cards import color_of, reason_card
+from dashboard.python_code import python_code
 from dashboard.rounding import typeset
 from pipelines.recipe import Ingredients, code_of
 from pipelines.schema import Head, Split
@@ -35,7 +37,7 @@ def choose_margin() -> Margin:
 
 def draw_code(verdict: Verdict) -> None:
     """Code to copy for the head that won, or for the one that the reader takes where either will do."""
-    st.subheader("Use it")
+    st.header("Use it")
     winner: Head = verdict.contender if verdict.answer == "softmax" and verdict.contender else "sigmoid"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         head = state.choose(
@@ -46,7 +48,7 @@ def draw_code(verdict: Verdict) -> None:
     given = loaders.ingredients(run, head, seed)
     settled = None if verdict.missing else verdict.answer in ("sigmoid", "softmax")
     components.paragraph(advice(given, settled=settled), theme)
-    st.code("\n\n\n".join(code_of(given).values()), language="python", wrap_lines=True)
+    python_code("\n\n\n".join(code_of(given).values()), key="code")
 
 
 def advice(given: Ingredients, *, settled: bool | None) -> str:
@@ -78,24 +80,28 @@ verdict = judge(loaders.evidence(run), margin)
 with slot:
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
     components.headline(
-        typeset(verdict.headline), above=panels.certainty(verdict), color=color_of(answer, verdict, theme), theme=theme
-    )
+        typeset(verdict.headline), above=panels.certainty(verdict), color=color_of(answer, verdict, theme), theme=theme,
+        level=1,
+    )  # fmt: skip
     components.facts_line(state.run_facts(run, dataset, cast(Split, verdict.split)), theme)
-components.show(panels.figures_of(run, theme, split=cast(Split, verdict.split), verdict=verdict), run=run.name)
+components.show(
+    panels.figures_of(run, theme, split=cast(Split, verdict.split), verdict=verdict), run=run.name,
+    draw=forest_plot if verdict.contender else components.chart, when_opened=True,
+)  # fmt: skip
 
-st.subheader("Why")
+st.header("Why")
 components.cards([reason_card(reason, verdict, theme) for reason in verdict.reasons], theme)
 if verdict.would_change:
-    st.subheader("What is missing" if verdict.missing else "What would change this")
+    st.header("What is missing" if verdict.missing else "What would change this")
     components.bullets([typeset(line) for line in verdict.would_change], theme)
 
 draw_code(verdict)
 
-st.subheader("Scores")
+st.header("Scores")
 scores = panels.scores(run, split=cast(Split, verdict.split))
 readable = tables.readable_scores(scores)
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
-components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")
+components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores", when_opened=True)
 
-st.subheader("Send it")
+st.header("Send it")
 export.draw(run, margin=margin)

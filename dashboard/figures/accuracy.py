@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
-import plotly.graph_objects as go
 
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, figure_of, layout
 from pipelines.schema import MACRO, Head
 
@@ -20,7 +20,7 @@ def height_of(classes: int, heads: int) -> int:
     return 150 + max(2 * _LANE * heads + 8, 32) * classes
 
 
-def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> go.Figure:
+def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> Drawn:
     """Values with intervals: a row a class, in it a lane for each head and average, filled over all pixels and hollow
     for the mean of images.
 
@@ -83,7 +83,7 @@ def rows_axis(names: Sequence[str], theme: Theme) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def seed_values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> go.Figure:
+def seed_values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> Drawn:
     """A lane a head with a point for each seed; a thin line joins the heads of one seed.
 
     table: seed, head, value.
@@ -122,7 +122,7 @@ def seed_values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitl
 def seed_differences_figure(
     table: pd.DataFrame, theme: Theme, *, contender: Head, margin: float, mean: Mapping[str, float], title: str,
     subtitle: str,
-) -> go.Figure:  # fmt: skip
+) -> Drawn:  # fmt: skip
     """A row a seed with its difference, below them the mean with its interval, and the margin's band.
 
     table: seed, difference, low, high; mean: value, low, high over the seeds.

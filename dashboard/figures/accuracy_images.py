@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from dashboard.figures.accuracy import row_rules, rows_axis
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, faded, figure_of, layout
 from pipelines.schema import Head
 
 
 def pairs_figure(
     table: pd.DataFrame, theme: Theme, *, contender: Head, margin: float, title: str, chosen: str | None = None
-) -> go.Figure:
+) -> Drawn:
     """A point an image: the contender's score to the right, sigmoid's upwards, with the diagonal and the margin's band.
 
     table: image, sigmoid, softmax (the contender's), difference, better ("sigmoid", the contender or "neither").
@@ -75,7 +75,7 @@ def _image_points(rows: pd.DataFrame, theirs: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def boxes_figure(table: pd.DataFrame, theme: Theme, *, values: pd.DataFrame | None, title: str) -> go.Figure:
+def boxes_figure(table: pd.DataFrame, theme: Theme, *, values: pd.DataFrame | None, title: str) -> Drawn:
     """Boxes of the images' scores: a row a class, in it a lane for each head; a diamond is the score over all pixels.
 
     table: class, head, p5, p25, p50, p75, p95, pooled. values: image, head, value of the one class there is, to be

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final, NamedTuple
 
-from dashboard.figures.theme import Theme
+from dashboard.figures.theme import Theme, words_in
 
 STYLE: Final = (
     "<style>"
@@ -12,7 +12,7 @@ STYLE: Final = (
     ".rd-card{border:1px solid var(--line);border-top:4px solid var(--head);border-radius:10px;"
     "padding:.85rem clamp(.6rem,1.6vw,1.15rem) .9rem;min-width:0}"
     ".rd-top{display:flex;flex-wrap:wrap;align-items:baseline;justify-content:space-between;gap:0 .8rem}"
-    ".rd-name{font-size:1.15rem;font-weight:650;color:var(--head)}"
+    ".rd-name{font-size:1.15rem;font-weight:650;color:var(--words)}"
     ".rd-count{font-size:1.02rem;font-weight:620}"
     ".rd-said{color:var(--muted);font-size:.85rem;line-height:1.35;margin:.05rem 0 .55rem}"
     ".rd-said sub,.rd-said sup{font-size:.78em;line-height:0}.rd-said b{font-weight:500;color:var(--text)}"
@@ -89,7 +89,7 @@ def readings_html(readings: Sequence[Reading], theme: Theme) -> str:
     # As many units on both scales, so that what adds up to more than 1 is seen to be more.
     units = max(sum(bar.is_label for bar in reading.bars) for reading in readings)
     colors = f"--text:{theme.text};--muted:{theme.muted};--line:{theme.line};--band:{theme.band}"
-    cards = "".join(_card(reading, units) for reading in readings)
+    cards = "".join(_card(reading, units, theme) for reading in readings)
     return f'<div class="rd" style="{colors};--surface:{theme.surface}">{cards}</div>'
 
 
@@ -100,7 +100,7 @@ def shown_p(p: float) -> str:
     return ">0.99" if 0.995 <= p < 1 else f"{p:.2f}"
 
 
-def _card(reading: Reading, units: int) -> str:
+def _card(reading: Reading, units: int, theme: Theme) -> str:
     rows = "".join(_row(bar, reading) for bar in reading.bars)
     calls = "".join(
         f'<span class="rd-rule">{escape(call.rule)}</span><span>{escape(call.labels)}</span>'
@@ -108,8 +108,9 @@ def _card(reading: Reading, units: int) -> str:
         for call in reading.calls
     )  # fmt: skip
     return (
-        f'<section class="rd-card" style="--head:{reading.color}"><div class="rd-top">'
-        f'<span class="rd-name">{escape(reading.title)}</span><span class="rd-count">{escape(reading.given)}</span>'
+        f'<section class="rd-card" style="--head:{reading.color};--words:{words_in(reading.color, theme)}">'
+        f'<div class="rd-top"><span class="rd-name">{escape(reading.title)}</span>'
+        f'<span class="rd-count">{escape(reading.given)}</span>'
         f'</div><div class="rd-said"><i>{escape(reading.said)}: </i><b>{reading.formula}</b></div>{rows}'
         f"{_units(reading, units)}"
         f'<div class="rd-calls">{calls}</div></section>'

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, axis, faded, figure_of, layout
 from pipelines.schema import Head
 
@@ -16,7 +16,7 @@ _DRAWN: Final = 2500  # images drawn one by one; of more, only those outside the
 _SPREAD: Final = 0.24  # lanes that points are moved up or down at most, so that equal ones can be told apart
 
 
-def by_image_figure(pooled: pd.DataFrame, single: pd.DataFrame, theme: Theme, *, title: str) -> go.Figure:
+def by_image_figure(pooled: pd.DataFrame, single: pd.DataFrame, theme: Theme, *, title: str) -> Drawn:
     """A lane for each class and head: dots are images, bars their middle 50 and 90 %, a tick their median.
 
     pooled: rows class, head, pooled, p5, p25, p50, p75, p95; single: rows class, head, image, value, NaN left out.

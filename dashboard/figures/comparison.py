@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
-import plotly.graph_objects as go
 
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, faded, figure_of, layout
 from pipelines.schema import Head
 
@@ -18,7 +18,7 @@ _FACTORS: Final = {
 }  # fmt: skip
 
 
-def cells_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> go.Figure:
+def cells_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> Drawn:
     """A group of lanes for each run, a lane for each head: hollow before, filled after, with intervals.
 
     table: rows of `comparison.before_after`.
@@ -80,7 +80,7 @@ def _points(
     }  # fmt: skip
 
 
-def effects_figure(table: pd.DataFrame, theme: Theme, *, title: str, margin: float) -> go.Figure:
+def effects_figure(table: pd.DataFrame, theme: Theme, *, title: str, margin: float) -> Drawn:
     """A forest: each factor's effect, then in smaller rows the parts it is the mean of, and the margin as a band.
 
     table: rows of `comparison.effect_rows`; margin: half-width of the band, NaN for none.

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_SHORT, Theme, axis, figure_of, layout
+from dashboard.figures.drawn import Drawn
+from dashboard.figures.theme import HEAD_SHORT, Theme, axis, figure_of, layout, words_in
 from pipelines.schema import MACRO, Head
 
 _HOVER = (
@@ -24,7 +24,7 @@ def forest_figure(
     margin: float | None,
     subtitle: str = "",
     seeds: Sequence[float] = (),
-) -> go.Figure:
+) -> Drawn:
     """A forest plot.
 
     table: rows of `tables.differences`. margin: half-width of the band of practical equivalence, None for no band.
@@ -88,7 +88,8 @@ def _sides(theme: Theme, contender: Head) -> list[dict[str, Any]]:
     """What lies left and right of zero, in the heads' colours, under the axis."""
     common = {"y": 0, "xref": "paper", "yref": "paper", "yanchor": "top", "yshift": -24, "showarrow": False}
     return [
-        common | {"x": x, "xanchor": anchor, "text": words, "font": {"color": theme.heads[head], "size": 12}}
+        common
+        | {"x": x, "xanchor": anchor, "text": words, "font": {"color": words_in(theme.heads[head], theme), "size": 12}}
         for words, head, x, anchor in (
             (f"← {HEAD_SHORT[contender]} better", contender, 0.0, "left"),
             ("Sigmoid better →", "sigmoid", 1.0, "right"),

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import plotly.graph_objects as go
 from scipy.ndimage import distance_transform_edt
 
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_TITLES, Theme, axis, faded, figure_of, layout
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.heads import HeadSpec
@@ -30,7 +30,7 @@ def plane_figure(
     temperature: float,
     background: float,
     height: int = 430,
-) -> go.Figure:
+) -> Drawn:
     """Where a head of two classes gives which labels, over the plane of their logits, and where a pixel stands.
 
     point: its two logits. truth: which labels it truly carries; the region that gives just these is marked. colors:
@@ -66,7 +66,7 @@ def curve_figure(
     threshold: float,
     temperature: float,
     height: int = 320,
-) -> go.Figure:
+) -> Drawn:
     """One class: its probability against its logit, for each head."""
     traces: list[dict[str, Any]] = []
     for at, spec in enumerate(specs):

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from dashboard.figures.confusion import shortened
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, figure_of, layout
 from pipelines.schema import HEADS
 
 
-def set_errors_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str = "") -> go.Figure:
+def set_errors_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str = "") -> Drawn:
     """Commonest wrong label sets, a row each, with a point for each head.
 
     table: head, truth, called, share (of all valid pixels); the same pairs for every head, in the order of the rows.

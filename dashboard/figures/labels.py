@@ -5,15 +5,15 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import Theme, axis, faded, figure_of, layout
 
 _LONGEST: Final = 18  # characters of a class's name in a row of two
-_SPLITS: Final = {"train": "Training", "val": "Validation", "test": "Test"}
+SPLIT_TITLES: Final[Mapping[str, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
-def class_share_figure(class_facts: Sequence[Mapping[str, Any]], theme: Theme) -> go.Figure:
+def class_share_figure(class_facts: Sequence[Mapping[str, Any]], theme: Theme) -> Drawn:
     """Share of valid pixels of each class. class_facts: entries name, color, share, pixels, images."""
     shares = [float(entry["share"]) for entry in class_facts]
     smallest = min((share for share in shares if share > 0), default=1.0)
@@ -30,7 +30,7 @@ def class_share_figure(class_facts: Sequence[Mapping[str, Any]], theme: Theme) -
     return _share_figure(bars, theme, title="Classes", x=scale | {"title": title})
 
 
-def labels_per_pixel_figure(counts: Sequence[int], theme: Theme) -> go.Figure:
+def labels_per_pixel_figure(counts: Sequence[int], theme: Theme) -> Drawn:
     """Share of valid pixels by number of labels. counts: pixels with 0, 1, 2, … labels."""
     total = max(sum(counts), 1)
     bars = {
@@ -41,7 +41,7 @@ def labels_per_pixel_figure(counts: Sequence[int], theme: Theme) -> go.Figure:
     return _share_figure(bars, theme, title="Labels per pixel", x={"rangemode": "tozero", "title": "share of pixels"})
 
 
-def ceiling_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
+def ceiling_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
     """The best Dice with one label a pixel, and Dice by priority, against 1, which several labels can reach.
 
     table: rows class, ceiling_dice, priority_dice, from the top; NaN for a class that never occurs.
@@ -74,7 +74,7 @@ def ceiling_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
     return figure_of({"data": [lost, *points], "layout": shared})
 
 
-def nesting_figure(table: pd.DataFrame, theme: Theme, *, colors: Mapping[str, str]) -> go.Figure:
+def nesting_figure(table: pd.DataFrame, theme: Theme, *, colors: Mapping[str, str]) -> Drawn:
     """Pairs of classes as bars over each other: what lies under both is shared, so that nesting is seen.
 
     table: rows inner, outer, share (of inner inside outer), back (of outer inside inner), pixels (shared) and nested
@@ -117,7 +117,7 @@ def nesting_figure(table: pd.DataFrame, theme: Theme, *, colors: Mapping[str, st
     return figure_of({"data": bars, "layout": shared})
 
 
-def split_share_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
+def split_share_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
     """Share of the valid pixels of each class in each split, as points on a row a class.
 
     table: rows class, split, share. The axis is logarithmic when a class is rarer than a hundredth of the commonest.
@@ -134,10 +134,10 @@ def split_share_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
     }  # fmt: skip
     points = [
         {
-            "type": "scatter", "mode": "markers", "name": _SPLITS[split], "y": list(rows["class"]),
+            "type": "scatter", "mode": "markers", "name": SPLIT_TITLES[split], "y": list(rows["class"]),
             "x": rows["share"].where(rows["share"] > 0).to_numpy(),
             "marker": {"symbol": symbol, "size": 10, "color": theme.muted, "line": {"width": 2, "color": theme.text}},
-            "hovertemplate": f"<b>%{{y}}</b>, {_SPLITS[split].lower()}: %{{x:.2%}}<extra></extra>",
+            "hovertemplate": f"<b>%{{y}}</b>, {SPLIT_TITLES[split].lower()}: %{{x:.2%}}<extra></extra>",
         }
         for split, symbol, rows in (
             (split, symbol, table[table["split"] == split])
@@ -157,7 +157,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
-def _share_figure(bars: dict[str, Any], theme: Theme, *, title: str, x: dict[str, Any]) -> go.Figure:
+def _share_figure(bars: dict[str, Any], theme: Theme, *, title: str, x: dict[str, Any]) -> Drawn:
     """Lying bars of shares with their percents beside them."""
     bars |= {
         "type": "bar", "orientation": "h", "text": [_percent(share) for share in bars["x"]], "cliponaxis": False,

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_TITLES, Theme, axis, faded, layout
+from dashboard.figures.drawn import Drawn
+from dashboard.figures.theme import HEAD_MARKERS, HEAD_TITLES, Theme, axis, faded, figure_of, layout
 from dashboard.figures.thresholds import Scale, threshold_axis
 from pipelines.schema import Head
 
@@ -14,7 +14,7 @@ _LANE: Final = 20  # CSS pixels of a head's lane
 _LONGEST: Final = 18  # characters of a class's label
 
 
-def choices_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str, scale: Scale = "p") -> go.Figure:
+def choices_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str, scale: Scale = "p") -> Drawn:
     """Where the thresholds of each class lie: tuned, best here, and where best would be if p were calibrated.
 
     table: class, head, tuned, best, best_low, best_high, half_optimum of `metrics.decisions.threshold_choices`. A bar
@@ -70,7 +70,7 @@ def dots_figure(
     x_title: str,
     before: str = "",
     after: str = "",
-) -> go.Figure:
+) -> Drawn:
     """A value of each class and head, with its interval, and what it was before, hollow.
 
     table: class, head, value, low, high, and, if before is given, before; NaN where there is none. before, after: what
@@ -112,7 +112,7 @@ def dots_figure(
 def _figure(
     traces: list[dict[str, Any]], table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str,
     xaxis: dict[str, Any], shapes: list[dict[str, Any]],
-) -> go.Figure:  # fmt: skip
+) -> Drawn:  # fmt: skip
     names, heads = list(dict.fromkeys(table["class"])), table["head"].nunique()
     lane = heads + 1
     rows = axis(
@@ -130,7 +130,7 @@ def _figure(
     shared = layout(
         theme, height=height, title=title, subtitle=subtitle, shapes=shapes + between, xaxis=xaxis, yaxis=rows
     )
-    return go.Figure({"data": traces, "layout": shared})
+    return figure_of({"data": traces, "layout": shared})
 
 
 def _places(table: pd.DataFrame) -> pd.Series:

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from dashboard.figures.cuts import INNER, cut_text
-from dashboard.figures.theme import HEAD_DASHES, HEAD_TITLES, Theme
+from dashboard.figures.theme import HEAD_DASHES, HEAD_TITLES, Theme, words_in
 from pipelines.arrays import Float32Array, Float64Array
 from pipelines.metrics.thresholds import CUT_P
 from pipelines.schema import Head
@@ -86,5 +86,6 @@ def room(subtitle: str) -> dict[str, Any]:
 def colored(parts: Mapping[Head, str], theme: Theme, *, titles: Mapping[Head, str], apart: str = " · ") -> str:
     """A number of each head in its colour, for the line under a title."""
     return apart.join(
-        f'<span style="color:{theme.heads[head]}">{titles[head]} {text}</span>' for head, text in parts.items()
+        f'<span style="color:{words_in(theme.heads[head], theme)}">{titles[head]} {text}</span>'
+        for head, text in parts.items()
     )

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import (
     HEAD_DASHES,
     HEAD_MARKERS,
@@ -32,7 +32,7 @@ _LABEL_COLORS: Final = {
 
 def rate_figure(
     tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, threshold: float, height: int = 340
-) -> go.Figure:
+) -> Drawn:
     """One rate against the threshold. tables: per head, `metrics.tables.label_rates`; threshold: where to mark."""
     traces: list[dict[str, Any]] = []
     truth = float("nan")
@@ -75,7 +75,7 @@ def rate_figure(
     return figure_of({"data": traces, "layout": shared})
 
 
-def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> go.Figure:
+def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> Drawn:
     """Predicted number of labels, as shares, by true number of labels and head. tables: `predicted_labels` per head."""
     frame = pd.concat([table.assign(head=HEAD_SHORT[head]) for head, table in tables.items()])
     frame = frame.sort_values("true_labels", kind="stable")
@@ -103,7 +103,7 @@ def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> go.Figur
     return figure_of({"data": traces, "layout": shared})
 
 
-def mass_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
+def mass_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
     """Shares of the pixels with no label, one, and two or more: a bar a row.
 
     table: rows row, labels ("0", "1", "2+") and share, bars from the top.
@@ -126,7 +126,7 @@ def mass_figure(table: pd.DataFrame, theme: Theme) -> go.Figure:
     return figure_of({"data": traces, "layout": shared})
 
 
-def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> go.Figure:
+def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> Drawn:
     """Of each pair of classes and head: expected overlap if independent (hollow), decided (filled), truth (line).
 
     table: rows pair, head, lowest, highest (Fréchet bounds), independent, predicted, observed, all shares of the
@@ -154,7 +154,7 @@ def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> g
         theme, height=round(150 + _LANE * (last + 1)), title="Pairs: expected and decided overlap",
         xaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels with both", nticks=6),
         yaxis=axis(
-            theme, range=[last + 0.9, -0.9], showgrid=False, ticktext=pairs,
+            theme, range=[last + 0.9, -0.9], showgrid=False, ticklabelstandoff=8, ticktext=pairs,
             tickvals=[lanes[pair, heads[0]] + (len(heads) - 1) / 2 for pair in pairs],
         ),
     )  # fmt: skip

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.marks import INSIDE, INSIDE_P, Mark, line, mark_traces, room
-from dashboard.figures.theme import Theme, axis, layout
+from dashboard.figures.theme import Theme, axis, figure_of, layout
 from pipelines.arrays import Float64Array
 from pipelines.schema import Head
 
@@ -20,7 +19,7 @@ def roc_figure(
     subtitle: str,
     near: bool = False,
     height: int = 440,
-) -> go.Figure:
+) -> Drawn:
     """True against false positive rate. curves: per head, both at every cut, (CELLS + 1) each; near: show the corner
     that the points are in instead of the whole.
     """
@@ -41,7 +40,7 @@ def precision_recall_figure(
     subtitle: str,
     near: bool = False,
     height: int = 440,
-) -> go.Figure:
+) -> Drawn:
     """Precision against recall. curves: per head, recall and precision at every cut; share: of the pixels that have the
     class, which is the precision of a score that knows nothing.
     """
@@ -55,11 +54,11 @@ def precision_recall_figure(
 
 def risk_figure(
     curves: Mapping[Head, Float64Array], at: Float64Array, theme: Theme, *, title: str, subtitle: str, height: int = 400
-) -> go.Figure:
+) -> Drawn:
     """Error rate of the most confident pixels against how many are kept. curves: per head, (A,); at: (A,) coverages."""
     hover = "of the surest %{x:.1%} of pixels<br>%{y:.3%} are wrong"
     traces = [line(head, at, risk, theme, hover=hover) for head, risk in curves.items()]
-    return go.Figure(
+    return figure_of(
         {
             "data": traces,
             "layout": layout(
@@ -78,13 +77,13 @@ def risk_figure(
 def _curves(
     curves: Mapping[Head, tuple[Float64Array, Float64Array]], marks: Sequence[Mark], theme: Theme, *, hover: str,
     reference: dict[str, Any], title: str, subtitle: str, axes: tuple[str, str], near: bool, height: int,
-) -> go.Figure:  # fmt: skip
+) -> Drawn:  # fmt: skip
     traces = [reference]
     for head, (x, y) in curves.items():
         traces.append(line(head, x[INSIDE], y[INSIDE], theme, hover=hover, at=INSIDE_P))
     traces += mark_traces(marks, theme, hover="%{x:.4g}, %{y:.4g}")
     across, up = (_ends([one.x for one in marks] if near else []), _ends([one.y for one in marks] if near else []))
-    return go.Figure(
+    return figure_of(
         {
             "data": traces,
             "layout": layout(

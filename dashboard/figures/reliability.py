@@ -6,8 +6,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import (
     HEAD_DASHES,
     HEAD_MARKERS,
@@ -18,6 +18,7 @@ from dashboard.figures.theme import (
     faded,
     figure_of,
     layout,
+    words_in,
 )
 from pipelines.arrays import Float64Array
 from pipelines.schema import Head
@@ -40,7 +41,7 @@ def reliability_figure(
     height: int = 360,
     observed: str = "observed share",
     scale: Scale = "linear",
-) -> go.Figure:
+) -> Drawn:
     """One diagram.
 
     tables: per head, the rows of one class of `metrics.tables.reliability`, or just its columns. errors: per head,
@@ -108,9 +109,9 @@ def _diagonal(theme: Theme, scale: Scale) -> dict[str, Any]:
 
 def _errors(errors: Mapping[Head, float], theme: Theme) -> str:
     """The heads' calibration errors in their colours; three names do not fit over a small diagram."""
-    named = len(errors) <= 2
+    names = {head: f"{HEAD_SHORT[head]} " if len(errors) <= 2 else "" for head in errors}
     said = (
-        f'<span style="color:{theme.heads[head]}">{f"{HEAD_SHORT[head]} " if named else ""}{error:.3f}</span>'
+        f'<span style="color:{words_in(theme.heads[head], theme)}">{names[head]}{error:.3f}</span>'
         for head, error in errors.items()
     )
     return f"ECE: {' · '.join(said)}"

@@ -6,9 +6,9 @@ from html import escape
 from typing import Any, Final
 
 import pandas as pd
-import plotly.graph_objects as go
 
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, figure_of, layout
+from dashboard.figures.drawn import Drawn
+from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, figure_of, layout, words_in
 from pipelines.schema import HEADS, Head
 
 _LANE: Final = 30  # CSS pixels of a head's lane
@@ -30,7 +30,7 @@ def lanes_of(table: pd.DataFrame) -> dict[tuple[str, str], float]:
     return lanes
 
 
-def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> go.Figure:
+def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> Drawn:
     """A lane for each head of each run, with the value and its interval.
 
     table: run, data (name of its data set), head, value, low, high.
@@ -50,7 +50,7 @@ def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: st
 
 def differences_figure(
     table: pd.DataFrame, theme: Theme, *, lanes: Lanes, title: str, subtitle: str, margin: float, sides: bool
-) -> go.Figure:
+) -> Drawn:
     """Sigmoid against each other head within each run, in the lane of that head.
 
     table: run, data, head (the other one), value, low, high (of the difference, above 0 for sigmoid); lanes: of the
@@ -83,7 +83,7 @@ def _figure(
     subtitle: str,
     shapes: Sequence[dict[str, Any]] = (),
     **more: Any,
-) -> go.Figure:
+) -> Drawn:
     last = max(lanes.values())
     edges = [place - (1 + _BETWEEN) / 2 for place in _starts(lanes)[1:]]
     rules = [_line(theme.line, xref="paper", x0=0, x1=1, y0=edge, y1=edge) for edge in edges]
@@ -157,7 +157,7 @@ def _sides(theme: Theme, others: Sequence[Head]) -> list[dict[str, Any]]:
     )
     common = {"y": 0, "xref": "paper", "yref": "paper", "yanchor": "top", "yshift": -24, "showarrow": False}
     return [
-        common | {"x": x, "xanchor": anchor, "text": words, "font": {"color": color, "size": 12}}
+        common | {"x": x, "xanchor": anchor, "text": words, "font": {"color": words_in(color, theme), "size": 12}}
         for (words, color), x, anchor in (
             (left, 0.0, "left"),
             (("Sigmoid better →", theme.heads["sigmoid"]), 1.0, "right"),

@@ -5,13 +5,13 @@ from html import escape
 from typing import Final
 
 from dashboard.figures.bars import shown_p
-from dashboard.figures.theme import Theme, faded
+from dashboard.figures.theme import Theme, faded, words_in
 
 STYLE: Final = (
     "<style>.facts{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:.9rem;color:var(--text)}"
     ".fact{border:1px solid var(--line);border-radius:10px;padding:.85rem .95rem;display:flex;flex-direction:column}"
     ".fact .sketch{height:86px;display:flex;flex-direction:column;justify-content:center;margin-bottom:.55rem}"
-    ".fact .tag{font-size:.78rem;font-weight:600}.fact h4{margin:.15rem 0 .1rem;padding:0;font-size:1rem;"
+    ".fact .tag{font-size:.78rem;font-weight:600}.fact h3{margin:.15rem 0 .1rem;padding:0;font-size:1rem;"
     "font-weight:620;line-height:1.3}.fact .number{font-size:1.3rem;font-weight:650;"
     "font-variant-numeric:tabular-nums;line-height:1.25}"
     ".fact .what{font-size:.82rem;color:var(--muted);line-height:1.35;margin-bottom:.45rem}"
@@ -99,10 +99,10 @@ def grid(cards: Sequence[str], theme: Theme) -> str:
     return f'<div class="facts" style="{colors}">{"".join(cards)}</div>'
 
 
-def card(*, tag: str, color: str, title: str, number: str, what: str, text: str, sketch: str) -> str:
+def card(theme: Theme, *, tag: str, color: str, title: str, number: str, what: str, text: str, sketch: str) -> str:
     """A picture with its number, what the number is, and what follows. sketch: HTML made here; the rest is text."""
     return (
         f'<div class="fact" style="border-top:3px solid {color}"><div class="sketch" aria-hidden="true">{sketch}</div>'
-        f'<div class="tag" style="color:{color}">{escape(tag)}</div><h4>{escape(title)}</h4>'
+        f'<div class="tag" style="color:{words_in(color, theme)}">{escape(tag)}</div><h3>{escape(title)}</h3>'
         f'<div class="number">{escape(number)}</div><div class="what">{escape(what)}</div><p>{escape(text)}</p></div>'
     )

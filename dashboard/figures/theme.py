@@ -1,12 +1,12 @@
 """The look every figure shares: one colour, dash and marker per head, for light and dark pages."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
-import plotly.graph_objects as go
-
+from dashboard.figures.drawn import Drawn
 from pipelines.schema import Head
 
 HEAD_TITLES: Final[Mapping[Head, str]] = {
@@ -20,6 +20,7 @@ HEAD_MARKERS: Final[Mapping[Head, str]] = {"sigmoid": "circle", "softmax": "squa
 HEAD_DASHES: Final[Mapping[Head, str]] = {"sigmoid": "solid", "softmax": "5px,3px", "softmax-powerset": "2px,2px"}
 
 VALIDATE: Final = "VALIDATE_FIGURES"
+_READABLE: Final = 4.5
 FONT: Final = '"Source Sans", "Source Sans Pro", sans-serif'
 
 
@@ -74,11 +75,38 @@ def ink_on(theme: Theme, color: str, strength: float) -> str:
     def mixed(at: int) -> float:
         return (1 - strength) * int(theme.band[at : at + 2], 16) + strength * int(color[at : at + 2], 16)
 
-    parts = [mixed(at) / 255 for at in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     # WCAG 2.1: (L + 0.05) / (0.008 + 0.05), against this black, equals 1.05 / (L + 0.05), against white, at L = 0.197.
-    return "#12161c" if luminance > 0.197 else "#ffffff"
+    return "#12161c" if _luminance([mixed(at) for at in (1, 3, 5)]) > 0.197 else "#ffffff"
+
+
+def words_in(color: str, theme: Theme) -> str:
+    """A colour "#rrggbb" for words: moved towards the text's until it has a contrast of 4.5 to the page (WCAG 1.4.3).
+
+    Marks and areas need a contrast of 3 only, so that a head's own colour may be too pale for a small line of text.
+    """
+    return _words_in(color, theme.text, theme.surface)
+
+
+@lru_cache(maxsize=256)
+def _words_in(color: str, text: str, surface: str) -> str:
+    for step in range(21):
+        pairs = zip(_parts(color), _parts(text), strict=True)
+        mixed = [round(own + step / 20 * (other - own)) for own, other in pairs]
+        low, high = sorted((_luminance(mixed), _luminance(_parts(surface))))
+        if (high + 0.05) / (low + 0.05) >= _READABLE:
+            return "#" + "".join(f"{part:02x}" for part in mixed)
+    return text
+
+
+def _parts(color: str) -> list[int]:
+    return [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+def _luminance(parts: Sequence[float]) -> float:
+    """Relative luminance of WCAG 2.1; parts: red, green and blue from 0 to 255."""
+    scaled = [part / 255 for part in parts]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in scaled]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def axis(theme: Theme, **options: Any) -> dict[str, Any]:
@@ -128,10 +156,6 @@ def layout(
     } | more  # fmt: skip
 
 
-def figure_of(content: dict[str, Any]) -> go.Figure:
-    """A figure from its "data" and "layout".
-
-    Plotly checks every property of every trace in Python, which takes half of the time of a figure. Here it does so
-    only where VALIDATE_FIGURES is set, as it is in all tests.
-    """
-    return go.Figure(content, _validate=bool(os.environ.get(VALIDATE)))
+def figure_of(content: dict[str, Any]) -> Drawn:
+    """A figure from its "data" and "layout", checked by Plotly only where VALIDATE_FIGURES is set, as in all tests."""
+    return Drawn(content, _validate=bool(os.environ.get(VALIDATE)))

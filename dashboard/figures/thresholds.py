@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import plotly.graph_objects as go
 
 from dashboard.figures.cuts import INNER
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.marks import INSIDE, INSIDE_P, Mark, line, mark_traces, room
-from dashboard.figures.theme import Theme, axis, layout
+from dashboard.figures.theme import Theme, axis, figure_of, layout
 from pipelines.arrays import Float64Array
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P
 from pipelines.schema import Head
@@ -46,7 +46,7 @@ def threshold_figure(
     levels: Sequence[Level] = (),
     span: tuple[float, float] | None = None,
     height: int = 400,
-) -> go.Figure:
+) -> Drawn:
     """A score or a cost against the threshold.
 
     lines: per head, (CELLS + 1) its value at every cut. levels: drawn across. span: ends of the y axis, by default
@@ -68,7 +68,7 @@ def threshold_figure(
     ]  # fmt: skip
     y_axis = {"rangemode": "tozero"} if span is None else {"range": list(span)}
     across = threshold_axis(theme, scale, ends)
-    return go.Figure(
+    return figure_of(
         {
             "data": traces,
             "layout": layout(

@@ -4,8 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import plotly.graph_objects as go
-
+from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_DASHES, HEAD_SHORT, Theme, axis, figure_of, layout
 from pipelines.schema import HEADS
 
@@ -19,7 +18,7 @@ def curve_figure(
     title: str = "Learning",
     subtitle: str = "",
     top: float | None = None,
-) -> go.Figure:
+) -> Drawn:
     """Validation scores by epoch, with a ring around the epoch whose weights were kept.
 
     points: entries head, seed, epoch (from 1), score (macro Dice on validation) and, if it is known, best (bool), in
@@ -44,7 +43,7 @@ def loss_figure(
     title: str = "Loss",
     subtitle: str = "",
     by_epoch: bool = False,
-) -> go.Figure:
+) -> Drawn:
     """Training losses. points: entries head, seed, epoch (float: steps counted in epochs), loss, in any order.
 
     by_epoch: the points are means of whole epochs, few enough to be seen one by one.

@@ -77,7 +77,7 @@ def _end(job: Job, status: Status) -> None:
     st.error(components.plain(status.message), title=_ENDS[status.state], icon=":material/error:")
     label, icon = ("Go on", "resume") if job.resumable else ("Try again", "replay")
     if status.state != "damaged" and st.button(label, icon=f":material/{icon}:", key="import_resume"):
-        job.resume()  # from nothing where there is nothing to go on from
+        jobs.resume(job)  # from nothing where there is nothing to go on from
         st.rerun()
     with st.expander("Log"):
         st.code(job.log() or "The log is empty.", language=None)

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import components, state, upload
 from dashboard.dataset import sources
 from dashboard.dataset.kept import kept
+from dashboard.figures.labels import SPLIT_TITLES
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.importing import places, steps
 from dashboard.importing.channels import ask_channels
@@ -39,7 +40,6 @@ from pipelines.uploads import in_use
 
 KINDS: Final = (".onnx", *sources.ARCHIVES)
 _NUMBERS: Final = "In numbers …"
-_SPLITS: Final[dict[Split, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
 _ORDERS: Final[tuple[Order, ...]] = ("RGB", "BGR")
 _TRIED: Final = "model_tried"
 _MOST_KEPT: Final = 12
@@ -49,7 +49,7 @@ Found: TypeAlias = Inspection | str  # what a file tells, or why it cannot be op
 
 def draw(chosen: Chosen) -> None:
     """Steps 2 to 5."""
-    st.subheader("2. The models")
+    st.header("2. The models")
     paths = _ask_places(chosen.truth)
     if not paths:
         components.paragraph(
@@ -59,13 +59,13 @@ def draw(chosen: Chosen) -> None:
             state.theme(),
         )
         return
-    st.subheader("3. What they are")
+    st.header("3. What they are")
     said = _ask_rest(chosen, paths)
     if said is None:
         return
-    st.subheader("4. Try")
+    st.header("4. Try")
     if _try(chosen, said):
-        st.subheader("5. Import")
+        st.header("5. Import")
         steps.start(chosen.truth, said.arguments, label="Run the models and import", prefix="model")
 
 
@@ -130,7 +130,7 @@ def _ask_images(
         there: list[Split] = list(truth.images)
         splits: Any = st.pills(
             "Images that are measured", there, default=[one for one in there if one != "train"] or there,
-            selection_mode="multi", key="model_splits", format_func=_SPLITS.__getitem__,
+            selection_mode="multi", key="model_splits", format_func=SPLIT_TITLES.__getitem__,
         )  # fmt: skip
         size = None
         told = any(says_its_size(one.facts) for one in found)

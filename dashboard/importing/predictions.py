@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import components, state, upload
 from dashboard.dataset import sources
+from dashboard.figures.labels import SPLIT_TITLES
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.importing import places, steps
 from dashboard.importing.channels import ask_channels
@@ -30,23 +31,22 @@ KINDS: Final = (*sources.ARCHIVES, ".npz", ".npy", ".safetensors", ".parquet")
 _VALUES: Final[dict[Values, str]] = {
     "probabilities": "Probabilities", "logits": "Logits",
 }  # fmt: skip
-_SPLITS: Final[dict[Split, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
 _CHECKED: Final = "import_checked"
 
 
 def draw(chosen: Chosen) -> None:
     """Steps 2 to 5."""
-    st.subheader("2. The outputs")
+    st.header("2. The outputs")
     paths = _ask_places(chosen.truth)
     if not paths:
         return
-    st.subheader("3. What they are")
+    st.header("3. What they are")
     said = _ask_rest(chosen, paths)
     if said is None:
         return
-    st.subheader("4. Check")
+    st.header("4. Check")
     if _check(chosen, said):
-        st.subheader("5. Import")
+        st.header("5. Import")
         steps.start(chosen.truth, said.arguments, label="Start the import", prefix="import")
 
 
@@ -98,7 +98,7 @@ def _ask_images(truth: Truth) -> tuple[tuple[Split, ...], tuple[int, int] | None
         usual = [split for split in there if split != "train"] or there
         splits: Any = st.pills(
             "Images that are measured", there, default=usual, selection_mode="multi", key="import_splits",
-            format_func=_SPLITS.__getitem__,
+            format_func=SPLIT_TITLES.__getitem__,
         )  # fmt: skip
         resized = st.toggle("All were resized", key="import_resized", help="The truth is then read at that size too.")
         size = None

@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.figures import pictures
-from dashboard.loaders.counted import counts
 from dashboard.loaders.pixels import preview
 from dashboard.loaders.runs import KEY, dataset, metrics
 from pipelines.arrays import Float64Array
@@ -21,6 +20,7 @@ from pipelines.metrics.estimates import HeadEstimates, estimate_head
 from pipelines.metrics.sources import OUTCOMES_AT_HALF
 from pipelines.metrics.table import metrics_table
 from pipelines.schema import ALL_CLASSES, Head, Region, Split
+from pipelines.statistics import Counts
 from pipelines.statistics.grid import STEPS
 from pipelines.storage import Run
 
@@ -51,15 +51,21 @@ def setting_of(run: Run, split: Split, head: Head, seed: int) -> Setting:
 @st.cache_resource(max_entries=18, show_spinner="Scoring image by image …", hash_funcs=KEY)
 def _terms(run: Run, split: Split, head: Head, seed: int) -> ImageTerms:
     """A hundredth of the counts: enough for every metric of METRIC_NAMES."""
-    # Counts of one of several seeds are needed here only: they would push others out of the cache.
-    counted = counts(run, split, head, (seed,), "raw") if len(run.seeds) == 1 else run.counts(split, head, seed)
     setting = setting_of(run, split, head, seed)
     wanted = {
         source.name: source for name in METRIC_NAMES if METRICS[name].applies(setting, "all")
         for source in (METRICS[name].source,)
     }  # fmt: skip
     wanted[OUTCOMES_AT_HALF.name] = OUTCOMES_AT_HALF
-    return ImageTerms(counted.images, {name: source.terms(counted, setting) for name, source in wanted.items()})
+
+    def terms(counted: Counts) -> ImageTerms:
+        return ImageTerms(counted.images, {name: source.terms(counted, setting) for name, source in wanted.items()})
+
+    blocks = run.map_counts(terms, ("score", "confusion", "boundary", "surface"), split, head, (seed,))
+    return ImageTerms(
+        tuple(name for block in blocks for name in block.images),
+        {name: np.concatenate([block.by_source[name] for block in blocks]) for name in wanted},
+    )
 
 
 def scored_regions(run: Run, split: Split, metric: str) -> tuple[Region, ...]:
@@ -77,18 +83,42 @@ def _by_image(run: Run, split: Split, head: Head, seed: int, metric: str, region
     return values.reshape(len(values), -1)
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=KEY)
+@st.cache_resource(max_entries=48, show_spinner=False, hash_funcs=KEY)
 def image_values(
     run: Run, split: Split, head: Head, seeds: tuple[int, ...], metric: str, region: Region
 ) -> pd.DataFrame:
     """A metric of each image alone, one row an image and one column a class (ALL_CLASSES if the metric has none).
 
-    Of several seeds the mean over those for which it is defined; NaN where it is for none.
+    Of several seeds the mean over those for which it is defined; NaN where it is for none. Shared by all sessions, so
+    never to be written to.
     """
     values = np.stack([_by_image(run, split, head, seed, metric, region) for seed in seeds])
     names = dataset(run)["classes"] if METRICS[metric].per_class else [ALL_CLASSES]
     images = _terms(run, split, head, seeds[0]).images
     return pd.DataFrame(_mean(values), index=pd.Index(images, name="image"), columns=names)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False, hash_funcs=KEY)
+def paired_values(
+    run: Run,
+    split: Split,
+    contender: Head,
+    seeds: tuple[int, ...],
+    metric: str,
+    region: Region,
+    class_name: str | None,
+) -> pd.DataFrame:
+    """Sigmoid's and a contender's value of each image that has both, most different first.
+
+    class_name: a class, None for the mean of the classes that an image has. Returns image, sigmoid, softmax (the
+    contender's), difference. Shared by all sessions, so never to be written to.
+    """
+    both = [image_values(run, split, head, seeds, metric, region) for head in ("sigmoid", contender)]
+    ours, theirs = (one.mean(axis=1) if class_name is None else one[class_name] for one in both)
+    table = pd.DataFrame({"sigmoid": ours, "softmax": theirs}).dropna().reset_index()
+    table["difference"] = table["sigmoid"] - table["softmax"]
+    place = table["difference"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[place].reset_index(drop=True)
 
 
 def _mean(values: Float64Array) -> Float64Array:
@@ -98,9 +128,12 @@ def _mean(values: Float64Array) -> Float64Array:
     return np.where(number > 0, np.where(known, values, 0.0).sum(axis=0) / np.maximum(number, 1), np.nan)
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=KEY)
+@st.cache_resource(max_entries=48, show_spinner=False, hash_funcs=KEY)
 def stored_rows(run: Run, split: Split, metric: str, region: Region) -> pd.DataFrame:
-    """Rows of metrics.parquet as trained: head (or difference), seed, class, value, low, high; empty without any."""
+    """Rows of metrics.parquet as trained: head (or difference), seed, class, value, low, high; empty without any.
+
+    Shared by all sessions, so never to be written to.
+    """
     frame = metrics(run)
     keep = (frame["metric"] == metric) & (frame["split"] == split) & (frame["variant"] == "raw")
     return _plain(frame[keep & (frame["region"] == region)])
@@ -120,11 +153,12 @@ class _Means(NamedTuple):
     presence: Float64Array
 
 
-@st.cache_data(max_entries=32, show_spinner="Resampling images …", hash_funcs=KEY)
+@st.cache_resource(max_entries=32, show_spinner="Resampling images …", hash_funcs=KEY)
 def image_means(run: Run, split: Split, metric: str, region: Region) -> pd.DataFrame:
     """Mean over images of a metric: columns as of `stored_rows`.
 
-    The same draws of images as evaluation made, so that the means that it stored come out the same.
+    The same draws of images as evaluation made, so that the means that it stored come out the same. Shared by
+    all sessions, so never to be written to.
     """
     facts, options = run.facts, run.config["evaluation"]
     drawn = facts["resampling"][split]

@@ -1,16 +1,20 @@
 """Counts of a run to the tables behind its figures."""
 
-from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from dashboard.loaders.runs import KEY, dataset
+from pipelines.arrays import Float32Array, Float64Array
 from pipelines.metrics import METRICS, Setting, distribution, tables
+from pipelines.metrics.calibration import ece_of_bins
 from pipelines.schema import Head, Region, Split, Variant
-from pipelines.statistics import Counts, add_up
-from pipelines.statistics.counts import PER_IMAGE
+from pipelines.statistics import Counts
+from pipelines.statistics.bins import BINNED
+from pipelines.statistics.grid import P_UNIT
 from pipelines.storage import Run
 
 BINS: Final = (10, 12, 15, 20, 25, 30, 50, 60, 75, 100)  # numbers of equal-width bins that a reader can choose
@@ -19,18 +23,16 @@ BINS: Final = (10, 12, 15, 20, 25, 30, 50, 60, 75, 100)  # numbers of equal-widt
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=KEY)
 def counts(run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant) -> Counts:
     """Counts of one head, several seeds added up; shared by all sessions, so never to be written to."""
-    return add_up([run.counts(split, head, seed, variant=variant) for seed in seeds])
+    return run.counts(split, head, seeds, variant=variant)
 
 
 @st.cache_resource(max_entries=24, show_spinner=False, hash_funcs=KEY)
 def whole_counts(run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant) -> Counts:
-    """The same with all images added up to one: for tables without intervals, in a hundredth of the time.
+    """The same with all images added up to one, from sums that evaluation stored: in no time, whatever their number.
 
     Shared by all sessions, so never to be written to.
     """
-    counted = counts(run, split, head, seeds, variant)
-    sums = {name: getattr(counted, name).sum(axis=0, keepdims=True) for name in PER_IMAGE}
-    return replace(counted, images=("all images",), **sums)
+    return run.counts(split, head, seeds, variant=variant, whole=True)
 
 
 def units_of(run: Run, split: Split) -> tuple[int, ...] | None:
@@ -39,24 +41,56 @@ def units_of(run: Run, split: Split) -> tuple[int, ...] | None:
     return None if units is None else tuple(units)
 
 
-@st.cache_resource(max_entries=12, show_spinner="Counting bins …", hash_funcs=KEY)
-def _reliability_of_bins(
-    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region
-) -> dict[int, pd.DataFrame]:
-    """Tables of every number of bins: a fraction of a second once, and none while the slider moves."""
+class _Calibrated(NamedTuple):
+    """How p holds what it promises. names: of C classes, the top label first where it has one.
+
+    tables: rows of `tables.reliability` by number of bins; by_image: (N, C, 3, bins) pixels, hits and sum of p of each
+    image in the bins of the evaluation.
+    """
+
+    images: tuple[str, ...]
+    names: tuple[str, ...]
+    tables: dict[int, pd.DataFrame]
+    by_image: Float64Array
+
+
+def _hits(counted: Counts, *, region: Region) -> tuple[tuple[str, ...], Float32Array]:
+    return counted.images, tables.hit_steps(counted, region=region).astype(np.float32)
+
+
+def _bins(counted: Counts, *, region: Region, bins: int) -> Float64Array:
+    return tables.in_bins(tables.reliability_steps(counted, region=region), bins)
+
+
+@st.cache_resource(max_entries=12, show_spinner="Calibrating image by image …", hash_funcs=KEY)
+def _calibrated(
+    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, bins: int
+) -> _Calibrated:
+    """Tables of every number of bins: less than a second once, and nothing while the slider moves."""
     facts = dataset(run)
-    steps = tables.reliability_steps(counts(run, split, head, seeds, variant), region=region)
+    counted = (split, head, seeds)
+    found = run.map_counts(partial(_hits, region=region), ("score", "top", "confusion"), *counted, variant=variant)
+    images, by_step = zip(*found, strict=True)
+    if region == "all":  # stored
+        by_image = run.image_bins(*counted, bins=bins, variant=variant) * np.array([1, 1, P_UNIT])[:, None]
+    else:
+        by_image = np.concatenate(
+            run.map_counts(partial(_bins, region=region, bins=bins), BINNED, *counted, variant=variant)
+        )
+    whole = tables.reliability_steps(whole_counts(run, split, head, seeds, variant), region=region)[0]
+    steps = tables.resampled_steps(whole, np.concatenate(by_step), units_of(run, split))
     names = list(facts["classes"])
-    if steps.shape[1] > len(names):
+    order = list(range(len(names)))
+    if steps.whole.shape[0] > len(names):
         names.append(tables.TOP_LABEL)
-    units = units_of(run, split)
-    keep_top = region != "foreground" or bool(facts["background"])
-    return {bins: _top_first(tables.reliability(steps, names=names, bins=bins, units=units), keep_top) for bins in BINS}
-
-
-def _top_first(frame: pd.DataFrame, keep_top: bool) -> pd.DataFrame:
-    top = frame["class"] == tables.TOP_LABEL
-    return pd.concat([frame[top], frame[~top]], ignore_index=True) if keep_top else frame[~top]
+        order = [len(order), *order] if region != "foreground" or facts["background"] else order
+    steps = tables.Steps(steps.whole[order], steps.drawn[:, order])
+    names = [names[at] for at in order]
+    return _Calibrated(
+        tuple(name for some in images for name in some), tuple(names),
+        {number: tables.reliability(steps, names=names, bins=number) for number in BINS},
+        by_image[:, order],
+    )  # fmt: skip
 
 
 def reliability(
@@ -66,39 +100,39 @@ def reliability(
 
     bins: one of BINS. Shared by all sessions, so never to be written to.
     """
-    return _reliability_of_bins(run, split, head, seeds, variant, region)[bins]
+    return _calibrated(run, split, head, seeds, variant, region, evaluation_bins(run)).tables[bins]
 
 
-@st.cache_data(max_entries=24, show_spinner="Calibrating image by image …", hash_funcs=KEY)
+@st.cache_resource(max_entries=24, show_spinner=False, hash_funcs=KEY)
+def evaluation_bins(run: Run) -> int:
+    """Number of bins of the evaluation."""
+    return int(run.facts["calibration_bins"])
+
+
+@st.cache_resource(max_entries=24, show_spinner=False, hash_funcs=KEY)
 def ece_by_image(
-    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, bins: int
+    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """ECE of the top label, where it has one, and of every class: over all pixels together, and of each image alone.
 
-    Returns rows of `distribution.pooled_and_by_image` and of `distribution.by_image`, of the same classes in the same
-    order; the top label's class is called `tables.TOP_LABEL`.
+    In the bins of the evaluation. Returns rows of `distribution.pooled_and_by_image` and of `distribution.by_image`, of
+    the same classes in the same order; the top label's class is called `tables.TOP_LABEL`. Shared by all sessions, so
+    never to be written to.
     """
-    facts = dataset(run)
-    setting = Setting(facts["kind"], bins, bool(facts["background"]))
-    counted = counts(run, split, head, seeds, variant)
-    found = []
-    for name in ("top_label_ece", "classwise_ece"):
-        if METRICS[name].applies(setting, region):
-            parts = (
-                make(counted, name, setting=setting, classes=facts["classes"], region=region)
-                for make in (distribution.pooled_and_by_image, distribution.by_image)
-            )
-            top = name == "top_label_ece"
-            found.append([part.assign(**{"class": tables.TOP_LABEL}) if top else part for part in parts])
-    pooled, single = zip(*found, strict=True)
-    return pd.concat(pooled, ignore_index=True), pd.concat(single, ignore_index=True)
+    found = _calibrated(run, split, head, seeds, variant, region, evaluation_bins(run))
+    bins = np.moveaxis(found.by_image, 2, 3)
+    values, pooled = ece_of_bins(bins), ece_of_bins(bins.sum(axis=0))
+    return (
+        distribution.spread_of(found.names, pooled, values), distribution.rows_of(found.images, found.names, values),
+    )  # fmt: skip
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)
 def label_rates(run: Run, split: Split, head: Head, seeds: tuple[int, ...], region: Region) -> pd.DataFrame:
     """Overlap and no-label rates against the threshold; shared by all sessions, so never to be written to."""
-    counted = counts(run, split, head, seeds, "raw")
-    return tables.label_rates(counted, region=region, units=units_of(run, split))
+    parts = run.map_counts(partial(tables.label_cuts, region=region), ("ranks",), split, head, seeds)
+    cuts = tables.LabelCuts(*(np.concatenate(some) for some in zip(*parts, strict=True)))
+    return tables.rates_of(cuts, units=units_of(run, split))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)

@@ -1,17 +1,19 @@
 """Images of a run that show a kind of overlap best, and pictures of where labels share a pixel or are missing."""
 
+from functools import partial
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import streamlit as st
 
 from dashboard.figures import pictures
-from dashboard.loaders.counted import counts, whole_counts
+from dashboard.loaders.counted import whole_counts
 from dashboard.loaders.pixels import prediction, preview
 from dashboard.loaders.runs import KEY
 from pipelines.arrays import BoolArray, Int64Array, UInt8Array
 from pipelines.metrics.sources import claimed, pixels_by_labels
 from pipelines.schema import Head, Split
+from pipelines.statistics import Counts
 from pipelines.statistics.grid import first_cell_above
 from pipelines.storage import Run
 
@@ -26,6 +28,30 @@ class Example(NamedTuple):
     image: str
     pixels: int
     share: float
+
+
+class Truth(NamedTuple):
+    """What the truth of each image holds. pixels: (N,); by_labels: (N, MOST_LABELS + 1) pixels by number of labels;
+    by_class: (N, C) pixels of each class.
+    """
+
+    images: tuple[str, ...]
+    pixels: Int64Array
+    by_labels: Int64Array
+    by_class: Int64Array
+
+
+def _truth_of(counted: Counts) -> Truth:
+    by_labels = pixels_by_labels(counted).sum(axis=1)
+    return Truth(counted.images, counted.pixels, by_labels, counted.score[:, :, :, 1].sum(axis=(2, 3)))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=KEY)
+def truth_by_image(run: Run, split: Split) -> Truth:
+    """The truth of the images of a split, which the counts of any head hold; shared, so never to be written to."""
+    blocks = run.map_counts(_truth_of, ("score", "ranks"), split, run.heads[0], run.seeds[:1])
+    images, *arrays = zip(*blocks, strict=True)
+    return Truth(tuple(name for some in images for name in some), *(np.concatenate(one) for one in arrays))
 
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=KEY)
@@ -48,34 +74,32 @@ def example_of(run: Run, split: Split, labels: int, members: tuple[int, ...] | N
     labels: MOST_LABELS stands for so many or more. Of a set, the images are read in the order of what they could hold
     at most, until none can hold more, or sixteen were read. None when no image has such a pixel.
     """
-    counted = counts(run, split, run.heads[0], run.seeds[:1], "raw")
-    bound: Int64Array = pixels_by_labels(counted).sum(axis=1)[:, labels]
+    truth = truth_by_image(run, split)
+    bound: Int64Array = truth.by_labels[:, labels]
     if members:
-        own = counted.score[:, :, :, 1].sum(axis=(2, 3))[:, list(members)].min(axis=1)
-        bound = np.minimum(bound, own)
+        bound = np.minimum(bound, truth.by_class[:, list(members)].min(axis=1))
     order = [int(at) for at in np.argsort(-bound, kind="stable")[:_MOST_READ]]
     best, most = order[0], int(bound[order[0]]) if members is None else 0
     if members is not None:
         for at in order:
             if bound[at] <= most:
                 break
-            shown = prediction(run, split, run.heads[0], run.seeds[0], counted.images[at])
+            shown = prediction(run, split, run.heads[0], run.seeds[0], truth.images[at])
             found = int(kind_mask(shown.truth, shown.valid, labels, members).sum())
             best, most = (at, found) if found > most else (best, most)
     if not most:
         return None
-    return Example(counted.images[best], most, most / max(int(counted.pixels[best]), 1))
+    return Example(truth.images[best], most, most / max(int(truth.pixels[best]), 1))
 
 
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=KEY)
 def spread_images(run: Run, split: Split, count: int) -> list[str]:
     """Of each of `count` equal parts of a split, in file order, the image with most labels on a pixel, then classes."""
-    counted = counts(run, split, run.heads[0], run.seeds[:1], "raw")
-    labels = (pixels_by_labels(counted).sum(axis=1) > 0) * np.arange(MOST_LABELS + 1)
-    classes = (counted.score[:, :, :, 1].sum(axis=(2, 3)) > 0).sum(axis=1)
-    rank = labels.max(axis=1) * (counted.classes + 1) + classes
+    truth = truth_by_image(run, split)
+    labels = (truth.by_labels > 0) * np.arange(MOST_LABELS + 1)
+    rank = labels.max(axis=1) * (truth.by_class.shape[1] + 1) + (truth.by_class > 0).sum(axis=1)
     parts = np.array_split(np.arange(len(rank)), min(count, len(rank)))
-    return [counted.images[part[int(rank[part].argmax())]] for part in parts]
+    return [truth.images[part[int(rank[part].argmax())]] for part in parts]
 
 
 def kind_mask(truth: BoolArray, valid: BoolArray, labels: int, members: tuple[int, ...] | None) -> BoolArray:
@@ -108,18 +132,23 @@ def worst_images(
     """Images with most pixels that a head gives two labels or more where the truth has at most one, or none where the
     truth has some, at p > threshold (k/300); those without such a pixel are left out.
     """
-    counted = counts(run, split, head, (seed,), "raw")
-    first = first_cell_above(threshold)
+    found = partial(_wrong, first=first_cell_above(threshold), which=which)
+    images, wrongs, pixels = zip(*run.map_counts(found, ("ranks",), split, head, (seed,)), strict=True)
+    names = [name for some in images for name in some]
+    wrong, whole = np.concatenate(wrongs), np.concatenate(pixels)
+    order = np.argsort(-wrong, kind="stable")[:count]
+    return [Example(names[at], int(wrong[at]), int(wrong[at]) / max(int(whole[at]), 1)) for at in order if wrong[at]]
+
+
+def _wrong(counted: Counts, *, first: int, which: Which) -> tuple[tuple[str, ...], Int64Array, Int64Array]:
+    """Names of the images, their pixels of a kind at the cells from first on, and all their pixels."""
+    labels = pixels_by_labels(counted)
     if which == "several":
         wrong = claimed(counted, labels=2, first_cell=first)[:, :, :2].sum(axis=(1, 2))
     else:
-        left = pixels_by_labels(counted) - claimed(counted, labels=1, first_cell=first)
+        left = labels - claimed(counted, labels=1, first_cell=first)
         wrong = left[:, :, 1:].sum(axis=(1, 2))
-    order = np.argsort(-wrong, kind="stable")[:count]
-    return [
-        Example(counted.images[at], int(wrong[at]), int(wrong[at]) / max(int(counted.pixels[at]), 1))
-        for at in order if wrong[at]
-    ]  # fmt: skip
+    return counted.images, wrong, labels.sum(axis=(1, 2))
 
 
 def label_codes(truth: BoolArray, above: BoolArray, valid: BoolArray, which: Which) -> UInt8Array:

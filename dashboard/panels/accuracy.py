@@ -105,7 +105,8 @@ def _forest(
         subtitle=average,
     )  # fmt: skip
     order = {"categoryorder": "array", "categoryarray": [class_title(name) for name in names]}
-    figure.update_layout(height=height, yaxis=order | {"autorange": False, "range": [len(names) - 0.5, -0.5]})
+    rows_down = order | {"autorange": False, "range": [len(names) - 0.5, -0.5]}
+    figure = figure.with_layout(height=height, yaxis=rows_down)
     first = with_interval(*table[["advantage", "low", "high"]].to_numpy()[0], signed=True) if len(table) else "none"
     alt = f"{title}, {average}: sigmoid minus {theirs} by class; {class_title(names[0])} {first}."
     return Picture(f"accuracy_difference_{'pooled' if average == POOLED else 'images'}", figure, alt)

@@ -93,17 +93,14 @@ def image_values(
 
 def difference_rows(rows: pd.DataFrame, contender: Head, names: Sequence[str]) -> pd.DataFrame:
     """Rows of `tables.differences` for the forest."""
-    numbers = {
-        (row["head"], row["class"]): row
-        for row in rows[["head", "class", "value", "low", "high"]].to_dict("records")
-    }  # fmt: skip
+    columns = (rows[name] for name in ("head", "class", "value", "low", "high"))
+    numbers = {(head, name): ends for head, name, *ends in zip(*columns, strict=True)}
     found = []
     for name in names:
-        row = numbers.get((difference_row(contender), name))
-        if row is None or pd.isna(row["value"]):
+        value, low, high = numbers.get((difference_row(contender), name), (np.nan, np.nan, np.nan))
+        if np.isnan(value):
             continue
-        ours, theirs = numbers["sigmoid", name]["value"], numbers[contender, name]["value"]
-        found.append((name, row["value"], row["low"], row["high"], ours, theirs))
+        found.append((name, value, low, high, numbers["sigmoid", name][0], numbers[contender, name][0]))
     return pd.DataFrame(found, columns=["class", "advantage", "low", "high", "sigmoid", "softmax"])
 
 
@@ -123,15 +120,10 @@ def image_pairs(
     class_name: a class, None for the mean of the classes that an image has. Returns image, sigmoid, softmax (the
     contender's), difference, better ("sigmoid", the contender, or "neither" where the difference is within the margin).
     """
-    of = {head: loaders.image_values(run, split, head, tuple(seeds), metric, region) for head in ("sigmoid", contender)}  # type: dict[str, pd.DataFrame]
-    ours, theirs = ((one.mean(axis=1) if class_name is None else one[class_name]) for one in of.values())
-    table = pd.DataFrame({"sigmoid": ours, "softmax": theirs}).dropna().reset_index()
-    table["difference"] = table["sigmoid"] - table["softmax"]
-    beyond = table["difference"].abs() > margin
-    winner = np.where(table["difference"] > 0, "sigmoid", contender)
-    table["better"] = np.where(beyond, winner, "neither")
-    place = table["difference"].abs().sort_values(ascending=False, kind="stable").index
-    return table.loc[place].reset_index(drop=True)
+    table = loaders.paired_values(run, split, contender, tuple(seeds), metric, region, class_name)
+    difference = table["difference"].to_numpy()
+    winner = np.where(difference > 0, "sigmoid", contender)
+    return table.assign(better=np.where(np.abs(difference) > margin, winner, "neither"))
 
 
 def ordered(table: pd.DataFrame, order: Order) -> pd.DataFrame:

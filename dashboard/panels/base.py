@@ -3,14 +3,15 @@
 from typing import NamedTuple
 
 import pandas as pd
-import plotly.graph_objects as go
+
+from dashboard.figures.drawn import Drawn
 
 
 class Picture(NamedTuple):
     """A figure. key: its name on the page and in file names; alt: what it shows, for those who do not see it."""
 
     key: str
-    figure: go.Figure
+    figure: Drawn
     alt: str
 
 

@@ -97,9 +97,9 @@ def by_image(
 
     classes: as for `reliability`. None where no image has such an error.
     """
-    bins = run.facts["calibration_bins"]
+    bins = loaders.evaluation_bins(run)
     found = {
-        head: loaders.ece_by_image(run, split, head, tuple(seeds), _counted(head, variant), region, bins)
+        head: loaders.ece_by_image(run, split, head, tuple(seeds), _counted(head, variant), region)
         for head in run.heads
     }
     pooled, single = (

@@ -13,7 +13,7 @@ _SEVERITIES: Final = {"error": "#c0392b", "warning": "#b7791f", "note": "#6b7785
 
 
 class Card(NamedTuple):
-    """A titled box. tag: a few words above the title; number: may be empty; color: of tag and edge, "#rrggbb"."""
+    """A box. tag: a few words above the title; title and number: may be empty; color: of tag and edge, "#rrggbb"."""
 
     tag: str
     title: str
@@ -23,8 +23,10 @@ class Card(NamedTuple):
 
 
 def reason_card(reason: Reason, verdict: Verdict, theme: Theme) -> Card:
-    """A reason with its number."""
-    number = with_interval(reason.value, reason.low, reason.high, signed=True) if reason.low is not None else ""
+    """A reason with its number, which has the decimals that it has in the text."""
+    number = (
+        with_interval(reason.value, reason.low, reason.high, signed=True, fewest=3) if reason.low is not None else ""
+    )
     alone = reason.code.startswith(ALONE) and reason.supports == "neither"
     tag = "this head alone" if alone else _SPEAKS.get(reason.supports, "speaks for neither")
     return Card(
@@ -42,4 +44,5 @@ def color_of(supports: str, verdict: Verdict, theme: Theme) -> str:
 
 def finding_card(finding: Mapping[str, str]) -> Card:
     """A finding of the check of a data set: its severity, code and message."""
-    return Card(finding["severity"], finding["code"], "", finding["message"], _SEVERITIES[finding["severity"]])
+    severity, code, message = finding["severity"], finding["code"], finding["message"]
+    return Card(f"{severity} · {code}", "", "", message, _SEVERITIES[severity])

@@ -203,8 +203,8 @@ def imbalance(facts: dict[str, Any]) -> str:
     most, least = max(occurring, key=lambda one: one["share"]), min(occurring, key=lambda one: one["share"])
     times = most["share"] / least["share"]
     said = (
-        f"{most['name']} carries {percent(most['share'])} of the pixels, {least['name']} {percent(least['share'])}: "
-        f"{times:.3g} times fewer."
+        f"{most['name']} carries {percent(most['share'])} of the pixels, {times:.3g} times as many as "
+        f"{least['name']} ({percent(least['share'])})."
     )
     rare = [one["name"] for one in occurring if one["share"] < _RARE]
     if not rare:

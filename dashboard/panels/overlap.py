@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from dashboard import loaders
@@ -74,9 +73,11 @@ def _row(row: str, shares: Sequence[float]) -> list[tuple[str, str, float]]:
 
 def _by_number(table: pd.DataFrame, column: str) -> list[float]:
     """Shares of the pixels with 0, 1 and 2 or more labels by one column of `predicted_labels`."""
-    pixels = table.groupby(column)["pixels"].sum().reindex(["0", "1", "2", "3+"], fill_value=0).to_numpy(np.float64)
-    shares = pixels / max(pixels.sum(), 1.0)
-    return [float(shares[0]), float(shares[1]), float(shares[2] + shares[3])]
+    pixels = dict.fromkeys(("0", "1", "2", "3+"), 0.0)
+    for labels, count in zip(table[column], table["pixels"], strict=True):
+        pixels[labels] += count
+    whole = max(sum(pixels.values()), 1.0)
+    return [pixels["0"] / whole, pixels["1"] / whole, pixels["2"] / whole + pixels["3+"] / whole]
 
 
 def expected(

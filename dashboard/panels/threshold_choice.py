@@ -10,7 +10,7 @@ import pandas as pd
 
 from dashboard import loaders
 from dashboard.figures.cuts import Cuts, cut_text
-from dashboard.loaders.thresholds import Decided, area_intervals, decided, draws, tuned
+from dashboard.loaders.thresholds import Decided, area_intervals, decided, outcome_sums, tuned, units_drawn
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.errors import ShapeError
 from pipelines.metrics import decisions, ranking, selective, thresholds
@@ -53,7 +53,7 @@ class Look:
     variant: Variant
     class_name: str | None
 
-    @property
+    @cached_property
     def heads(self) -> tuple[Head, ...]:
         """Sigmoid, then the one it is compared with; or one alone."""
         return loaders.shown_heads(self.run, self.contender)
@@ -167,19 +167,19 @@ class Look:
         return [self.index] if self.index is not None else [int(one) for one in np.flatnonzero(self.present)]
 
     def outcomes(self, head: Head, cuts: Sequence[int]) -> Float64Array:
-        """(S, N, C, 4) true and false positives, false and true negatives of each image."""
-        return decisions.outcomes_at(self.of(head).called, np.array(cuts, np.int64))
+        """(1 + B, S, C, 4) true and false positives, false and true negatives: of all images, then in replicates."""
+        return outcome_sums(self.run, self.split, head, self.seeds, self.variant, tuple(cuts))
 
-    def measured(self, terms: Sequence[Float64Array], statistic: Statistic, *, most: float) -> Paired | Alone:
-        """A statistic of the heads, from (S, N, *F) terms of each, and their difference over the same resampled images.
+    def measured(self, sums: Sequence[Float64Array], statistic: Statistic, *, most: float) -> Paired | Alone:
+        """A statistic of the heads, from sums of each, (1 + B, S, *F), and their difference over the same images.
 
         Of one head alone its own interval. most: what the statistic cannot exceed.
         """
-        weights, units = draws(self.run, self.split, terms[0].shape[1])
-        if len(terms) == 1:
-            return decisions.alone(terms[0], statistic, weights=weights, units=units, most=most)
-        first, second = terms
-        return decisions.paired(first, second, statistic, weights=weights, units=units)
+        units = units_drawn(self.run, self.split)
+        if len(sums) == 1:
+            return decisions.alone(sums[0], statistic, units=units, most=most)
+        first, second = sums
+        return decisions.paired(first, second, statistic, units=units)
 
 
 def look_at(
@@ -205,8 +205,8 @@ def live_scores(look: Look, cuts: Cuts | None) -> tuple[pd.DataFrame, dict[Head,
     """
     chosen = look.filled(cuts)
     outcomes = {head: look.outcomes(head, chosen[head]) for head in look.heads}
-    terms = [decisions.score_terms(outcomes[head], look.shown) for head in look.heads]
-    found = look.measured(terms, decisions.mean_scores, most=1.0)
+    sums = [decisions.score_terms(outcomes[head], look.shown) for head in look.heads]
+    found = look.measured(sums, decisions.mean_scores, most=1.0)
     columns = {"score": decisions.SCORE_NAMES} | dict(zip(look.heads, found.values, strict=True))
     gap = {"difference": found.difference} if isinstance(found, Paired) else {}
     table = pd.DataFrame(columns | gap | {"low": found.low, "high": found.high})
@@ -214,7 +214,7 @@ def live_scores(look: Look, cuts: Cuts | None) -> tuple[pd.DataFrame, dict[Head,
 
 
 def _labels(look: Look, head: Head, outcomes: Float64Array, cuts: tuple[int, ...]) -> dict[str, Bounds]:
-    whole = outcomes.sum(axis=(0, 1))
+    whole = outcomes[0].sum(axis=0)
     called = (whole[:, 0] + whole[:, 1]) / np.maximum(whole.sum(axis=-1), 1)
     none, several = decisions.label_bounds(look.of(head).labels, called, cuts)
     number = float(called.sum())

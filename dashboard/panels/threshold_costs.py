@@ -42,18 +42,16 @@ def policies(look: Look, cuts: Cuts | None, costs: Costs) -> list[Policy]:
         ("bayes", f"Bayes threshold {cut_text(bayes)}", dict.fromkeys(look.heads, (bayes,) * classes)),
         ("cheapest", f"cheapest on {where}", {head: cheapest(look, head, costs, bayes) for head in look.heads}),
     ]
-    terms = [
-        np.stack([_cost_terms(look, head, put[head], costs) for _, _, put in rules], axis=2) for head in look.heads
-    ]
-    found = look.measured(terms, decisions.mean_cost, most=PER * max(costs.fp, costs.fn))
+    sums = [np.stack([_cost_sums(look, head, put[head], costs) for _, _, put in rules], axis=2) for head in look.heads]
+    found = look.measured(sums, decisions.mean_cost, most=PER * max(costs.fp, costs.fn))
     return [
         Policy(name, said, put, type(found)(*(numbers[at : at + 1] for numbers in found)))
         for at, (name, said, put) in enumerate(rules)
     ]
 
 
-def _cost_terms(look: Look, head: Head, cuts: Sequence[int], costs: Costs) -> Float64Array:
-    """(S, N, 2) cost of each image per PER pixels, and its pixels."""
+def _cost_sums(look: Look, head: Head, cuts: Sequence[int], costs: Costs) -> Float64Array:
+    """(1 + B, S, 2) cost per PER pixels of all images, then in each replicate, and their pixels."""
     outcomes = look.outcomes(head, cuts)
     if not look.shown:
         return np.zeros((*outcomes.shape[:2], 2))

@@ -11,9 +11,10 @@ from dashboard.figures.cuts import Cuts, cut_text
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.panels.threshold_choice import Look, live_scores, seed_of_rows, threshold_said
 from dashboard.panels.threshold_costs import PER, Policy
-from dashboard.rounding import NO_VALUE, decimals_of, minus, percent, rounded, with_interval
+from dashboard.rounding import NO_VALUE, minus, percent, rounded, with_interval
 from pipelines.metrics import METRICS
 from pipelines.metrics.decisions import Alone, Bounds
+from pipelines.rounding import decimals_of
 from pipelines.schema import MACRO, Head
 from pipelines.verdict import Margin
 
@@ -153,7 +154,7 @@ def _cost_alone(look: Look, policy: Policy, cost: Alone) -> str:
     value, low, high = (float(one[0]) for one in cost)
     if math.isnan(value):
         return "There are no pixels to count costs of."
-    ends = "" if math.isnan(low) else f" ({minus(f'{low:#.3g}')} to {minus(f'{high:#.3g}')})"
+    ends = "" if math.isnan(low) else f" [{minus(f'{low:#.3g}')}, {minus(f'{high:#.3g}')}]"
     return f"{_where(look, policy)} it costs {cost_text(value)}{ends} per {PER:.0f} pixels."
 
 
@@ -172,7 +173,7 @@ def cost_text(value: float, low: float = math.nan, high: float = math.nan) -> st
     if math.isnan(low):
         return minus(f"{value:#.3g}".removesuffix(".") if abs(value) < 1000 else f"{value:.0f}")
     d = decimals_of(low, high, fewest=0)
-    return minus(f"{value:+.{d}f} ({low:+.{d}f} to {high:+.{d}f})")
+    return minus(f"{value:+.{d}f} [{low:+.{d}f}, {high:+.{d}f}]")
 
 
 def calibration_said(look: Look, table: pd.DataFrame) -> list[str]:
@@ -209,7 +210,7 @@ def score_rows(look: Look, cuts: Cuts | None) -> list[list[str]]:
     for row in table.to_dict("records"):
         values = [rounded(row[head]) for head in look.heads]
         if len(values) == 1:
-            gap = NO_VALUE if math.isnan(row["low"]) else f"{rounded(row['low'])} to {rounded(row['high'])}"
+            gap = NO_VALUE if math.isnan(row["low"]) else f"[{rounded(row['low'])}, {rounded(row['high'])}]"
         else:
             gap = with_interval(row["difference"], row["low"], row["high"], signed=True)
         rows.append([METRICS[str(row["score"])].title, *values, gap])

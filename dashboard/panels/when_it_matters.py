@@ -27,7 +27,7 @@ def _exclusive(theme: Theme) -> str:
     sigmoid, softmax = (p_of(setting, spec) for spec in setting.specs)
     rows = [(sigmoid.tolist(), theme.heads["sigmoid"]), (softmax.tolist(), theme.heads["softmax"])]
     return sketches.card(
-        tag="speaks for softmax", color=theme.heads["softmax"], title="Exactly one class a pixel",
+        theme, tag="speaks for softmax", color=theme.heads["softmax"], title="Exactly one class a pixel",
         number=f"{float(one_pixel.one_label_probability(sigmoid)):.2f} against 1",
         what="probability of exactly one label at the logits 1.5, 0.5 and −2, if sigmoids are independent",
         text="Softmax knows that classes exclude each other, sigmoid has to learn it. Read by argmax, the same logits "
@@ -39,7 +39,7 @@ def _overlap(theme: Theme) -> str:
     best = best_dice({(0,): round(100 * (1 - _NUCLEUS)), (0, 1): round(100 * _NUCLEUS)}, 2)
     outer, inner, *_ = class_colors(theme)
     return sketches.card(
-        tag="speaks for sigmoid", color=theme.heads["sigmoid"], title="Labels that share pixels",
+        theme, tag="speaks for sigmoid", color=theme.heads["sigmoid"], title="Labels that share pixels",
         number=f"{best.macro_dice:.2f} at most",
         what=f"mean Dice of one label a pixel, where a nucleus covers {_NUCLEUS:.0%} of its cell".replace("%", " %"),
         text="This ceiling follows from the truth alone; Labels shows yours before any training. A sigmoid a class, "
@@ -51,7 +51,7 @@ def _one_class(theme: Theme) -> str:
     setting = PRESETS["One class"]
     sigmoid, softmax = (float(p_of(setting, spec)[0]) for spec in setting.specs)
     return sketches.card(
-        tag="speaks for neither", color=theme.muted, title="One class",
+        theme, tag="speaks for neither", color=theme.muted, title="One class",
         number=f"{sigmoid:.2f} = {softmax:.2f}", what="σ(1.3), and the softmax of the logits 1.3 and 0",
         text="A two-class softmax is the sigmoid of the difference of its logits. What is measured between the two "
         "comes from training and chance.",
@@ -63,7 +63,7 @@ def _twice(theme: Theme) -> str:
     spec = one_pixel.sigmoid_spec(("class",))
     low, high = (float(one_pixel.class_probabilities(spec, [p])[0]) for p in (0.0, 1.0))
     return sketches.card(
-        tag="a common mistake", color=theme.muted, title="Logits or probabilities?",
+        theme, tag="a common mistake", color=theme.muted, title="Logits or probabilities?",
         number=f"{low:.2f} to {high:.2f}", what="all that is left of p when a sigmoid is applied to a sigmoid",
         text="Losses such as BCE with logits and cross-entropy apply the activation themselves. Applied twice, every "
         "class counts as present everywhere. python -m pipelines check-outputs finds it.",
@@ -74,7 +74,7 @@ def _twice(theme: Theme) -> str:
 def _threshold(theme: Theme) -> str:
     best = _BEST_DICE / 2
     return sketches.card(
-        tag="not the head", color=theme.muted, title="The threshold",
+        theme, tag="not the head", color=theme.muted, title="The threshold",
         number=f"{best:.2f}, not 0.50", what=f"best threshold of a calibrated head whose best Dice is {_BEST_DICE:g}",
         text="For pooled Dice it is half the best Dice. Where a difference at 0.5 vanishes at thresholds tuned on "
         "validation, the threshold made it, not the head. A loss often moves more than either.",
@@ -84,7 +84,7 @@ def _threshold(theme: Theme) -> str:
 
 def _rare(theme: Theme) -> str:
     return sketches.card(
-        tag="not the head", color=theme.muted, title="Rare classes",
+        theme, tag="not the head", color=theme.muted, title="Rare classes",
         number=f"{1 - _RARE:.0%} right, Dice 0".replace("%", " %"),
         what=f"what calling nothing reaches where a class covers {_RARE:.0%} of the pixels".replace("%", " %"),
         text="Background drowns accuracy and calibration errors. Read Dice beside accuracy, and calibration in the "
@@ -97,7 +97,7 @@ def _calibration(theme: Theme) -> str:
     spec = one_pixel.sigmoid_spec(("class",))
     said, true = (float(one_pixel.class_probabilities(spec, [one])[0]) for one in (_STRETCH, 1.0))
     return sketches.card(
-        tag="not the head", color=theme.muted, title="Temperature",
+        theme, tag="not the head", color=theme.muted, title="Temperature",
         number=f"ECE {raw:.3f} to {mended:.3f}",
         what=f"a head with logits {_STRETCH:g} times too large, before and after they are divided by {_STRETCH:g}",
         text="One fitted number can mend over-confidence and moves no argmax. So probabilities are compared after each "
@@ -110,7 +110,7 @@ def _seeds(theme: Theme) -> str:
     # Three trainings of one pair around the margin: a sketch, not a measurement.
     colors = (theme.heads["softmax"], theme.muted, theme.heads["sigmoid"])
     return sketches.card(
-        tag="not the head", color=theme.muted, title="Luck of the start", number=f"{FEWEST_SEEDS} seeds",
+        theme, tag="not the head", color=theme.muted, title="Luck of the start", number=f"{FEWEST_SEEDS} seeds",
         what=f"before a difference beyond {Margin().dice:g} Dice counts without theory behind it",
         text="Two networks that differ in nothing but their seed can differ by more than the two heads do. Intervals "
         "resample images, never pixels, and seeds as a second level.",

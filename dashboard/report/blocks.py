@@ -43,7 +43,7 @@ class Facts(NamedTuple):
 
 
 class Commands(NamedTuple):
-    """Lines for a terminal, with what they do."""
+    """Lines of a program or for a terminal, with what they do."""
 
     title: str
     lines: tuple[str, ...]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from dashboard import loaders, tables
+from dashboard.figures.theme import HEAD_TITLES
 from dashboard.panels import verdict as verdict_panels
 from dashboard.panels.cards import color_of, reason_card
 from dashboard.report import describe
@@ -24,6 +25,7 @@ from dashboard.report.evidence import EVIDENCE
 from dashboard.report.examples import gallery
 from dashboard.report.subject import THEME, Subject
 from dashboard.rounding import typeset
+from pipelines.recipe import code_of
 from pipelines.schema import Split
 from pipelines.storage import Run
 from pipelines.verdict import Margin, Verdict, decide
@@ -71,8 +73,21 @@ def _verdict(subject: Subject) -> Chapter:
     if verdict.would_change:
         title = "What is missing" if verdict.missing else "What would change this"
         blocks.append(Bullets(title, tuple(map(typeset, verdict.would_change))))
+    blocks.append(_code(subject))
     blocks.append(Summary("Scores", tables.readable_scores(scores), "scores", scores, "scores"))
     return Chapter("verdict", "Verdict", lead, tuple(blocks))
+
+
+def _code(subject: Subject) -> Commands:
+    """Code of the head that won, else of sigmoid or the only one there is; the seed that did best on validation."""
+    run, verdict = subject.run, subject.verdict
+    winner = verdict.contender if verdict.answer == "softmax" and verdict.contender else "sigmoid"
+    head = winner if winner in run.heads else run.heads[0]
+    given = loaders.ingredients(run, head, None)
+    seed = f", seed {given.seed}" if len(run.seeds) > 1 else ""
+    return Commands(
+        f"Use it: {HEAD_TITLES[head].lower()}{seed}", tuple("\n\n\n".join(code_of(given).values()).split("\n"))
+    )
 
 
 def _images(subject: Subject) -> Chapter:

@@ -12,6 +12,7 @@ from dashboard.report.blocks import Report
 from dashboard.report.chapters import report_of
 from dashboard.report.csvs import csv_bytes, zip_bytes
 from dashboard.report.data import tables_of
+from dashboard.report.names import report_name, tables_name
 from dashboard.report.page import page
 from pipelines.errors import ConfigError, RunError
 from pipelines.storage import Run
@@ -40,16 +41,6 @@ def tables_zip(run: Run, report: Report) -> bytes:
 def table_files(run: Run, report: Report) -> dict[str, bytes]:
     """All tables as CSV by file name."""
     return {f"{name}.csv": csv_bytes(table) for name, table in tables_of(run, report).items()}
-
-
-def report_name(run: Run) -> str:
-    """File name of the report."""
-    return f"{run.name}-report.html"
-
-
-def tables_name(run: Run) -> str:
-    """Name of the folder of tables."""
-    return f"{run.name}-tables"
 
 
 def export(

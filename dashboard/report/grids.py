@@ -54,10 +54,10 @@ def table_html(frame: pd.DataFrame, rows: list[list[str]], kind: str) -> str:
 
 def _cell(text: str, kind: str, left: bool) -> str:
     """Text of a cell; in a table that is read, an interval stands under its value."""
-    value, bracket, interval = text.partition(" (")
+    value, bracket, interval = text.partition(" [")
     if "readable" not in kind or left or not bracket:
         return escaped(text)
-    return f"{escaped(value)}<small>({escaped(interval)}</small>"
+    return f"{escaped(value)}<small>[{escaped(interval)}</small>"
 
 
 def _side(left: bool) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from dashboard.figures.theme import LIGHT, words_in
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.panels import Panel, Picture
 from dashboard.panels.cards import Card
@@ -30,6 +31,7 @@ from dashboard.rounding import count
 
 FONT: Final = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 _NARROW: Final = 6  # columns of a table with intervals that fit on paper in the usual size
+_SHORT: Final = 3  # figures that stand on one page with their explanation
 _NO_TITLE: Final = 10  # CSS pixels above a figure without a title
 _SENTENCES: Final = re.compile(r"(?<=\.) (?=[A-Z])")
 
@@ -79,7 +81,7 @@ class Renderer:
         facts = "".join(f"<li>{escaped(fact)}</li>" for fact in cover.facts if fact)
         return (
             f'<header class="cover" style="border-color:{safe_color(cover.color)}">'
-            f'<p class="above" style="color:{safe_color(cover.color)}">{escaped(cover.above)}</p>'
+            f'<p class="above" style="color:{words_in(safe_color(cover.color), LIGHT)}">{escaped(cover.above)}</p>'
             f'<h1>{escaped(cover.headline)}</h1><ul class="facts-line">{facts}</ul></header>'
         )
 
@@ -131,8 +133,9 @@ class Renderer:
         pictures = "".join(self._picture(picture, said=panel.title) for picture in panel.pictures)
         own = self.id_of(f"panel-{panel.key}")
         # The explanation is the grid's last cell: it fills the place that an odd number of figures leaves.
+        kind = "panel short" if len(panel.pictures) <= _SHORT else "panel"
         return (
-            f'<section class="panel" id="{own}" aria-label="{escaped(panel.title)}">{_title(panel.title)}'
+            f'<section class="{kind}" id="{own}" aria-label="{escaped(panel.title)}">{_title(panel.title)}'
             f'<div class="figures across-{min(across, 3)}">{pictures}<p class="how">{escaped(explained(panel.how))}'
             f"</p></div>{self._details(panel.table, key=panel.key, percents=panel.percent)}</section>"
         )
@@ -190,11 +193,12 @@ def _title(title: str) -> str:
 
 
 def _card(card: Card) -> str:
+    title = f"<h4>{escaped(card.title)}</h4>" if card.title else ""
     number = f'<p class="number">{escaped(card.number)}</p>' if card.number else ""
     color = safe_color(card.color)
     return (
-        f'<article class="card" style="border-top-color:{color}"><p class="tag" style="color:{color}">'
-        f"{escaped(card.tag)}</p><h4>{escaped(card.title)}</h4>{number}<p>{escaped(card.text)}</p></article>"
+        f'<article class="card" style="border-top-color:{color}"><p class="tag" style="color:{words_in(color, LIGHT)}">'
+        f"{escaped(card.tag)}</p>{title}{number}<p>{escaped(card.text)}</p></article>"
     )
 
 

@@ -1,6 +1,7 @@
 """One job: where it stands while it is alive, how it ended, and what can be done with it."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -43,7 +44,7 @@ def draw(job: Job) -> None:
 
 def _draw(job: Job, status: Status) -> None:
     is_open = words.is_open_to(job, [one.id for one in upload.mine()])
-    st.subheader(components.plain(job.title if job.run_name else words.kind_of(job)), anchor=False)
+    st.header(components.plain(job.title if job.run_name else words.kind_of(job)), anchor=False)
     if status.state in jobs.ENDED:
         _end(job, status, is_open=is_open)
     else:
@@ -108,16 +109,16 @@ def _buttons(job: Job, status: Status) -> None:
     """What can be done with a job that has ended."""
     again = status.state in ("failed", "cancelled", "orphaned")
     if again and job.resumable and st.button("Go on", type="primary", icon=":material/resume:", key="resume"):
-        _do(job.resume)
+        _do(jobs.resume, job)
     if again and st.button("Start over", icon=":material/replay:", key="again"):
-        _do(job.retry)
+        _do(jobs.retry, job)
     if st.button("Remove from the list", icon=":material/delete:", key="remove"):
         _confirm_removal(job)
 
 
-def _do(step: Any) -> None:
+def _do(step: Callable[[Job], object], job: Job) -> None:
     try:
-        step()
+        step(job)
     except PipelineError as error:
         components.problem(str(error))
         return

@@ -11,9 +11,11 @@ from dashboard.viewer import link
 GALLERY: Final = "gallery_pictures"
 _PARTS: Final = Path(__file__).parent / "parts"
 _VIEWER: Final = (
-    "unpack.js", "sample.js", "paint.js", "stage.js", "view.js", "panel.js", "painter.js", "legend.js", "main.js",
+    "unpack.js", "held.js", "sample.js", "paint.js", "stage.js", "view.js", "panel.js", "painter.js", "legend.js",
+    "main.js",
 )  # fmt: skip
 _GALLERY: Final = ("unpack.js", "gallery.js")
+_CELLS: Final = ("unpack.js", "held.js", "cells.js")
 
 
 def _text(*names: str) -> str:
@@ -27,6 +29,7 @@ _viewer = st.components.v2.component(
 _gallery = st.components.v2.component(
     "image_gallery", html=_text("gallery.html"), css=_text("gallery.css"), js=_text(*_GALLERY)
 )
+_cells = st.components.v2.component("image_cells", html="<i hidden></i>", js=_text(*_CELLS))
 
 
 def viewer(block: bytes, *, on_step: Callable[[int], None]) -> None:
@@ -42,6 +45,14 @@ def viewer(block: bytes, *, on_step: Callable[[int], None]) -> None:
             on_step(by)
 
     _viewer(data=block, key=link.KEY, on_view_change=link.keep, on_step_change=stepped)
+
+
+def cells(block: bytes) -> None:
+    """Probabilities of an image for the viewer, which shows it before they have come.
+
+    block: of `payload.pack`: as header the "id" that the viewer was given, as its one part the cells of that image.
+    """
+    _cells(data=block, key="viewer_cells")
 
 
 def gallery(block: bytes, *, on_open: Callable[[str], None]) -> None:

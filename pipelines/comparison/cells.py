@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pipelines.arrays import Float32Array, Float64Array
+from pipelines.arrays import Float32Array, Float64Array, Int64Array
 from pipelines.comparison.matching import Match, Member
 from pipelines.errors import RunError
 from pipelines.metrics import METRICS, Setting, Source, inference
@@ -17,11 +17,11 @@ from pipelines.metrics.estimates import Estimate, HeadEstimates, estimate_head
 from pipelines.metrics.sources import OUTCOMES_AT_HALF
 from pipelines.schema import Head, Kind, Variant
 from pipelines.statistics import Counts
-from pipelines.statistics.grid import P_UNIT, STEPS, rebin
-from pipelines.storage import counts_folder, iter_counts
+from pipelines.statistics.grid import P_UNIT, STEPS
 
 Threshold: TypeAlias = Literal["argmax", "p > 0.5", "tuned"]
 MEASURES: Final = ("dice", "iou", "brier", "classwise_ece")
+_ARRAYS: Final = ("score", "squared_error", "confusion")  # that they are made from
 LABEL_MEASURES: Final = ("dice", "iou")  # of labels, read off by a threshold; the others are of probabilities
 
 
@@ -69,15 +69,22 @@ def own_decision(kind: Kind) -> Threshold:
     return "argmax" if kind == "exclusive" else "p > 0.5"
 
 
-def _bin_terms(counts: Counts, setting: Setting) -> Float64Array:
-    """(N, 1, C, bins, 3): pixels, pixels where the class is there, sum of p, in each right-closed bin of p."""
-    pixels = rebin(counts.score.sum(axis=2), setting.bins)
-    mass = rebin(counts.score_p.sum(axis=(2, 3)), setting.bins) * P_UNIT
-    return np.stack([pixels.sum(axis=2), pixels[:, :, 1], mass], axis=-1)[:, None]
+def _bin_terms(bins: Int64Array, classes: int) -> Float64Array:
+    """`statistics.bins.image_bins`, (N, C or more, 3, bins), to (N, 1, C, bins, 3), p as it is."""
+    return np.moveaxis(bins[:, :classes] * np.array([1, 1, P_UNIT])[:, None], 2, 3)[:, None]
+
+
+class _Terms(NamedTuple):
+    """What sources have made of a block of counts, by their names."""
+
+    images: tuple[str, ...]
+    terms: Mapping[str, Float64Array]
 
 
 # The registry's classwise ECE over all pixels, from sums of bins: a thirtieth of the numbers in the grid of scores.
-_BINS: Final = Source("calibration_bins", _bin_terms, only_slot, regions=("all",))
+_BINS: Final = Source(
+    "calibration_bins", lambda block, _setting: block.terms["calibration_bins"], only_slot, regions=("all",)
+)
 _ECE: Final = replace(
     METRICS["classwise_ece"], source=_BINS, value=lambda terms, _setting: ece_of_bins(terms),
     gaps=lambda terms, _setting: ratio(terms[..., 1] - terms[..., 2], terms[..., 0].sum(axis=-1, keepdims=True)),
@@ -146,12 +153,15 @@ def _estimate(
     wanted = sorted(set(_names(match).values()))
     metrics = [_ECE if name == "classwise_ece" else METRICS[name] for name in wanted]
     sources = {source.name: source for source in (OUTCOMES_AT_HALF, *(metric.source for metric in metrics))}
-    # Reading counts takes most of the time: once, and of each block only the few numbers that are asked for are kept.
-    folder = member.run.folder / counts_folder(match.split, head, seed, variant)
-    blocks = [
-        _Terms(block.images, {name: source.terms(block, setting) for name, source in sources.items()})
-        for block in iter_counts(folder)
-    ]
+
+    def terms(block: Counts) -> _Terms:
+        found = {name: source.terms(block, setting) for name, source in sources.items() if source is not _BINS}
+        return _Terms(block.images, found)
+
+    # Reading counts takes most of the time: only the arrays that are asked for, and of them a few numbers are kept.
+    bins = member.run.image_bins(match.split, head, (seed,), bins=match.bins, variant=variant)
+    every = _joined(member.run.map_counts(terms, _ARRAYS, match.split, head, (seed,), variant=variant))
+    blocks = [every._replace(terms={**every.terms, _BINS.name: _bin_terms(bins, len(match.classes))})]
     kept = {name: _kept(source) for name, source in sources.items()}
     return estimate_head(
         lambda: blocks, setting, weights, metrics=[replace(one, source=kept[one.source.name]) for one in metrics],
@@ -159,11 +169,12 @@ def _estimate(
     )  # fmt: skip
 
 
-class _Terms(NamedTuple):
-    """What sources have made of a block of counts, by their names."""
-
-    images: tuple[str, ...]
-    terms: Mapping[str, Float64Array]
+def _joined(blocks: Sequence[_Terms]) -> _Terms:
+    """All images in one: a single product with the weights is many times faster than one for every few images."""
+    return _Terms(
+        tuple(name for block in blocks for name in block.images),
+        {name: np.concatenate([block.terms[name] for block in blocks]) for name in blocks[0].terms},
+    )
 
 
 def _kept(source: Source) -> Source:

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pipelines.comparison.cells import LABEL_MEASURES
 from pipelines.comparison.effects import MEAN
-from pipelines.comparison.model import Comparison, digits_of
+from pipelines.comparison.model import Comparison, digits_of, rows_of
 from pipelines.verdict import Margin
 from pipelines.verdict.evidence import Estimate, Position
 
+_Row: TypeAlias = dict[str, Any]  # of effects.CONTRAST_COLUMNS
 TITLES: Final = {"dice": "macro Dice", "iou": "macro IoU", "brier": "the macro Brier score",
                  "classwise_ece": "classwise ECE"}  # fmt: skip
 _NAMES: Final = {
@@ -82,7 +83,8 @@ def margin_of(comparison: Comparison, measure: str, margin: Margin) -> float:
 def conclude(comparison: Comparison, measure: str, margin: Margin) -> Conclusion:
     """What moves one measure most, as effects and in words."""
     room = margin_of(comparison, measure, margin)
-    effects = _effects(comparison.effects, measure, room)
+    effects = _effects(rows_of(comparison.effects, measure), room)
+    contrasts = rows_of(comparison.contrasts, measure)
     if not effects:
         nothing = f"nothing can be said about {TITLES[measure]}"
         return Conclusion(measure, room, (), nothing, (f"{_capital(nothing)}.",))
@@ -93,12 +95,11 @@ def conclude(comparison: Comparison, measure: str, margin: Margin) -> Conclusion
         advice += ", as far as one seed can tell"
     clauses = _capital(", ".join(_clauses(effects, measure)))
     sentences = [f"{clauses}: {advice}."]
-    sentences += [*_turning(comparison, measure, room, effects), *_beside(comparison, measure, room, effects)]
+    sentences += [*_turning(contrasts, measure, room, effects), *_beside(contrasts, measure, room, effects)]
     return Conclusion(measure, room, effects, advice, tuple(sentences))
 
 
-def _effects(table: Any, measure: str, room: float) -> tuple[Effect, ...]:
-    rows = table[table["measure"] == measure].to_dict("records")
+def _effects(rows: Sequence[_Row], room: float) -> tuple[Effect, ...]:
     return tuple(
         Effect(
             row["factor"], row["first"], row["second"], row["gain"], row["low"], row["high"],
@@ -155,17 +156,12 @@ def _advice(effects: Sequence[Effect], rivals: Sequence[Effect], evidence: str) 
     return (_LEAVE[top.factor] if top.factor in _LEAVE and top.gain < 0 else _FIRST[top.factor]), True
 
 
-def _turning(comparison: Comparison, measure: str, room: float, effects: Sequence[Effect]) -> list[str]:
+def _turning(contrasts: Sequence[_Row], measure: str, room: float, effects: Sequence[Effect]) -> list[str]:
     """Where a factor helps in one place and harms in another, so that its average hides it."""
     said = []
     for effect in effects:
-        rows = comparison.contrasts
-        rows = rows[
-            (rows["measure"] == measure) & (rows["factor"] == effect.factor) & (rows["at"] == "as trained")
-            & (rows["first"] == effect.first) & (rows["second"] == effect.second)
-        ]  # fmt: skip
         places: dict[Position, str] = {}
-        for row in rows.to_dict("records"):
+        for row in _same(contrasts, effect, at="as trained"):
             where = [row[name] for name in ("run", "head") if row[name] not in (MEAN, "")]
             position = Estimate(row["gain"], row["low"], row["high"]).position(room)
             if where and position in ("above", "below"):
@@ -179,18 +175,19 @@ def _turning(comparison: Comparison, measure: str, room: float, effects: Sequenc
     return said
 
 
-def _beside(comparison: Comparison, measure: str, room: float, effects: Sequence[Effect]) -> list[str]:
+def _same(contrasts: Sequence[_Row], effect: Effect, *, at: str) -> list[_Row]:
+    """The contrasts of the same levels in one setting."""
+    levels = (effect.factor, effect.first, effect.second, at)
+    return [row for row in contrasts if (row["factor"], row["first"], row["second"], row["at"]) == levels]
+
+
+def _beside(contrasts: Sequence[_Row], measure: str, room: float, effects: Sequence[Effect]) -> list[str]:
     """What is left of the loss and of the head once thresholds are tuned or temperatures fitted."""
     at, what = ("tuned thresholds", "threshold") if measure in LABEL_MEASURES else ("fitted temperature", "temperature")
-    rows = comparison.contrasts
-    rows = rows[(rows["measure"] == measure) & (rows["at"] == at)]
     clauses, explained = [], []
     for effect in effects:
-        mine = rows[
-            (rows["factor"] == effect.factor) & (rows["first"] == effect.first) & (rows["second"] == effect.second)
-            & rows["run"].isin([MEAN, ""]) & rows["head"].isin([MEAN, ""])
-        ]  # fmt: skip
-        for left in _effects(mine, measure, room):
+        mine = [row for row in _same(contrasts, effect, at=at) if {row["run"], row["head"]} <= {MEAN, ""}]
+        for left in _effects(mine, room):
             clauses.append(_clause(left, measure))
             if effect.beyond and left.position == "inside":
                 explained.append(_NAMES[effect.factor])

@@ -56,6 +56,16 @@ class Comparison:
         return tuple(run.label for run in self.runs)
 
 
+def rows_of(table: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
+    """The rows of contrasts or effects that are of a measure, as plain values.
+
+    A few conditions on columns of so few rows cost pandas more than all of the rows as values.
+    """
+    names = [str(name) for name in table.columns]
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*(table[name].tolist() for name in names), strict=True))
+    return [row for row in rows if row["measure"] == measure]
+
+
 def digits_of(measure: str) -> int:
     """Decimals that a measure is written with."""
     return 3 if measure in LABEL_MEASURES else 4

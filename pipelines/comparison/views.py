@@ -4,7 +4,7 @@ import pandas as pd
 
 from pipelines.comparison.cells import LABEL_MEASURES, own_decision
 from pipelines.comparison.effects import AS_TRAINED, FITTED, MEAN
-from pipelines.comparison.model import Comparison
+from pipelines.comparison.model import Comparison, rows_of
 
 
 def before_after(comparison: Comparison, measure: str) -> pd.DataFrame:
@@ -32,15 +32,14 @@ def effect_rows(comparison: Comparison, measure: str) -> pd.DataFrame:
     taken, such as "ce", or the setting in which it was averaged, "tuned thresholds" or "fitted temperature".
     """
     found = []
-    every = comparison.contrasts[comparison.contrasts["measure"] == measure]
-    for effect in comparison.effects[comparison.effects["measure"] == measure].to_dict("records"):
+    every = rows_of(comparison.contrasts, measure)
+    for effect in rows_of(comparison.effects, measure):
         found.append(effect | {"part": ""})
         if effect["factor"] in ("threshold", "temperature"):
             continue  # their parts are what before_after shows
-        same = every
-        for key in ("factor", "first", "second"):
-            same = same[same[key] == effect[key]]
-        for row in same.to_dict("records"):
+        for row in every:
+            if any(row[key] != effect[key] for key in ("factor", "first", "second")):
+                continue
             places = [row[name] for name in ("run", "head") if row[name] not in (MEAN, "")]
             if places and row["at"] == AS_TRAINED:
                 found.append(row | {"part": places[0]})

@@ -121,7 +121,7 @@ def count_split(
                 for key, counts in counted.counts.items():
                     if key not in writers:
                         place = folder / counts_folder(split, key[0], seed, key[1])
-                        writers[key] = files.enter_context(CountsWriter(place))
+                        writers[key] = files.enter_context(CountsWriter(place, bins=config.calibration_bins))
                     waiting.setdefault(key, []).append(counts)
                 if number % BLOCK == 0 or number == len(images):
                     start = number - len(next(iter(waiting.values())))

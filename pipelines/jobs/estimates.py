@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.jobs.record import Job
+from pipelines.jobs.job import Job
 from pipelines.progress import clock
 from pipelines.storage import size_in_words
 

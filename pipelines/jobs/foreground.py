@@ -9,8 +9,9 @@ from typing import Final
 
 from pipelines import progress, turns
 from pipelines.errors import Cancelled, PipelineError
+from pipelines.jobs.job import Job
 from pipelines.jobs.names import option, without
-from pipelines.jobs.record import Asked, Attempt, Job, end
+from pipelines.jobs.record import Asked, Attempt, end
 from pipelines.jobs.sample import sample_arguments
 from pipelines.jobs.start import alone, new_job
 from pipelines.storage.moves import make

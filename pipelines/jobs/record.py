@@ -1,11 +1,6 @@
-"""A job's folder on disk to where the job stands, and the requests that can be made of it."""
+"""The files of a job's record: what was asked, each attempt at it, how far it is and how it ended."""
 
-import contextlib
-import json
 import os
-import shutil
-import signal
-import socket
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
@@ -14,17 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines import turns
 from pipelines.errors import RunError
-from pipelines.jobs import left
-from pipelines.jobs.names import option
-from pipelines.storage import files, staged_attempts
-from pipelines.storage.moves import held
-from pipelines.storage.places import MANIFEST
+from pipelines.storage import files
 
 State: TypeAlias = Literal["queued", "running", "committing", "done", "failed", "cancelled", "orphaned", "damaged"]
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "orphaned", "damaged")
-RESUMABLE: Final = ("run", "import", "import-model")  # commands that take --resume
-_OUTCOMES: Final = ("done", "failed", "cancelled", "orphaned")
-_LOG_SHOWN: Final = 20_000  # bytes of a log's end
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -101,260 +89,6 @@ class Status(_Record):
         return self.state in ("running", "committing")
 
 
-class Job:
-    """One job, read from its folder; every look reads the disk anew. A damaged record is a state, never an error."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.id = folder.name
-        self.runs = next(parent.parent for parent in folder.parents if parent.name == turns.JOBS)
-
-    @property
-    def asked(self) -> Asked:
-        """What was asked for. Raises RunError when the record is damaged."""
-        return _read(self.folder / "job.json", Asked)
-
-    @property
-    def arguments(self) -> list[str]:
-        """Command line after `python -m pipelines`, as it was asked for; empty when the record is damaged."""
-        try:
-            return self.asked.arguments
-        except RunError:
-            return []
-
-    @property
-    def run_name(self) -> str | None:
-        """Name of the run the job makes, if its command line gives one."""
-        arguments = self.arguments
-        named = option(arguments, "--name")
-        if named is None and arguments[:1] in (["evaluate"], ["import"], ["import-model"]):
-            return next((part for part in arguments[1:] if not part.startswith("-")), None)
-        return named
-
-    @property
-    def title(self) -> str:
-        """The run it makes, or its command line."""
-        return self.run_name or " ".join(self.arguments) or f"job {self.id}"
-
-    @property
-    def attempt(self) -> Path | None:
-        """Folder of the newest attempt."""
-        return turns.newest_attempt(self.folder)
-
-    def alive(self) -> bool:
-        """Whether its process is at work or waits for its turn."""
-        attempt = self.attempt
-        return attempt is not None and not (attempt / turns.OUTCOME).exists() and turns.alive(attempt)
-
-    def state(self) -> State:
-        """The state alone, which costs less than `status`."""
-        return self._state()[0]
-
-    def _state(self) -> tuple[State, str]:
-        attempt = self.attempt
-        try:
-            asked = self.asked
-        except RunError as error:
-            return "damaged", str(error)
-        if attempt is None:
-            return "damaged", f"job {self.id} has a record but no attempt; start it anew"
-        alive = turns.alive(attempt)  # before looking for the outcome: a process that ends in between has written it
-        if (attempt / turns.OUTCOME).exists():
-            try:
-                outcome = _read(attempt / turns.OUTCOME, Outcome)
-            except RunError as error:
-                return "failed", str(error)
-            return outcome.state, outcome.message
-        if alive and not (attempt / turns.BEGAN).exists():
-            return "queued", ""
-        if alive:
-            return "committing" if turns.committing(attempt) else "running", ""
-        if (attempt / turns.CANCEL).exists():
-            return "cancelled", "stopped on request"
-        if self._committed(attempt, asked):
-            return "done", ""
-        began = (attempt / turns.BEGAN).exists()
-        return "orphaned", "its process is gone" + ("" if began else "; it had not had its turn yet")
-
-    def _committed(self, attempt: Path, asked: Asked) -> bool:
-        """Whether its run is whole although its process did not live to say so."""
-        if asked.arguments[0] not in RESUMABLE or self.run_name is None:
-            return False
-        try:
-            return (self.runs / self.run_name / MANIFEST).stat().st_mtime >= (attempt / turns.ATTEMPT).stat().st_mtime
-        except OSError:
-            return False
-
-    def status(self) -> Status:
-        """Where it stands. A cancelled job that has not stopped after GRACE_SECONDS is killed here."""
-        state, message = self._state()
-        attempt = self.attempt
-        if attempt is None or state == "damaged":
-            return Status(state=state, message=message)
-        standing = _standing(attempt)
-        known: dict[str, Any] = {
-            "state": state, "attempt": int(attempt.name), "heard": turns.heard(attempt),
-            "began": _modified(attempt / turns.BEGAN), "ended": _modified(attempt / turns.OUTCOME),
-            "curves": self._curves(attempt),
-        }  # fmt: skip
-        if state == "queued":
-            line = turns.in_line(self.folder.parent)
-            known["place"] = line.index(attempt) + 1 if attempt in line else None
-            return Status(**known)
-        if state not in ("running", "committing"):
-            return Status(**known, stage=standing.stage, done=standing.done, total=standing.total, message=message)
-        self._kill_if_overdue(attempt, state)
-        total_left, least = left.total_left(self.arguments, self.asked.stages, standing.model_dump())
-        return Status(
-            **known, stage=standing.stage, done=standing.done, total=standing.total, message=standing.message,
-            seconds_left=standing.seconds_left, total_left=total_left, total_is_least=least,
-        )  # fmt: skip
-
-    def log(self) -> str:
-        """The end of the newest attempt's log."""
-        attempt = self.attempt
-        try:
-            with (attempt or self.folder).joinpath(turns.LOG).open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - _LOG_SHOWN))
-                return file.read().decode(errors="replace")
-        except OSError:
-            return ""
-
-    def result(self) -> dict[str, Any] | None:
-        """What the newest attempt's command found, if it leaves something; None when it has not, or is damaged."""
-        try:
-            found = json.loads(((self.attempt or self.folder) / turns.RESULT).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) else None
-
-    def example_files(self) -> list[Path]:
-        """Files of validation examples, by seed and epoch, of the newest attempt and those that it goes on from."""
-        found: dict[str, Path] = {}
-        for attempt in self._line(self.attempt):
-            found |= {path.name: path for path in (attempt / "examples").glob("seed=*-epoch=*.parquet")}
-        return [found[name] for name in sorted(found)]
-
-    def _curves(self, newest: Path) -> list[dict[str, Any]]:
-        """Points of all attempts since the last that began from nothing; later ones count where two say the same."""
-        points: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for attempt in self._line(newest):
-            for point in _standing(attempt).curves:
-                points[point.get("head"), point.get("seed"), point.get("epoch")] = point
-        return list(points.values())
-
-    def _line(self, newest: Path | None) -> list[Path]:
-        """The newest attempt and those before it that it goes on from, oldest first."""
-        line: list[Path] = []
-        number = int(newest.name) if newest else 0
-        while number >= 1:
-            attempt = self.folder / str(number)
-            line.insert(0, attempt)
-            try:
-                if _read(attempt / turns.ATTEMPT, Attempt).anew:
-                    break
-            except RunError:
-                break
-            number -= 1
-        return line
-
-    def cancel(self) -> None:
-        """Ask it to stop at its next safe point, or to leave the line; what is done so far can be resumed."""
-        attempt = self.attempt
-        if attempt is None or not self.alive():
-            return
-        (attempt / turns.CANCEL).touch()
-        _signal(attempt, signal.SIGTERM)
-
-    def _kill_if_overdue(self, attempt: Path, state: State) -> None:
-        asked = _modified(attempt / turns.CANCEL)
-        if asked is not None and state != "committing" and time.time() - asked > turns.GRACE_SECONDS:
-            _signal(attempt, signal.SIGKILL)
-
-    @property
-    def resumable(self) -> bool:
-        """Whether there is something of an earlier attempt to go on from."""
-        return (
-            bool(self.arguments)
-            and self.arguments[0] in RESUMABLE
-            and bool(self.run_name and staged_attempts(self.runs, self.run_name))
-        )
-
-    def resume(self) -> "Job":
-        """Put it in line again, to go on from what was done if there is anything. Raises RunError while it is alive."""
-        from pipelines.jobs.start import again
-
-        return again(self, anew=not self.resumable)
-
-    def retry(self) -> "Job":
-        """Put it in line again, to begin from nothing. Raises RunError while it is alive."""
-        from pipelines.jobs.start import again
-
-        return again(self, anew=True)
-
-    def remove(self) -> None:
-        """Take its record and log from the list; its run stays. Raises RunError while it is alive."""
-        if self.alive():
-            raise RunError(f"job {self.id} is still at work; cancel it first")
-        gone = self.folder.with_name(f".gone-{self.id}-{time.time_ns()}")
-        with contextlib.suppress(FileNotFoundError):
-            self.folder.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
-
-    def discard(self) -> None:
-        """Take it from the list like `remove`, and delete what it has done of a run that is not whole.
-
-        Raises RunError while it is alive, or while another process is working on that run.
-        """
-        name = self.run_name
-        if self.alive():
-            raise RunError(f"job {self.id} is still at work; cancel it first")
-        if name is not None and self.arguments[:1] != ["evaluate"]:
-            with held(self.runs, name):
-                for attempt in staged_attempts(self.runs, name):
-                    shutil.rmtree(attempt, ignore_errors=True)
-        self.remove()
-
-
-def list_jobs(runs: Path) -> list[Job]:
-    """Jobs of a runs folder, newest first."""
-    folder = runs.resolve() / turns.JOBS
-    try:
-        found = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
-    except OSError:
-        return []
-    return [Job(path) for path in sorted(found, key=lambda path: int(path.name), reverse=True)]
-
-
-def find_job(runs: Path, number: str) -> Job:
-    """The job of a number. Raises RunError when there is none."""
-    folder = runs.resolve() / turns.JOBS / number
-    if not number.isdecimal() or not folder.is_dir():
-        raise RunError(f"there is no job {number!r} in {runs}; `python -m pipelines jobs` lists them")
-    return Job(folder)
-
-
-def sweep(runs: Path) -> list[Job]:
-    """Note down which jobs have lost their process, and end those that did not stop when asked to.
-
-    Returns the jobs that were found orphaned now; `resume` and `retry` start them again.
-    """
-    found = []
-    for job in list_jobs(runs):
-        attempt = job.attempt
-        if attempt is None or (attempt / turns.OUTCOME).exists():
-            continue
-        state, message = job._state()
-        if state in _OUTCOMES:
-            with contextlib.suppress(RunError):  # a folder that may only be read: the state is told all the same
-                end(attempt, state, message)
-            found += [job] if state == "orphaned" else []
-        elif state in ("queued", "running"):
-            job._kill_if_overdue(attempt, state)
-    return found
-
-
 def end(attempt: Path, state: str, message: str) -> None:
     """Write how an attempt ended, unless that is written: whoever comes late, such as a process that was taken for
     dead, changes nothing.
@@ -372,26 +106,16 @@ def end(attempt: Path, state: str, message: str) -> None:
     own.unlink(missing_ok=True)
 
 
-def _signal(attempt: Path, number: signal.Signals) -> None:
-    """Send a signal to the group of an attempt's process, if it is on this machine and holds its lock.
-
-    A free lock means that the number may be somebody else's by now.
-    """
-    who = turns.holder(attempt)
-    if who is None or who[0] != socket.gethostname() or not turns.held(attempt / turns.LOCK):
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(who[1], number)
-
-
-def _standing(attempt: Path) -> Standing:
+def standing_of(attempt: Path) -> Standing:
+    """How far an attempt is; nothing yet before it has said so."""
     try:
-        return _read(attempt / "progress.json", Standing)
+        return read(attempt / "progress.json", Standing)
     except RunError:  # not written yet
         return Standing()
 
 
-def _read(path: Path, model: type[Model]) -> Model:
+def read(path: Path, model: type[Model]) -> Model:
+    """A file of a record. Raises RunError, with what is missing or wrong, when it cannot be read."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -412,7 +136,8 @@ def _number(path: Path) -> str:
     return next((part.name for part in path.parents if part.parent.name == turns.JOBS), path.parent.name)
 
 
-def _modified(path: Path) -> float | None:
+def modified(path: Path) -> float | None:
+    """When a file was written, in seconds since the epoch; None when there is none."""
     try:
         return path.stat().st_mtime
     except OSError:

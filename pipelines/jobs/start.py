@@ -14,8 +14,10 @@ from typing import Final
 
 from pipelines import turns
 from pipelines.errors import ConfigError, RunError
+from pipelines.jobs.job import Job
+from pipelines.jobs.listing import list_jobs
 from pipelines.jobs.names import ROOT, free_name, option
-from pipelines.jobs.record import ENDED, Asked, Attempt, Job, list_jobs
+from pipelines.jobs.record import ENDED, Asked, Attempt
 from pipelines.jobs.space import check_space
 from pipelines.storage import files
 from pipelines.storage.moves import make
@@ -72,7 +74,17 @@ def start(
     return job
 
 
-def again(job: Job, *, anew: bool) -> Job:
+def resume(job: Job) -> Job:
+    """Put it in line again, to go on from what was done if there is anything. Raises RunError while it is alive."""
+    return _again(job, anew=not job.resumable)
+
+
+def retry(job: Job) -> Job:
+    """Put it in line again, to begin from nothing. Raises RunError while it is alive."""
+    return _again(job, anew=True)
+
+
+def _again(job: Job, *, anew: bool) -> Job:
     """Another attempt at a job, from nothing or going on; its process looks whether there is room on the disk.
 
     Raises RunError while the job is alive, and when it is done.

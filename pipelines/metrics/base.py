@@ -4,7 +4,7 @@ Because a source's numbers add over images, a bootstrap replicate is a weighted 
 metrics of a source together are one matrix product.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -60,6 +60,8 @@ class Source:
     pick: sums over images, (B, S, ...), and a region to (B, ...); B is 1 for the whole, or one row a replicate.
     regions: those that pick knows.
     base: the source whose sums this one is a function of, so that they are added up once for both.
+    origin: the source whose terms this one's are a function of, `of_origin` (terms, setting), so that they are made
+        once for both.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Source:
     per_class: bool = True
     regions: tuple[Region, ...] = PIXEL_REGIONS
     base: "Source | None" = None
+    origin: "Source | None" = None
+    of_origin: Callable[[Float64Array, Setting], Float64Array] | None = None
 
     @property
     def summed(self) -> "Source":
@@ -136,6 +140,21 @@ class Metric:
         return self.value(self.terms(counts, region, setting), setting)
 
 
+def terms_of(sources: Iterable[Source], counts: Any, setting: Setting) -> dict[str, Float64Array]:
+    """Terms of sources by name; those that several are a function of are made once."""
+    made: dict[str, Float64Array] = {}
+
+    def terms(source: Source) -> Float64Array:
+        if source.name not in made:
+            if source.origin is None or source.of_origin is None:
+                made[source.name] = source.terms(counts, setting)
+            else:
+                made[source.name] = source.of_origin(terms(source.origin), setting)
+        return made[source.name]
+
+    return {source.name: terms(source) for source in sources}
+
+
 def ratio(numerator: Float64Array, denominator: Float64Array) -> Float64Array:
     """Quotient, NaN where the denominator is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -151,9 +170,8 @@ def image_mean(metric: Metric, *, name: str, title: str, description: str) -> Me
     """The mean of a metric over the images in which it is defined, with the same regions and bounds."""
     regions = tuple(region for region in metric.regions if region in metric.source.regions)
 
-    def terms(counts: Counts, setting: Setting) -> Float64Array:
-        whole = metric.source.terms(counts, setting)
-        shape = (len(counts.images), *((counts.classes,) if metric.per_class else ()))
+    def of_origin(whole: Float64Array, setting: Setting) -> Float64Array:
+        shape = (len(whole), *whole.shape[2:3]) if metric.per_class else (len(whole),)
         slots = [
             metric.value(metric.source.pick(whole, region), setting)
             if metric.applies(setting, region)
@@ -164,7 +182,11 @@ def image_mean(metric: Metric, *, name: str, title: str, description: str) -> Me
         defined = ~np.isnan(values)
         return np.stack([np.where(defined, values, 0.0), defined.astype(np.float64)], axis=-1)
 
-    source = Source(name, terms, lambda totals, region: totals[:, regions.index(region)], metric.per_class, regions)
+    source = Source(
+        name, lambda counts, setting: of_origin(metric.source.terms(counts, setting), setting),
+        lambda totals, region: totals[:, regions.index(region)], metric.per_class, regions,
+        origin=metric.source.summed, of_origin=of_origin,
+    )  # fmt: skip
     return Metric(
         name=name, title=title, better=metric.better, description=description, source=source,
         value=first_over_second, kinds=metric.kinds, regions=metric.regions, needs=metric.needs, bounds=metric.bounds,

@@ -8,11 +8,11 @@ from pipelines.arrays import Float64Array
 from pipelines.metrics.base import Metric
 from pipelines.metrics.histogram_loops import binned_gaps, each_histogram
 from pipelines.metrics.sources import SCORES
-from pipelines.statistics.grid import bin_of_cell
+from pipelines.statistics.grid import bin_edges
 
 
 def _gaps(hist: Float64Array, bins: int) -> Float64Array:
-    return each_histogram(binned_gaps, hist, 3, bin_of_cell(bins), bins)
+    return each_histogram(binned_gaps, hist, 3, bin_edges(bins))
 
 
 def average_calibration_error(hist: Float64Array, *, bins: int = 15) -> Float64Array:

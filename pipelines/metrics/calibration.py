@@ -4,10 +4,9 @@ import numpy as np
 
 from pipelines.arrays import Float64Array
 from pipelines.metrics.base import Metric, Setting, image_mean, ratio
+from pipelines.metrics.histogram_loops import bin_sums, each_histogram
 from pipelines.metrics.sources import SCORES, TOP
-from pipelines.schema import Region
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import rebin
+from pipelines.statistics.grid import bin_edges
 
 
 def binned(hist: Float64Array, *, bins: int) -> Float64Array:
@@ -15,21 +14,8 @@ def binned(hist: Float64Array, *, bins: int) -> Float64Array:
 
     Bins are right-closed and of equal width; bins must divide 300.
     """
-    without, there, p_without, p_there = np.moveaxis(rebin(hist, bins), -2, 0)
-    return np.stack([without + there, there, p_without + p_there], axis=-1)
-
-
-def class_bins(counts: Counts, region: Region, *, bins: int) -> Float64Array:
-    """(N, C, bins, 3): pixels, pixels where the class is there, sum of p, in each right-closed bin of p."""
-    return binned(SCORES.pick(SCORES.terms(counts, _ANY), region), bins=bins)
-
-
-def top_label_bins(counts: Counts, region: Region, *, bins: int) -> Float64Array:
-    """(N, bins, 3): pixels, correct pixels, sum of the largest p, in each right-closed bin of the largest p.
-
-    The foreground leaves out pixels that are background in truth and in the argmax.
-    """
-    return binned(TOP.pick(TOP.terms(counts, _ANY), region), bins=bins)
+    sums = each_histogram(bin_sums, hist, 3 * bins, bin_edges(bins))
+    return sums.reshape(*sums.shape[:-1], bins, 3)
 
 
 def expected_calibration_error(hist: Float64Array, setting: Setting) -> Float64Array:
@@ -52,7 +38,6 @@ def gaps(hist: Float64Array, setting: Setting) -> Float64Array:
     return ratio(bins[..., 1] - bins[..., 2], bins[..., 0].sum(axis=-1, keepdims=True))
 
 
-_ANY = Setting("exclusive")  # these sources do not depend on the setting
 CLASSWISE_ECE = Metric(
     name="classwise_ece",
     title="Classwise ECE",

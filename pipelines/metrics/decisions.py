@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pipelines.arrays import Float64Array, Int64Array
+from pipelines.arrays import Float64Array, Int32Array, Int64Array
 from pipelines.errors import ShapeError
 from pipelines.metrics import inference
 from pipelines.metrics.base import ratio
@@ -77,21 +77,29 @@ def top_sums(counts: Counts) -> Float64Array:
     return np.concatenate(sums).astype(np.float64)
 
 
-def called_by_cut(counts: Counts) -> Int64Array:
+def called_by_cut(counts: Counts) -> Int32Array:
     """(N, C, 2, CELLS + 1) pixels of each image, without and with the class, that are called at every cut."""
     score = counts.score.sum(axis=2)
-    called = np.zeros((*score.shape[:-1], CELLS + 1), np.int64)
+    called = np.zeros((*score.shape[:-1], CELLS + 1), np.int32)
     called[..., :-1] = score[..., ::-1].cumsum(axis=-1)[..., ::-1]
     return called
 
 
-def outcomes_at(called: Int64Array, cuts: Int64Array) -> Float64Array:
-    """Outcomes of each class at its own cut: (..., C, 2, CELLS + 1) and (C,) to (..., C, 4)."""
+def called_at(called: Int32Array, cuts: Int64Array) -> Float64Array:
+    """Pixels called, each class at its own cut: (..., C, 2, CELLS + 1) and (C,) to (..., C, 2)."""
     shape = (1,) * (called.ndim - 3) + (len(cuts), 1, 1)
-    picked = np.take_along_axis(called, cuts.reshape(shape), axis=-1)[..., 0].astype(np.float64)
-    whole = called[..., 0]
+    return np.take_along_axis(called, cuts.reshape(shape), axis=-1)[..., 0].astype(np.float64)
+
+
+def outcomes_of(picked: Float64Array, whole: Float64Array) -> Float64Array:
+    """Outcomes of pixels called and of all pixels, both without and with the class: (..., C, 2) to (..., C, 4)."""
     fp, tp = picked[..., 0], picked[..., 1]
     return np.stack([tp, fp, whole[..., 1] - tp, whole[..., 0] - fp], axis=-1)
+
+
+def outcomes_at(called: Int32Array, cuts: Int64Array) -> Float64Array:
+    """Outcomes of each class at its own cut: (..., C, 2, CELLS + 1) and (C,) to (..., C, 4)."""
+    return outcomes_of(called_at(called, cuts), called[..., 0].astype(np.float64))
 
 
 def score_terms(outcomes: Float64Array, classes: Sequence[int]) -> Float64Array:
@@ -128,44 +136,44 @@ def mean_cost(sums: Float64Array) -> Float64Array:
     return ratio(sums[..., 0], sums[..., 1])
 
 
-def paired(
-    first: Float64Array, second: Float64Array, statistic: Statistic, *, weights: Float64Array, units: int
-) -> Paired:
+def resampled(terms: Float64Array, weights: Float64Array) -> Float64Array:
+    """Sums over the images as they are, then in each replicate: (S, N, *F) and (B, N) to (1 + B, S, *F).
+
+    terms: numbers of each image that add up, in each of S seeds; weights: how often each image stands in each
+    replicate. Sums of whole numbers below 2^53 are exact.
+    """
+    one = np.moveaxis(terms, 1, 0)  # (N, S, *F)
+    return np.concatenate([one.sum(axis=0)[None], _totals(one, weights)])
+
+
+def paired(first: Float64Array, second: Float64Array, statistic: Statistic, *, units: int) -> Paired:
     """A statistic of two heads and its difference, with the same images in each replicate.
 
-    first, second: (S, N, *F) numbers of each image that add up, in each of S seeds; statistic: their sums (..., *F) to
+    first, second: (1 + B, S, *F) of `resampled`, of both heads by the same weights; statistic: sums (..., *F) to
     (..., K); it is taken in each seed and averaged over them, seeds being a second level of chance
-    (inference.over_seeds); weights: (B, N) how often each image stands in each replicate; units: how many images or
-    groups were drawn. Raises ShapeError when the shapes of the heads differ.
+    (inference.over_seeds); units: how many images or groups were drawn. Raises ShapeError when the shapes of the heads
+    differ.
     """
     if first.shape != second.shape:
         raise ShapeError(
-            f"expected the same seeds, images and numbers of both heads, got {first.shape}, {second.shape}"
+            f"expected the same seeds, replicates and numbers of both heads, got {first.shape}, {second.shape}"
         )
-    both = np.moveaxis(np.stack([first, second]), 2, 0)  # (N, 2, S, *F)
-    values = statistic(both.sum(axis=0))
-    drawn = statistic(_totals(both, weights))
-    center, replicates, count = inference.over_seeds(
-        values[0] - values[1], drawn[:, 0] - drawn[:, 1], units=units, rng=np.random.default_rng(0)
-    )
+    ours, theirs = statistic(first), statistic(second)
+    gaps = ours - theirs
+    center, replicates, count = inference.over_seeds(gaps[0], gaps[1:], units=units, rng=np.random.default_rng(0))
     low, high = inference.interval(center, replicates, units=count)
-    return Paired(values[0].mean(axis=0), values[1].mean(axis=0), center, low, high)
+    return Paired(ours[0].mean(axis=0), theirs[0].mean(axis=0), center, low, high)
 
 
-def alone(
-    terms: Float64Array, statistic: Statistic, *, weights: Float64Array, units: int, most: float = np.inf
-) -> Alone:
-    """A statistic of one head; terms, statistic, weights and units as in `paired`.
+def alone(sums: Float64Array, statistic: Statistic, *, units: int, most: float = np.inf) -> Alone:
+    """A statistic of one head; sums, statistic and units as in `paired`.
 
     most: what the statistic cannot exceed; below 0 it cannot lie, and its interval leaves neither end.
     """
-    one = np.moveaxis(terms, 1, 0)  # (N, S, *F)
-    values = statistic(one.sum(axis=0))
-    center, replicates, count = inference.over_seeds(
-        values, statistic(_totals(one, weights)), units=units, rng=np.random.default_rng(0)
-    )
+    values = statistic(sums)
+    center, replicates, count = inference.over_seeds(values[0], values[1:], units=units, rng=np.random.default_rng(0))
     low, high = inference.interval(center, replicates, units=count, bounds=(0.0, most))
-    return Alone(values.mean(axis=0), low, high)
+    return Alone(values[0].mean(axis=0), low, high)
 
 
 def _totals(terms: Float64Array, weights: Float64Array) -> Float64Array:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from pipelines.arrays import Float64Array
 from pipelines.errors import ShapeError
 from pipelines.metrics import METRICS
 from pipelines.metrics.base import Setting
@@ -24,11 +25,15 @@ def by_image(counts: Counts, name: str, *, setting: Setting, classes: Sequence[s
     if not metric.applies(setting, region):
         raise ShapeError(f"{name} does not exist for {setting.kind} truth in region {region}; choose another")
     names = list(classes) if metric.per_class else [ALL_CLASSES]
-    values = metric.by_image(counts, region, setting).reshape(len(counts.images), len(names))
+    return rows_of(counts.images, names, metric.by_image(counts, region, setting).reshape(-1, len(names)))
+
+
+def rows_of(images: Sequence[str], names: Sequence[str], values: Float64Array) -> pd.DataFrame:
+    """Values of images and classes, (N, C), as rows of `by_image`."""
     return pd.DataFrame(
         {
-            "image": np.repeat(counts.images, len(names)),
-            "class": names * len(counts.images),
+            "image": np.repeat(images, len(names)),
+            "class": np.tile(names, len(images)),
             "value": values.reshape(-1),
         }
     )
@@ -41,13 +46,20 @@ def pooled_and_by_image(
 
     Quantile columns are p5, p25, p50, p75, p95; NaN where no image defines the metric.
     """
+    metric = METRICS[name]
     rows = by_image(counts, name, setting=setting, classes=classes, region=region)
-    pooled = np.atleast_1d(METRICS[name].pooled(counts, region, setting))
+    names = list(classes) if metric.per_class else [ALL_CLASSES]
+    pooled = np.atleast_1d(metric.pooled(counts, region, setting))
+    return spread_of(names, pooled, rows["value"].to_numpy().reshape(-1, len(names)))
+
+
+def spread_of(names: Sequence[str], pooled: Float64Array, values: Float64Array) -> pd.DataFrame:
+    """Rows of `pooled_and_by_image` from values over all pixels, (C,), and of each image, (N, C)."""
     found = []
-    for whole, (label, some) in zip(pooled, rows.groupby("class", sort=False)["value"], strict=True):
-        known = some.dropna().to_numpy()
+    for name, whole, some in zip(names, pooled, values.T, strict=True):
+        known = some[~np.isnan(some)]
         quantiles = np.quantile(known, QUANTILES) if len(known) else np.full(len(QUANTILES), np.nan)
-        entry = {"class": label, "pooled": float(whole), "images": len(known)}
+        entry = {"class": name, "pooled": float(whole), "images": len(known)}
         entry |= {"mean": float(known.mean()) if len(known) else np.nan}
         found.append(entry | {f"p{100 * q:g}": float(v) for q, v in zip(QUANTILES, quantiles, strict=True)})
     return pd.DataFrame(found)

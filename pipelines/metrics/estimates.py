@@ -5,19 +5,22 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
+from scipy.linalg import blas
 
 from pipelines.arrays import BoolArray, Float32Array, Float64Array
+from pipelines.engine import map_in_order
 from pipelines.errors import ShapeError
 from pipelines.metrics import METRICS
-from pipelines.metrics.base import Metric, Setting, Source
+from pipelines.metrics.base import Metric, Setting, Source, terms_of
 from pipelines.metrics.inference import calibration_error
 from pipelines.metrics.sources import OUTCOMES_AT_HALF
 from pipelines.schema import REGIONS, Region
 
 Key: TypeAlias = tuple[str, Region]
 _Slot: TypeAlias = tuple[str, Region, Literal["value", "gaps"]]
-MEMORY: Final = 256 * 2**20  # bytes of replicated sums held at a time; more are made in several passes
-_VALUES_MEMORY: Final = 64 * 2**20  # bytes of sums whose values are computed at a time
+_Found: TypeAlias = dict[_Slot, Float32Array]
+MEMORY: Final = 320 * 2**20  # bytes of replicated sums held at a time; more are made in several passes
+_VALUES_MEMORY: Final = 24 * 2**20  # bytes of sums whose values a thread computes at a time
 
 
 @dataclass
@@ -84,10 +87,15 @@ def estimate_head(
         some = weights[start : start + sums.step]
         drawn = sums.drawn if start == 0 else _drawn(blocks(), sources, setting, some)
         count = max(16, _VALUES_MEMORY // (8 * sum(one[0].size for one in drawn.values())))
-        for first in range(0, len(some), count):
+
+        def values_from(first: int, count: int = count, drawn: dict[str, Float32Array] = drawn) -> _Found:
             rows = {name: one[first : first + count].astype(np.float64) for name, one in drawn.items()}
-            for key, replicates in _values(keys, rows, rows[truth], present, setting).items():
-                parts[key].append(replicates.astype(np.float32))
+            found = _values(keys, rows, rows[truth], present, setting)
+            return {key: replicates.astype(np.float32) for key, replicates in found.items()}
+
+        for found in map_in_order(values_from, range(0, len(some), count)):
+            for key, replicates in found.items():
+                parts[key].append(replicates)
     empty = np.empty(0, np.float32)
     joined = {
         key: np.concatenate(parts[key]) if parts[key] else empty.reshape(0, *value.shape[1:])
@@ -143,7 +151,7 @@ def _first_pass(
     drawn: dict[str, Float32Array] = {}
     step = 1
     for block in blocks:
-        terms = {source.name: source.terms(block, setting) for source in sources}
+        terms = terms_of(sources, block, setting)
         if not images:
             step = max(1, memory // (4 * sum(one[0].size for one in terms.values())))
             drawn = _no_sums(terms, len(weights[:step]))
@@ -166,7 +174,7 @@ def _drawn(
     drawn: dict[str, Float32Array] = {}
     at = 0
     for block in blocks:
-        terms = {source.name: source.terms(block, setting) for source in sources}
+        terms = terms_of(sources, block, setting)
         if not at:
             drawn = _no_sums(terms, len(weights))
         _add(drawn, terms, weights[:, at : at + len(block.images)])
@@ -182,10 +190,13 @@ def _no_sums(terms: dict[str, Float64Array], replicates: int) -> dict[str, Float
 def _add(drawn: dict[str, Float32Array], terms: dict[str, Float64Array], weights: Float32Array) -> None:
     """Add a block's images, as often as each stands in each replicate: one matrix product a source."""
     some = np.ascontiguousarray(weights, np.float32)
+    if not some.size:
+        return
     for name, one in terms.items():
         flat = one.reshape(len(one), one[0].size).astype(np.float32)
         sums = drawn[name].reshape(len(some), one[0].size)
-        sums += some @ flat
+        if sums.size:  # added in place, where numpy would first make a second array of that size
+            blas.sgemm(1.0, flat.T, some.T, beta=1.0, c=sums.T, overwrite_c=True)
 
 
 def _values(

@@ -5,7 +5,7 @@ cell are tied, so all numbers are exact for scores rounded to their cell.
 """
 
 from pipelines.arrays import Float64Array
-from pipelines.metrics.base import PIXEL_REGIONS, Metric, ratio
+from pipelines.metrics.base import PIXEL_REGIONS, Metric, derived, ratio
 from pipelines.metrics.histogram_loops import each_histogram, ranking
 from pipelines.metrics.sources import SCORES
 from pipelines.metrics.thresholds import outcomes_by_cut
@@ -49,14 +49,16 @@ def pr_curve(hist: Float64Array) -> tuple[Float64Array, Float64Array]:
     return ratio(tp, tp + fp), ratio(tp, tp + fn)
 
 
+_RANKING = derived(SCORES, "ranking", lambda hist: each_histogram(ranking, hist, 2))
+
 METRICS = (
     Metric(
         name="auroc",
         title="AUROC",
         better="higher",
         description="Chance that a pixel with the class has a higher p than one without; blind to calibration.",
-        source=SCORES,
-        value=lambda hist, _: auroc(hist),
+        source=_RANKING,
+        value=lambda areas, _: areas[..., 0],
         regions=PIXEL_REGIONS,  # a foreground chosen by p > 0.5 leaves no ranking to judge
     ),
     Metric(
@@ -64,8 +66,8 @@ METRICS = (
         title="Average precision",
         better="higher",
         description="Precision averaged over recall, from the highest p down; falls with the share of the class.",
-        source=SCORES,
-        value=lambda hist, _: average_precision(hist),
+        source=_RANKING,
+        value=lambda areas, _: areas[..., 1],
         regions=PIXEL_REGIONS,
     ),
 )

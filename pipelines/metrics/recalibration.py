@@ -6,7 +6,8 @@ import numpy as np
 
 from pipelines.arrays import Float64Array
 from pipelines.metrics.base import PIXEL_REGIONS, Metric, derived
-from pipelines.metrics.histogram_loops import each_histogram, logistic_recalibration
+from pipelines.metrics.histogram_loops import each_histogram
+from pipelines.metrics.recalibration_loops import logistic_recalibration
 from pipelines.metrics.sources import SCORES
 from pipelines.statistics.grid import EDGES
 
@@ -25,9 +26,10 @@ def calibration_slope(hist: Float64Array) -> Float64Array:
     to 10⁻³. Log-odds beyond ±20.8, where p or 1 - p is below the unit of the stored sums, count as ±20.8, so that a
     head with many of them looks a little less over-confident than it is (b 0.304 for 0.300 where one in six is).
 
-    Newton's method from (0, 1), each step times ln(1 + R) / R with R the largest change of a cell's log-odds by the
-    full step: by Bach's (2010) bound on how fast a logistic curvature changes that cannot overshoot. It ends when a
-    step is below 10⁻⁷, and with NaN after 200. NaN also where there is no maximum: no pixel, one kind of pixel only, or
+    Newton's method, from the fit of cells pooled by six, which in turn begins at (0, 1). With R the largest change of
+    a cell's log-odds by the full step, a step of R > 1 is taken times ln(1 + R) / R: by Bach's (2010) bound on how fast
+    a logistic curvature changes that cannot overshoot, nor can a step of R <= 1 lower the likelihood. It ends when a
+    step is below 10⁻⁶, and with NaN after 200. NaN also where there is no maximum: no pixel, one kind of pixel only, or
     truth separated by p (the cells of one kind all at or above those of the other), as for a perfect prediction.
     """
     return each_histogram(logistic_recalibration, hist, 2, _LOWEST, _HIGHEST)[..., 1]

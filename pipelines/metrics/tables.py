@@ -6,25 +6,25 @@ Every table is a DataFrame in long form. Bands are 95 % intervals from resamplin
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from pipelines.arrays import Float64Array, Int64Array
+from pipelines.arrays import Float32Array, Float64Array, Int64Array
 from pipelines.errors import ShapeError
 from pipelines.metrics import bootstrap
 from pipelines.metrics.base import ratio
-from pipelines.metrics.calibration import class_bins, top_label_bins
 from pipelines.metrics.sources import in_region, pixels_by_labels
 from pipelines.schema import Kind, Region
 from pipelines.statistics import Counts
-from pipelines.statistics.grid import STEPS, first_cell_above
+from pipelines.statistics.grid import HALF_CELL, P_UNIT, STEPS, bin_of_cell, first_cell_above
 
 REPLICATES: Final = 400  # enough for the edges of a band that is only looked at
 TOP_LABEL: Final = "top label"
 NO_LABEL: Final = "no label"
 Units: TypeAlias = tuple[int, ...]  # unit of each image, from 0
+_TAIL: Final = int(np.searchsorted(bin_of_cell(STEPS), 1)) - 1  # cells below the first step's last one
 THRESHOLDS: Final[tuple[float, ...]] = tuple(step / 300 for step in range(3, 300, 3))
 
 
@@ -45,28 +45,98 @@ def _band(part: Float64Array, whole: Float64Array, units: Units | None) -> tuple
 
 
 def reliability_steps(counts: Counts, *, region: Region = "all") -> Float64Array:
-    """What reliability tables of any number of bins are made from: (N, C, 300, 3) pixels, hits and sum of p by step.
+    """What reliability tables of any number of bins are made from: (N, C, 3, 300) pixels, hits and sum of p by step.
 
-    Where the truth is exclusive, class C + 1 is the largest p of a pixel against whether the argmax is right.
+    Where the truth is exclusive, class C + 1 is the largest p of a pixel against whether the argmax is right; the
+    foreground leaves out pixels that are background in truth and in the argmax.
     """
-    steps = class_bins(counts, region, bins=STEPS)
+    mass = _in_steps(_of_classes(counts.score_p, region).sum(axis=2)) * P_UNIT
+    if counts.exclusive:
+        top = _in_steps(_of_top(counts.top_p, region).sum(axis=1)) * P_UNIT
+        mass = np.concatenate([mass, top[:, None]], axis=1)
+    return np.concatenate([hit_steps(counts, region=region), mass[:, :, None]], axis=2)
+
+
+def hit_steps(counts: Counts, *, region: Region = "all") -> Float64Array:
+    """(N, C, 2, 300) pixels and hits of `reliability_steps`, which need no sums of p."""
+    steps = _hits(_of_classes(counts.score, region))
     if not counts.exclusive:
         return steps
-    return np.concatenate([steps, top_label_bins(counts, region, bins=STEPS)[:, None]], axis=1)
+    return np.concatenate([steps, _hits(_of_top(counts.top, region))[:, None]], axis=1)
 
 
-def reliability(steps: Float64Array, *, names: Sequence[str], bins: int, units: Units | None = None) -> pd.DataFrame:
+def _hits(cells: Int64Array) -> Float64Array:
+    """(..., 2, CELLS) of what is not a hit and what is to (..., 2, 300)."""
+    steps = _in_steps(cells)
+    steps[..., 0, :] += steps[..., 1, :]
+    return steps
+
+
+def _in_steps(cells: Int64Array) -> Float64Array:
+    """(..., CELLS) to (..., 300): all cells beyond an outer step are in it."""
+    steps = cells[..., _TAIL : _TAIL + STEPS].astype(np.float64)
+    steps[..., 0] += cells[..., :_TAIL].sum(axis=-1)
+    steps[..., -1] += cells[..., _TAIL + STEPS :].sum(axis=-1)
+    return steps
+
+
+def _of_classes(array: Int64Array, region: Region) -> Int64Array:
+    """(N, C, R, 2, CELLS) to (N, C, 2, CELLS): the foreground as in sources.SCORES."""
+    if region in ("interior", "boundary"):
+        return in_region(array, region, axis=2)
+    whole: Int64Array = array[:, :, 0] + array[:, :, 1]
+    if region == "foreground":
+        whole[:, :, 0, :HALF_CELL] = 0
+    return whole
+
+
+def _of_top(array: Int64Array, region: Region) -> Int64Array:
+    """(N, R, 2, 2, CELLS) to (N, 2, CELLS), wrong and right."""
+    if region == "foreground":
+        front: Int64Array = array[:, :, 1].sum(axis=1)
+        return front
+    some: Int64Array = in_region(array, region, axis=1).sum(axis=1)
+    return some
+
+
+class Steps(NamedTuple):
+    """Sums over images of `reliability_steps`: (C, 3, 300), and pixels and hits of each replicate, (B, C, 2, 300)."""
+
+    whole: Float64Array
+    drawn: Float64Array
+
+
+def resampled_steps(whole: Float64Array, by_image: Float32Array, units: Units | None = None) -> Steps:
+    """Steps from their sum over the images, and from pixels and hits of each image, (N, C, 2, 300) float32.
+
+    Bins of any width are sums of steps, in the replicates too, so that images are resampled once for all of them. The
+    sums of replicates are float32, with relative errors of 10⁻⁷. One unit gives no replicate.
+    """
+    units = units or tuple(range(len(by_image)))
+    if max(units) == 0:
+        return Steps(whole, np.empty((0, *by_image.shape[1:])))
+    drawn = _weights(units).astype(np.float32) @ by_image.reshape(len(by_image), -1)
+    return Steps(whole, drawn.reshape(-1, *by_image.shape[1:]).astype(np.float64))
+
+
+def in_bins(steps: Float64Array, bins: int) -> Float64Array:
+    """Steps (..., 300) added up to equal bins of p, (..., bins). Raises ShapeError unless bins divide 300."""
+    if bins < 1 or STEPS % bins:
+        raise ShapeError(f"bins must divide {STEPS} (10, 12, 15, 20, 25, 30, 50, 60, 75, 100), got {bins}")
+    found: Float64Array = steps.reshape(*steps.shape[:-1], bins, STEPS // bins).sum(axis=-1)
+    return found
+
+
+def reliability(steps: Steps, *, names: Sequence[str], bins: int) -> pd.DataFrame:
     """Observed share against mean p for each class and equal-width bin of p.
 
-    steps: of `reliability_steps`; names: of its classes, TOP_LABEL last where it holds it. bins: a divisor of 300.
+    names: of the steps' classes, TOP_LABEL last where they hold it. bins: a divisor of 300.
     Returns one row a class and bin: class, bin (from 0), low_edge and high_edge of p, pixels, share of the class's
     pixels, mean_p, observed with low and high; the last four are NaN in an empty bin.
     """
-    if bins < 1 or STEPS % bins:
-        raise ShapeError(f"bins must divide {STEPS} (10, 12, 15, 20, 25, 30, 50, 60, 75, 100), got {bins}")
-    terms = steps.reshape(*steps.shape[:2], bins, STEPS // bins, 3).sum(axis=3)
-    low, high = _band(terms[..., 1], terms[..., 0], units)
-    pixels, hits, sum_p = np.moveaxis(terms.sum(axis=0), -1, 0)
+    drawn = in_bins(steps.drawn, bins)
+    low, high = bootstrap.interval(ratio(drawn[:, :, 1], drawn[:, :, 0]))
+    pixels, hits, sum_p = np.moveaxis(in_bins(steps.whole, bins), 1, 0)
     whole = np.repeat(pixels.sum(axis=1), bins)
     edges = np.tile(np.arange(bins), len(names))
     return pd.DataFrame(
@@ -141,9 +211,29 @@ def label_rates(
     Returns one row a threshold and rate: threshold, rate ("overlap" or "no label"), value, low, high, truth. There is
     no overlap row when there is one class.
     """
+    found = label_cuts(counts, region=region, thresholds=thresholds)
+    return rates_of(found, thresholds=thresholds, units=units)
+
+
+class LabelCuts(NamedTuple):
+    """Pixels of N images by labels. true: (N, 4) by true number (0, 1, 2, 3 or more); above: (N, K, T) with at least
+    1, … K <= 3 classes called at each of T common thresholds.
+    """
+
+    true: Int64Array
+    above: Int64Array
+
+
+def label_cuts(counts: Counts, *, region: Region = "all", thresholds: Sequence[float] = THRESHOLDS) -> LabelCuts:
+    """What `label_rates` is made from."""
     ranks = in_region(counts.ranks, region, axis=1).sum(axis=1)  # (N, K, CELLS)
     above = ranks[:, :, ::-1].cumsum(axis=-1)[:, :, ::-1][:, :, [first_cell_above(t) for t in thresholds]]
-    by_labels = in_region(pixels_by_labels(counts), region, axis=1)
+    return LabelCuts(in_region(pixels_by_labels(counts), region, axis=1), above)
+
+
+def rates_of(cuts: LabelCuts, *, thresholds: Sequence[float] = THRESHOLDS, units: Units | None = None) -> pd.DataFrame:
+    """Rows of `label_rates`."""
+    by_labels, above = cuts
     pixels = by_labels.sum(axis=1)
     parts = {"no label": (pixels[:, None] - above[:, 0], by_labels[:, 0].sum())}
     if above.shape[1] > 1:

@@ -72,10 +72,14 @@ def bin_of_cell(bins: int) -> Int64Array:
     return STEP_OF_CELL // (STEPS // bins)
 
 
+def bin_edges(bins: int) -> Int64Array:
+    """(bins + 1,) first cell of each equal-width bin of p, and CELLS. Raises ShapeError unless bins divides 300."""
+    return np.searchsorted(bin_of_cell(bins), np.arange(bins + 1)).astype(np.int64)
+
+
 def rebin(counts: NDArray[Number], bins: int) -> NDArray[Number]:
     """Sum the last axis, (..., CELLS), into equal-width bins of p, (..., bins)."""
-    starts = np.searchsorted(bin_of_cell(bins), np.arange(bins))
-    return np.add.reduceat(counts, starts, axis=-1)
+    return np.add.reduceat(counts, bin_edges(bins)[:-1], axis=-1)
 
 
 def first_cell_above(threshold: float) -> int:

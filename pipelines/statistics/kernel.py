@@ -158,7 +158,7 @@ def _histograms(pixels: Pixels, *, exclusive: bool, background: int) -> Histogra
     classes, cells = pixels.classes, grid.CELLS
     pairs, known = classes * (classes - 1) // 2, classes if exclusive else 0
     out = Histograms(
-        joint=np.zeros((classes, 2, classes + 2, cells), np.uint32),
+        joint=np.zeros((classes, TURNS, classes + 2, cells), np.uint32),
         pairs=np.zeros((pairs, 1 if exclusive else 2, TURNS, cells), np.uint32),
         pair_mass=np.zeros((0 if exclusive else pairs, 3), np.int64),
         ranks=np.zeros((3, MOST_LABELS + 1, min(classes, RANKS), cells), np.uint32),

@@ -36,7 +36,7 @@ class Grid(NamedTuple):
 class Histograms(NamedTuple):
     """What count_blocks adds to; the first axis of three is the place of a pixel, the last of them ignored ones.
 
-    joint: (C, 2, C + 2, CELLS), two counters that take turns, by true class, none, ignored.
+    joint: (C, TURNS, C + 2, CELLS), counters that take turns, by true class, none, ignored.
     pairs: (P, 1 or 2, TURNS, CELLS), P pairs of classes, by whether both are there (truth that is not exclusive), with
         TURNS counters; cell 0 holds nothing of use, the rest of the first step nothing. pair_mass: (P, 3).
     ranks: (3, 4, K, CELLS). top, top_p: (3, 2, 2, CELLS). confusion: (3, C + 2, C).
@@ -70,7 +70,7 @@ def count_blocks(bits, masks, places, rows, labels, exclusive, background, grid,
         )  # fmt: skip
         for c in range(classes):
             _set_keys(bits[c][start : start + n], place, grid.cell, keys[c], cells[c])
-            _count_cells(cells[c], row, grid.cells, out.joint[c, 0].reshape(-1), out.joint[c, 1].reshape(-1))
+            _count_cells(cells[c], row, grid.cells, out.joint[c].reshape(TURNS, -1))
             _mark_from(cells[c], grid.active, active[c])
         if not exclusive:
             _count_other_labels(mask, label, cells, out.joint)
@@ -93,17 +93,18 @@ def _set_keys(bits, places, cell_table, keys, cells):
 
 
 @jit
-def _count_cells(cells, rows, number, counts, others):
-    """Cells of one class by true class, in two tables (C + 2, number of cells) that take turns."""
+def _count_cells(cells, rows, number, counts):
+    """Cells of one class by true class, in tables that take turns, (TURNS, (C + 2) * number of cells)."""
     n = rows.size
     indices = np.empty(n, np.uint16)
     for i in range(n):
         indices[i] = np.uint16(rows[i]) * np.uint16(number) + cells[i]
-    for i in range(1, n, 2):
-        counts[indices[i - 1]] += np.uint32(1)
-        others[indices[i]] += np.uint32(1)
-    if n % 2:
-        counts[indices[n - 1]] += np.uint32(1)
+    whole = n - n % TURNS
+    for i in range(0, whole, TURNS):
+        for turn in range(TURNS):
+            counts[turn, indices[i + turn]] += np.uint32(1)
+    for i in range(whole, n):
+        counts[0, indices[i]] += np.uint32(1)
 
 
 @jit

@@ -27,8 +27,9 @@ def count_sets(pixels: Pixels, *, exclusive: bool) -> tuple[UInt64Array, Int64Ar
     if counters > MOST_COUNTERS:
         keys, count = set_loops.count_hashed(pixels.bits, pixels.masks, pixels.places)
         return keys[count > 0], count[count > 0]
-    table = np.zeros(counters + 1, np.uint32)
-    set_loops.count_direct(pixels.bits, pixels.masks, pixels.rows, pixels.places, exclusive, table)
+    turns = np.zeros((2, counters + 1), np.uint32)
+    set_loops.count_direct(pixels.bits, pixels.masks, pixels.rows, pixels.places, exclusive, turns)
+    table = turns[0] + turns[1]
     occurring = np.flatnonzero(table[:-1])
     code, called = np.divmod(occurring.astype(np.uint64), np.uint64(1 << classes))
     true = np.uint64(1) << code if exclusive else code

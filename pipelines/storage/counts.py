@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 
 from pipelines.arrays import Int64Array
 from pipelines.errors import RunError
+from pipelines.statistics.bins import image_bins
 from pipelines.statistics.counts import PER_IMAGE, SUMMED, Counts, pool, pooled
 from pipelines.storage import files
 
 GRID_VERSION: Final = "2"
-IMAGES_FILE, POOLED_FILE, SETS_FILE = "images.parquet", "pooled.parquet", "sets.parquet"
+IMAGES_FILE, POOLED_FILE, SETS_FILE, BINS_FILE = "images.parquet", "pooled.parquet", "sets.parquet", "bins.parquet"
+USUAL_BINS: Final = 15
 
 
 class CountsWriter:
@@ -24,48 +26,31 @@ class CountsWriter:
 
     Leaves images.parquet (an `image` column and one fixed-size list of int64 per array of ImageCounts, its shape in
     the schema's metadata), pooled.parquet (one row: what is kept only as a sum, and the sums over the images of what is
-    kept by image) and sets.parquet (one row a pair of label sets: `truth` and `called`, uint64 with bit c for class c,
-    and `pixels`).
+    kept by image), sets.parquet (one row a pair of label sets: `truth` and `called`, uint64 with bit c for class c,
+    and `pixels`) and bins.parquet (as images.parquet, of one array `bins`: statistics.bins in so many bins).
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, bins: int = USUAL_BINS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._temporary = folder, folder / (IMAGES_FILE + ".new")
-        self._writer: pq.ParquetWriter | None = None
+        self._folder, self._number = folder, bins
+        self._images, self._bins = _Rows(folder / IMAGES_FILE), _Rows(folder / BINS_FILE)
         self._pooled: dict[str, Any] = {}
         self._sums: dict[str, Int64Array] = {}
 
     def write(self, block: Counts) -> None:
         """Add a block. Raises RunError when the disk refuses."""
-        table = _table(block.images, {name: getattr(block, name) for name in PER_IMAGE})
-        try:
-            if self._writer is None:
-                # Counts are small numbers in eight bytes: bytes of one place side by side are read in half the time.
-                split = [f"{name}.list.element" for name in table.column_names[1:]]
-                self._writer = pq.ParquetWriter(
-                    self._temporary,
-                    table.schema,
-                    use_dictionary=False,
-                    use_byte_stream_split=split,
-                    **files.COMPRESSION,
-                )
-            self._writer.write_table(table)
-        except OSError as error:
-            raise RunError(f"counts could not be written ({error}); free some space and resume") from None
+        self._images.write(block.images, {name: getattr(block, name) for name in PER_IMAGE})
+        self._bins.write(block.images, {"bins": image_bins(block, self._number)})
         self._pooled = pool([self._pooled, pooled(block)]) if self._pooled else pooled(block)
         sums = {name: getattr(block, name).sum(axis=0) for name in PER_IMAGE}
         self._sums = {name: self._sums[name] + one for name, one in sums.items()} if self._sums else sums
 
     def close(self) -> None:
         """Finish the files. Raises RunError when there was no block or the disk refuses."""
-        if self._writer is None:
+        if not self._pooled:
             raise RunError(f"{self._folder.parent.name}: there is nothing to count; the split is empty")
-        try:
-            self._writer.close()
-            files.sync_file(self._temporary)
-            self._temporary.replace(self._folder / IMAGES_FILE)
-        except OSError as error:
-            raise RunError(f"counts could not be written ({error}); free some space and resume") from None
+        self._images.close()
+        self._bins.close()
         sets, pixels = self._pooled["sets"], self._pooled["set_pixels"]
         columns = {"truth": sets[:, 0], "called": sets[:, 1], "pixels": pixels}
         files.write_table(self._folder / SETS_FILE, pa.table(columns))
@@ -81,9 +66,51 @@ class CountsWriter:
     ) -> None:
         if kind is None:
             self.close()
-        elif self._writer is not None:
+        else:
+            self._images.discard()
+            self._bins.discard()
+
+
+class _Rows:
+    """A file of arrays by image, one row group a block, under a temporary name until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._temporary = path, path.with_name(path.name + ".new")
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, images: Sequence[str], arrays: dict[str, Int64Array]) -> None:
+        """Add a block. Raises RunError when the disk refuses."""
+        table = _table(images, arrays)
+        try:
+            if self._writer is None:
+                # Counts are small numbers in eight bytes: bytes of one place side by side are read in half the time.
+                split = [f"{name}.list.element" for name in table.column_names[1:]]
+                self._writer = pq.ParquetWriter(
+                    self._temporary,
+                    table.schema,
+                    use_dictionary=False,
+                    use_byte_stream_split=split,
+                    **files.COMPRESSION,
+                )
+            self._writer.write_table(table)
+        except OSError as error:
+            raise RunError(f"counts could not be written ({error}); free some space and resume") from None
+
+    def close(self) -> None:
+        """Give the file its name. Raises RunError when the disk refuses."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+            files.sync_file(self._temporary)
+            self._temporary.replace(self._path)
+        except OSError as error:
+            raise RunError(f"counts could not be written ({error}); free some space and resume") from None
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        if self._writer is not None:
             self._writer.close()
-            self._temporary.unlink(missing_ok=True)
+        self._temporary.unlink(missing_ok=True)
 
 
 def _table(images: Sequence[str], arrays: dict[str, Int64Array]) -> pa.Table:
@@ -118,9 +145,11 @@ def read_sets(folder: Path) -> dict[str, Any]:
     return {"sets": sets, "set_pixels": table["pixels"].to_numpy()}
 
 
-def row_groups(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Each row group of a file of counts. Raises RunError when it is damaged."""
-    for group in range(file.num_row_groups):
+def row_groups(
+    file: pq.ParquetFile, columns: list[str] | None = None, groups: range | None = None
+) -> Iterator[pa.Table]:
+    """Each row group of a file of counts, or some of them. Raises RunError when it is damaged."""
+    for group in range(file.num_row_groups) if groups is None else groups:
         try:
             yield file.read_row_group(group, columns=columns)
         except (OSError, pa.ArrowInvalid) as error:

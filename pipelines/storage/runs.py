@@ -2,13 +2,14 @@
 
 import os
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pipelines.arrays import Int64Array
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.schema import HEADS, SCHEMA_VERSION, VARIANTS, Head, Reading, Split, Variant
 from pipelines.statistics.counts import Counts
@@ -23,7 +24,7 @@ from pipelines.storage.places import (
     previews_file,
 )  # fmt: skip
 from pipelines.storage.predictions import PredictionReader
-from pipelines.storage.stored import read_counts
+from pipelines.storage.stored import Result, map_blocks, read_bins, read_counts
 
 
 class Run:
@@ -72,21 +73,22 @@ class Run:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds that were trained or loaded, ascending."""
-        return tuple(sorted({int(seed) for _, _, seed in self._predicted()}))
+        return tuple(sorted({int(seed) for _, _, seed in self._predicted}))
 
     @property
     def heads(self) -> tuple[Head, ...]:
         """Contenders of this run, in the order of schema.HEADS."""
-        present = {head for _, head, _ in self._predicted()}
+        present = {head for _, head, _ in self._predicted}
         return tuple(head for head in HEADS if head in present)
 
     @property
     def splits(self) -> tuple[Split, ...]:
         """Splits with predictions, test first."""
-        present = {split for split, _, _ in self._predicted()}
+        present = {split for split, _, _ in self._predicted}
         order: tuple[Split, ...] = ("test", "val", "train")
         return tuple(split for split in order if split in present)
 
+    @cached_property
     def _predicted(self) -> set[tuple[str, str, str]]:
         pattern = re.compile(r"predictions/split=([^/]+)/head=([^/]+)/seed=(\d+)/.*")
         found = (pattern.fullmatch(path) for path in self._files)
@@ -118,6 +120,20 @@ class Run:
             raise RunError(f"variant must be one of {', '.join(VARIANTS)}, got {variant}")
         every = (seeds,) if isinstance(seeds, int) else seeds
         return read_counts(*(self._folder(counts_folder(split, head, one, variant)) for one in every), whole=whole)
+
+    def map_counts(
+        self, function: Callable[[Counts], Result], names: Sequence[str], split: Split, head: Reading,
+        seeds: Sequence[int], *, variant: Variant = "raw",
+    ) -> list[Result]:  # fmt: skip
+        """What a function makes of the counts block by block, from a few arrays by name (stored.map_blocks)."""
+        folders = [self._folder(counts_folder(split, head, one, variant)) for one in seeds]
+        return map_blocks(folders, names, function)
+
+    def image_bins(
+        self, split: Split, head: Reading, seeds: Sequence[int], *, bins: int, variant: Variant = "raw"
+    ) -> Int64Array:
+        """(N, C, 3, bins) pixels, hits and sums of p of each image in equal bins of p (statistics.bins)."""
+        return read_bins([self._folder(counts_folder(split, head, one, variant)) for one in seeds], bins)
 
     def predictions(self, split: Split, head: Head, seed: int) -> PredictionReader:
         """Reader of single images; close it after use."""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipelines.errors import RunError
 from pipelines.metrics.inference import further_units
+from pipelines.rounding import decimals_of
 from pipelines.schema import ALL_SEEDS, DIFFERENCE, DIFFERENCE_POWERSET, DIFFERENCES, HEADS, MACRO
 from pipelines.verdict.model import Contender
 
@@ -49,9 +50,13 @@ class Estimate:
         return further_units(self.value, self.low, self.high, margin=margin, units=units, fixed=fixed)
 
     def text(self, *, digits: int = 3) -> str:
-        """Value and interval with a fixed number of digits after the point."""
+        """Value and interval with the decimals that the interval deserves, three at least, to compare it with a margin.
+
+        digits: those where there is no interval.
+        """
         if math.isnan(self.low):
             return f"{self.value:+.{digits}f} (no interval)"
+        digits = decimals_of(self.low, self.high, fewest=3)
         return f"{self.value:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from statistics import stdev
 
 from pipelines.errors import RunError
+from pipelines.rounding import decimals_of
 from pipelines.schema import Head
 from pipelines.verdict import reasons
 from pipelines.verdict.evidence import Estimate, Evidence
@@ -96,6 +97,7 @@ def _plainly(one: Estimate, *, digits: int = 3) -> str:
     """A value with its interval and no sign."""
     if math.isnan(one.low):
         return f"{one.value:.{digits}f} (no interval)"
+    digits = decimals_of(one.low, one.high, fewest=3)
     return f"{one.value:.{digits}f} [{one.low:.{digits}f}, {one.high:.{digits}f}]"
 
 

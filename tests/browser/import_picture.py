@@ -11,19 +11,20 @@ except ImportError:  # run as a part of the folder tests
     from tests.outputs_on_disk import write_outputs
 
 HEADS = ("sigmoid", "softmax")
+OUTPUTS = "outputs"  # below a folder that the server reads, so that no picture shows where it lies
 
 
 @contextmanager
 def files_of(run):
-    """Folder of both heads' logits as .npy files, where the server may read them; None where nothing was trained."""
+    """Yields whether both heads' logits lie as .npy files where the server may read them: they do if it was trained."""
     if run.config["training"] is None or not set(HEADS) <= set(run.heads):
-        yield None
+        yield False
         return
     with tempfile.TemporaryDirectory() as folder:
         for head in HEADS:
-            write_outputs(Path(folder) / head, run, head, "npy", seed=run.seeds[0])
+            write_outputs(Path(folder) / OUTPUTS / head, run, head, "npy", seed=run.seeds[0])
         os.environ["PIPELINES_DATA_ROOTS"] = os.pathsep.join([folder, str(Path(run.config["dataset"]).parent)])
-        yield Path(folder)
+        yield True
 
 
 def choose(viewer, key, text):
@@ -36,14 +37,14 @@ def choose(viewer, key, text):
     viewer.settle()
 
 
-def fill_in(viewer, site, run, folder):
+def fill_in(viewer, site, run):
     """Everything up to the check of the first images."""
     page = viewer.page
     viewer.open(f"{site}/import_outputs?run={run.name}&data={run.config['dataset']}")
     for head in HEADS:
         choose(viewer, f"import_place_{head}", "A path on the server")
         path = page.locator(f".st-key-import_path_{head} input")
-        path.fill(str(folder / head))
+        path.fill(f"{OUTPUTS}/{head}")
         path.press("Enter")
         viewer.settle()
     for split, title in (("val", "Validation"), ("test", "Test")):

@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=driver.REPO / "docs" / "images", help="folder for the PNG files")
     parser.add_argument("--widths", default="1280", help="comma-separated window widths in pixels")
     parser.add_argument("--pages", default="all", help="comma-separated names such as verdict,calibration")
+    parser.add_argument("--schemes", default="light,dark", help="comma-separated: light, dark")
     options = parser.parse_args()
     found = list_runs(options.runs)
     name = options.run or (found[0].name if found else None)
@@ -31,13 +32,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cwd, import_picture.files_of(run) as brought, \
             driver.server(options.runs, cwd=cwd) as site, driver.browser() as opened:  # fmt: skip
         for width in map(int, options.widths.split(",")):
-            for scheme in ("light", "dark"):
+            for scheme in options.schemes.split(","):
                 viewer = driver.Viewer(opened, width=width, height=900, scheme=scheme)
                 for page in wanted:
                     file = options.out / f"{page}-{scheme}{'' if width == 1280 else f'-{width}'}.png"
                     viewer.page.set_viewport_size({"width": width, "height": 900})
-                    if page == "import_outputs" and brought is not None:
-                        import_picture.fill_in(viewer, site, run, brought)
+                    if page == "import_outputs" and brought:
+                        import_picture.fill_in(viewer, site, run)
                     elif page == "data":
                         _check_data(viewer, f"{site}/data?run={name}&data={run.config['dataset']}")
                     else:

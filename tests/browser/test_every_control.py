@@ -1,5 +1,6 @@
 """Every control, link and download of every page used once in Chromium, on runs of each kind and at the edge."""
 
+import csv
 import json
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -94,7 +95,7 @@ class Hand:
             one.press("ArrowRight")
             self.check(f"slider {index}")
 
-    def downloads(self):
+    def downloads(self, run):
         """Every panel opened and the first table of each saved."""
         for index in self.all("[data-testid=stExpander] summary"):
             self.nth("[data-testid=stExpander] summary", index).click()
@@ -103,8 +104,10 @@ class Hand:
         for index in self.all("[data-testid=stDownloadButton] button"):
             with self.page.expect_download() as started:
                 self.nth("[data-testid=stDownloadButton] button", index).click()
-            path = started.value.path()
-            assert path.stat().st_size > 0, (self.name, started.value.suggested_filename)
+            name, path = started.value.suggested_filename, started.value.path()
+            assert path.stat().st_size > 0, (self.name, name)
+            if name.endswith(".csv"):
+                check_table(name, path, run if self.name != "runs" else (run, "runs"))  # there, one table is of all runs
 
     def pictures(self):
         """Every PNG button saves a picture."""
@@ -123,7 +126,7 @@ class Hand:
 def check_opened(view, page, run):
     """No error, the run kept, every figure drawn, and a text for every figure and picture."""
     if page not in WITHOUT_FIGURES:  # a page whose figure never comes runs into its time limit here
-        view.page.wait_for_selector(".main-svg", state="attached")
+        view.page.wait_for_selector(".main-svg, .forest-plot[data-drawn]", state="attached")
         view.settle()
     assert view.shown_errors() == [], page
     assert f"run={run}" in view.page.url, page
@@ -134,19 +137,29 @@ def check_opened(view, page, run):
     assert all(alts), page
 
 
+def check_table(name, path, owners):
+    """Named after one of the owners, with rows, all of the heading's length."""
+    with path.open(newline="") as opened:
+        rows = list(csv.reader(opened))
+    owners = (owners,) if isinstance(owners, str) else owners
+    assert name.startswith(tuple(f"{one}-" for one in owners)), name
+    assert len(rows) > 1, name
+    assert all(len(row) == len(rows[0]) for row in rows), name
+
+
 def one_a_page(links):
     """The first of the links to each page."""
     return list({path: (path, query) for path, query in sorted(links, reverse=True)}.values())
 
 
-def use_everything(view, page):
+def use_everything(view, page, run):
     hand = Hand(view, page)
     hand.check("opening")
     if page not in OWN_TESTS:
         hand.choices()
         hand.lists()
         hand.sliders()
-    hand.downloads()
+    hand.downloads(run)
     hand.pictures()
     return hand.links()
 
@@ -156,11 +169,15 @@ def use_everything(view, page):
 def test_every_control_link_and_download_of_a_page_works(all_runs, window, page, run):
     view = window(height=1400).open(f"{all_runs}/{page}?run={run}")
     check_opened(view, page, run)
-    links = use_everything(view, page)
+    if run == "cells" and page != "train":
+        check_copied_link(view, window, page)
+    links = use_everything(view, page, run)
     figures = {query for path, query in links if path == "guide"}
     assert all(parse_qs(query)["run"] == [run] for query in figures), figures
     assert {path for path, _ in links} <= set(PAGES), links
     for path, query in one_a_page(links):
+        if query == f"run={run}":  # what this very test opens of that page
+            continue
         view.open(f"{all_runs}/{path}?{query}")
         assert view.shown_errors() == [], (path, query)
         assert f"run={run}" in view.page.url
@@ -168,23 +185,23 @@ def test_every_control_link_and_download_of_a_page_works(all_runs, window, page,
 
 @pytest.mark.parametrize("run", EDGES)
 def test_pages_of_a_run_at_the_edge_can_be_used(all_runs, window, run):
-    view = window()
+    view = window().open(f"{all_runs}/?run={run}")
     for page in PAGES:
-        view.open(f"{all_runs}/{page}?run={run}")
+        if page:
+            view.page.locator(f'[data-testid=stSidebarNavLink][href$="/{page}"]').click()
+            view.page.wait_for_url(re.compile(rf"/{page}\?.*run={run}"))
         hand = Hand(view, page)
         hand.check("opening")
         if page not in OWN_TESTS:
             hand.sliders()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "train"])
-def test_copied_link_opens_the_same_controls(all_runs, window, page):
-    view = window(height=1400).open(f"{all_runs}/{page}?run=cells")
-    hand = Hand(view, page)
-    hand.sliders()
+def check_copied_link(view, window, page):
+    """The page's address, opened in another window, brings the same controls back once every slider has been moved."""
+    Hand(view, page).sliders()
     before = controls(view)
     copied = window(height=1400).open(view.page.url)
-    assert controls(copied) == before
+    assert controls(copied) == before, page
 
 
 def controls(view):

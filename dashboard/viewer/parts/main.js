@@ -18,7 +18,10 @@ class Viewer {
       onMove: (by) => this.send?.("step", by),
       onZoom: (zoom) => (this.part("[data-zoom=reset] output").textContent = `${zoom.toFixed(zoom < 10 ? 1 : 0)}×`),
     });
-    this.stage.drawn = () => (root.dataset.drawn = root.dataset.image);
+    this.stage.drawn = () => {
+      root.dataset.drawn = root.dataset.image;
+      if (!this.stage.sample.codes) setTimeout(() => this.readCodes()); // after the picture has been shown
+    };
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(root);
     this.wire();
@@ -113,9 +116,12 @@ class Viewer {
     const { header, parts } = unpack(bytes);
     if (header.id === this.id) return;
     this.id = header.id;
-    const sample = await openSample(parts[0], header.classes.length, header.heads.length, header.kind === "exclusive");
+    const sample = await openSample(parts[0], header.classes.length, header.kind === "exclusive", () => cellsOf(header.id));
     if (header.id !== this.id) return; // another image was asked for meanwhile
     const first = !this.header, other = header.image !== this.root.dataset.image;
+    if (first) this.dress(header);
+    if (this.needsCodes(header.kind)) await sample.bringCodes();
+    if (header.id !== this.id) return;
     this.header = header;
     this.dress(header);
     this.painter.open(sample);
@@ -127,6 +133,19 @@ class Viewer {
     this.refresh();
     if (first && header.start.pixel) this.stage.pin(header.start.pixel.map((one) => Math.floor(one / sample.step)), { quiet: true });
     else this.showPixel(this.stage.cursor);
+  }
+
+  // Whether what is shown depends on more than the truth and the largest p.
+  needsCodes(kind) {
+    return kind !== "exclusive" || this.view.rule !== "max" || this.view.sets.some((set) => /[cg]/.test(set));
+  }
+
+  // Probabilities that were not needed so far, for the pixel under the cursor and for what is chosen next.
+  async readCodes() {
+    const { sample } = this.stage;
+    if (!sample || sample.codes) return;
+    await sample.bringCodes();
+    if (sample === this.stage.sample) this.showPixel(this.stage.cursor);
   }
 
   // The gallery marks the image that is shown, without being sent anew for each.
@@ -154,21 +173,22 @@ class Viewer {
     this.showPixel(this.stage.cursor);
   }
 
-  change(what) {
+  async change(what) {
     const before = JSON.stringify([this.view.rule, this.view.threshold]);
     Object.assign(this.view, what);
-    if (this.stage.sample) {
-      if (before !== JSON.stringify([this.view.rule, this.view.threshold])) this.decideAgain();
-      this.refresh();
-    }
     this.report();
+    if (this.needsCodes(this.header?.kind)) await this.readCodes();
+    if (!this.stage.sample) return;
+    if (before !== JSON.stringify([this.view.rule, this.view.threshold])) this.decideAgain();
+    this.refresh();
   }
 
-  changeLayer({ code, pane, on, alpha }) {
+  async changeLayer({ code, pane, on, alpha }) {
     if (alpha !== undefined) this.view.alphas[code] = alpha;
     else this.view.sets[pane] = ordered(on ? this.view.sets[pane] + code : this.view.sets[pane].replace(code, ""));
-    this.refresh();
     this.report();
+    if (this.needsCodes(this.header?.kind)) await this.readCodes();
+    this.refresh();
   }
 
   get shown() {
@@ -218,8 +238,9 @@ class Viewer {
 
   layersOf({ index }) {
     const { layout, sets, alphas } = this.shown;
+    const there = (code) => this.stage.sample.codes || !"cg".includes(code); // these wait for the probabilities
     return (layout === "swipe" ? [sets[1], sets[2]] : [sets[index]]).map((set) =>
-      [...ordered(set)].map((code) => ({ alpha: alphas[code], photo: code === "i", ...this.painter.layer(code, set === "i") })),
+      [...ordered(set)].filter(there).map((code) => ({ alpha: alphas[code], photo: code === "i", ...this.painter.layer(code, set === "i") })),
     );
   }
 

@@ -100,9 +100,9 @@ function pixelTable(root, { classes, colors, heads, edges }) {
       truth.textContent = right ? "●" : "";
       truth.ariaLabel = right ? "in the truth" : "not in the truth";
       bars.forEach(({ cell, fill, number }, h) => {
-        const code = sample.codes[h][c * sample.pixels + i];
-        fill.style.width = `${100 * middles[code]}%`;
-        number.textContent = shownP(edges, code);
+        const code = sample.codes?.[h][c * sample.pixels + i];
+        fill.style.width = code === undefined ? "0" : `${100 * middles[code]}%`;
+        number.textContent = code === undefined ? "…" : shownP(edges, code);
         const called = bit(labels[h], c);
         cell.classList.toggle("called", Boolean(called));
         if (called) said.push(`${heads[h].title} ${classes[c]} ${number.textContent}`);
@@ -146,7 +146,7 @@ function layerTable(root, { heads }, onChange) {
 function scoreTable(root, { heads }) {
   const table = root.querySelector(".scores");
   table.tHead.replaceChildren(
-    element("tr", {}, ...["", ...heads.map(({ title }) => title)].map((text, at) => {
+    element("tr", {}, ...["Score", ...heads.map(({ title }) => title)].map((text, at) => {
       const cell = element("th", { scope: "col", textContent: text });
       if (at) cell.style.setProperty("--head", heads[at - 1].color);
       return cell;

@@ -1,0 +1,52 @@
+"""What the first reader would wait for, done while the server starts: the first page's modules and its numbers."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from anyio import to_thread
+
+from dashboard import upload
+from pipelines.errors import PipelineError
+
+_lock: Final = threading.Lock()
+
+
+def load_parts() -> None:
+    """Import what the first page needs; who comes while another thread is at it waits for that one.
+
+    Two threads that import parts of one package in different orders can see modules that are half there.
+    """
+    with _lock:
+        from dashboard import components, export, forest_plot, loaders, python_code, state, tables
+        from dashboard.panels import verdict
+
+        _ = components, export, forest_plot, loaders, python_code, state, tables, verdict
+
+
+def prepare() -> None:
+    """Import what the first page needs, and look its newest run up. A run that cannot be read is told on the page."""
+    load_parts()
+    from dashboard import loaders
+    from pipelines.storage import open_run
+    from pipelines.verdict import Margin, judge
+
+    try:
+        for name in loaders.run_names()[:1]:
+            run = open_run(loaders.runs_folder(), name)
+            judge(loaders.evidence(run), Margin())
+            for head in run.heads:
+                loaders.ingredients(run, head, None)
+    except (PipelineError, OSError):
+        return
+
+
+@asynccontextmanager
+async def lifespan(app: Any) -> AsyncIterator[None]:
+    """For `st.App`: prepares in the background, and looks after uploads for as long as the server runs."""
+    task = asyncio.create_task(to_thread.run_sync(prepare))
+    async with upload.lifespan(app):
+        yield
+    task.cancel()
