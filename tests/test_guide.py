@@ -26,6 +26,7 @@ from dashboard.panels.when_it_matters import facts
 from pipelines import losses, one_pixel
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import encode
+from pipelines.metrics.tables import Steps
 from pipelines.metrics.tables import reliability as real_reliability
 from pipelines.overconfidence import calibration_error, stretched_reliability
 from pipelines.schema import MACRO
@@ -224,7 +225,7 @@ def test_a_truth_without_a_channel_has_no_target():
 
 
 def test_stretched_table_has_the_columns_of_the_real_one():
-    steps = np.ones((2, 1, 300, 3))
+    steps = Steps(np.ones((1, 3, 300)), np.ones((2, 1, 2, 300)))
     assert list(stretched_reliability(2.0)) == list(real_reliability(steps, names=("class",), bins=15))
 
 

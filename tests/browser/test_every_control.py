@@ -107,7 +107,8 @@ class Hand:
             name, path = started.value.suggested_filename, started.value.path()
             assert path.stat().st_size > 0, (self.name, name)
             if name.endswith(".csv"):
-                check_table(name, path, run if self.name != "runs" else (run, "runs"))  # there, one table is of all runs
+                # On the page Runs one table is of all runs.
+                check_table(name, path, (run, "runs") if self.name == "runs" else (run,))
 
     def pictures(self):
         """Every PNG button saves a picture."""
@@ -141,7 +142,6 @@ def check_table(name, path, owners):
     """Named after one of the owners, with rows, all of the heading's length."""
     with path.open(newline="") as opened:
         rows = list(csv.reader(opened))
-    owners = (owners,) if isinstance(owners, str) else owners
     assert name.startswith(tuple(f"{one}-" for one in owners)), name
     assert len(rows) > 1, name
     assert all(len(row) == len(rows[0]) for row in rows), name
