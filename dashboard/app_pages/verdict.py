@@ -4,7 +4,7 @@ from typing import Final, cast
 
 import streamlit as st
 
-from dashboard import components, export, loaders, state, tables
+from dashboard import components, export, loaders, state
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.forest_plot import forest_plot
 from dashboard.panels import verdict as panels
@@ -98,8 +98,7 @@ if verdict.would_change:
 draw_code(verdict)
 
 st.header("Scores")
-scores = panels.scores(run, split=cast(Split, verdict.split))
-readable = tables.readable_scores(scores)
+scores, readable = loaders.score_tables(run, cast(Split, verdict.split))
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores", when_opened=True)
 

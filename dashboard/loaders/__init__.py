@@ -28,6 +28,7 @@ from dashboard.loaders.counted import (
     units_of,
     whole_counts,
 )
+from dashboard.loaders.differences import advantages, after_temperature, score_tables
 from dashboard.loaders.overlap import MOST_LABELS, example_of, label_map, label_sets, marked, worst_images
 from dashboard.loaders.pixels import example, pixel_values, prediction, preview
 from dashboard.loaders.process import freeze_once
@@ -53,6 +54,8 @@ __all__ = [
     "MOST_LABELS",
     "RUNS_VARIABLE",
     "Shows",
+    "advantages",
+    "after_temperature",
     "catalogue",
     "cell_images",
     "comparable",
@@ -88,6 +91,7 @@ __all__ = [
     "reliability",
     "run_names",
     "runs_folder",
+    "score_tables",
     "scored_regions",
     "set_confusion",
     "shown_heads",

@@ -22,9 +22,9 @@ def certainty(verdict: Verdict) -> str:
     return f"Verdict, {sure}"
 
 
-def _plots(frame: pd.DataFrame) -> tuple[tuple[str, str, str, Variant], ...]:
+def _plots(run: Run) -> tuple[tuple[str, str, str, Variant], ...]:
     """Metric, title, subtitle and variant of what is drawn: probabilities after temperature where one was fitted."""
-    variant: Variant = "temperature" if (frame["variant"] == "temperature").any() else "raw"
+    variant: Variant = "temperature" if loaders.after_temperature(run) else "raw"
     suffix = ", after temperature" if variant == "temperature" else ""
     return (
         ("dice", "Dice", "higher is better", "raw"),
@@ -46,7 +46,7 @@ def levels(run: Run, theme: Theme, *, split: Split) -> Panel:
     classes = list(loaders.dataset(run)["classes"])
     names = [MACRO, *classes] if len(classes) > 1 else classes
     pictures, drawn = [], []
-    for metric, title, subtitle, which in _plots(frame):
+    for metric, title, subtitle, which in _plots(run):
         table = tables.levels(frame, metric=metric, split=split, variant=which, heads=run.heads, names=names)
         drawn.append(table.assign(metric=metric, variant=which))
         if table.empty:
@@ -63,20 +63,13 @@ def levels(run: Run, theme: Theme, *, split: Split) -> Panel:
 
 def forests(run: Run, theme: Theme, *, split: Split, verdict: Verdict, contender: Contender) -> Panel:
     """Paired differences of Dice, and of the probabilities after temperature where one was fitted, by class."""
-    frame = loaders.metrics(run)
-    classes = loaders.dataset(run)["classes"]
     pictures, drawn = [], []
-    for metric, title, subtitle, which in _plots(frame):
-        table = tables.differences(
-            frame, metric=metric, split=split, variant=which, contender=contender, classes=classes
-        )
+    for metric, title, subtitle, which in _plots(run):
+        table, seeds = loaders.advantages(run, metric=metric, split=split, variant=which, contender=contender)
         drawn.append(table.assign(metric=metric, variant=which))
         if table.empty:
             continue
         mean = table.iloc[0]
-        seeds = tables.seed_advantages(
-            frame, metric=metric, split=split, variant=which, contender=contender, class_name=str(mean["class"])
-        )
         figure = forest_figure(
             table, theme, title=title, contender=contender, margin=margin_of(metric, verdict, mean),
             seeds=seeds, subtitle=subtitle,
@@ -95,8 +88,3 @@ def margin_of(metric: str, verdict: Verdict, mean: pd.Series) -> float:
         "classwise_ece": verdict.margin.classwise_ece,
         "brier": verdict.margin.brier_relative * float(mean["sigmoid"] + mean["softmax"]) / 2,
     }[metric]
-
-
-def scores(run: Run, *, split: Split) -> pd.DataFrame:
-    """Every metric's mean over the classes, as trained: rows of `tables.scores`."""
-    return tables.scores(loaders.metrics(run), split=split, variant="raw", heads=run.heads)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, cast
 
-from dashboard import loaders, tables
+from dashboard import loaders
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.panels import verdict as verdict_panels
 from dashboard.panels.cards import color_of, reason_card
@@ -57,7 +57,7 @@ def _cover(subject: Subject) -> Cover:
 
 def _verdict(subject: Subject) -> Chapter:
     run, verdict = subject.run, subject.verdict
-    scores = verdict_panels.scores(run, split=subject.split)
+    scores, readable = loaders.score_tables(run, subject.split)
     margin = verdict.margin
     lead = (
         "Which last layer, by how much, and how surely. "
@@ -74,7 +74,7 @@ def _verdict(subject: Subject) -> Chapter:
         title = "What is missing" if verdict.missing else "What would change this"
         blocks.append(Bullets(title, tuple(map(typeset, verdict.would_change))))
     blocks.append(_code(subject))
-    blocks.append(Summary("Scores", tables.readable_scores(scores), "scores", scores, "scores"))
+    blocks.append(Summary("Scores", readable, "scores", scores, "scores"))
     return Chapter("verdict", "Verdict", lead, tuple(blocks))
 
 
