@@ -103,10 +103,10 @@ def chart_options(name: str) -> dict[str, Any]:
     return CHART | {"toImageButtonOptions": {"format": "png", "scale": 3, "filename": name}}
 
 
-def show(panel: Panel, *, run: str, draw: Callable[..., None] = chart, when_opened: bool = False) -> None:
+def show(panel: Panel, *, run: str, draw: Callable[..., None] = chart) -> None:
     """A panel's figures side by side, how to read them, their table and its download.
 
-    run: its name, for file names. draw: what draws a figure, called as `chart`. when_opened: as for `explain`.
+    run: its name, for file names. draw: what draws a figure, called as `chart`.
     """
     across = min(panel.columns, len(panel.pictures))
     for start in range(0, len(panel.pictures), across or 1):
@@ -116,7 +116,7 @@ def show(panel: Panel, *, run: str, draw: Callable[..., None] = chart, when_open
                 draw(picture.figure, key=picture.key, alt=picture.alt, name=f"{run}-{picture.key}")
     explain(
         panel.how, panel.table, key=panel.key, name=f"{run}-{panel.key}", percent=panel.percent,
-        charts=[picture.key for picture in panel.pictures], when_opened=when_opened,
+        charts=[picture.key for picture in panel.pictures],
     )  # fmt: skip
 
 
@@ -128,29 +128,23 @@ def explain(
     name: str,
     percent: Sequence[str] = (),
     charts: Sequence[str] = (),
-    when_opened: bool = False,
 ) -> None:
     """How to read the figure above, its table, and both as files.
 
-    percent: columns that are shares. charts: keys of the figures that can be saved as PNG. when_opened: make the table
-    when it is opened, for pages where nothing else would load the 1.5 MB of script that show one.
+    percent: columns that are shares. charts: keys of the figures that can be saved as PNG. The table is made when it is
+    opened: no step of a slider waits for tables that nobody sees, no page for the 1.5 MB of script that show them.
     """
     st.caption(HOW_TO_READ[how])
     with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_foot"):
         with st.container(width="stretch"):
-            (_table_when_opened if when_opened else _table)(how, table, key=key, name=name, percent=percent)
+            _table(how, table, key=key, name=name, percent=percent)
         if charts:
             png_button(charts, key=f"{key}_png")
         st.page_link(GUIDE, label="How to read this", query_params=guide_link(how))
 
 
-def _table(how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str]) -> None:
-    with st.expander("Table and download", key=f"{key}_table"):
-        table_and_download(table, key=key, name=name, alt=HOW_TO_READ[how], percent=percent)
-
-
 @st.fragment
-def _table_when_opened(how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str]) -> None:
+def _table(how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str]) -> None:
     box = st.expander("Table and download", key=f"{key}_table", on_change="rerun")
     if box.open:
         with box:

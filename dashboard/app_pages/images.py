@@ -157,9 +157,7 @@ def browse() -> None:
     st.header("All images")
     show_gallery(table, chosen)
     shares = [name for name in table.columns if name.startswith(("disagreement", *panels.RATES))]
-    components.explain(
-        "image_scores", table, key="image_scores", name=f"{run.name}-images", percent=shares, when_opened=True
-    )
+    components.explain("image_scores", table, key="image_scores", name=f"{run.name}-images", percent=shares)
     block = loaders.viewer_block(run, split, chosen.heads, seed, image)
     if block.cells:  # after all that is seen at once
         component.cells(payload.pack({"id": id_of(image, chosen)}, [block.cells]))

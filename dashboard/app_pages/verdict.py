@@ -86,7 +86,7 @@ with slot:
     components.facts_line(state.run_facts(run, dataset, cast(Split, verdict.split)), theme)
 components.show(
     panels.figures_of(run, theme, split=cast(Split, verdict.split), verdict=verdict), run=run.name,
-    draw=forest_plot if verdict.contender else components.chart, when_opened=True,
+    draw=forest_plot if verdict.contender else components.chart,
 )  # fmt: skip
 
 st.header("Why")
@@ -100,7 +100,7 @@ draw_code(verdict)
 st.header("Scores")
 scores, readable = loaders.score_tables(run, cast(Split, verdict.split))
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
-components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores", when_opened=True)
+components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")
 
 st.header("Send it")
 export.draw(run, margin=margin)
