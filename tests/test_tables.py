@@ -9,6 +9,7 @@ from pipelines.metrics import Setting, tables
 from pipelines.metrics.calibration import binned
 from pipelines.metrics.sources import SCORES, TOP
 from pipelines.statistics import add_up, count_image, label_masks, stack
+from pipelines.statistics.grid import in_bins
 
 
 def log_odds(p):
@@ -46,7 +47,7 @@ def test_steps_are_the_bins_of_the_metrics(kind, region):
     classes = SCORES.pick(SCORES.terms(counts, setting), region)
     tops = TOP.pick(TOP.terms(counts, setting), region) if kind == "exclusive" else None
     for bins in (300, 15):
-        found = np.moveaxis(tables.in_bins(steps, bins), 2, 3)
+        found = np.moveaxis(in_bins(steps, bins), 2, 3)
         assert np.array_equal(found[:, :3], binned(classes, bins=bins))
         if tops is not None:
             assert np.array_equal(found[:, 3], binned(tops, bins=bins))
@@ -56,7 +57,7 @@ def test_bands_are_those_of_each_number_of_bins_resampled_by_itself():
     counts = counts_of("overlapping", [example("overlapping", seed=seed) for seed in range(9)])
     by_image = tables.reliability_steps(counts)
     table = reliability(counts, ["a", "b", "c"], bins=12)
-    terms = tables.in_bins(by_image, 12)
+    terms = in_bins(by_image, 12)
     low, high = tables._band(terms[:, :, 1], terms[:, :, 0], None)
     assert np.array_equal(table["low"], low.reshape(-1), equal_nan=True)  # few pixels: float32 is exact
     assert np.array_equal(table["high"], high.reshape(-1), equal_nan=True)

@@ -14,7 +14,7 @@ from pipelines.metrics.calibration import ece_of_bins
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.statistics import Counts
 from pipelines.statistics.bins import BINNED
-from pipelines.statistics.grid import P_UNIT
+from pipelines.statistics.grid import P_UNIT, in_bins
 from pipelines.storage import Run
 
 BINS: Final = (10, 12, 15, 20, 25, 30, 50, 60, 75, 100)  # numbers of equal-width bins that a reader can choose
@@ -59,7 +59,7 @@ def _hits(counted: Counts, *, region: Region) -> tuple[tuple[str, ...], Float32A
 
 
 def _bins(counted: Counts, *, region: Region, bins: int) -> Float64Array:
-    return tables.in_bins(tables.reliability_steps(counted, region=region), bins)
+    return in_bins(tables.reliability_steps(counted, region=region), bins)
 
 
 @st.cache_resource(max_entries=12, show_spinner="Calibrating image by image …", hash_funcs=KEY)

@@ -18,13 +18,12 @@ from pipelines.metrics.base import ratio
 from pipelines.metrics.sources import in_region, pixels_by_labels
 from pipelines.schema import Kind, Region
 from pipelines.statistics import Counts
-from pipelines.statistics.grid import HALF_CELL, P_UNIT, STEPS, bin_of_cell, first_cell_above
+from pipelines.statistics.grid import HALF_CELL, P_UNIT, first_cell_above, in_bins, in_steps
 
 REPLICATES: Final = 400  # enough for the edges of a band that is only looked at
 TOP_LABEL: Final = "top label"
 NO_LABEL: Final = "no label"
 Units: TypeAlias = tuple[int, ...]  # unit of each image, from 0
-_TAIL: Final = int(np.searchsorted(bin_of_cell(STEPS), 1)) - 1  # cells below the first step's last one
 THRESHOLDS: Final[tuple[float, ...]] = tuple(step / 300 for step in range(3, 300, 3))
 
 
@@ -50,9 +49,9 @@ def reliability_steps(counts: Counts, *, region: Region = "all") -> Float64Array
     Where the truth is exclusive, class C + 1 is the largest p of a pixel against whether the argmax is right; the
     foreground leaves out pixels that are background in truth and in the argmax.
     """
-    mass = _in_steps(_of_classes(counts.score_p, region).sum(axis=2)) * P_UNIT
+    mass = in_steps(_of_classes(counts.score_p, region).sum(axis=2)) * P_UNIT
     if counts.exclusive:
-        top = _in_steps(_of_top(counts.top_p, region).sum(axis=1)) * P_UNIT
+        top = in_steps(_of_top(counts.top_p, region).sum(axis=1)) * P_UNIT
         mass = np.concatenate([mass, top[:, None]], axis=1)
     return np.concatenate([hit_steps(counts, region=region), mass[:, :, None]], axis=2)
 
@@ -67,16 +66,8 @@ def hit_steps(counts: Counts, *, region: Region = "all") -> Float64Array:
 
 def _hits(cells: Int64Array) -> Float64Array:
     """(..., 2, CELLS) of what is not a hit and what is to (..., 2, 300)."""
-    steps = _in_steps(cells)
+    steps = in_steps(cells).astype(np.float64)
     steps[..., 0, :] += steps[..., 1, :]
-    return steps
-
-
-def _in_steps(cells: Int64Array) -> Float64Array:
-    """(..., CELLS) to (..., 300): all cells beyond an outer step are in it."""
-    steps = cells[..., _TAIL : _TAIL + STEPS].astype(np.float64)
-    steps[..., 0] += cells[..., :_TAIL].sum(axis=-1)
-    steps[..., -1] += cells[..., _TAIL + STEPS :].sum(axis=-1)
     return steps
 
 
@@ -117,14 +108,6 @@ def resampled_steps(whole: Float64Array, by_image: Float32Array, units: Units | 
         return Steps(whole, np.empty((0, *by_image.shape[1:])))
     drawn = _weights(units).astype(np.float32) @ by_image.reshape(len(by_image), -1)
     return Steps(whole, drawn.reshape(-1, *by_image.shape[1:]).astype(np.float64))
-
-
-def in_bins(steps: Float64Array, bins: int) -> Float64Array:
-    """Steps (..., 300) added up to equal bins of p, (..., bins). Raises ShapeError unless bins divide 300."""
-    if bins < 1 or STEPS % bins:
-        raise ShapeError(f"bins must divide {STEPS} (10, 12, 15, 20, 25, 30, 50, 60, 75, 100), got {bins}")
-    found: Float64Array = steps.reshape(*steps.shape[:-1], bins, STEPS // bins).sum(axis=-1)
-    return found
 
 
 def reliability(steps: Steps, *, names: Sequence[str], bins: int) -> pd.DataFrame:

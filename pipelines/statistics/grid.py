@@ -67,9 +67,13 @@ NLL_TABLE: Final[Int64Array] = fixed(np.stack([softplus(LOG_ODDS), softplus(-LOG
 
 def bin_of_cell(bins: int) -> Int64Array:
     """(CELLS,) index of the equal-width bin of p that each cell lies in. Raises ShapeError unless bins divides 300."""
+    return STEP_OF_CELL // _steps_a_bin(bins)
+
+
+def _steps_a_bin(bins: int) -> int:
     if bins < 1 or STEPS % bins:
         raise ShapeError(f"bins must divide {STEPS} (10, 12, 15, 20, 25, 30, 50, 60, 75, 100), got {bins}")
-    return STEP_OF_CELL // (STEPS // bins)
+    return STEPS // bins
 
 
 def bin_edges(bins: int) -> Int64Array:
@@ -78,8 +82,23 @@ def bin_edges(bins: int) -> Int64Array:
 
 
 def rebin(counts: NDArray[Number], bins: int) -> NDArray[Number]:
-    """Sum the last axis, (..., CELLS), into equal-width bins of p, (..., bins)."""
-    return np.add.reduceat(counts, bin_edges(bins)[:-1], axis=-1)
+    """Sum the last axis, (..., CELLS), into equal-width bins of p, (..., bins). Raises as in_bins does."""
+    return in_bins(in_steps(counts), bins)
+
+
+def in_steps(counts: NDArray[Number]) -> NDArray[Number]:
+    """Sum the last axis, (..., CELLS), into steps of p, (..., 300): all cells beyond an outer step are in it."""
+    tail = len(_TAIL)
+    steps = counts[..., tail : tail + STEPS].copy()
+    steps[..., 0] += counts[..., :tail].sum(axis=-1)
+    steps[..., -1] += counts[..., tail + STEPS :].sum(axis=-1)
+    return steps
+
+
+def in_bins(steps: NDArray[Number], bins: int) -> NDArray[Number]:
+    """Add steps, (..., 300), up to equal-width bins of p, (..., bins). Raises ShapeError unless bins divides 300."""
+    found: NDArray[Number] = steps.reshape(*steps.shape[:-1], bins, _steps_a_bin(bins)).sum(axis=-1)
+    return found
 
 
 def first_cell_above(threshold: float) -> int:
