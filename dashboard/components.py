@@ -15,12 +15,14 @@ from dashboard.panels import Panel
 from dashboard.panels.cards import Card
 from dashboard.png_button import png_button
 from dashboard.report.csvs import csv_bytes
+from pipelines.arrays import UInt8Array
 from pipelines.schema import Head
 from pipelines.storage import Run
 from pipelines.verdict import missing_head, only
 
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/])")
 GUIDE: Final = "app_pages/guide.py"
+_JPEG: Final = b"\xff\xd8"
 _LINE: Final = 40  # characters of a small table's cell from which on it breaks into lines
 CHART: Final[dict[str, Any]] = {
     "displaylogo": False,
@@ -67,6 +69,16 @@ def readable_chips() -> None:
 def escaped(text: object) -> str:
     """Text that HTML shows as it stands."""
     return html.escape(str(text))
+
+
+def picture(content: bytes | UInt8Array, *, alt: str, caption: str | None = None) -> None:
+    """A picture as wide as its place. content: a PNG or JPEG file, or (height, width, 3) uint8.
+
+    Streamlit makes a JPEG of every picture whose format it is not told: a file is decoded and encoded anew whenever it
+    is shown, and edges of single pixels blur.
+    """
+    lossy = isinstance(content, bytes) and content.startswith(_JPEG)
+    st.image(content, caption=caption, width="stretch", alt=alt, output_format="JPEG" if lossy else "PNG")
 
 
 def chart(figure: Drawn, *, key: str, alt: str, name: str = "figure") -> None:

@@ -73,7 +73,7 @@ def draw_image(lens: Lens, row: Mapping[Hashable, Any], *, score: str, of: str) 
     for start in range(0, len(pictures), 2):
         for column, (title, picture) in zip(st.columns(2), pictures[start : start + 2], strict=True):
             with column:
-                st.image(picture, width="stretch", alt=f"{title} in {image}")
+                components.picture(picture, alt=f"{title} in {image}")
                 st.caption(title)
     if pair:
         legend(lens)
@@ -90,7 +90,7 @@ def draw_row(lens: Lens, rows: Sequence[Mapping[Hashable, Any]], *, which: Which
             each = zip(lens.heads, lens.columns, strict=True)
             said = ", ".join(f"{HEAD_SHORT[head]} {rounded(row[column])}" for head, column in each)
             said = said[:1] + said[1:].lower()
-            st.image(lens.errors(image, which), width="stretch", alt=f"{image}: {said}")
+            components.picture(lens.errors(image, which), alt=f"{image}: {said}")
             st.text(f"{image}\n{said}")
             link(lens, image)
 

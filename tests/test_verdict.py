@@ -22,7 +22,7 @@ def dataset(kind="exclusive", *, overlap=0.0, ceiling=1.0, shares=(0.5, 0.5)):
 
 
 def facts(warning=None, count=40):
-    return {"resampling": {"test": {"unit": "images", "count": count, "warning": warning}}}
+    return {"replicates": 2000, "resampling": {"test": {"unit": "images", "count": count, "warning": warning}}}
 
 
 def metrics(dice, *, seeds=3, brier=(0.0, -0.0001, 0.0001), powerset=None, levels=(0.8, 0.8)):
@@ -367,6 +367,20 @@ def test_classes_are_named_after_holms_correction():
     found = reason_of(decide(dataset(), pd.concat([table, pd.DataFrame(rows)], ignore_index=True), facts()), "CLASS")
     assert "Holm" in found.text
     assert found.text.endswith("c0.")
+
+
+@pytest.mark.parametrize(("replicates", "said"), [(79, "correction for the number of classes: none."), (78, None)])
+def test_too_few_replicates_for_holms_correction_are_said(replicates, said):
+    # Of 2 classes the smallest corrected p is 2 * 2 / (B + 1), which is 0.05 at B = 79.
+    table = metrics(SAME)
+    rows = [
+        {"head": "difference", "seed": ALL_SEEDS, "split": "test", "variant": "raw", "region": "all", "class": name,
+         "metric": "dice", "value": 0.05, "low": 0.04, "high": 0.06, "images": 40, "p_holm": 0.06}
+        for name in ("c0", "c1")
+    ]  # fmt: skip
+    table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
+    text = reason_of(decide(dataset(), table, facts() | {"replicates": replicates}), "CLASS").text
+    assert text.endswith(said or "78 replicates cannot show; evaluate with --replicates 80.")
 
 
 def test_outputs_that_are_something_else_get_no_verdict_and_the_reason_comes_first():

@@ -51,7 +51,7 @@ def draw_with_margin() -> None:
             region=region,
             contender=contender,
             margin=margin,
-            values=values,
+            known=known,
         ),
         run=run.name,
     )
@@ -209,7 +209,9 @@ st.caption(METRICS[metric].description)
 if pair:
     say_gaps()
 components.head_legend(run.heads, theme)
-values = panels.class_values(run, theme, split=split, seeds=seeds, metric=metric, region=region)
+known = panels.known_by_class(
+    run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender
+)  # fmt: skip
 draw_with_margin()
 spread = panels.spread_of_images(
     run, theme, split=split, seeds=seeds, metric=metric, region=region, class_name=class_name

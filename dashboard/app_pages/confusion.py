@@ -115,9 +115,7 @@ def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
     for place, one in zip(st.columns(_ACROSS), found.marked, strict=False):
         with place:
             where = f"truth {truth}, predicted {predicted}"
-            st.image(
-                one.picture, width="stretch", alt=f"{count(one.pixels)} pixels with {where}, marked in {one.image}"
-            )
+            components.picture(one.picture, alt=f"{count(one.pixels)} pixels with {where}, marked in {one.image}")
             st.text(f"{count(one.pixels)} pixels in {one.image}")
             st.page_link(
                 "app_pages/images.py", label="Open in Images", icon=":material/image:",

@@ -178,9 +178,9 @@ def preview(looked: Looked, dataset: Described) -> None:
                 picture = data_table.bytes_of(item)
                 drawn = [index for index, name in enumerate(dataset.classes) if name != dataset.background]
                 colors = [dataset.colors[index] for index in drawn]
-                st.image(picture, width="stretch", alt=f"Image {item.name}")
-                st.image(
-                    label_picture(picture, item.truth[drawn], colors, valid=item.valid), width="stretch",
+                components.picture(picture, alt=f"Image {item.name}")
+                components.picture(
+                    label_picture(picture, item.truth[drawn], colors, valid=item.valid),
                     alt=f"Classes of {item.name}",
                 )  # fmt: skip
                 st.text(item.name)

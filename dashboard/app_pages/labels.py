@@ -40,8 +40,8 @@ def draw_examples() -> None:
     for column, name in zip(st.columns(_ACROSS), chosen, strict=False):
         image, labels = loaders.example(run, split, name)
         with column:
-            st.image(image, width="stretch", alt=f"Image {name}")
-            st.image(labels, width="stretch", alt=f"True labels of {name}")
+            components.picture(image, alt=f"Image {name}")
+            components.picture(labels, alt=f"True labels of {name}")
             st.text(name)
 
 
@@ -59,8 +59,8 @@ def draw_kinds() -> None:
                 continue
             image, marked = loaders.marked(run, split, found.image, kind.labels, kind.members, _MARK)
             with column:
-                st.image(image, width="stretch", alt=f"Image {found.image}")
-                st.image(marked, width="stretch", alt=f"{kind.title}: {count(found.pixels)} pixels marked")
+                components.picture(image, alt=f"Image {found.image}")
+                components.picture(marked, alt=f"{kind.title}: {count(found.pixels)} pixels marked")
                 st.text(f"{kind.title}, {percent(kind.pixels / whole)} of all pixels")
                 st.caption(components.plain(f"{found.image}: {percent(found.share)} of it"))
                 st.page_link(

@@ -65,7 +65,7 @@ def draw_maps(threshold: float) -> None:
             said = f"{count(one.pixels)} pixels, {percent(one.share)} of {one.image}"
             with column:
                 picture = loaders.label_map(run, split, head, seed, one.image, threshold, which, colors)
-                st.image(picture, width="stretch", alt=f"{_KINDS[which]}: {said}")
+                components.picture(picture, alt=f"{_KINDS[which]}: {said}")
                 st.text(said)
                 st.page_link(
                     "app_pages/images.py", label="Open the image", icon=":material/image:",

@@ -1,8 +1,9 @@
 """Scores of single images to figures: head against head, and how they spread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dashboard.figures.accuracy import row_rules, rows_axis
@@ -19,15 +20,15 @@ def pairs_figure(
     table: image, sigmoid, softmax (the contender's), difference, better ("sigmoid", the contender or "neither").
     chosen: an image to ring.
     """
-    ends = table[["sigmoid", "softmax"]].to_numpy()
-    low, high = float(ends.min()), float(ends.max())
+    images, sigmoid, softmax = (table[column].to_numpy() for column in ("image", "sigmoid", "softmax"))
+    low, high = (float(end([end(sigmoid), end(softmax)])) for end in (np.min, np.max))
     air = 0.05 * (high - low) or 0.05
     low, high = low - air, high + air
     traces = _pair_groups(table, theme, contender)
-    ring = table[table["image"] == chosen]
+    ring = images == chosen
     marker = {"symbol": "circle-open", "size": 18, "color": theme.text, "line": {"width": 2}}
     traces.append(
-        {"type": "scatter", "mode": "markers", "x": ring["softmax"], "y": ring["sigmoid"], "marker": marker}
+        {"type": "scatter", "mode": "markers", "x": softmax[ring], "y": sigmoid[ring], "marker": marker}
         | {"hoverinfo": "skip", "showlegend": False}
     )
     common: dict[str, Any] = {"range": [low, high], "nticks": 6, "tickformat": "~g"}
@@ -47,11 +48,13 @@ def _pair_groups(table: pd.DataFrame, theme: Theme, contender: Head) -> list[dic
         "sigmoid": ("sigmoid better", theme.heads["sigmoid"], HEAD_MARKERS["sigmoid"]),
         contender: (f"{theirs} better", theme.heads[contender], HEAD_MARKERS[contender]),
     }
+    columns = {name: table[name].to_numpy() for name in ("image", "sigmoid", "softmax", "difference", "better")}
     traces = []
     for group, (name, color, symbol) in groups.items():
-        rows = table[table["better"] == group]
+        rows = {key: values[columns["better"] == group] for key, values in columns.items()}
         marker = {"symbol": symbol, "size": 8, "color": color, "opacity": 0.85}
-        traces.append(_image_points(rows, theirs) | {"name": f"{name}: {len(rows)}", "marker": marker})
+        points = {"name": f"{name}: {len(rows['image'])}", "marker": marker}
+        traces.append(_image_points(rows, theirs) | points)
     return traces
 
 
@@ -65,10 +68,10 @@ def _diagonal(low: float, high: float, margin: float, theme: Theme) -> list[dict
     ]  # fmt: skip
 
 
-def _image_points(rows: pd.DataFrame, theirs: str) -> dict[str, Any]:
+def _image_points(rows: Mapping[str, np.ndarray], theirs: str) -> dict[str, Any]:
     return {
         "type": "scatter", "mode": "markers", "x": rows["softmax"], "y": rows["sigmoid"],
-        "customdata": rows[["image", "difference"]].to_numpy().tolist(),
+        "customdata": list(zip(rows["image"].tolist(), rows["difference"].tolist(), strict=True)),
         "hovertemplate": f"<b>%{{customdata[0]}}</b><br>sigmoid %{{y:.4f}}, {theirs} %{{x:.4f}}"
         "<br>difference %{customdata[1]:+.4f}<extra></extra>",
         "selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 0.85}},

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dashboard.figures.drawn import Drawn
@@ -99,8 +100,8 @@ def _sides(theme: Theme, contender: Head) -> list[dict[str, Any]]:
 
 def _reach(table: pd.DataFrame, margin: float | None) -> float:
     """Half-width of the axis: zero stays in the middle, so that the side of a point can be seen at a glance."""
-    ends = pd.concat([table["low"], table["high"], table["advantage"]]).abs().max()
-    widest = max(float(ends) if pd.notna(ends) else 0.0, 1.5 * (margin or 0.0))
+    ends = np.abs(table[["low", "high", "advantage"]].to_numpy(np.float64))
+    widest = float(np.fmax.reduce(ends, axis=None, initial=1.5 * (margin or 0.0)))  # fmax passes over NaN
     return 1.08 * widest or 1.0
 
 

@@ -88,10 +88,10 @@ def shrink(picture: UInt8Array, *, most: int = 200) -> UInt8Array:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
-def jpeg(picture: UInt8Array) -> bytes:
-    """A picture as a JPEG file whose colours are as sharp as its brightness."""
+def jpeg(picture: UInt8Array, *, quality: int = 90) -> bytes:
+    """A picture as a JPEG file whose colours are as sharp as its brightness: a fifth of the bytes of a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=80, subsampling=0)
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
 
 

@@ -118,11 +118,11 @@ def kind_mask(truth: BoolArray, valid: BoolArray, labels: int, members: tuple[in
 def marked(
     run: Run, split: Split, image: str, labels: int, members: tuple[int, ...] | None, color: str
 ) -> tuple[bytes, bytes]:
-    """An image, and the same faded with the pixels of a kind in a colour "#rrggbb", as PNG files."""
+    """An image, and the same faded with the pixels of a kind in a colour "#rrggbb", as a JPEG and a PNG file."""
     picture = preview(run, split, image)
     shown = prediction(run, split, run.heads[0], run.seeds[0], image)
     codes = kind_mask(shown.truth, shown.valid, labels, members).astype(np.uint8)
-    return pictures.png(pictures.enlarge(picture)), pictures.png(pictures.comparison_picture(picture, codes, [color]))
+    return pictures.jpeg(pictures.enlarge(picture)), pictures.png(pictures.comparison_picture(picture, codes, [color]))
 
 
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=KEY)

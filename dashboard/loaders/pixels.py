@@ -56,13 +56,13 @@ def pixel_values(
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEY)
 def example(run: Run, split: Split, image: str) -> tuple[bytes, bytes]:
-    """An image and its true labels over it, as PNG files."""
+    """An image and its true labels over it, as JPEG files."""
     facts, picture = dataset(run), preview(run, split, image)
     shown = prediction(run, split, run.heads[0], run.seeds[0], image)
     labels = pictures.label_picture(
         picture, shown.truth, facts["colors"], valid=shown.valid, outlines=facts["kind"] != "exclusive"
     )
-    return pictures.png(pictures.enlarge(picture)), pictures.png(labels)
+    return pictures.jpeg(pictures.enlarge(picture)), pictures.jpeg(labels)
 
 
 def read_prediction(run: Run, split: Split, head: Head, seed: int, image: str) -> Prediction:

@@ -69,7 +69,7 @@ def _called_sums(
 
 
 def outcome_sums(
-    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, cuts: tuple[int, ...]
+    run: Run, split: Split, head: Head, cuts: tuple[int, ...], *, seeds: tuple[int, ...], variant: Variant
 ) -> Float64Array:
     """(1 + REPLICATES, S, C, 4) true and false positives, false and true negatives: of all, then in replicates."""
     picked = _called_sums(run, split, head, seeds, variant, cuts)

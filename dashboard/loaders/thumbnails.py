@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.figures import pictures
 from dashboard.loaders.pixels import preview, read_prediction
 from dashboard.loaders.runs import KEY, dataset
-from pipelines.arrays import BoolArray
+from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.heads import decide
 from pipelines.schema import Head, Split
 from pipelines.storage import Prediction, Run
@@ -38,7 +38,7 @@ def thumbnail(
     """
     picture = preview(run, split, image)
     if shows == "image":
-        return pictures.jpeg(pictures.shrink(picture))
+        return _small(picture)
     facts = dataset(run)
     exclusive = facts["kind"] == "exclusive"
     wanted = heads if shows == "differences" else heads[1:] if shows == "second" else heads[:1]
@@ -52,9 +52,13 @@ def thumbnail(
     one, labels = found[0]
     if shows == "differences":
         codes = pictures.comparison(one.truth, labels, found[1][1], one.valid)
-        return pictures.jpeg(pictures.shrink(pictures.comparison_picture(picture, codes, colors)))
+        return _small(pictures.comparison_picture(picture, codes, colors))
     drawn = pictures.label_picture(picture, labels, facts["colors"], valid=one.valid, outlines=not exclusive)
-    return pictures.jpeg(pictures.shrink(drawn))
+    return _small(drawn)
+
+
+def _small(picture: UInt8Array) -> bytes:
+    return pictures.jpeg(pictures.shrink(picture), quality=80)
 
 
 def within(seconds: float, images: Sequence[str], make: Callable[[str], bytes]) -> list[bytes | None]:

@@ -1,6 +1,8 @@
 """Scores of a run to the panels of the page Accuracy: by class, by seed, image against image, and their spread."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,6 +39,14 @@ from pipelines.storage import Run
 from pipelines.verdict import missing_head
 
 
+class ByClass(NamedTuple):
+    """Scores by class. values: the picture of every head's; differences: average to rows of `tables.differences`."""
+
+    values: Picture
+    differences: Mapping[str, pd.DataFrame]
+    table: pd.DataFrame
+
+
 def by_class(
     run: Run,
     theme: Theme,
@@ -47,34 +57,48 @@ def by_class(
     region: Region = "all",
     contender: Head = "softmax",
     margin: float = 0.01,
-    values: Picture | None = None,
+    known: ByClass | None = None,
 ) -> Panel:
     """Every head by class with intervals, over all pixels and as the mean of images, and the paired differences.
 
-    Without differences where there is no pair. values: the picture of `class_values`, where it is there already: no
-    margin changes it.
+    Without differences where there is no pair. known: `known_by_class` of the same, where it is there already.
     """
+    if known is None:
+        known = known_by_class(
+            run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender
+        )  # fmt: skip
     names, title = row_names(run, metric), METRICS[metric].title
-    found = _by_average(run, split=split, seeds=seeds, metric=metric, region=region)
-    if values is None:
-        values = class_values(run, theme, split=split, seeds=seeds, metric=metric, region=region)
     height = height_of(len(names), len(run.heads))
     forests = [
         _forest(rows, theme, average, names, title, contender=contender, margin=margin, height=height)
-        for average, rows in found.items()
-        if missing_head(run.heads) is None
+        for average, rows in known.differences.items()
     ]
-    every = pd.concat([rows.assign(average=average) for average, rows in found.items()], ignore_index=True)
-    table = every[["class", "head", "average", "value", "low", "high"]]
-    return Panel("accuracy", f"{title} by class", (values, *forests), table, "accuracy")
+    return Panel("accuracy", f"{title} by class", (known.values, *forests), known.table, "accuracy")
 
 
-def class_values(
-    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], metric: str = "dice", region: Region = "all"
-) -> Picture:
-    """Every head by class with intervals, over all pixels and as the mean of images."""
-    names, title = row_names(run, metric), METRICS[metric].title
+def known_by_class(
+    run: Run,
+    theme: Theme,
+    *,
+    split: Split,
+    seeds: Sequence[int],
+    metric: str = "dice",
+    region: Region = "all",
+    contender: Head = "softmax",
+) -> ByClass:
+    """What of the scores by class no margin changes."""
     found = _by_average(run, split=split, seeds=seeds, metric=metric, region=region)
+    every = pd.concat([rows.assign(average=average) for average, rows in found.items()], ignore_index=True)
+    pair, names = missing_head(run.heads) is None, row_names(run, metric)
+    return ByClass(
+        _class_values(run, theme, found, metric),
+        {average: difference_rows(rows, contender, names) for average, rows in found.items() if pair},
+        every[["class", "head", "average", "value", "low", "high"]],
+    )
+
+
+def _class_values(run: Run, theme: Theme, found: Mapping[str, pd.DataFrame], metric: str) -> Picture:
+    names, title = row_names(run, metric), METRICS[metric].title
     values = pd.concat([rows[rows["head"].isin(run.heads)].assign(average=average) for average, rows in found.items()])
     values = values.sort_values("head", key=lambda one: one.map(run.heads.index), kind="stable")
     figure = values_figure(values, theme, title=title, subtitle=f"filled {POOLED}, hollow {BY_IMAGE}")
@@ -94,11 +118,10 @@ def _by_average(
 
 
 def _forest(
-    rows: pd.DataFrame, theme: Theme, average: str, names: Sequence[str], title: str, *, contender: Head,
+    table: pd.DataFrame, theme: Theme, average: str, names: Sequence[str], title: str, *, contender: Head,
     margin: float, height: int,
 ) -> Picture:  # fmt: skip
     """Paired differences in one average, with the height and the rows of the values beside them."""
-    table = difference_rows(rows, contender, names)
     theirs = HEAD_TITLES[contender].lower()
     figure = forest_figure(
         table, theme, title=f"Sigmoid − {HEAD_SHORT[contender].lower()}", contender=contender, margin=margin,
@@ -211,10 +234,10 @@ def paired_images(
         return None
     name = class_title(class_name or row_names(run, metric)[0])
     title = f"{METRICS[metric].title} of each image, {name}"
-    number = table["better"].value_counts()
+    number = Counter(table["better"].tolist())
     alt = (
-        f"{title}: sigmoid better beyond {margin:g} in {number.get('sigmoid', 0)} images, "
-        f"{HEAD_TITLES[contender].lower()} in {number.get(contender, 0)}, neither in {number.get('neither', 0)}."
+        f"{title}: sigmoid better beyond {margin:g} in {number['sigmoid']} images, "
+        f"{HEAD_TITLES[contender].lower()} in {number[contender]}, neither in {number['neither']}."
     )
     figure = pairs_figure(table, theme, contender=contender, margin=margin, title=title, chosen=chosen)
     return Panel("image_pairs", "Image by image", (Picture("image_pairs", figure, alt),), table, "image_pairs")

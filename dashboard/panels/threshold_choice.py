@@ -1,8 +1,8 @@
 """A run and thresholds of single classes to numbers: what was chosen, and what it costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ Curve: TypeAlias = tuple[Float64Array, Float64Array]  # x and y, (CELLS + 1) eac
 RANKS: Final = ("auroc", "average_precision")
 _AREAS: Final = {"auroc": ranking.auroc, "average_precision": ranking.average_precision, "aurc": selective.aurc}
 MEAN: Final = "mean of classes"
+_KEPT: Final = 12  # sets of thresholds: three rules of two heads, twice
 STEP_CUTS: Final = slice(first_cell_above(1 / STEPS), first_cell_above(1 - 1 / STEPS) + 1)  # the cuts k/300
 
 
@@ -168,7 +169,12 @@ class Look:
 
     def outcomes(self, head: Head, cuts: Sequence[int]) -> Float64Array:
         """(1 + B, S, C, 4) true and false positives, false and true negatives: of all images, then in replicates."""
-        return outcome_sums(self.run, self.split, head, self.seeds, self.variant, tuple(cuts))
+        return self._outcomes(head, tuple(cuts))
+
+    @cached_property
+    def _outcomes(self) -> Callable[[Head, tuple[int, ...]], Float64Array]:
+        """A step of one head's slider asks six times for thresholds that it does not move."""
+        return lru_cache(_KEPT)(partial(outcome_sums, self.run, self.split, seeds=self.seeds, variant=self.variant))
 
     def measured(self, sums: Sequence[Float64Array], statistic: Statistic, *, most: float) -> Paired | Alone:
         """A statistic of the heads, from sums of each, (1 + B, S, *F), and their difference over the same images.

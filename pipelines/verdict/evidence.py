@@ -128,6 +128,11 @@ class Evidence:
         return str(self.facts["resampling"][self.split]["unit"])
 
     @property
+    def replicates(self) -> int:
+        """Of the bootstrap behind the intervals and p-values."""
+        return int(self.facts["replicates"])
+
+    @property
     def interval_warning(self) -> str | None:
         """Why the intervals should not be trusted, None if they can be."""
         warning = self.facts["resampling"][self.split]["warning"]

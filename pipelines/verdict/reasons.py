@@ -1,6 +1,7 @@
 """Evidence to the sentences that explain a verdict."""
 
 import math
+from collections.abc import Mapping
 from statistics import stdev
 from typing import Final
 
@@ -139,9 +140,7 @@ def class_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason |
     text = f"Dice of {name}, sigmoid minus {NAMES[contender].lower()}: {gap}. {len(outside)} of {len(names)} classes "
     adjusted = {one: found.p_holm for one, found in gaps.items() if not math.isnan(found.p_holm)}
     if adjusted:
-        sure = [one for one, p in adjusted.items() if p <= 1 - CONFIDENCE]
-        text += "lie outside the margin. Different from 0 after Holm's correction for the number of classes: "
-        text += f"{', '.join(sure) or 'none'}."
+        text += f"lie outside the margin. {_after_holm(adjusted, evidence.replicates)}"
     else:
         text += "lie outside the margin; with many classes some do by chance."
     return Reason(
@@ -151,6 +150,18 @@ def class_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason |
         supports="sigmoid" if gap.value > 0 else "softmax",
         **numbers(gap.value, gap.low, gap.high),
     )
+
+
+def _after_holm(adjusted: Mapping[str, float], replicates: int) -> str:
+    """Which classes differ from 0 for sure; or that so few replicates cannot tell, by inference.p_value's floor."""
+    sure = [name for name, p in adjusted.items() if p <= 1 - CONFIDENCE]
+    if not sure and len(adjusted) * 2 / (replicates + 1) > 1 - CONFIDENCE:
+        enough = math.ceil(len(adjusted) * 2 / (1 - CONFIDENCE))
+        return (
+            f"Whether they differ from 0 after Holm's correction for {len(adjusted)} classes, {replicates} replicates "
+            f"cannot show; evaluate with --replicates {enough}."
+        )
+    return f"Different from 0 after Holm's correction for the number of classes: {', '.join(sure) or 'none'}."
 
 
 def interval_reason(evidence: Evidence) -> Reason | None:
