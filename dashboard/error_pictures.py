@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import components, loaders, state
 from dashboard.figures.theme import HEAD_SHORT, Theme
 from dashboard.rounding import minus, rounded
+from pipelines.rounding import signed
 from pipelines.schema import Head, Split
 from pipelines.storage import Run
 
@@ -63,7 +64,7 @@ def draw_image(lens: Lens, row: Mapping[Hashable, Any], *, score: str, of: str) 
     image = str(row["image"])
     names, pair = [HEAD_SHORT[head] for head in lens.heads], len(lens.heads) > 1
     numbers = [rounded(row[column]) for column in lens.columns]
-    numbers += [minus(f"{row['difference']:+.3f}")] if pair else []
+    numbers += [minus(signed(row["difference"], 3))] if pair else []
     components.small_table([score, *names, *(["Difference"] if pair else [])], [[of, *numbers]], lens.theme)
     pictures = [("Truth", loaders.example(lens.run, lens.split, image)[1])]
     sides: tuple[Which, ...] = ("sigmoid", "softmax")

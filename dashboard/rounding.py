@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 
-from pipelines.rounding import decimals_of
+from pipelines import rounding
 
 NO_VALUE = "–"
 
@@ -23,12 +23,16 @@ def with_interval(
     if value is None or pd.isna(value):
         return NO_VALUE
     plus = "+" if signed else ""
+
+    def said(digits: int) -> str:
+        return rounding.signed(value, digits) if signed else f"{value:.{digits}f}"
+
     if low is None or high is None or pd.isna(low) or pd.isna(high):
-        return minus(f"{value:{plus}.3f}{unit}")
+        return minus(f"{said(3)}{unit}")
     if value == low == high == 0:
         return f"0{unit}"
-    d = decimals_of(low, high, fewest=0 if unit else fewest)
-    return minus(f"{value:{plus}.{d}f}{unit} [{low:{plus}.{d}f}, {high:{plus}.{d}f}]")
+    d = rounding.decimals_of(low, high, fewest=0 if unit else fewest)
+    return minus(f"{said(d)}{unit} [{low:{plus}.{d}f}, {high:{plus}.{d}f}]")
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from dashboard import rounding
-from pipelines.rounding import decimals_of
+from pipelines.rounding import decimals_of, signed
+from pipelines.verdict.evidence import Estimate
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,15 @@ def test_value_and_interval_share_their_decimals_and_use_real_minus_signs():
     assert rounding.with_interval(-0.0131, -0.0182, -0.0071, signed=True) == "−0.013 [−0.018, −0.007]"
     assert rounding.with_interval(31.42, 23.1, 38.9, unit=" %") == "31 % [23, 39]"
     assert rounding.with_interval(0.0, 0.0, 0.0, signed=True, unit=" %") == "0 %"
+
+
+def test_difference_that_rounds_to_zero_has_no_sign_but_the_ends_of_its_interval_keep_theirs():
+    assert [signed(one, 3) for one in (0.0004, -0.0004, 0.0, 0.0006, -0.0006)] == [
+        "0.000", "0.000", "0.000", "+0.001", "-0.001",
+    ]  # fmt: skip
+    said = rounding.with_interval(-0.0002, -0.0041, 0.0002, signed=True)
+    assert said == "0.000 [−0.004, +0.000]"
+    assert str(Estimate(-0.0002, -0.0041, 0.0002)) == "0.000 [-0.004, +0.000]"
 
 
 def test_missing_numbers_are_a_dash_and_missing_intervals_are_left_out():

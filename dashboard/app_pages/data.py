@@ -92,11 +92,10 @@ def read_as(path: Path) -> Read:
 
 
 def follow_link(path: Path, key: str) -> None:
-    """Format and options that the link's reading says, once."""
+    """Format and options that the link's reading says, whenever the page is come to."""
     wanted = st.query_params.get(_READING)
-    if wanted is None or f"{key}_linked" in st.session_state:
+    if wanted is None or f"{key}_pick" in st.session_state:
         return
-    st.session_state[f"{key}_linked"] = True
     try:
         said = readings.find(loaders.runs_folder(), path, wanted).reading
     except DatasetError:  # is told where the table begins
@@ -111,15 +110,16 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
     held = f"{key}_first"
     if held not in st.session_state:
         st.session_state[held] = data_table.first_reading(looked, source)
-        wanted = st.query_params.get(_READING)
-        if wanted is not None:
-            try:
-                said = readings.find(loaders.runs_folder(), path, wanted).reading
-                labels = {one.name for one in looked.labels}
-                if said.format == looked.format and {label for rule in said.classes for label in rule.labels} <= labels:
-                    st.session_state[held] = said
-            except DatasetError as error:
-                components.problem(str(error))
+    wanted = st.query_params.get(_READING)
+    if wanted is not None and not table.is_drawn(key):  # on every visit: what was typed is gone when the page is left
+        try:
+            said = readings.find(loaders.runs_folder(), path, wanted).reading
+            labels = {one.name for one in looked.labels}
+            if said.format == looked.format and {label for rule in said.classes for label in rule.labels} <= labels:
+                st.session_state[held] = said
+                table.begin_with(said, key=key)
+        except DatasetError as error:
+            components.problem(str(error))
     first: DataReading = st.session_state[held]
     return first
 

@@ -132,7 +132,7 @@ def offer_more(losses: dict[str, str | None]) -> None:
         components.paragraph(
             "These commands train the same pair with another loss. The run appears here when it is whole.", theme
         )
-        st.code("\n".join(run_command(run.config, loss) for loss in missing), language="bash", wrap_lines=True)
+        st.code("\n".join(run_command(run.config, loss) for loss in missing), language=None, wrap_lines=True)
 
 
 run = state.current_run()

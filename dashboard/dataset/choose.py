@@ -14,6 +14,7 @@ _SAMPLES: Final = Path(__file__).resolve().parents[2] / "sample_data"
 _TITLES: Final = {"upload": "An upload", "server": "A folder on the server", "sample": "A sample"}
 _WHERE, _UPLOADS, _PATH, _SAMPLE = "data_where", "data_uploads", "data_path", "data_sample"
 _LINK: Final = "data_link"
+_READING: Final = "reading"  # in links: how this very data set is read
 
 
 class Chosen(NamedTuple):
@@ -28,13 +29,15 @@ def choose(page: str = "data") -> Chosen | None:
 
     page: which one asks. A choice does not outlive the change to another page, so a link says it again there.
     """
-    _follow_link(page)
+    followed = _follow_link(page)
     where = st.segmented_control(
         "Images and masks", list(_TITLES), default="upload", required=True, key=_WHERE,
         format_func=_TITLES.__getitem__, label_visibility="collapsed",
     )  # fmt: skip
     chosen = {"upload": _upload, "server": _server, "sample": _sample}[where or "upload"]()
     if chosen is not None:
+        if not followed and chosen.query != _said() and _READING in st.query_params:
+            del st.query_params[_READING]
         for name in (UPLOAD, DATA):
             if name not in chosen.query and name in st.query_params:
                 del st.query_params[name]
@@ -43,19 +46,26 @@ def choose(page: str = "data") -> Chosen | None:
     return chosen
 
 
-def _follow_link(page: str) -> None:
-    said = {name: st.query_params[name] for name in (UPLOAD, DATA) if name in st.query_params}
-    if not said or st.session_state.get(_LINK) == (page, said):
-        return
+def _said() -> dict[str, str]:
+    """What the address names."""
+    return {name: st.query_params[name] for name in (UPLOAD, DATA) if name in st.query_params}
+
+
+def _follow_link(page: str) -> bool:
+    """Choose what the address names, whenever the page is come to; returns whether it was done now."""
+    said = _said()
+    if not said or (st.session_state.get(_LINK) == (page, said) and _WHERE in st.session_state):
+        return False
     st.session_state[_LINK] = (page, said)
     if UPLOAD in said:
         st.session_state[_WHERE], st.session_state[_UPLOADS] = "upload", said[UPLOAD]
-        return
+        return True
     sample = next((one for one in _samples() if str(one) == said[DATA]), None)
     if sample is not None:
         st.session_state[_WHERE], st.session_state[_SAMPLE] = "sample", sample.name
     else:
         st.session_state[_WHERE], st.session_state[_PATH] = "server", said[DATA]
+    return True
 
 
 def _upload() -> Chosen | None:

@@ -70,10 +70,22 @@ def _first_rows(looked: Looked, first: DataReading, key: str) -> pd.DataFrame:
     return rows
 
 
+def is_drawn(key: str) -> bool:
+    """Whether the table was drawn before on this visit of the page."""
+    return f"{key}_kind" in st.session_state
+
+
+def begin_with(said: DataReading, *, key: str) -> None:
+    """Have the table and the colours begin with a reading that a link names."""
+    st.session_state[f"{key}_colors"] = {rule.name: rule.color for rule in said.classes if rule.color is not None}
+    st.session_state.pop(f"{key}_rows", None)
+
+
 def _first_unlabelled(first: DataReading) -> int:
-    if first.background == NO_BACKGROUND and first.kind == "exclusive":
+    if first.background == NO_BACKGROUND:
         return 2
-    return 1 if first.background == BACKGROUND_CHANNEL and first.kind == "exclusive" else 0
+    own = first.background == BACKGROUND_CHANNEL and all(rule.name != BACKGROUND_CHANNEL for rule in first.classes)
+    return 1 if own else 0
 
 
 def colors(classes: Sequence[str], shown: Sequence[str], *, key: str) -> dict[str, str]:
@@ -104,7 +116,9 @@ def priority(classes: Sequence[str], first: Sequence[str], *, key: str) -> tuple
             "rank": st.column_config.NumberColumn("Rank", min_value=1, max_value=len(order), step=1, required=True),
         },
     )  # fmt: skip
-    return tuple(edited.sort_values("rank", kind="stable")["class"])
+    # Where one rank was changed two classes share it: the one that was moved goes beyond the other.
+    moved = (edited["rank"] - table["rank"]).clip(-1, 1)
+    return tuple(edited.assign(moved=moved).sort_values(["rank", "moved"], kind="stable")["class"])
 
 
-__all__ = ["CLASS", "Said", "colors", "edit", "priority"]
+__all__ = ["CLASS", "Said", "begin_with", "colors", "edit", "is_drawn", "priority"]

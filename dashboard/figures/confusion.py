@@ -139,9 +139,9 @@ def _percent(value: float, *, few: bool, fine: bool, signed: bool) -> str:
     """few: whether to write what rounds to 0; fine: whether differences have a decimal."""
     percent = 100 * value
     if signed and fine and abs(percent) < 9.95:
-        return f"{percent:+.1f}" if abs(percent) >= 0.05 else ""
+        return f"{percent:+.1f}" if abs(percent) >= 0.05 else "0.0" if few else ""
     if signed:
-        return f"{percent:+.0f}" if abs(percent) >= 0.5 else ""
+        return f"{percent:+.0f}" if abs(percent) >= 0.5 else "0" if few else ""
     if percent < 0.5:
         return "<1" if few else ""
     return f"{percent:.0f}"

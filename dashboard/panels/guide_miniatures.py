@@ -50,7 +50,7 @@ def forest(theme: Theme, *, difference: float, half_width: float, margin: float)
         pd.DataFrame([row]), theme, title="Dice", contender="softmax", margin=margin, subtitle="higher is better"
     )
     figure.layout.xaxis.range = [-_WIDEST, _WIDEST]  # stays, so that what moves is seen to move
-    said = minus(f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+    said = minus(str(found))
     alt = f"Advantage of sigmoid in Dice {said}, margin {margin:.3f}: {_ANSWERS[position]}."
     return Miniature(Picture("mini_forest", figure, alt), _ANSWERS[position], _SIDES[position], _why(found, margin))
 

@@ -14,7 +14,7 @@ from dashboard.panels.threshold_costs import PER, Policy
 from dashboard.rounding import NO_VALUE, minus, percent, rounded, with_interval
 from pipelines.metrics import METRICS
 from pipelines.metrics.decisions import Alone, Bounds
-from pipelines.rounding import decimals_of
+from pipelines.rounding import decimals_of, signed
 from pipelines.schema import MACRO, Head
 from pipelines.verdict import Margin
 
@@ -173,7 +173,7 @@ def cost_text(value: float, low: float = math.nan, high: float = math.nan) -> st
     if math.isnan(low):
         return minus(f"{value:#.3g}".removesuffix(".") if abs(value) < 1000 else f"{value:.0f}")
     d = decimals_of(low, high, fewest=0)
-    return minus(f"{value:+.{d}f} [{low:+.{d}f}, {high:+.{d}f}]")
+    return minus(f"{signed(value, d)} [{low:+.{d}f}, {high:+.{d}f}]")
 
 
 def calibration_said(look: Look, table: pd.DataFrame) -> list[str]:

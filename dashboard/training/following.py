@@ -59,7 +59,7 @@ def _draw(job: Job, status: Status) -> None:
         st.code(job.log() or "The log is empty.", language=None, height=320)
     if job.arguments:
         with st.expander("The same on the command line", key=f"train_command_{job.id}"):
-            st.code(f"python -m pipelines {' '.join(job.arguments)}", language="bash", wrap_lines=True)
+            st.code(f"python -m pipelines {' '.join(job.arguments)}", language=None, wrap_lines=True)
 
 
 def _progress(job: Job, status: Status, *, may: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from pipelines.comparison.cells import LABEL_MEASURES
 from pipelines.comparison.effects import MEAN
 from pipelines.comparison.model import Comparison, digits_of, rows_of
+from pipelines.rounding import signed
 from pipelines.verdict import Margin
 from pipelines.verdict.evidence import Estimate, Position
 
@@ -165,7 +166,7 @@ def _turning(contrasts: Sequence[_Row], measure: str, room: float, effects: Sequ
             where = [row[name] for name in ("run", "head") if row[name] not in (MEAN, "")]
             position = Estimate(row["gain"], row["low"], row["high"]).position(room)
             if where and position in ("above", "below"):
-                places.setdefault(position, f"{row['gain']:+.{digits_of(measure)}f} with {', '.join(where)}")
+                places.setdefault(position, f"{signed(row['gain'], digits_of(measure))} with {', '.join(where)}")
         if len(places) == 2:
             pair = f"{_in_words(effect.first)} over {_in_words(effect.second)}"
             said.append(

@@ -9,6 +9,7 @@ import pandas as pd
 from pipelines.comparison.cells import LABEL_MEASURES, MEASURES
 from pipelines.comparison.matching import RunFactor
 from pipelines.metrics import METRICS
+from pipelines.rounding import signed
 from pipelines.schema import Head, Kind, Split
 
 TABLE_KEYS: Final = ("run", "head", "threshold", "temperature")
@@ -75,9 +76,10 @@ def interval_text(value: float, low: float, high: float, *, digits: int, sign: s
     """Such as "0.812 [0.797, 0.826]"; without brackets where there is no interval."""
     if pd.isna(value):
         return "none"
+    said = signed(value, digits) if sign else f"{value:.{digits}f}"
     if pd.isna(low):
-        return f"{value:{sign}.{digits}f}"
-    return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+        return said
+    return f"{said} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
 
 def facts_text(comparison: Comparison) -> list[str]:

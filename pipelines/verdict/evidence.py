@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipelines.errors import RunError
 from pipelines.metrics.inference import further_units
-from pipelines.rounding import decimals_of
+from pipelines.rounding import decimals_of, signed
 from pipelines.schema import ALL_SEEDS, DIFFERENCE, DIFFERENCE_POWERSET, DIFFERENCES, HEADS, MACRO
 from pipelines.verdict.model import Contender
 
@@ -55,9 +55,9 @@ class Estimate:
         digits: those where there is no interval.
         """
         if math.isnan(self.low):
-            return f"{self.value:+.{digits}f} (no interval)"
+            return f"{signed(self.value, digits)} (no interval)"
         digits = decimals_of(self.low, self.high, fewest=3)
-        return f"{self.value:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
+        return f"{signed(self.value, digits)} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
     def __str__(self) -> str:
         return self.text()

@@ -2,6 +2,7 @@
 
 import math
 
+from pipelines.rounding import signed
 from pipelines.verdict.evidence import Evidence
 from pipelines.verdict.model import Margin, Reason
 from pipelines.verdict.reasons import NAMES, brier_margin, numbers
@@ -21,8 +22,9 @@ def temperature_reason(evidence: Evidence, contender: str, margin: Margin) -> Re
     if math.isnan(largest) or math.isnan(head_change):
         return None
     text = (
-        f"One fitted temperature changes classwise ECE by {changes['sigmoid']:+.4f} (sigmoid) and "
-        f"{changes[contender]:+.4f} ({NAMES[contender].lower()}); the choice of head changes it by {head_change:.4f}: "
+        f"One fitted temperature changes classwise ECE by {signed(changes['sigmoid'], 4)} (sigmoid) and "
+        f"{signed(changes[contender], 4)} ({NAMES[contender].lower()}); the choice of head changes it by "
+        f"{head_change:.4f}: "
     )
     if temperature_explains(evidence, contender, margin):
         raw, fitted = (evidence.difference(contender, "brier", variant=one) for one in ("raw", "temperature"))
@@ -77,7 +79,8 @@ def threshold_reason(evidence: Evidence, contender: str, margin: Margin) -> Reas
         return None
     other = NAMES[contender].lower()
     text = (
-        f"Thresholds tuned on validation change macro Dice by {gains[0]:+.3f} (sigmoid) and {gains[1]:+.3f} ({other}). "
+        f"Thresholds tuned on validation change macro Dice by {signed(gains[0], 3)} (sigmoid) and "
+        f"{signed(gains[1], 3)} ({other}). "
         f"Sigmoid minus {other} is {at_half} at p > 0.5 and {tuned} at the tuned thresholds: "
     )
     if threshold_explains(evidence, contender, margin):

@@ -6,6 +6,7 @@ from statistics import stdev
 from typing import Final
 
 from pipelines.metrics.bootstrap import CONFIDENCE
+from pipelines.rounding import signed
 from pipelines.schema import MACRO
 from pipelines.verdict.evidence import Evidence, Position
 from pipelines.verdict.model import Margin, Reason, Supports
@@ -119,7 +120,7 @@ def seeds_reason(evidence: Evidence, contender: str, fewest: int) -> Reason:
         code="SEEDS",
         title=f"{len(gaps)} seeds",
         text="Macro Dice, sigmoid minus " + NAMES[contender].lower() + ", seed by seed: "
-        + ", ".join(f"{gap:+.3f}" for gap in gaps)
+        + ", ".join(signed(gap, 3) for gap in gaps)
         + f" (standard deviation {stdev(gaps):.3f}). The intervals above hold this spread beside that of the "
         + f"{evidence.unit_name}."
         + ("" if len(gaps) >= fewest else f" {len(gaps)} seeds are few; train at least {fewest}."),

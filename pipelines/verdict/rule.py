@@ -184,7 +184,9 @@ def _would_change(
             f"{_count(missing, 'more seed')}: with fewer than {FEWEST_SEEDS} a difference may be luck of the start."
         )
     if position == "open" and answer == "sigmoid":
-        items.append("More seeds would say how much better: each pair alone is, but their mean varies with training.")
+        items.append(
+            "More seeds would say by how much: sigmoid is better in every pair, but the gap varies between seeds."
+        )
     elif position == "open":
         if needed is not None:
             items.append(f"About {needed} more {evidence.unit_name} like these would settle the difference in Dice.")
