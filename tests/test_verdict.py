@@ -380,7 +380,7 @@ def test_too_few_replicates_for_holms_correction_are_said(replicates, said):
     ]  # fmt: skip
     table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
     text = reason_of(decide(dataset(), table, facts() | {"replicates": replicates}), "CLASS").text
-    assert text.endswith(said or "78 replicates cannot show; evaluate with --replicates 80.")
+    assert text.endswith(said or "78 replicates cannot show; evaluate with 80 or more.")
 
 
 def test_outputs_that_are_something_else_get_no_verdict_and_the_reason_comes_first():

@@ -109,7 +109,9 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
     """What the table begins with: what a link says, else what the files say."""
     held = f"{key}_first"
     if held not in st.session_state:
-        st.session_state[held] = data_table.first_reading(looked, source)
+        found = data_table.first_reading(looked, source)
+        given = found.background if found.background in {rule.name for rule in found.classes} else None
+        st.session_state[held] = found.model_copy(update={"background": given})  # pixels without a class: as found
     wanted = st.query_params.get(_READING)
     if wanted is not None and not table.is_drawn(key):  # on every visit: what was typed is gone when the page is left
         try:

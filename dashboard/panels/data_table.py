@@ -26,11 +26,9 @@ def first_reading(looked: Looked, source: LookedSource) -> DataReading:
     """What the files say by themselves, spelt out but for the kind, which all images decide; bare where that fails."""
     said = DataReading(format=looked.format)
     try:
-        found = Described(source, said).reading
+        return Described(source, said).reading.model_copy(update={"kind": None})
     except DatasetError:
         return said
-    given = found.background if found.background in {rule.name for rule in found.classes} else None
-    return found.model_copy(update={"kind": None, "background": given})
 
 
 def rows_of(looked: Looked, reading: DataReading) -> pd.DataFrame:

@@ -128,6 +128,11 @@ class Evidence:
         return str(self.facts["resampling"][self.split]["unit"])
 
     @property
+    def dice(self) -> str:
+        """What the run's Dice is called: macro where it is the mean of several classes."""
+        return "Dice" if len(self.dataset["class_facts"]) == 1 else "macro Dice"
+
+    @property
     def replicates(self) -> int:
         """Of the bootstrap behind the intervals and p-values."""
         return int(self.facts["replicates"])

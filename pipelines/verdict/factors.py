@@ -79,7 +79,7 @@ def threshold_reason(evidence: Evidence, contender: str, margin: Margin) -> Reas
         return None
     other = NAMES[contender].lower()
     text = (
-        f"Thresholds tuned on validation change macro Dice by {signed(gains[0], 3)} (sigmoid) and "
+        f"Thresholds tuned on validation change {evidence.dice} by {signed(gains[0], 3)} (sigmoid) and "
         f"{signed(gains[1], 3)} ({other}). "
         f"Sigmoid minus {other} is {at_half} at p > 0.5 and {tuned} at the tuned thresholds: "
     )

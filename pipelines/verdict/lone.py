@@ -108,9 +108,9 @@ def _scores(evidence: Evidence, head: Head) -> Reason:
     ece = evidence.get(head, "classwise_ece", variant=evidence.calibrated)
     when = "after its temperature was fitted" if evidence.calibrated == "temperature" else "as trained"
     return Reason(
-        code=f"OWN-{head.upper()}", title=f"{name}: macro Dice {dice.value:.3f}", supports="neither",
-        text=f"Macro Dice is {_plainly(dice)}; Brier score {when} {_plainly(brier, digits=4)}, classwise ECE "
-        f"{ece.value:.4f}. Whether another last layer would do better these numbers do not say.",
+        code=f"OWN-{head.upper()}", title=f"{name}: {evidence.dice} {dice.value:.3f}", supports="neither",
+        text=f"{reasons.begun(evidence.dice)} is {_plainly(dice)}; Brier score {when} {_plainly(brier, digits=4)}, "
+        f"classwise ECE {ece.value:.4f}. Whether another last layer would do better these numbers do not say.",
         value=reasons.numbers(dice.value, dice.low, dice.high)["value"],
     )  # fmt: skip
 
@@ -175,7 +175,7 @@ def _threshold(evidence: Evidence, head: Head) -> Reason | None:
     rest = ", each class against the rest," if evidence.dataset["kind"] == "exclusive" else ""
     return Reason(
         code="OWN-THRESHOLD", title=f"What tuned thresholds are worth{_to(evidence, head)}", supports="neither",
-        text=f"Thresholds tuned on validation move the macro Dice of {reasons.NAMES[head].lower()}{rest} from "
+        text=f"Thresholds tuned on validation move the {evidence.dice} of {reasons.NAMES[head].lower()}{rest} from "
         f"{before:.3f} at p > 0.5 to {_plainly(tuned)}.", value=tuned.value - before,
     )  # fmt: skip
 
@@ -203,6 +203,7 @@ def _seeds(evidence: Evidence, head: Head) -> Reason | None:
         return None
     return Reason(
         code="OWN-SEEDS", title=f"{len(values)} seeds", supports="neither", value=stdev(values),
-        text=f"Macro Dice of {reasons.NAMES[head].lower()}, seed by seed: {', '.join(f'{one:.3f}' for one in values)} "
+        text=f"{reasons.begun(evidence.dice)} of {reasons.NAMES[head].lower()}, seed by seed: "
+        f"{', '.join(f'{one:.3f}' for one in values)} "
         f"(standard deviation {stdev(values):.3f}). A difference between heads would have to be larger than that.",
     )  # fmt: skip

@@ -15,6 +15,11 @@ NAMES: Final = {"sigmoid": "Sigmoid", "softmax": "Softmax", "softmax-powerset": 
 RARE = 0.01  # share of pixels under which a class counts as rare
 
 
+def begun(text: str) -> str:
+    """Text that begins a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def truth_reason(evidence: Evidence, margin: Margin) -> Reason:
     """What the labels alone say, before any training."""
     dataset = evidence.dataset
@@ -67,7 +72,7 @@ def accuracy_reason(evidence: Evidence, contender: str, margin: Margin) -> Reaso
     }  # fmt: skip
     return Reason(
         code=f"DICE-{contender.upper()}",
-        title=f"Macro Dice: sigmoid {ours:.3f}, {NAMES[contender].lower()} {theirs:.3f}",
+        title=f"{begun(evidence.dice)}: sigmoid {ours:.3f}, {NAMES[contender].lower()} {theirs:.3f}",
         text=f"Sigmoid minus {NAMES[contender].lower()} is {gap}, margin ±{margin.dice:g}: {meaning}.",
         supports=supports[position],
         **numbers(gap.value, gap.low, gap.high),
@@ -119,7 +124,7 @@ def seeds_reason(evidence: Evidence, contender: str, fewest: int) -> Reason:
     return Reason(
         code="SEEDS",
         title=f"{len(gaps)} seeds",
-        text="Macro Dice, sigmoid minus " + NAMES[contender].lower() + ", seed by seed: "
+        text=f"{begun(evidence.dice)}, sigmoid minus " + NAMES[contender].lower() + ", seed by seed: "
         + ", ".join(signed(gap, 3) for gap in gaps)
         + f" (standard deviation {stdev(gaps):.3f}). The intervals above hold this spread beside that of the "
         + f"{evidence.unit_name}."
@@ -160,7 +165,7 @@ def _after_holm(adjusted: Mapping[str, float], replicates: int) -> str:
         enough = math.ceil(len(adjusted) * 2 / (1 - CONFIDENCE))
         return (
             f"Whether they differ from 0 after Holm's correction for {len(adjusted)} classes, {replicates} replicates "
-            f"cannot show; evaluate with --replicates {enough}."
+            f"cannot show; evaluate with {enough} or more."
         )
     return f"Different from 0 after Holm's correction for the number of classes: {', '.join(sure) or 'none'}."
 
@@ -170,7 +175,7 @@ def interval_reason(evidence: Evidence) -> Reason | None:
     warning = evidence.interval_warning
     if warning is None:
         return None
-    return Reason(code="INTERVALS", title="Read the intervals with care", text=warning[:1].upper() + warning[1:] + ".",
+    return Reason(code="INTERVALS", title="Read the intervals with care", text=f"{begun(warning)}.",
                   supports="caution")  # fmt: skip
 
 
