@@ -12,7 +12,7 @@ from dashboard import tables
 from dashboard.figures.confusion import difference_figure, matrix_figure
 from dashboard.figures.forest import forest_figure
 from dashboard.figures.labels import class_share_figure, labels_per_pixel_figure
-from dashboard.figures.overlap import labels_figure, rate_figure
+from dashboard.figures.overlap import labels_figure, marked_at, rate_figure
 from dashboard.figures.reliability import reliability_figure
 from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, VALIDATE, faded, figure_of, ink_on, theme_of
 from dashboard.figures.training import curve_figure
@@ -128,7 +128,8 @@ def rates():
 
 
 def test_rate_figure_draws_the_rate_asked_for_beside_the_truth():
-    figure = rate_figure({"sigmoid": rates(), "softmax": rates()}, LIGHT, rate="overlap", threshold=0.5)
+    curves = rate_figure({"sigmoid": rates(), "softmax": rates()}, LIGHT, rate="overlap")
+    figure = marked_at(curves, LIGHT, 0.5)
     assert list(traces(figure, name="Sigmoid")[0].y) == [0.4, 0.2]
     assert set(traces(figure, name="Truth")[0].y) == {0.25}
     assert figure.layout.shapes[0].x0 == 0.5

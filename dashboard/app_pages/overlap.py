@@ -25,7 +25,8 @@ def draw_figures(maps_at: dict[str, float]) -> None:
     with st.container(width=340):
         threshold = state.threshold()
     components.show(
-        panels.rates(run, theme, split=split, seeds=seeds, region=region, threshold=threshold), run=run.name
+        panels.rates(run, theme, split=split, seeds=seeds, region=region, threshold=threshold, known=known),
+        run=run.name,
     )
     for column, make in zip(st.columns(2), (panels.predicted_labels, panels.mass), strict=True):
         with column:
@@ -90,6 +91,7 @@ if len(classes) == 1:
     )
 components.head_legend(run.heads, theme)
 maps_at: dict[str, float] = {}
+known = panels.known_rates(run, theme, split=split, seeds=seeds, region=region)
 draw_figures(maps_at)
 maps_at["threshold"] = float(st.session_state["threshold"])
 draw_maps(maps_at["threshold"])

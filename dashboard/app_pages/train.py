@@ -9,6 +9,7 @@ from dashboard.training import data, estimates, following, form, listing
 from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.jobs.estimates import Estimate
+from pipelines.storage.places import check_name
 
 
 def offer_sample() -> None:
@@ -40,6 +41,8 @@ def new_training() -> None:
         return
     name = form.name_field()
     try:
+        if name:
+            check_name(name)
         settings = tuple(
             panel.arguments_of(choices, chosen.facts, data=chosen.path, reading=chosen.reading, loss=choices.losses[0])
         )

@@ -30,10 +30,8 @@ _LABEL_COLORS: Final = {
 }
 
 
-def rate_figure(
-    tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, threshold: float, height: int = 340
-) -> Drawn:
-    """One rate against the threshold. tables: per head, `metrics.tables.label_rates`; threshold: where to mark."""
+def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, height: int = 340) -> Drawn:
+    """One rate against the threshold. tables: per head, `metrics.tables.label_rates`."""
     traces: list[dict[str, Any]] = []
     truth = float("nan")
     for head, table in tables.items():
@@ -66,34 +64,43 @@ def rate_figure(
             "hovertemplate": "Truth: %{y:.2%} of pixels<extra></extra>",
         }
     )  # fmt: skip
-    mark = {"type": "line", "x0": threshold, "x1": threshold, "yref": "paper", "y0": 0, "y1": 1}
     shared = layout(
-        theme, height=height, title=_TITLES[rate], shapes=[mark | {"line": {"color": theme.muted, "width": 1}}],
+        theme, height=height, title=_TITLES[rate],
         xaxis=axis(theme, range=[0, 1], dtick=0.25, title="threshold on p"),
         yaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels", nticks=6),
     )  # fmt: skip
     return figure_of({"data": traces, "layout": shared})
 
 
+def marked_at(curves: Drawn, theme: Theme, threshold: float) -> Drawn:
+    """A figure over thresholds with a line at one."""
+    mark = {"type": "line", "x0": threshold, "x1": threshold, "yref": "paper", "y0": 0, "y1": 1}
+    return curves.with_layout(shapes=[mark | {"line": {"color": theme.muted, "width": 1}}])
+
+
 def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> Drawn:
     """Predicted number of labels, as shares, by true number of labels and head. tables: `predicted_labels` per head."""
-    frame = pd.concat([table.assign(head=HEAD_SHORT[head]) for head, table in tables.items()])
-    frame = frame.sort_values("true_labels", kind="stable")
+    names = ("true_labels", "predicted_labels", "share", "pixels")
+    rows = [
+        (true, HEAD_SHORT[head], predicted, share, pixels)
+        for head, table in tables.items()
+        for true, predicted, share, pixels in zip(*(table[name].tolist() for name in names), strict=True)
+    ]
+    rows.sort(key=lambda row: row[0])  # heads keep their order
     colors = _LABEL_COLORS[theme.dark]
     traces: list[dict[str, Any]] = []
-    for predicted in dict.fromkeys(frame["predicted_labels"]):
-        rows = frame[frame["predicted_labels"] == predicted]
+    for predicted in dict.fromkeys(row[2] for row in rows):
+        true, heads, _, shares, pixels = zip(*(row for row in rows if row[2] == predicted), strict=True)
         traces.append(
             {
                 "type": "bar", "orientation": "h", "name": f"{_plural(predicted)} predicted",
-                "x": rows["share"].to_numpy(),
-                "y": [[_plural(name) for name in rows["true_labels"]], list(rows["head"])],
-                "marker": {"color": colors[predicted], "line": {"width": 0}}, "customdata": rows["pixels"].to_numpy(),
+                "x": list(shares), "y": [[_plural(name) for name in true], list(heads)],
+                "marker": {"color": colors[predicted], "line": {"width": 0}}, "customdata": list(pixels),
                 "hovertemplate": f"{_plural(predicted)} predicted: %{{x:.2%}}<br>"
                 "%{customdata:,} pixels<extra></extra>",
             }
         )  # fmt: skip
-    bars = frame["true_labels"].nunique() * len(tables)
+    bars = len({row[0] for row in rows}) * len(tables)
     shared = layout(
         theme, height=150 + max(26 * bars, 36 * (1 + 2 * len(tables))), barmode="stack", bargap=0.25,
         title="Labels predicted, by true number",

@@ -1,13 +1,14 @@
 """A run and the controls of the page Overlap to its panels."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import pandas as pd
 
 from dashboard import loaders
 from dashboard.figures.confusion import matrix_figure
-from dashboard.figures.overlap import expected_figure, labels_figure, mass_figure, rate_figure
+from dashboard.figures.drawn import Drawn
+from dashboard.figures.overlap import expected_figure, labels_figure, marked_at, mass_figure, rate_figure
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.panels.base import Panel, Picture
 from dashboard.rounding import percent
@@ -18,25 +19,58 @@ from pipelines.storage import Run
 _RATES: Final = {"overlap": "two labels or more", "no label": "no label"}
 
 
-def rates(
-    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all", threshold: float = 0.5
-) -> Panel:
-    """Shares of pixels with several labels and with none, against the threshold, which is marked."""
+class Rate(NamedTuple):
+    """One rate. curves: its figure, no threshold marked; values: at every one of tables.THRESHOLDS, by head."""
+
+    name: str
+    curves: Drawn
+    values: Mapping[Head, Sequence[float]]
+    truth: float
+
+
+class Rates(NamedTuple):
+    """Every rate that occurs, and the table of all."""
+
+    each: tuple[Rate, ...]
+    table: pd.DataFrame
+
+
+def known_rates(run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all") -> Rates:
+    """What of the rates no threshold changes."""
     found = {head: loaders.label_rates(run, split, head, tuple(seeds), region) for head in run.heads}
-    occurring = set(found[run.heads[0]]["rate"])
-    pictures = tuple(_rate(found, rate, theme, threshold) for rate in _RATES if rate in occurring)
+    each = []
+    for name in _RATES:
+        rows = {head: table[table["rate"] == name].sort_values("threshold") for head, table in found.items()}
+        if len(rows[run.heads[0]]):
+            values = {head: one["value"].tolist() for head, one in rows.items()}
+            truth = float(rows[run.heads[0]]["truth"].iloc[0])
+            each.append(Rate(name, rate_figure(found, theme, rate=name), values, truth))
+    return Rates(tuple(each), _together(found))
+
+
+def rates(
+    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all", threshold: float = 0.5,
+    known: Rates | None = None,
+) -> Panel:  # fmt: skip
+    """Shares of pixels with several labels and with none, against the threshold, which is marked.
+
+    known: `known_rates` of the same, where it is there already.
+    """
+    if known is None:
+        known = known_rates(run, theme, split=split, seeds=seeds, region=region)
+    pictures = tuple(_rate(one, theme, threshold) for one in known.each)
     percents = ("value", "low", "high", "truth")
-    return Panel("rates", "Overlap and no-label rates", pictures, _together(found), "rates", percents, columns=2)
+    return Panel("rates", "Overlap and no-label rates", pictures, known.table, "rates", percents, columns=2)
 
 
-def _rate(found: Mapping[Head, pd.DataFrame], rate: str, theme: Theme, threshold: float) -> Picture:
-    nearest = min(tables.THRESHOLDS, key=lambda one: abs(one - threshold))
-    rows = {head: table[table["rate"] == rate] for head, table in found.items()}
-    at = {head: float(one["value"][one["threshold"] == nearest].iloc[0]) for head, one in rows.items()}
-    truth = float(next(iter(rows.values()))["truth"].iloc[0])
-    said = ", ".join(f"{HEAD_TITLES[head]} {percent(value)}" for head, value in at.items())
-    alt = f"Pixels with {_RATES[rate]} against the threshold; truth {percent(truth)}; at {nearest:.2f}: {said}."
-    return Picture(f"rate_{rate}", rate_figure(found, theme, rate=rate, threshold=threshold), alt)
+def _rate(rate: Rate, theme: Theme, threshold: float) -> Picture:
+    nearest = min(range(len(tables.THRESHOLDS)), key=lambda place: abs(tables.THRESHOLDS[place] - threshold))
+    said = ", ".join(f"{HEAD_TITLES[head]} {percent(values[nearest])}" for head, values in rate.values.items())
+    alt = (
+        f"Pixels with {_RATES[rate.name]} against the threshold; truth {percent(rate.truth)}; at "
+        f"{tables.THRESHOLDS[nearest]:.2f}: {said}."
+    )
+    return Picture(f"rate_{rate.name}", marked_at(rate.curves, theme, threshold), alt)
 
 
 def predicted_labels(
