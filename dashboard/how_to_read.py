@@ -5,26 +5,26 @@ from typing import Final
 HOW_TO_READ: Final = {
     "forest": (
         "Each row is one class; the diamond is their mean. Points right of zero favour sigmoid, left of it "
-        "softmax. The line is the 95 % interval of the paired difference: the same images, drawn again and again, "
+        "softmax. The line is the 95% interval of the paired difference: the same images, drawn again and again, "
         "for both heads. Inside the grey band the difference is too small to matter in practice. A point takes a "
         "head's colour only when its whole interval lies beyond the band. Intervals of calibration errors are "
         "corrected for the gaps that chance adds, so a point can lie outside its line."
     ),
     "levels": (
-        "Each row is one class, each colour a head with its 95 % interval from resampling images. Nothing is compared "
+        "Each row is one class, each colour a head with its 95% interval from resampling images. Nothing is compared "
         "here: how good these values are beside another last layer's, only that head on the same images can say. "
         "Intervals of calibration errors are corrected for the gaps that chance adds, so a point can lie outside."
     ),
     "scores": (
-        "Mean over the classes, with 95 % intervals from resampling images. The difference is taken image by "
+        "Mean over the classes, with 95% intervals from resampling images. The difference is taken image by "
         "image, so its interval can be narrow even where those of the two heads overlap. A calibration error is "
         "measured too large, because chance adds gaps: its interval is corrected for that and can lie below it."
     ),
     "by_image": (
         "The same error, once with the pixels of all images together and once for each image alone. Images that err "
         "in opposite directions make up for each other in the first; whoever meets one image meets the second. "
-        "Dots are images (of very many, those outside the middle 90 %), thick bars their middle 50 %, thin ones their "
-        "middle 90 %, ticks the median; the framed mark is the error of all images together."
+        "Dots are images (of very many, those outside the middle 90%), thick bars their middle 50%, thin ones their "
+        "middle 90%, ticks the median; the framed mark is the error of all images together."
     ),
     "accuracy": (
         "Over all pixels, large objects and crowded images weigh most; in the mean of images each image weighs the "
@@ -54,7 +54,7 @@ HOW_TO_READ: Final = {
     "reliability": (
         "Of the pixels that a head gives probability p, what share really is that class? On the dotted diagonal "
         "the probabilities can be taken at their word; below it the head is over-confident, above it "
-        "under-confident. Bands are 95 % intervals from resampling images, or groups of them. The bars below show how "
+        "under-confident. Bands are 95% intervals from resampling images, or groups of them. The bars below show how "
         "many pixels a bin "
         "holds, on a logarithmic scale: a wild point over a tiny bar weighs next to nothing in the calibration "
         "error."
@@ -65,7 +65,7 @@ HOW_TO_READ: Final = {
     ),
     "confusion_threshold": (
         "Rows are the truth, columns every class whose probability is above the threshold. A pixel may count in "
-        "several columns or in none, so rows need not add up to 100 %."
+        "several columns or in none, so rows need not add up to 100%."
     ),
     "confusion_cell": (
         "The images with most pixels of the framed cell, in the head's colour with a pale rim over the faded image. A "
@@ -95,7 +95,7 @@ HOW_TO_READ: Final = {
     ),
     "pairs_truth": (
         "How much of the row's class also carries the column's class, over all splits. "
-        "100 % means that it lies inside it."
+        "100% means that it lies inside it."
     ),
     "images": (
         "The same place several times: the truth and what each head makes of it. Wheel, pinch or plus and minus "
@@ -118,7 +118,7 @@ HOW_TO_READ: Final = {
     ),
     "losses": (
         "Each group is a run, each colour a head. Hollow points are the outputs as trained, filled ones the same with "
-        "thresholds tuned, or a temperature fitted, on validation. Lines are 95 % intervals of each value; differences "
+        "thresholds tuned, or a temperature fitted, on validation. Lines are 95% intervals of each value; differences "
         "are surer than they look here, because the same images are drawn for all."
     ),
     "effects": (
@@ -131,7 +131,7 @@ HOW_TO_READ: Final = {
     "nesting": (
         "Each row is as wide as the pixels of both classes together. The wide bar is the outer class, the narrow one "
         "the inner; where the narrow bar lies on the wide one, pixels carry both. The number says how much of the "
-        "inner class lies inside the outer: at 100 % it is nested, and one label a pixel must lose one of the two."
+        "inner class lies inside the outer: at 100% it is nested, and one label a pixel must lose one of the two."
     ),
     "splits": (
         "How common each class is in the splits. Where the marks lie far apart, what was learned or tuned on one split "
@@ -142,7 +142,7 @@ HOW_TO_READ: Final = {
         "pixels marked."
     ),
     "calibration_scores": (
-        "95 % intervals below each number. A difference of two heads is sigmoid minus the other, paired image by "
+        "95% intervals below each number. A difference of two heads is sigmoid minus the other, paired image by "
         "image, and takes a head's colour where its whole interval favours that head. Brier score and NLL are proper: "
         "they decide. Miscalibration, discrimination and uncertainty are the Brier score's parts (CORP). The errors in "
         "bins explain; their intervals are corrected for the gaps that chance adds, so a number can lie outside. Slope "
@@ -163,7 +163,7 @@ HOW_TO_READ: Final = {
     ),
     "runs": (
         "Each head's value in each run and, beside it, sigmoid minus the other head within each run that has both, "
-        "with 95 % intervals. The difference is paired, on the same images, so it is surer than the values look. Of "
+        "with 95% intervals. The difference is paired, on the same images, so it is surer than the values look. Of "
         "runs on different data only differences can be compared: what is hard in one data set may be easy in another."
     ),
     "learning": (
@@ -192,7 +192,7 @@ HOW_TO_READ: Final = {
     ),
     "areas": (
         "How well p sorts pixels with the class before those without, over all thresholds at once and blind to "
-        "calibration, with 95 % intervals from resampling images. What a head lacks here no threshold brings back."
+        "calibration, with 95% intervals from resampling images. What a head lacks here no threshold brings back."
     ),
     "threshold_costs": (
         "Mean cost of a pixel's false alarms and misses, in the units of the two costs. The Bayes threshold, cost of a "

@@ -36,15 +36,15 @@ def with_interval(
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:
-    """A share as percent with about three digits, such as "10.7 %", "0.23 %" or "< 0.01 %"."""
+    """A share as percent with about three digits, such as "10.7%", "0.23%" or "< 0.01%"."""
     if share is None or pd.isna(share):
         return NO_VALUE
     plus = "+" if signed else ""
     value = 100 * share
     if 0 < abs(value) < 0.01:
-        return f"{'> −' if value < 0 else '< '}0.01 %"
+        return f"{'> −' if value < 0 else '< '}0.01%"
     digits = 2 if abs(value) < 1 and value else 1
-    return minus(f"{value:{plus}.{digits}f} %")
+    return minus(f"{value:{plus}.{digits}f}%")
 
 
 def rounded(value: float | None) -> str:

@@ -112,7 +112,7 @@ def _written(metric: str, numbers: tuple[float, float, float], *, signed: bool) 
     if metric not in RATES:
         return with_interval(*numbers, signed=signed)
     value, low, high = (100 * number for number in numbers)
-    return with_interval(value, low, high, signed=signed, unit=" %")
+    return with_interval(value, low, high, signed=signed, unit="%")
 
 
 def _rows(frame: pd.DataFrame, split: Split, variant: Variant) -> pd.DataFrame:

@@ -79,7 +79,7 @@ def draw_cells(rng: Random, hand_rng: Random, *, opposite: bool) -> Cells:
 
 
 def _sharpen(probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut the tails of soft edges: below 8 % is 0 and above 92 % is 1, as far from a border nobody doubts."""
+    """Cut the tails of soft edges: below 8% is 0 and above 92% is 1, as far from a border nobody doubts."""
     return np.clip((probs - 0.08) / 0.84, 0, 1)
 
 

@@ -228,7 +228,7 @@ def test_point_of_an_image_has_sigmoid_upwards_and_the_colour_of_the_better_head
     assert len({one.marker.symbol for one in groups.values()}) == 3
     assert groups["softmax better"].customdata[0][0] == "c"
     assert (list(figure.data[-1].x), list(figure.data[-1].y)) == ([0.6], [0.2])  # the ring
-    # Both axes from 0.2 - 5 % to 0.9 + 5 % of 0.7; the band lies 0.1 above and below the diagonal.
+    # Both axes from 0.2 - 5% to 0.9 + 5% of 0.7; the band lies 0.1 above and below the diagonal.
     assert tuple(figure.layout.xaxis.range) == tuple(figure.layout.yaxis.range) == pytest.approx((0.165, 0.935))
     corners = [tuple(map(float, one[1:].split(","))) for one in figure.layout.shapes[0].path.split()[:-1]]
     assert [y - x for x, y in corners] == pytest.approx([0.1, 0.1, -0.1, -0.1])

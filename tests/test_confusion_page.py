@@ -233,7 +233,7 @@ def test_wrong_label_sets_are_counted_as_pixel_by_pixel(real_runs):
         assert row["share"] == pytest.approx(pixels / whole)
     assert rows["pixels"].max() == max(n for pair, n in found.items() if pair[0] != pair[1])
     right = sum(n for pair, n in found.items() if pair[0] == pair[1]) / whole
-    assert f"Label sets {100 * right:.1f} %" in panel.pictures[0].figure.layout.title.subtitle.text
+    assert f"Label sets {100 * right:.1f}%" in panel.pictures[0].figure.layout.title.subtitle.text
 
 
 def test_matrices_of_label_sets_have_the_same_sets_and_full_rows(real_runs):

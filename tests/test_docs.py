@@ -29,7 +29,7 @@ def test_numbers_in_the_docs_are_those_of_the_code():
     assert f"{PIXEL_BUDGET:,} evenly spaced" in text("docs/metrics.md")
     verdict = text("docs/verdict.md")
     assert f"| macro Dice | {Margin().dice:g} |" in verdict
-    assert f"| Brier score | {100 * Margin().brier_relative:g} % |" in verdict
+    assert f"| Brier score | {100 * Margin().brier_relative:g}% |" in verdict
     assert FEWEST_SEEDS == 3
     assert "at least three seeds" in verdict
     assert FEWEST_GROUPS == 10

@@ -256,7 +256,7 @@ def test_readable_scores_have_a_row_a_metric_and_write_rates_as_percent():
     assert table["Metric"].tolist() == ["Dice ↑", "Overlapping-label rate"]
     assert table.loc[0, "Sigmoid"] == "0.812 [0.797, 0.826]"
     assert table.loc[0, "Sigmoid − softmax"] == "+0.11 [+0.09, +0.13]"
-    assert table.loc[1, "Sigmoid"] == "31 % [23, 38]"
+    assert table.loc[1, "Sigmoid"] == "31% [23, 38]"
 
 
 @pytest.mark.parametrize("make", [

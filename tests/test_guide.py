@@ -509,7 +509,7 @@ def test_numbers_on_the_cards_by_hand():
     assert "0.79 = 0.79" in html  # 1 / (1 + e^-1.3) = 0.786
     assert "0.50 to 0.73" in html  # σ(0), σ(1)
     assert "0.30, not 0.50" in html
-    assert "99 % right, Dice 0" in html
+    assert "99% right, Dice 0" in html
     assert "to 0.000" in html
     assert "3 seeds" in html
     assert html.count('class="fact"') == 8

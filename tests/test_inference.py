@@ -31,7 +31,7 @@ from pipelines.metrics.inference import (
 from pipelines.metrics.inference.order import order
 
 NAN = float("nan")
-T9 = 2.2621571628  # 97.5 % point of Student's t with 9 degrees of freedom, from a printed table to 3 digits: 2.262
+T9 = 2.2621571628  # 97.5% point of Student's t with 9 degrees of freedom, from a printed table to 3 digits: 2.262
 Z = 1.9599639845
 
 
@@ -539,7 +539,7 @@ def coverage(units: int, pixels: int, *, resample_pixels: bool, repeats: int = 2
 
 
 def test_ninety_five_percent_of_intervals_hold_the_truth_when_images_are_resampled_but_not_when_pixels_are():
-    # 250 repeats: a share of 95 % varies by 1.4 %
+    # 250 repeats: a share of 95% varies by 1.4%
     assert 0.91 <= coverage(12, 48, resample_pixels=False) <= 0.99
     # 48 pixels of an image count as 48 images: the interval is √(48 / 2) times too narrow
     assert coverage(12, 48, resample_pixels=True, repeats=60) < 0.5

@@ -73,7 +73,7 @@ def test_nesting_bars_lie_over_each_other_where_pixels_are_shared():
     assert list(inner.base) == pytest.approx([30 / 40, 35 / 55])
     assert list(inner.x) == pytest.approx([10 / 40, 20 / 55])
     assert list(figure.layout.yaxis.ticktext) == ["<b>n</b> in c", "<b>p</b> in c"]
-    assert [note.text for note in figure.layout.annotations] == ["100.0 %", "25.0 %"]
+    assert [note.text for note in figure.layout.annotations] == ["100.0%", "25.0%"]
     assert [note.font.weight for note in figure.layout.annotations] == [600, 400]
 
 
@@ -197,10 +197,10 @@ def test_imbalance_is_said_in_numbers():
         return {"class_facts": [{"name": f"c{at}", "share": one, "pixels": one > 0} for at, one in enumerate(shares)]}
 
     assert panels.imbalance(facts(0.6, 0.15)).startswith(
-        "c0 carries 60.0 % of the pixels, 4 times as many as c1 (15.0 %)."
+        "c0 carries 60.0% of the pixels, 4 times as many as c1 (15.0%)."
     )
-    assert "Rarer than 1 %: c1." in panels.imbalance(facts(0.6, 0.005))
-    assert panels.imbalance(facts(0.6, 0.0)) == "c0 carries 60.0 % of the pixels; the rest has no label."
+    assert "Rarer than 1%: c1." in panels.imbalance(facts(0.6, 0.005))
+    assert panels.imbalance(facts(0.6, 0.0)) == "c0 carries 60.0% of the pixels; the rest has no label."
     assert panels.imbalance(facts(0.0)) == ""
 
 

@@ -141,7 +141,7 @@ def test_an_unsure_two_class_softmax_that_says_the_class_shares_everywhere_is_si
 
 
 def test_two_channels_that_reach_both_ends_by_chance_are_silent():
-    # Log-odds between -1 and 1 at every pixel; only 2 of 1,680 pixels, under 1 %, are within 0.1 of an end.
+    # Log-odds between -1 and 1 at every pixel; only 2 of 1,680 pixels, under 1%, are within 0.1 of an end.
     log_odds = np.linspace(-0.8, 0.8, 1680)
     log_odds[0], log_odds[-1] = -1, 1
     p = expit(log_odds).reshape(1, *SIZE)
@@ -270,7 +270,7 @@ def test_rows_of_a_softmax_that_do_not_add_up_are_counted():
     p[:, :, :10] *= 0.5  # 10 of 40 lines: 2 · 10 · 42 = 840 of 3,360 pixels
     (one,) = told(p, "softmax", "probabilities")
     assert (one.code, one.severity) == ("ROWS", "error")
-    assert one.message.startswith("at 840 of 3,360 pixels (25 %)")
+    assert one.message.startswith("at 840 of 3,360 pixels (25%)")
     assert "off by up to 0.5)" in one.message
 
 

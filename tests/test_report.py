@@ -343,7 +343,7 @@ def test_long_tables_are_thinned_evenly_and_keep_both_ends():
     ("value", "share", "said"),
     [
         (0.12345, False, "0.1235"), (-0.5, False, "−0.5000"), (12345, False, "12\u202f345"), (-1, False, "−1"),
-        (0.107, True, "10.7 %"), (float("nan"), False, "–"), (None, False, "–"), (np.float64("inf"), False, "∞"),
+        (0.107, True, "10.7%"), (float("nan"), False, "–"), (None, False, "–"), (np.float64("inf"), False, "∞"),
         (1e-5, False, "1.00e−05"), (0.0, False, "0.0000"), (True, False, "yes"), ("a", True, "a"),
         (123456.7, False, "123\u202f456"),
     ],
@@ -365,7 +365,7 @@ def test_telling_images_are_the_extremes_and_none_twice():
     ]
     assert [one.image for one, _ in telling(images)] == ["a", "c", "d"]
     assert [why for _, why in telling(images)] == [
-        "the heads differ most, on 50.0 % of its pixels",
+        "the heads differ most, on 50.0% of its pixels",
         "sigmoid's largest lead, 0.300 Dice",
         "softmax's largest lead, 0.200 Dice",
     ]

@@ -27,8 +27,8 @@ def test_decimals_follow_the_half_width(low, high, decimals):
 def test_value_and_interval_share_their_decimals_and_use_real_minus_signs():
     assert rounding.with_interval(0.81234, 0.7972, 0.8261) == "0.812 [0.797, 0.826]"
     assert rounding.with_interval(-0.0131, -0.0182, -0.0071, signed=True) == "−0.013 [−0.018, −0.007]"
-    assert rounding.with_interval(31.42, 23.1, 38.9, unit=" %") == "31 % [23, 39]"
-    assert rounding.with_interval(0.0, 0.0, 0.0, signed=True, unit=" %") == "0 %"
+    assert rounding.with_interval(31.42, 23.1, 38.9, unit="%") == "31% [23, 39]"
+    assert rounding.with_interval(0.0, 0.0, 0.0, signed=True, unit="%") == "0%"
 
 
 def test_difference_that_rounds_to_zero_has_no_sign_but_the_ends_of_its_interval_keep_theirs():
@@ -49,7 +49,7 @@ def test_missing_numbers_are_a_dash_and_missing_intervals_are_left_out():
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.107, "10.7 %"), (0.0023, "0.23 %"), (0.00003, "< 0.01 %"), (0.0, "0.0 %"), (None, "–"), (-0.02, "−2.0 %")],
+    [(0.107, "10.7%"), (0.0023, "0.23%"), (0.00003, "< 0.01%"), (0.0, "0.0%"), (None, "–"), (-0.02, "−2.0%")],
 )
 def test_shares_are_percent(share, text):
     assert rounding.percent(share) == text

@@ -185,7 +185,7 @@ def test_table_sorts_by_numbers_and_shows_them_with_their_intervals():
     assert table.shown(texts["Dice, sigmoid"], 0.8123) == "0.81 [0.78, 0.84]"
     assert table.shown(texts["Dice, softmax"], 0.9) == "0.900"
     assert table.shown(texts["Dice, sigmoid − other"], -0.0877) == "−0.088 [−0.100, −0.070]"
-    assert table.shown(texts["Overlap, sigmoid"], 0.12) == "12 % [9, 15]"
+    assert table.shown(texts["Overlap, sigmoid"], 0.12) == "12% [9, 15]"
     assert table.shown(texts["On disk"], 1234.0) == "1.2 kB"
     assert list(first[["Verdict", "Loss", "Network", "Size", "Epochs"]]) == [
         "sigmoid, strong", "ce", "Unet, resnet18", "64×96", 3

@@ -313,9 +313,9 @@ def told(first, second, low, high, *, seeds=(0,)):
 
 def test_the_cheaper_head_is_named_with_what_it_saves():
     said = told(8.0, 10.0, -3.0, -1.0)
-    assert "sigmoid costs 20.0 % less than softmax: −2.0 [−3.0, −1.0] per 1000 pixels, beyond what other images" in said
+    assert "sigmoid costs 20.0% less than softmax: −2.0 [−3.0, −1.0] per 1000 pixels, beyond what other images" in said
     turned = told(10.0, 8.0, -1.0, 5.0, seeds=(0, 1))
-    assert "softmax costs 20.0 % less than sigmoid: −2 [−5, +1] per 1000 pixels, within" in turned
+    assert "softmax costs 20.0% less than sigmoid: −2 [−5, +1] per 1000 pixels, within" in turned
     assert "other images or seeds" in turned
     assert "cost the same" in told(4.0, 4.0, 0.0, 0.0)
     assert "one image says nothing of chance" in told(8.0, 10.0, math.nan, math.nan)

@@ -41,7 +41,7 @@ def test_defaults_are_drawn_from_the_data():
     assert usual.size is None, "small, and one and the same"
     assert usual.batch_size == 4  # 60 images in eights are fewer than 8 steps, in fours they are 15
     assert usual.epochs == 20  # 300 steps at 15 an epoch
-    assert usual.losses == ("ce+dice",), "4 % of the pixels is rare"
+    assert usual.losses == ("ce+dice",), "4% of the pixels is rare"
     assert usual.seeds == (0, 1, 2)
     common = train_form.suggest(facts(shares={"cell": 0.2, "nucleus": 0.06}), gpu=False)
     assert common.losses == ("ce",)

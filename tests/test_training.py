@@ -187,7 +187,7 @@ def test_targets_follow_the_image_through_every_draw():
         red_minus_blue = (batch.images * std + mean)[:, 0] - (batch.images * std + mean)[:, 2]
         disc = (batch.targets["softmax"] == 1) & batch.valid
         ground = (batch.targets["softmax"] == 0) & batch.valid
-        # ground 0.3 - 0.5 = -0.2, disc 0.6 - 0.4 = +0.2, contrast within ±20 %
+        # ground 0.3 - 0.5 = -0.2, disc 0.6 - 0.4 = +0.2, contrast within ±20%
         assert red_minus_blue[disc].mean() > 0.1
         assert red_minus_blue[ground].mean() < -0.1
         assert torch.equal(batch.targets["sigmoid"][:, 0] == 1, disc)

@@ -88,7 +88,7 @@ def test_one_seed_says_where_it_leans():
 
 
 def test_equal_dice_and_a_brier_difference_beyond_five_percent_decides():
-    # margin: 5 % of 0.05 = 0.0025; sigmoid minus softmax 0.004 [0.003, 0.005]: sigmoid's Brier score is worse
+    # margin: 5% of 0.05 = 0.0025; sigmoid minus softmax 0.004 [0.003, 0.005]: sigmoid's Brier score is worse
     assert answer(dataset(), metrics(SAME, brier=(0.004, 0.003, 0.005))) == "softmax"
     assert answer(dataset(), metrics(SAME, brier=(-0.004, -0.005, -0.003))) == "sigmoid"
 
@@ -323,7 +323,7 @@ def test_exclusive_labels_are_read_by_argmax_so_no_threshold_explains_them():
 
 
 def test_a_brier_difference_that_temperature_removes_is_the_temperatures():
-    # margin 5 % of 0.05 = 0.0025: raw 0.004 lies above it, after temperature 0.0000 inside
+    # margin 5% of 0.05 = 0.0025: raw 0.004 lies above it, after temperature 0.0000 inside
     table = with_rows(metrics(SAME), ("difference", "brier", "raw", (0.004, 0.003, 0.005)))
     judged = decide(dataset(), table, facts())
     assert judged.answer == "no practical difference"

@@ -64,7 +64,7 @@ def _first_page(results: Results) -> str:
 
 
 def _controls(series: Sequence[Series], *, of: str) -> str:
-    head = ("control", "server, median ms", "95 %", "until redrawn, median ms", "95 %", "processor ms", "kB sent")
+    head = ("control", "server, median ms", "95%", "until redrawn, median ms", "95%", "processor ms", "kB sent")
     allowed = {
         "seconds": ("", milliseconds(SLIDER), "", "", "", ""),
         "redrawn": ("", "", "", milliseconds(IMAGE), "", ""),

@@ -66,7 +66,7 @@ def seeds_table(rows: pd.DataFrame) -> str:
         by_method = some.set_index("method")
         lines.append(
             [
-                share, f"{spread} ({_percent(by_method['share'].iloc[0], digits=0)} %)", str(seeds),
+                share, f"{spread} ({_percent(by_method['share'].iloc[0], digits=0)}%)", str(seeds),
                 *(_percent(by_method.loc[method, "coverage"]) for method in SEED_METHODS),
                 f"{by_method.loc['chosen', 'width']:.4f}",
             ]
@@ -79,7 +79,7 @@ def decisions_table(rows: pd.DataFrame) -> str:
     """Where the interval of macro Dice's difference lies, and what the verdict says, in % of repeats."""
     lines = [
         [
-            row["kind"], row["case"], f"{row['difference']:+.4f}", f"{100 * row['brier']:+.1f} %", str(row["units"]),
+            row["kind"], row["case"], f"{row['difference']:+.4f}", f"{100 * row['brier']:+.1f}%", str(row["units"]),
             *(_percent(row[name]) for name in ("off_zero", "above", "below", "inside")),
             *("–" if pd.isna(row[name]) else _percent(row[name]) for name in ("right", "wrong", "strong", "undecided")),
         ]
@@ -90,7 +90,7 @@ def decisions_table(rows: pd.DataFrame) -> str:
 
 
 def summary(results: dict[str, pd.DataFrame]) -> str:
-    """The extremes of the intervals in use, and everything outside 93 to 97 %."""
+    """The extremes of the intervals in use, and everything outside 93 to 97%."""
     used = _varied(results["coverage"])
     used = used[used["method"] == "chosen"]
     lines = []
@@ -101,7 +101,7 @@ def summary(results: dict[str, pd.DataFrame]) -> str:
             [family, f"{_percent(some.min())}–{_percent(some.max())}", _percent(some.mean()), str(len(some)),
              str(round(low * len(some))), str(round(high * len(some)))]
         )  # fmt: skip
-    return _table(["statistic", "coverage %", "mean %", "intervals", "below 93 %", "above 97 %"], lines)
+    return _table(["statistic", "coverage %", "mean %", "intervals", "below 93%", "above 97%"], lines)
 
 
 def _varied(rows: pd.DataFrame) -> pd.DataFrame:

@@ -51,8 +51,9 @@ def choose_image(names: list[str]) -> str:
     alone = len(names) == 1
     with st.container(horizontal=True, vertical_alignment="bottom", width="content"):
         chosen: str = st.selectbox(f"Image, of {len(names)}", names, key="image", bind="query-params", width=230)
-        st.button("Previous", icon=":material/chevron_left:", on_click=step, args=(-1,), disabled=alone)
-        st.button("Next", icon=":material/chevron_right:", on_click=step, args=(1,), disabled=alone)
+        with st.container(horizontal=True, width="content"):  # both on one line of a telephone
+            st.button("Previous", icon=":material/chevron_left:", on_click=step, args=(-1,), disabled=alone)
+            st.button("Next", icon=":material/chevron_right:", on_click=step, args=(1,), disabled=alone)
     return chosen
 
 

@@ -132,7 +132,7 @@ def draw_settings(shown: list[Summary]) -> None:
     with st.expander("What is the same" if len(shown) > 1 else "Settings", key="runs_same"):
         components.small_table(head[:2] if len(shown) == 1 else ["", "in all"], [row[:2] for row in same], theme)
     titles, rows = panels.numbers(shown)
-    components.small_table(["Mean of classes, 95 % interval", *titles], rows, theme)
+    components.small_table(["Mean of classes, 95% interval", *titles], rows, theme)
     settings_of = pd.DataFrame([*differ, *same], columns=["setting", *head[1:]])
     scores = pd.concat([panels.scores(shown, metric=metric) for metric in panels.KEY_METRICS])
     with st.container(horizontal=True):

@@ -115,7 +115,7 @@ def draw_scores(cuts: Cuts) -> None:
     with numbers:
         heads = [HEAD_SHORT[head] for head in look.heads]
         rows = sentences.score_rows(look, cuts)
-        last = "Difference (95 % interval)" if len(heads) > 1 else "95 % interval"
+        last = "Difference (95% interval)" if len(heads) > 1 else "95% interval"
         components.small_table([look.title, *heads, last], rows, theme)
     with words:
         st.markdown("**Is p calibrated where Dice is best?**")

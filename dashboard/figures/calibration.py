@@ -17,7 +17,7 @@ _SPREAD: Final = 0.24  # lanes that points are moved up or down at most, so that
 
 
 def by_image_figure(pooled: pd.DataFrame, single: pd.DataFrame, theme: Theme, *, title: str) -> Drawn:
-    """A lane for each class and head: dots are images, bars their middle 50 and 90 %, a tick their median.
+    """A lane for each class and head: dots are images, bars their middle 50 and 90%, a tick their median.
 
     pooled: rows class, head, pooled, p5, p25, p50, p75, p95; single: rows class, head, image, value, NaN left out.
     A diamond stands at the error of all images together. Points carry [image, class, head] as customdata.
@@ -55,7 +55,7 @@ def _drawn(single: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spread(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> list[dict[str, Any]]:
-    """Bars of the middle 90 and 50 % of the images, and a tick at their median."""
+    """Bars of the middle 90 and 50% of the images, and a tick at their median."""
     bars = [
         {
             "type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False,

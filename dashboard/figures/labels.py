@@ -179,4 +179,4 @@ def _percent(share: float) -> str:
     value = 100 * share
     if value == 0:
         return "none"
-    return f"{value:.1f} %" if value >= 1 else f"{value:.2g} %"
+    return f"{value:.1f}%" if value >= 1 else f"{value:.2g}%"

@@ -122,7 +122,7 @@ def _decades(shares: Float64Array) -> dict[str, Any]:
     some = shares[shares > 0]
     low = max(float(some.min()), 1e-6) if some.size else 0.01
     ticks = [tick for tick in (1e-6, 1e-4, 1e-2, 1.0) if tick >= low / 3] or [1.0]
-    names = {1e-6: "0.0001 %", 1e-4: "0.01 %", 1e-2: "1 %", 1.0: "100 %"}
+    names = {1e-6: "0.0001%", 1e-4: "0.01%", 1e-2: "1%", 1.0: "100%"}
     return {
         "tickvals": ticks,
         "ticktext": [names[tick] for tick in ticks],

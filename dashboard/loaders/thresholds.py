@@ -95,7 +95,7 @@ def tuned(run: Run, head: Head, seeds: tuple[int, ...], variant: Variant) -> tup
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)
 def area_intervals(run: Run, split: Split, seed: int, variant: Variant) -> dict[tuple[str, Head, str], Ends]:
-    """95 % intervals of AREAS that evaluation stored, by metric, head and class; seed: of metrics.parquet."""
+    """95% intervals of AREAS that evaluation stored, by metric, head and class; seed: of metrics.parquet."""
     frame = metrics(run)
     rows = frame[
         frame["metric"].isin(AREAS) & (frame["split"] == split) & (frame["seed"] == seed)

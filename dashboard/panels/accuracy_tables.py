@@ -19,7 +19,7 @@ _SUFFIXES: Final = {POOLED: "", BY_IMAGE: "_image_mean"}
 
 
 class Gap(NamedTuple):
-    """Sigmoid minus the contender, with its 95 % interval."""
+    """Sigmoid minus the contender, with its 95% interval."""
 
     value: float
     low: float

@@ -10,7 +10,7 @@ from dashboard.panels.guide import CLASSES, COUNTS, PRIORITY, Setting, called_by
 from dashboard.rounding import minus
 from pipelines import one_pixel
 
-_SURE: Final = 2.0  # nats: less than 14 % for what is true counts as confidently wrong
+_SURE: Final = 2.0  # nats: less than 14% for what is true counts as confidently wrong
 
 
 def noticed(setting: Setting) -> list[str]:

@@ -208,9 +208,9 @@ def imbalance(facts: dict[str, Any]) -> str:
     )
     rare = [one["name"] for one in occurring if one["share"] < _RARE]
     if not rare:
-        return f"{said} No class is rarer than 1 % of the pixels."
+        return f"{said} No class is rarer than 1% of the pixels."
     return (
-        f"{said} Rarer than 1 %: {', '.join(rare)}. Scores of a rare class rest on few pixels, it counts "
+        f"{said} Rarer than 1%: {', '.join(rare)}. Scores of a rare class rest on few pixels, it counts "
         "as much as any other in the mean of classes, and at p > 0.5 it is easily missed: see its tuned threshold."
     )
 

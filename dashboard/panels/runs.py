@@ -185,7 +185,7 @@ def written(summary: Summary, metric: str, head: str) -> str:
     value, low, high = summary.scores.get((metric, head), _NOWHERE)
     signed = head in DIFFERENCES
     if metric in RATES:
-        return with_interval(100 * value, 100 * low, 100 * high, signed=signed, unit=" %")
+        return with_interval(100 * value, 100 * low, 100 * high, signed=signed, unit="%")
     return with_interval(value, low, high, signed=signed)
 
 

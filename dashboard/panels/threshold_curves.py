@@ -113,7 +113,7 @@ def areas(
             continue
         tables.append(table)
         figure = dots_figure(table, theme, title=title, subtitle="higher is better", x_title=title)
-        alt = f"{title} of every class and head with 95 % intervals."
+        alt = f"{title} of every class and head with 95% intervals."
         pictures.append(Picture(f"areas_{metric}", figure, alt))
     if not tables:
         return None
@@ -156,7 +156,7 @@ def selective_prediction(
             subtitle=f"area: {colored(shown, theme, titles=HEAD_SHORT)}",
         )  # fmt: skip
         ninety = ", ".join(f"{HEAD_TITLES[head]} {percent(float(one[179]))}" for head, one in curve.items())
-        alt = f"Error rate of {name} against the share of pixels kept; of the surest 90 %: {ninety}."
+        alt = f"Error rate of {name} against the share of pixels kept; of the surest 90%: {ninety}."
         pictures.append(Picture(f"risk_{len(pictures)}", figure, alt))
     if len(pictures) == 1 and not areas.empty:
         figure = dots_figure(areas, theme, title="Area under risk-coverage", subtitle="lower is better", x_title="area")

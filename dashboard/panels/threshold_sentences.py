@@ -20,7 +20,7 @@ from pipelines.verdict import Margin
 
 
 class Gap(NamedTuple):
-    """Mean Dice of sigmoid minus that of the contender, or of one of them, with its 95 % interval; NaN if not known."""
+    """Mean Dice of sigmoid minus that of the contender, or of one of them, with its 95% interval; NaN if not known."""
 
     value: float
     low: float

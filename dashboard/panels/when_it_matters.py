@@ -41,7 +41,7 @@ def _overlap(theme: Theme) -> str:
     return sketches.card(
         theme, tag="speaks for sigmoid", color=theme.heads["sigmoid"], title="Labels that share pixels",
         number=f"{best.macro_dice:.2f} at most",
-        what=f"mean Dice of one label a pixel, where a nucleus covers {_NUCLEUS:.0%} of its cell".replace("%", " %"),
+        what=f"mean Dice of one label a pixel, where a nucleus covers {_NUCLEUS:.0%} of its cell",
         text="This ceiling follows from the truth alone; Labels shows yours before any training. A sigmoid a class, "
         "or a softmax over label sets, can reach 1.", sketch=sketches.nested(_NUCLEUS, outer, inner),
     )  # fmt: skip
@@ -85,8 +85,8 @@ def _threshold(theme: Theme) -> str:
 def _rare(theme: Theme) -> str:
     return sketches.card(
         theme, tag="not the head", color=theme.muted, title="Rare classes",
-        number=f"{1 - _RARE:.0%} right, Dice 0".replace("%", " %"),
-        what=f"what calling nothing reaches where a class covers {_RARE:.0%} of the pixels".replace("%", " %"),
+        number=f"{1 - _RARE:.0%} right, Dice 0",
+        what=f"what calling nothing reaches where a class covers {_RARE:.0%} of the pixels",
         text="Background drowns accuracy and calibration errors. Read Dice beside accuracy, and calibration in the "
         "foreground and at the boundary.", sketch=sketches.line([(1 - _RARE, 1.0, theme.text)]),
     )  # fmt: skip

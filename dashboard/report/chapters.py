@@ -62,7 +62,7 @@ def _verdict(subject: Subject) -> Chapter:
     lead = (
         "Which last layer, by how much, and how surely. "
         f"Differences within {margin.dice:g} Dice, {margin.classwise_ece:g} classwise ECE or "
-        f"{100 * margin.brier_relative:g} % of the Brier score count as equal in practice."
+        f"{100 * margin.brier_relative:g}% of the Brier score count as equal in practice."
     )
     if verdict.missing is not None:
         lead = "What the truth and what is here say alone; which last layer takes the other head too."

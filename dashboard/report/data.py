@@ -54,7 +54,7 @@ def _tables(run: Run, report: Report) -> dict[str, Table]:
         **printed,
         "metrics": Table(
             loaders.metrics(run),
-            "metrics.parquet: every metric of every head, seed, split, variant, region and class, with its 95 % "
+            "metrics.parquet: every metric of every head, seed, split, variant, region and class, with its 95% "
             "interval. Seed -1 averages over the seeds; heads called difference are sigmoid minus softmax.",
         ),
         "image-scores": Table(loaders.image_scores(run), "image_scores.parquet: scores of each image."),

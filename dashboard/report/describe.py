@@ -179,7 +179,7 @@ def methods(run: Run, dataset: dict[str, Any], split: Split) -> tuple[str, ...]:
     return (
         f"{_origin(run)} {decision}. All numbers are of the {SPLIT_TITLES[split]} split, over all its valid pixels; "
         f"the mean of the classes leaves out those that do not occur in it.{tuned}",
-        f"Intervals are 95 % intervals of a {paired}bootstrap: {count(facts['replicates'])} replicates, each of as "
+        f"Intervals are 95% intervals of a {paired}bootstrap: {count(facts['replicates'])} replicates, each of as "
         f"many {unit} as there are ({count(resampling['count'])}), drawn with replacement{same}. Pixels "
         "are never drawn alone. The percentile intervals are stretched by the t distribution, which matters for few "
         f"{unit}; the spread of several seeds is added.{warning}",

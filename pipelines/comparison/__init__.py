@@ -117,7 +117,7 @@ def text(comparison: Comparison, margin: Margin) -> str:
     for name in HEADLINES:
         found = conclude(comparison, name, margin)
         lines += ["", *_wrapped(found.sentences), *effects_text(comparison, name)]
-        lines.append(f"  95 % intervals, joint for all pairs of a factor; + is better; margin {found.margin:.2g}")
+        lines.append(f"  95% intervals, joint for all pairs of a factor; + is better; margin {found.margin:.2g}")
     return "\n".join([*lines, *(["", *_wrapped(comparison.notes)] if comparison.notes else [])])
 
 

@@ -210,7 +210,7 @@ def ends(cells: Cells, family: Sequence[BySeed], *, confidence: float = CONFIDEN
     """Low and high end of each of a family's means over seeds; those of several hold for all of them together.
 
     Seeds are a second level of chance beside the images (inference.over_seeds). NaN where there is one image.
-    confidence: of the only one; several have 95 %.
+    confidence: of the only one; several have 95%.
     """
     center, replicates, units = inference.over_seeds(
         np.stack([one.centers for one in family], axis=1), np.stack([one.replicates for one in family], axis=2),

@@ -35,7 +35,7 @@ class Contrast:
 
     at: what holds beside: labels and probabilities as trained, at tuned thresholds, or at the fitted temperature.
     run, head: where it was taken, MEAN for the average over all; empty for the factor's own. gain: > 0 where first is
-    better, averaged over seeds. pairs: how many pairs of levels the factor has; low, high: 95 % intervals that hold for
+    better, averaged over seeds. pairs: how many pairs of levels the factor has; low, high: 95% intervals that hold for
     all of them together. by_seed: the gain in each seed, with its replicates.
     """
 

@@ -29,7 +29,7 @@ class Compared(NamedTuple):
 class Comparison:
     """Runs of one data set that differ in their loss, and what each choice moves.
 
-    table: one row a run, head, threshold and temperature (TABLE_KEYS): macro values of MEASURES with 95 % intervals in
+    table: one row a run, head, threshold and temperature (TABLE_KEYS): macro values of MEASURES with 95% intervals in
     <measure>, <measure>_low and <measure>_high, averaged over seeds.
     contrasts: paired differences, effects.CONTRAST_COLUMNS. effects: those of them that average over everything else,
     the largest of each factor, ranked by size. gaps: which effects are told apart in size, effects.GAP_COLUMNS.

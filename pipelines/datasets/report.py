@@ -238,4 +238,4 @@ def _plural(count: int, word: str) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %" if 0 < share < 0.1 else f"{100 * share:.1f} %"
+    return f"{100 * share:.2f}%" if 0 < share < 0.1 else f"{100 * share:.1f}%"

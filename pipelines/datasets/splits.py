@@ -60,7 +60,7 @@ def complete_splits(
         return lists, f"the data set has no {made} list: {of} are {made} now, whole groups, by seed {rule.seed}"
     made_lists = seeded_split(names, groups, seed=rule.seed, shares=wanted)
     shares = " / ".join(f"{100 * share:g}" for share in rule.shares)
-    return made_lists, f"images were split {shares} % into train, val and test, whole groups, by seed {rule.seed}"
+    return made_lists, f"images were split {shares}% into train, val and test, whole groups, by seed {rule.seed}"
 
 
 def _cut(

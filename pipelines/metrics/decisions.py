@@ -33,7 +33,7 @@ class Bounds(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """A statistic of two heads, and first minus second with its 95 % interval, each (K,); NaN with a single unit."""
+    """A statistic of two heads, and first minus second with its 95% interval, each (K,); NaN with a single unit."""
 
     first: Float64Array
     second: Float64Array
@@ -48,7 +48,7 @@ class Paired(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """A statistic of the only head there is, with its 95 % interval, each (K,); no interval with a single unit."""
+    """A statistic of the only head there is, with its 95% interval, each (K,); no interval with a single unit."""
 
     first: Float64Array
     low: Float64Array

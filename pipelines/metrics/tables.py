@@ -1,6 +1,6 @@
 """Counts to the tables behind the figures: reliability, confusion, overlap against threshold, pairs of classes.
 
-Every table is a DataFrame in long form. Bands are 95 % intervals from resampling whole images, or groups of them where
+Every table is a DataFrame in long form. Bands are 95% intervals from resampling whole images, or groups of them where
 `units` names the group of each image; two heads of the same images get the same draws. One unit gives no interval.
 """
 

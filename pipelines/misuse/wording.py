@@ -27,7 +27,7 @@ def some(count: int, seen: Evidence, what: str) -> str:
 
 def percent(count: int, total: int) -> str:
     """A share with three digits."""
-    return f"{100 * count / total:.3g} %"
+    return f"{100 * count / total:.3g}%"
 
 
 def value_range(seen: Evidence) -> str:

@@ -32,7 +32,7 @@ class Summary:
     judged. origin: of the networks. settings: of training and evaluation by name; of networks that were loaded
     only what their files say, of imported ones only of the evaluation. declared: of each imported head, what was said
     of it (config.ImportedHead). answer, confidence, contender: of its verdict, empty where there is none.
-    scores: (metric, head or a name of DIFFERENCES) to the mean over the classes, as trained, with its 95 % interval.
+    scores: (metric, head or a name of DIFFERENCES) to the mean over the classes, as trained, with its 95% interval.
     problem: what could not be read and what to do; empty if all is well.
     """
 

@@ -19,7 +19,7 @@ Position: TypeAlias = Literal["above", "below", "inside", "open"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, NaN where it is not known.
+    """A value with its 95% interval, NaN where it is not known.
 
     p_holm: of a class's difference, the p-value of no difference, corrected for the number of classes;
     standard_error: of the value.

@@ -40,7 +40,7 @@ def truth_reason(evidence: Evidence, margin: Margin) -> Reason:
             supports="softmax",
         )
     lost = 1 - dataset["ceiling_macro_dice"]
-    share = f"{100 * dataset['overlap_share_labelled']:.1f} % of the labelled pixels carry two or more labels. "
+    share = f"{100 * dataset['overlap_share_labelled']:.1f}% of the labelled pixels carry two or more labels. "
     bound = (
         f"Any output with one label a pixel can reach a macro Dice of at most {dataset['ceiling_macro_dice']:.3f} "
         f"(IoU {dataset['ceiling_macro_iou']:.3f}), whatever the network. "
@@ -105,7 +105,7 @@ def probability_reason(evidence: Evidence, contender: str, margin: Margin) -> Re
         code=f"BRIER-{contender.upper()}",
         title="Probabilities: Brier score and calibration",
         text=f"Brier score, sigmoid minus {NAMES[contender].lower()}, {when}: "
-        f"{gap.text(digits=4)}, margin ±{100 * margin.brier_relative:g} %: {meaning}. "
+        f"{gap.text(digits=4)}, margin ±{100 * margin.brier_relative:g}%: {meaning}. "
         f"Classwise ECE: {ece[0]:.4f} and {ece[1]:.4f}.",
         supports=supports[position],
         **numbers(gap.value, gap.low, gap.high),
@@ -200,7 +200,7 @@ def rare_reason(evidence: Evidence) -> Reason | None:
     return Reason(
         code="RARE-CLASSES",
         title="Rare classes",
-        text=f"{', '.join(rare)}: each under {100 * RARE:g} % of the pixels. For these the loss, the sampling and the "
+        text=f"{', '.join(rare)}: each under {100 * RARE:g}% of the pixels. For these the loss, the sampling and the "
         f"threshold usually move {MACRO} Dice more than the head does.",
         supports="caution",
     )

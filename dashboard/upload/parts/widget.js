@@ -113,7 +113,7 @@ class Widget {
     this.bar.firstChild.style.width = `${100 * share}%`;
     this.bar.setAttribute("aria-valuenow", String(percent));
     this.bar.setAttribute("aria-label", state === "unpacking" ? "Unpacked" : "Uploaded");
-    if (state === "unpacking") this.line.textContent = `Unpacking and checking, ${percent} %`;
+    if (state === "unpacking") this.line.textContent = `Unpacking and checking, ${percent}%`;
     else if (retry) this.line.textContent = `${sizeText(sent)} of ${sizeText(file.size)}. The server does not answer; trying again.`;
     else {
       const left = speed ? `, ${timeText((file.size - sent) / speed)} left` : "";

@@ -40,7 +40,7 @@ function middlesOf(edges) {
 function percent(share) {
   if (!Number.isFinite(share)) return "–";
   const value = 100 * share;
-  return value > 0 && value < 0.01 ? "< 0.01 %" : `${value.toFixed(value && value < 1 ? 2 : 1)} %`;
+  return value > 0 && value < 0.01 ? "< 0.01%" : `${value.toFixed(value && value < 1 ? 2 : 1)}%`;
 }
 
 // One row a class: name, truth, and a bar of each head. Returns show(sample, pixel, labels, cut).

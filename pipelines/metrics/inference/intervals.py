@@ -15,7 +15,7 @@ Method: TypeAlias = Literal["expanded", "percentile", "basic", "bca"]
 
 
 def widening(units: Units) -> Float64Array:
-    """Factor t / z · √(n / (n − 1)) of a 95 % interval from n units, elementwise; NaN below two, 1 in the limit."""
+    """Factor t / z · √(n / (n − 1)) of a 95% interval from n units, elementwise; NaN below two, 1 in the limit."""
     n = np.where(np.asarray(units) < 2, np.nan, units)
     upper = 0.5 + CONFIDENCE / 2
     return special.stdtrit(n - 1, upper) / special.ndtri(upper) * np.sqrt(n / (n - 1))
@@ -90,9 +90,9 @@ def _bca_levels(
 def simultaneous_interval(
     value: Float64Array, replicates: Float64Array, *, units: Units
 ) -> tuple[Float64Array, Float64Array]:
-    """Low and high ends, (..., K) each, that hold for all K entries of the last axis together with 95 % confidence.
+    """Low and high ends, (..., K) each, that hold for all K entries of the last axis together with 95% confidence.
 
-    Value plus and minus a common multiple of each entry's scale, the multiple being the 95 % point of the largest
+    Value plus and minus a common multiple of each entry's scale, the multiple being the 95% point of the largest
     standardised distance in a replicate (Davison & Hinkley 1997, section 4.2.4: the max-t method). It takes the
     entries' correlation into account, which Bonferroni does not. Entries without spread or without replicates stand
     apart: their own value, or NaN.

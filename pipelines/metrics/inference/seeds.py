@@ -40,8 +40,8 @@ def over_seeds(
 def _joint_freedom(by_units: Float64Array, by_seeds: Float64Array, *, units: int, seeds: int) -> Float64Array:
     """(...) degrees of freedom whose t is the mean of both parts' t, weighted by their variances.
 
-    For normal seeds and images, Welch's and Satterthwaite's degrees of freedom leave 92 % of a 95 % interval from three
-    seeds that differ more than images do, and 87 % from two; this rule leaves 95 to 97 %, and 94 to 98 % from two.
+    For normal seeds and images, Welch's and Satterthwaite's degrees of freedom leave 92% of a 95% interval from three
+    seeds that differ more than images do, and 87% from two; this rule leaves 95 to 97%, and 94 to 98% from two.
     """
     upper = 0.5 + CONFIDENCE / 2
     t = special.stdtrit(np.array([units - 1, seeds - 1]), upper)
