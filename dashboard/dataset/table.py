@@ -45,6 +45,7 @@ def edit(looked: Looked, first: DataReading, *, key: str) -> Said:
             "classes": st.column_config.TextColumn("Class", max_chars=300, help=_HELP),
         },
     )  # fmt: skip
+    _follow_names(rows, key)
     with st.container(horizontal=True):
         kind = st.selectbox(
             "Kind of truth", [FOUND, *KINDS], index=0 if first.kind is None else 1 + KINDS.index(first.kind),
@@ -59,6 +60,18 @@ def edit(looked: Looked, first: DataReading, *, key: str) -> Said:
                 help="Matters where each pixel has one label.",
             )  # fmt: skip
     return Said(rows, next((one for one in KINDS if one == kind), None), unlabelled)
+
+
+def _follow_names(rows: pd.DataFrame, key: str) -> None:
+    """A colour that was picked stays with its class when that is given another name."""
+    now = dict(zip(rows["label"], rows["classes"], strict=True))
+    before = st.session_state.get(f"{key}_named", now)
+    st.session_state[f"{key}_named"] = now
+    picked: dict[str, str] = st.session_state.setdefault(f"{key}_colors", {})
+    for label, name in now.items():
+        old = before.get(label)
+        if old in picked and name not in picked and old not in now.values():
+            picked[name] = picked[old]
 
 
 def _first_rows(looked: Looked, first: DataReading, key: str) -> pd.DataFrame:

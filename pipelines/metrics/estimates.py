@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
-from scipy.linalg import blas
 
 from pipelines.arrays import BoolArray, Float32Array, Float64Array
 from pipelines.engine import map_in_order
@@ -189,6 +188,8 @@ def _no_sums(terms: dict[str, Float64Array], replicates: int) -> dict[str, Float
 
 def _add(drawn: dict[str, Float32Array], terms: dict[str, Float64Array], weights: Float32Array) -> None:
     """Add a block's images, as often as each stands in each replicate: one matrix product a source."""
+    from scipy.linalg import blas  # loaded when it is needed, which on the first page it is not
+
     some = np.ascontiguousarray(weights, np.float32)
     if not some.size:
         return

@@ -10,7 +10,6 @@ as sigma grows and the fixed point is unique.
 from typing import Final
 
 import numpy as np
-from scipy import fft
 
 from pipelines.arrays import Float32Array, Float64Array
 from pipelines.metrics.base import Metric
@@ -47,6 +46,8 @@ def smooth_ece(hist: Float64Array) -> Float64Array:
 
 def _smoothed_gaps(hist: Float64Array, out: Float64Array) -> None:
     """Smooth ECE of (rows, 4, CELLS) into (rows, 1)."""
+    from scipy import fft  # a tenth of a second to load, for which the dashboard's first page need not wait
+
     pixels = hist[:, :2].sum(axis=(1, 2))
     known = pixels > 0
     some = hist if known.all() else hist[known]
@@ -60,6 +61,8 @@ def _smoothed_gaps(hist: Float64Array, out: Float64Array) -> None:
 
 def _spread(modes: Float32Array, sigma: Float64Array) -> Float64Array:
     """Sum over nodes of the absolute residuals smoothed with bandwidth sigma: (rows, STEPS) and (rows,) to (rows,)."""
+    from scipy import fft
+
     damped = -_RATES * (sigma * sigma).astype(np.float32)[:, None]
     np.exp(damped, out=damped)
     damped *= modes

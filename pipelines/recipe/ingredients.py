@@ -49,8 +49,7 @@ def ingredients_of(run: Run, head: Head, *, seed: int | None = None) -> Ingredie
     notes = {one: _notes(run, head, one) for one in run.seeds}
     if seed is None:
         seed = max(run.seeds, key=lambda one: (_score(notes[one]), -one))
-    with run.predictions(run.splits[0], head, seed) as reader:
-        spec = reader.spec
+    spec = run.spec(run.splits[0], head, seed)
     facts = run.facts
     temperature = facts["temperature"].get(head, {}).get(str(seed))
     variant: Variant = "raw" if temperature is None else "temperature"

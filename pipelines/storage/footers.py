@@ -30,13 +30,18 @@ _FOOTERS: Final = Recent(KEPT_BYTES)
 
 def open_again(path: Path) -> pq.ParquetFile:
     """`files.open_parquet` for files that are opened time and again. Raises RunError when it is missing or damaged."""
+    return pq.ParquetFile(path, metadata=footer_of(path), page_checksum_verification=True)
+
+
+def footer_of(path: Path) -> pq.FileMetaData:
+    """A file's footer, with what its writer noted. Raises RunError when the file is missing or damaged."""
     try:
         found = path.stat()
     except OSError:
-        return files.open_parquet(path)  # which says what is wrong
+        return _read(path).metadata  # which says what is wrong
     key = (path, found.st_ino, found.st_mtime_ns, found.st_size)
     footer: _Footer = _FOOTERS.get(key, lambda: _read(path))
-    return pq.ParquetFile(path, metadata=footer.metadata, page_checksum_verification=True)
+    return footer.metadata
 
 
 def _read(path: Path) -> _Footer:

@@ -18,8 +18,11 @@ from pipelines.heads import HeadSpec
 from pipelines.misuse import MisuseCheck, head_check
 from pipelines.schema import channel_column, log_odds_column, predictions_schema, truth_column
 from pipelines.storage import files
+from pipelines.storage.footers import footer_of
 
 LARGEST_SIDE = 65_535  # x and y are uint16
+_NONE = "there are no predictions in {}; run predict first"
+_UNDESCRIBED = "the predictions in {} lack their description; run predict again"
 
 
 class Prediction(NamedTuple):
@@ -155,13 +158,24 @@ def _half(values: Float32Array) -> list[pa.Array]:
     return [pa.array(row.reshape(-1).astype(np.float16)) for row in values]
 
 
+def spec_of(folder: Path) -> HeadSpec:
+    """The head whose predictions a folder holds. Raises RunError where they are missing or lack their description."""
+    first = min(folder.glob("part-*.parquet"), default=None)
+    if first is None:
+        raise RunError(_NONE.format(folder.name))
+    try:
+        return HeadSpec.model_validate_json(footer_of(first).metadata[b"head"])
+    except (KeyError, TypeError, ValueError):
+        raise RunError(_UNDESCRIBED.format(folder.name)) from None
+
+
 class PredictionReader:
     """Reads the predictions of one split, head and seed, one image at a time."""
 
     def __init__(self, folder: Path, *, open_part: Callable[[Path], pq.ParquetFile] = files.open_parquet) -> None:
         self._parts = [open_part(path) for path in sorted(folder.glob("part-*.parquet"))]
         if not self._parts:
-            raise RunError(f"there are no predictions in {folder.name}; run predict first")
+            raise RunError(_NONE.format(folder.name))
         try:
             self.spec = HeadSpec.model_validate_json(self._parts[0].schema_arrow.metadata[b"head"])
             lists = [json.loads(part.metadata.metadata[b"images"]) for part in self._parts]
@@ -170,7 +184,7 @@ class PredictionReader:
                 one for part in self._parts for one in json.loads(part.metadata.metadata.get(b"findings", b"[]"))
             ]
         except (KeyError, TypeError, ValueError):
-            raise RunError(f"the predictions in {folder.name} lack their description; run predict again") from None
+            raise RunError(_UNDESCRIBED.format(folder.name)) from None
         self._place = {
             name: (part, group, height, width)
             for part, images in zip(self._parts, lists, strict=True)

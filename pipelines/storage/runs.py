@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipelines.arrays import Int64Array
 from pipelines.errors import NoSuchRun, RunError
+from pipelines.heads import HeadSpec
 from pipelines.schema import HEADS, SCHEMA_VERSION, VARIANTS, Head, Reading, Split, Variant
 from pipelines.statistics.counts import Counts
 from pipelines.storage import files
@@ -23,7 +24,7 @@ from pipelines.storage.places import (
     predictions_folder,
     previews_file,
 )  # fmt: skip
-from pipelines.storage.predictions import PredictionReader
+from pipelines.storage.predictions import PredictionReader, spec_of
 from pipelines.storage.stored import Result, map_blocks, read_bins, read_counts
 
 
@@ -138,6 +139,10 @@ class Run:
     def predictions(self, split: Split, head: Head, seed: int) -> PredictionReader:
         """Reader of single images; close it after use."""
         return PredictionReader(self._folder(predictions_folder(split, head, seed)), open_part=open_again)
+
+    def spec(self, split: Split, head: Head, seed: int) -> HeadSpec:
+        """What the channels of one network's predictions stand for."""
+        return spec_of(self._folder(predictions_folder(split, head, seed)))
 
     def preview(self, split: Split, image: str) -> bytes:
         """One image as the networks saw it, JPEG. Raises RunError when it is not there."""

@@ -71,26 +71,28 @@ class Evidence:
 
     def __init__(self, dataset: dict[str, Any], metrics: pd.DataFrame, facts: dict[str, Any]) -> None:
         self.dataset, self.facts = dataset, facts
-        splits = set(metrics["split"])
+        splits = set(metrics["split"].unique())
         self.split = next((split for split in ("test", "val", "train") if split in splits), "")
         if not self.split:
             raise RunError("the run has no metrics to judge by; run evaluate on it first")
         rows = metrics[(metrics["split"] == self.split) & (metrics["region"] == "all")]
-        keys = zip(rows["head"], rows["seed"], rows["variant"], rows["class"], rows["metric"], strict=True)
+        # A run has tens of thousands of rows and a verdict looks at a few dozen: these alone become estimates.
+        keys = (rows[name].to_numpy(dtype=object) for name in ("head", "seed", "variant", "class", "metric"))
+        self._places = {key: place for place, key in enumerate(zip(*keys, strict=True))}
         columns = ["value", "low", "high", "p_holm", "standard_error"]
-        numbers = rows.reindex(columns=columns).to_numpy(dtype=float)  # a missing number becomes NaN
-        self._rows = {key: Estimate(*map(float, row)) for key, row in zip(keys, numbers, strict=True)}
-        self.seeds = tuple(sorted({int(seed) for seed in metrics["seed"]} - {ALL_SEEDS}))
-        rows_of_heads = set(metrics["head"])
+        self._numbers = rows.reindex(columns=columns).to_numpy(dtype=float)  # a missing number becomes NaN
+        self.seeds = tuple(sorted({int(seed) for seed in metrics["seed"].unique()} - {ALL_SEEDS}))
+        rows_of_heads = set(metrics["head"].unique())
         self.heads = tuple(head for head in HEADS if head in rows_of_heads)
         self.contenders = tuple(_CONTENDERS[row] for row in DIFFERENCES if row in rows_of_heads)
-        self.calibrated = "temperature" if "temperature" in set(metrics["variant"]) else "raw"
+        self.calibrated = "temperature" if "temperature" in set(metrics["variant"].unique()) else "raw"
 
     def get(
         self, head: str, metric: str, *, class_name: str = MACRO, variant: str = "raw", seed: int = ALL_SEEDS
     ) -> Estimate:
         """One row's estimate over all pixels; NaNs when there is no such row."""
-        return self._rows.get((head, seed, variant, class_name, metric), UNKNOWN)
+        place = self._places.get((head, seed, variant, class_name, metric))
+        return UNKNOWN if place is None else Estimate(*self._numbers[place].tolist())
 
     def difference(
         self, contender: str, metric: str, *, class_name: str = MACRO, variant: str = "raw", seed: int = ALL_SEEDS

@@ -293,10 +293,10 @@ def test_every_field_of_the_classes_is_in_the_reading(window, place):
     form.choose("Read as", "pictures with one mask a class")
     form.unfold("Options of this format")
     form.type("threshold", "128", kind="stTextInput")
-    form.cell(0, 1, 3, "mud")  # dirt is a class of that name
+    form.pick("dirt", "#123456")
+    form.cell(0, 1, 3, "mud")  # keeps the colour
     form.choose("Kind of truth", "Labels may overlap")
     form.choose("Pixels without a class", "Ignored")
-    form.pick("mud", "#123456")
     form.cell(0, 2, 2, "ignored")  # nucleus
     form.switch("Choose who wins a pixel of several classes")
     form.cell(1, 0, 1, "2")  # cell gives way to mud
