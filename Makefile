@@ -7,7 +7,7 @@ CODE := pipelines dashboard sample_data tests benchmarks
 SCRATCH := $(or $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}'),$(TMPDIR),/tmp)
 # One OpenMP thread a worker: threads that wait for each other by spinning slow two workers on two cores down.
 PYTEST = scratch=$$(mktemp -d -p $(SCRATCH)) && trap 'rm -rf "$$scratch"' EXIT && \
-	TMPDIR=$$scratch OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	TMPDIR=$$scratch OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 30
 
 export PYTHONDONTWRITEBYTECODE :=  # each of the hundreds of processes would compile the code anew
 

@@ -21,16 +21,17 @@ def main() -> None:
     parser.add_argument("--pages", default="all", help="comma-separated names such as verdict,calibration")
     parser.add_argument("--schemes", default="light,dark", help="comma-separated: light, dark")
     options = parser.parse_args()
-    found = list_runs(options.runs)
+    runs = options.runs.resolve()  # the app is started elsewhere
+    found = list_runs(runs)
     name = options.run or (found[0].name if found else None)
     if name is None:
-        parser.error(f"there is no run in {options.runs}; make one first")
+        parser.error(f"there is no run in {runs}; make one first")
     pages = {page or "verdict": page for page in driver.PAGES}
     wanted = list(pages) if options.pages == "all" else options.pages.split(",")
     options.out.mkdir(parents=True, exist_ok=True)
     run = next(one for one in found if one.name == name)
     with tempfile.TemporaryDirectory() as cwd, import_picture.files_of(run) as brought, \
-            driver.server(options.runs, cwd=cwd) as site, driver.browser() as opened:  # fmt: skip
+            driver.server(runs, cwd=cwd) as site, driver.browser() as opened:  # fmt: skip
         for width in map(int, options.widths.split(",")):
             for scheme in options.schemes.split(","):
                 viewer = driver.Viewer(opened, width=width, height=900, scheme=scheme)
@@ -43,6 +44,8 @@ def main() -> None:
                         _check_data(viewer, f"{site}/data?run={name}&data={run.config['dataset']}")
                     else:
                         viewer.open(f"{site}/{pages[page]}?run={name}")
+                    if f"run={name}" not in viewer.page.url:
+                        parser.error(f"{page} is not of run {name}: the app shows {viewer.page.url}")
                     _take(viewer, file, width=width, most=_STEPS if page == "import_outputs" else _TALLEST)
                     print(file)
                 viewer.close()
