@@ -184,6 +184,12 @@ def test_tables_hold_every_number_once_and_fit_the_page():
     assert into_page(filled, found, name="page.md") == filled
 
 
+def test_a_part_that_was_measured_alone_has_its_tables_alone():
+    assert set(report.tables(results(first_page={}, tenfold_controls=()))) == {"sliders", "images", "openings"}
+    assert set(report.tables(results(controls=(), openings=(), tenfold_controls=()))) == {"first page"}
+    assert set(report.tables(report.Results())) == set()
+
+
 def test_a_page_without_a_marker_is_refused():
     with pytest.raises(ShapeError, match="<!-- table: sliders -->"):
         into_page("nothing", {"sliders": "|"}, name="page.md")

@@ -1,6 +1,7 @@
 """Times of the dashboard in a real browser: opening pages, moving sliders, turning to the next image.
 
-    python -m benchmarks.dashboard --data FOLDER [--moves 30] [--starts 5] [--quick] [--write]
+    python -m benchmarks.dashboard --data FOLDER [--moves 30] [--starts 5] [--parts first,pages,tenfold] [--quick]
+        [--write]
 
 --data holds the runs; they are made there the first time, in some twenty minutes and 7 GB. --quick takes tiny runs
 instead, which shows that everything works; its numbers mean nothing. --write puts the tables into
@@ -13,12 +14,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.dashboard import report, runs
 from benchmarks.dashboard.measure import VIEWS, app, controls, first_page, openings, side_by_side
 from benchmarks.pages import into_page
 from tests.browser import driver
+
+PARTS: Final = ("first", "pages", "tenfold")
 
 
 def main() -> None:
@@ -28,15 +31,18 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=30, help="steps of each slider and images turned (default 30)")
     parser.add_argument("--starts", type=int, default=5, help="starts of the server (default 5)")
     parser.add_argument("--pages", default=",".join(VIEWS), help="comma-separated, to look at a few (default all)")
+    parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated, to measure one again (default all)")
     parser.add_argument("--quick", action="store_true", help="tiny runs")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/dashboard-speed.md")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that neither the app nor the browser is left behind
     sizes = runs.QUICK if options.quick else (runs.FULL, runs.ONCE, runs.TENFOLD)
     names = tuple(runs.made(options.data, size).name for size in sizes)
-    pages = options.pages.split(",")
+    pages, parts = options.pages.split(","), options.parts.split(",")
+    if not set(parts) <= set(PARTS):
+        parser.error(f"--parts holds {options.parts}; choose of {', '.join(PARTS)}")
     with driver.browser() as browser:
-        results = measured(options.data, browser, names, pages, moves=options.moves, starts=options.starts)
+        results = measured(options.data, browser, names, pages, parts, moves=options.moves, starts=options.starts)
     found = report.tables(results)
     for name, table in found.items():
         print(f"\n{name}\n\n{table}")
@@ -49,24 +55,32 @@ def main() -> None:
 
 
 def measured(
-    data: Path, browser: Any, names: Sequence[str], pages: Sequence[str], *, moves: int, starts: int
-) -> report.Results:
-    """Everything, one after the other. names: of the run, a small one, and one with ten times its images."""
+    data: Path, browser: Any, names: Sequence[str], pages: Sequence[str], parts: Sequence[str], *, moves: int,
+    starts: int,
+) -> report.Results:  # fmt: skip
+    """One part after the other. names: of the run, a small one, and one with ten times its images."""
     full, once, tenfold = names
-    before = os.getloadavg()[0]
-    first = first_page(data, browser, full, starts=starts)
-    with app(data, browser) as one:
-        memory = {"just started": one.memory()}
-        opened = openings(one, full, pages)
-        moved = list(controls(one, full, pages, moves=moves))
-        memory["its pages looked at"] = one.memory()
-        torch = one.has_torch()
-    with app(data, browser) as one:
-        pairs = list(zip(openings(one, once, pages), openings(one, tenfold, pages), strict=True))
-        turned = [(a, b) for page in pages for a, b in side_by_side(one, page, (once, tenfold), moves=moves)]
-        memory["another one, with ten times the images"] = one.memory()
-    load = f"{os.cpu_count()} cores; load {before:.1f} before, {os.getloadavg()[0]:.1f} after."
-    return report.Results(load, first, opened, moved, pairs, turned, memory, torch)
+    found, before = report.Results(), os.getloadavg()[0]
+    if "first" in parts:
+        found.first_page = first_page(data, browser, full, starts=starts)
+    if "pages" in parts:
+        with app(data, browser) as one:
+            started = one.memory()
+            found.openings = openings(one, full, pages)
+            found.controls = list(controls(one, full, pages, moves=moves))
+            found.memory |= {"just started": started, "its pages looked at": one.memory()}
+            found.torch = one.has_torch()
+    if "tenfold" in parts:
+        with app(data, browser) as one:
+            pairs = zip(openings(one, once, pages), openings(one, tenfold, pages), strict=True)
+            found.tenfold_openings = list(pairs)
+            found.tenfold_controls = [
+                both for page in pages for both in side_by_side(one, page, (once, tenfold), moves=moves)
+            ]
+            found.memory["another one, with ten times the images"] = one.memory()
+    if set(parts) == set(PARTS):
+        found.load = f"{os.cpu_count()} cores; load {before:.1f} before, {os.getloadavg()[0]:.1f} after."
+    return found
 
 
 if __name__ == "__main__":

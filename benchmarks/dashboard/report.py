@@ -22,14 +22,19 @@ TENFOLD: Final = 1.5  # times the cost with ten times the images
 class Results:
     """What was measured. tenfold: of each control and of opening each page, on the run and on ten times its images."""
 
-    load: str
-    first_page: Mapping[str, Sequence[float]]
-    openings: Sequence[Opening]
-    controls: Sequence[Series]
+    load: str = ""
+    first_page: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    openings: Sequence[Opening] = ()
+    controls: Sequence[Series] = ()
     tenfold_openings: Sequence[tuple[Opening, Opening]] = ()
-    tenfold_controls: Sequence[tuple[Series, Series]] = ()
-    memory: Mapping[str, int] = field(default_factory=dict)
+    tenfold_controls: Sequence[tuple[Series, ...]] = ()
+    memory: dict[str, int] = field(default_factory=dict)
     torch: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether every part was measured."""
+        return bool(self.first_page and self.controls and self.tenfold_controls)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -43,16 +48,19 @@ def milliseconds(seconds: float) -> str:
 
 
 def tables(results: Results) -> dict[str, str]:
-    """Markdown by the names that the page has markers for."""
-    return {
-        "load": results.load,
-        "first page": _first_page(results),
-        "sliders": _controls([one for one in results.controls if one.control != NEXT], of="seconds"),
-        "images": _controls([one for one in results.controls if one.control == NEXT], of="redrawn"),
-        "openings": _openings(results),
-        "tenfold": _tenfold(results),
-        "memory": _memory(results),
+    """Markdown by the names that the page has markers for, of the parts that were measured."""
+    sliders = [one for one in results.controls if one.control != NEXT]
+    images = [one for one in results.controls if one.control == NEXT]
+    found = {
+        "first page": _first_page(results) if results.first_page else "",
+        "sliders": _controls(sliders, of="seconds") if sliders else "",
+        "images": _controls(images, of="redrawn") if images else "",
+        "openings": _openings(results) if results.openings else "",
+        "tenfold": _tenfold(results) if results.tenfold_controls else "",
     }
+    if results.whole:
+        found |= {"load": results.load, "memory": _memory(results)}
+    return {name: table for name, table in found.items() if table}
 
 
 def _first_page(results: Results) -> str:

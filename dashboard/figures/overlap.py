@@ -116,18 +116,22 @@ def mass_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
     table: rows row, labels ("0", "1", "2+") and share, bars from the top.
     """
     colors = _LABEL_COLORS[theme.dark]
+    bars: dict[str, list[tuple[str, float]]] = {}
+    for row, labels, share in zip(*(table[name].tolist() for name in ("row", "labels", "share")), strict=True):
+        bars.setdefault(labels, []).append((row, share))
     traces = [
         {
-            "type": "bar", "orientation": "h", "name": _plural(labels), "x": rows["share"].to_numpy(),
-            "y": list(rows["row"]), "marker": {"color": colors[labels[0]], "line": {"width": 0}},
+            "type": "bar", "orientation": "h", "name": _plural(labels), "x": [share for _, share in rows],
+            "y": [row for row, _ in rows], "marker": {"color": colors[labels[0]], "line": {"width": 0}},
             "hovertemplate": f"%{{y}}<br>{_plural(labels)}: %{{x:.2%}} of pixels<extra></extra>",
         }
-        for labels, rows in ((str(name), rows) for name, rows in table.groupby("labels", sort=False))
-        if rows["share"].any()
+        for labels, rows in bars.items()
+        if any(share for _, share in rows)
     ]  # fmt: skip
     shared = layout(
-        theme, height=150 + 36 * table["row"].nunique(), title="Labels a pixel: expected and decided", barmode="stack",
-        bargap=0.25, xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of pixels"),
+        theme, height=150 + 36 * max(map(len, bars.values()), default=0), barmode="stack", bargap=0.25,
+        title="Labels a pixel: expected and decided",
+        xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of pixels"),
         yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
     )  # fmt: skip
     return figure_of({"data": traces, "layout": shared})

@@ -243,16 +243,16 @@ def predicted_labels(counts: Counts, *, threshold: float, region: Region = "all"
     whole = ranks[:, 0].sum(axis=-1)
     edges = np.concatenate([whole[:, None], at_least, np.zeros((len(whole), 1), np.int64)], axis=1)
     matrix = edges[:, :-1] - edges[:, 1:]  # exactly 0, 1, … labels; the last column is K or more
-    names = ["0", "1", "2", "3+"]
-    table = pd.DataFrame(
+    names, there = np.array(["0", "1", "2", "3+"]), whole > 0
+    matrix, whole = matrix[there], whole[there, None]
+    return pd.DataFrame(
         {
-            "true_labels": np.repeat(names, matrix.shape[1]),
-            "predicted_labels": np.tile(names[: matrix.shape[1]], len(whole)),
+            "true_labels": np.repeat(names[there], matrix.shape[1]),
+            "predicted_labels": np.tile(names[: matrix.shape[1]], len(matrix)),
             "pixels": matrix.reshape(-1),
-            "share": ratio(matrix.reshape(-1).astype(np.float64), np.repeat(whole, matrix.shape[1]).astype(np.float64)),
+            "share": ratio(matrix.astype(np.float64), whole.astype(np.float64)).reshape(-1),
         }
     )
-    return table[np.repeat(whole, matrix.shape[1]) > 0].reset_index(drop=True)
 
 
 def pair_overlap(counts: Counts, *, classes: Sequence[str], threshold: float) -> pd.DataFrame:
