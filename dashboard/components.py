@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +15,6 @@ from dashboard.panels import Panel
 from dashboard.panels.cards import Card
 from dashboard.png_button import png_button
 from dashboard.report.csvs import csv_bytes
-from pipelines.arrays import UInt8Array
 from pipelines.schema import Head
 from pipelines.storage import Run
 from pipelines.verdict import missing_head, only
@@ -71,14 +70,14 @@ def escaped(text: object) -> str:
     return html.escape(str(text))
 
 
-def picture(content: bytes | UInt8Array, *, alt: str, caption: str | None = None) -> None:
-    """A picture as wide as its place. content: a PNG or JPEG file, or (height, width, 3) uint8.
+def picture(file: bytes, *, alt: str, caption: str | None = None) -> None:
+    """A picture, a PNG or JPEG file, as wide as its place.
 
     Streamlit makes a JPEG of every picture whose format it is not told: a file is decoded and encoded anew whenever it
     is shown, and edges of single pixels blur.
     """
-    lossy = isinstance(content, bytes) and content.startswith(_JPEG)
-    st.image(content, caption=caption, width="stretch", alt=alt, output_format="JPEG" if lossy else "PNG")
+    kept: Literal["JPEG", "PNG"] = "JPEG" if file.startswith(_JPEG) else "PNG"
+    st.image(file, caption=caption, width="stretch", alt=alt, output_format=kept)
 
 
 def chart(figure: Drawn, *, key: str, alt: str, name: str = "figure") -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import components, loaders, state
 from dashboard.dataset import check, choose, looks, split, table
 from dashboard.figures.labels import SPLIT_TITLES
-from dashboard.figures.pictures import label_picture
+from dashboard.figures.pictures import jpeg, label_picture
 from dashboard.panels import data_table
 from dashboard.rounding import count
 from pipelines import readings
@@ -180,9 +180,9 @@ def preview(looked: Looked, dataset: Described) -> None:
                 picture = data_table.bytes_of(item)
                 drawn = [index for index, name in enumerate(dataset.classes) if name != dataset.background]
                 colors = [dataset.colors[index] for index in drawn]
-                components.picture(picture, alt=f"Image {item.name}")
+                components.picture(jpeg(picture), alt=f"Image {item.name}")
                 components.picture(
-                    label_picture(picture, item.truth[drawn], colors, valid=item.valid),
+                    jpeg(label_picture(picture, item.truth[drawn], colors, valid=item.valid)),
                     alt=f"Classes of {item.name}",
                 )  # fmt: skip
                 st.text(item.name)

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import components, loaders, state
-from dashboard.figures.pictures import label_picture
+from dashboard.figures.pictures import jpeg, label_picture
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.importing import follow
 from dashboard.panels.cards import finding_card
@@ -68,7 +68,7 @@ def show_preview(truth: Truth, looked: Looked, preview: Preview) -> None:
     for column, (title, labels) in zip(st.columns(len(shown)), shown, strict=True):
         with column:
             picture = label_picture(preview.image, labels, colors, valid=preview.valid)
-            components.picture(picture, caption=title, alt=f"{title} of one image as coloured areas")
+            components.picture(jpeg(picture), caption=title, alt=f"{title} of one image as coloured areas")
     rule = "the largest channel" if truth.kind == "exclusive" else "p above 0.5"
     components.paragraph(
         f"Image {looked.shown}, decided by {rule}. If colours are swapped or the picture is mirrored, the channels or "
