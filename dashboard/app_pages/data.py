@@ -18,9 +18,9 @@ from pipelines.datasets.described import Described
 from pipelines.datasets.look import Asked, Looked, LookedSource
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.reading import DataReading
+from pipelines.sentences import begun
 
 _WIDTH: Final = 165  # pixels: two side by side on a telephone
-_READING: Final = "reading"  # in links
 _NEXT: Final = (
     ("train", "Train a pair on it", "model_training"),
     ("import_outputs", "Import outputs for it", "upload_file"),
@@ -93,7 +93,7 @@ def read_as(path: Path) -> Read:
 
 def follow_link(path: Path, key: str) -> None:
     """Format and options that the link's reading says, whenever the page is come to."""
-    wanted = st.query_params.get(_READING)
+    wanted = st.query_params.get(choose.READING)
     if wanted is None or f"{key}_pick" in st.session_state:
         return
     try:
@@ -112,7 +112,7 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
         found = data_table.first_reading(looked, source)
         given = found.background if found.background in {rule.name for rule in found.classes} else None
         st.session_state[held] = found.model_copy(update={"background": given})  # pixels without a class: as found
-    wanted = st.query_params.get(_READING)
+    wanted = st.query_params.get(choose.READING)
     if wanted is not None and not table.is_drawn(key):  # on every visit: what was typed is gone when the page is left
         try:
             said = readings.find(loaders.runs_folder(), path, wanted).reading
@@ -159,7 +159,7 @@ def described(
         )  # fmt: skip
         for one in dataset.structure():
             if one.code == "SPLIT-MADE":
-                st.caption(components.plain(f"{one.message[:1].upper()}{one.message[1:]}."))
+                st.caption(components.plain(f"{begun(one.message)}."))
     leak = data_table.leaks(dataset)
     if leak is not None:
         st.warning(components.plain(leak), icon=":material/warning:")
@@ -198,7 +198,10 @@ def hand_over(query: dict[str, str], key: str, *, ready: bool) -> None:
     with st.container(horizontal=True):
         for page, label, icon in _NEXT:
             st.page_link(
-                f"app_pages/{page}.py", label=label, icon=f":material/{icon}:", query_params=query | {_READING: key}
+                f"app_pages/{page}.py",
+                label=label,
+                icon=f":material/{icon}:",
+                query_params=query | {choose.READING: key},
             )
 
 
@@ -226,7 +229,7 @@ def draw_set(chosen: choose.Chosen) -> None:
     preview(looked, dataset)
     runs = loaders.runs_folder()
     kept = readings.keep(runs, chosen.path, reading)
-    st.query_params[_READING] = kept.key
+    st.query_params[choose.READING] = kept.key
     st.header("Check")
     report = check.draw(runs, chosen.path, kept)
     if report is not None:

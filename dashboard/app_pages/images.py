@@ -13,6 +13,7 @@ from dashboard.loaders import Shows
 from dashboard.panels import images as panels
 from dashboard.rounding import minus, percent, rounded
 from dashboard.viewer import component, link, payload
+from pipelines import sentences
 from pipelines.metrics import METRICS
 from pipelines.schema import Head, Split
 from pipelines.verdict import missing_head
@@ -146,7 +147,7 @@ def browse() -> None:
             "Sorted by",
             panels.orders(score, pair=missing_head(run.heads) is None),
             key="order",
-            title=lambda text: text[:1].upper() + text[1:],
+            title=sentences.begun,
         )
         table = panels.image_table(run, split=split, seed=seed, contender=contender)
         table = panels.sorted_images(table, contender=contender, order=order, score=score)

@@ -21,6 +21,7 @@ from pipelines.comparison import (
 )
 from pipelines.config import LOSSES
 from pipelines.metrics import METRICS
+from pipelines.sentences import begun
 from pipelines.storage import Run, open_run
 from pipelines.verdict import Margin
 
@@ -115,7 +116,7 @@ def judged(found: Comparison, measures: tuple[str, str]) -> None:
     for column, what, one in zip(st.columns(2), ("Labels", "Probabilities"), conclusions, strict=True):
         with column:
             components.headline(
-                typeset(f"{one.advice[:1].upper()}{one.advice[1:]}"), above=f"{what}: {METRICS[one.measure].title}",
+                typeset(begun(one.advice)), above=f"{what}: {METRICS[one.measure].title}",
                 color=theme.muted, theme=theme,
             )  # fmt: skip
             components.paragraph(typeset(" ".join(one.sentences)), theme)

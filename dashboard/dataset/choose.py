@@ -14,7 +14,7 @@ _SAMPLES: Final = Path(__file__).resolve().parents[2] / "sample_data"
 _TITLES: Final = {"upload": "An upload", "server": "A folder on the server", "sample": "A sample"}
 _WHERE, _UPLOADS, _PATH, _SAMPLE = "data_where", "data_uploads", "data_path", "data_sample"
 _LINK: Final = "data_link"
-_READING: Final = "reading"  # in links: how this very data set is read
+READING: Final = "reading"  # in links: how this very data set is read, as the page Data keeps it
 
 
 class Chosen(NamedTuple):
@@ -36,8 +36,8 @@ def choose(page: str = "data") -> Chosen | None:
     )  # fmt: skip
     chosen = {"upload": _upload, "server": _server, "sample": _sample}[where or "upload"]()
     if chosen is not None:
-        if not followed and chosen.query != _said() and _READING in st.query_params:
-            del st.query_params[_READING]
+        if not followed and chosen.query != _said() and READING in st.query_params:
+            del st.query_params[READING]
         for name in (UPLOAD, DATA):
             if name not in chosen.query and name in st.query_params:
                 del st.query_params[name]

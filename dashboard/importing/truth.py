@@ -1,7 +1,7 @@
 """The first step: which data set holds the truth; shown as it was read, before anything else is asked."""
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -15,8 +15,6 @@ from pipelines.errors import PipelineError
 from pipelines.imports.trial import Asked, Truth
 from pipelines.reading import DataReading
 from pipelines.readings import Kept
-
-_READING: Final = "reading"  # in links from the page Data
 
 
 class Chosen(NamedTuple):
@@ -55,19 +53,19 @@ def choose() -> Chosen | None:
     said = "Read as its files say." if kept is None else "Read as it was described on the page Data."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(said, width="content")
-        _link_to_data(picked.query | ({} if kept is None else {_READING: kept.key}), "See and change it there")
+        _link_to_data(picked.query | ({} if kept is None else {data_sets.READING: kept.key}), "See and change it there")
     return Chosen(picked.path, looked.truth, reading, None if kept is None else kept.file)
 
 
 def _kept(path: Path) -> Kept | None:
     """What the link says of how the data set is read; a link that is of another data set says nothing."""
-    key = st.query_params.get(_READING)
+    key = st.query_params.get(data_sets.READING)
     if key is None:
         return None
     try:
         return readings.find(loaders.runs_folder(), path, key)
     except PipelineError:
-        del st.query_params[_READING]
+        del st.query_params[data_sets.READING]
         return None
 
 

@@ -16,6 +16,7 @@ from pipelines.metrics import METRICS
 from pipelines.metrics.decisions import Alone, Bounds
 from pipelines.rounding import decimals_of, signed
 from pipelines.schema import MACRO, Head
+from pipelines.sentences import begun
 from pipelines.verdict import Margin
 
 
@@ -232,7 +233,7 @@ def cost_rows(look: Look, found: Sequence[Policy]) -> list[list[str]]:
     """The cost of each policy with each head, and at which threshold."""
     rows = []
     for one in found:
-        row = ["Bayes threshold" if one.name == "bayes" else f"{one.said[:1].upper()}{one.said[1:]}"]
+        row = ["Bayes threshold" if one.name == "bayes" else begun(one.said)]
         for head, cost in zip(look.heads, one.cost.values, strict=True):
             cut = look.shown_cut(one.cuts[head])
             row.append(cost_text(float(cost[0])) + ("" if cut is None else f" at {cut_text(cut)}"))

@@ -12,7 +12,6 @@ from pipelines import readings
 from pipelines.errors import DatasetError
 from pipelines.estimate_data import DataFacts, data_facts
 
-_READING = "reading"  # in links
 _KNOWN = "train_facts"
 _KINDS = {
     "exclusive": "one label a pixel", "binary": "one class against background", "overlapping": "labels may overlap",
@@ -48,18 +47,18 @@ def pick() -> Chosen | None:
 
 def _reading(chosen: choose.Chosen) -> tuple[Path | None, dict[str, str]]:
     """The file that the link names, if it is one of this data set."""
-    wanted = st.query_params.get(_READING)
+    wanted = st.query_params.get(choose.READING)
     if wanted is None:
         return None, chosen.query
     try:
         kept = readings.find(loaders.runs_folder(), chosen.path, wanted)
     except DatasetError as error:
-        del st.query_params[_READING]
+        del st.query_params[choose.READING]
         if st.session_state.get("train_read") is None:  # said by the link, not left over from another data set
             components.problem(str(error))
         return None, chosen.query
     st.session_state["train_read"] = kept.key
-    return kept.file, chosen.query | {_READING: kept.key}
+    return kept.file, chosen.query | {choose.READING: kept.key}
 
 
 def _facts(path: Path, reading: Path | None, key: str) -> DataFacts:

@@ -8,6 +8,7 @@ from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.jobs.estimates import Estimate, estimate_of
 from pipelines.jobs.space import free_bytes
+from pipelines.sentences import begun
 from pipelines.storage import size_in_words
 
 _ASKED = "train_estimate_job"  # (settings, number of the job)
@@ -98,4 +99,4 @@ def show(found: Estimate | None, needed: int, times: int) -> None:
             f"{duration(times * found.seconds)} on this machine's {found.device.upper()}", f"training {train} of it",
             f"{found.step_seconds:.2g} s a step", f"{found.parameters / 1e6:.1f} million weights a network", *facts,
         ]  # fmt: skip
-    components.facts_line([one[:1].upper() + one[1:] for one in facts], state.theme())
+    components.facts_line(list(map(begun, facts)), state.theme())

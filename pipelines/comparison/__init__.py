@@ -34,6 +34,7 @@ from pipelines.comparison.model import (
 )
 from pipelines.comparison.views import before_after, effect_rows
 from pipelines.metrics import METRICS
+from pipelines.sentences import begun
 from pipelines.storage import Run
 from pipelines.verdict import FEWEST_SEEDS, Margin
 
@@ -107,7 +108,7 @@ def _notes(matched: Match) -> tuple[str, ...]:
     elif fewest < FEWEST_SEEDS:
         notes.append(f"{fewest} seeds are few: train at least {FEWEST_SEEDS}.")
     if matched.units.warning:
-        notes.append(f"{matched.units.warning[:1].upper()}{matched.units.warning[1:]}.")
+        notes.append(f"{begun(matched.units.warning)}.")
     return tuple(notes)
 
 

@@ -9,6 +9,7 @@ from pipelines.comparison.cells import LABEL_MEASURES
 from pipelines.comparison.effects import MEAN
 from pipelines.comparison.model import Comparison, digits_of, rows_of
 from pipelines.rounding import signed
+from pipelines.sentences import begun
 from pipelines.verdict import Margin
 from pipelines.verdict.evidence import Estimate, Position
 
@@ -88,13 +89,13 @@ def conclude(comparison: Comparison, measure: str, margin: Margin) -> Conclusion
     contrasts = rows_of(comparison.contrasts, measure)
     if not effects:
         nothing = f"nothing can be said about {TITLES[measure]}"
-        return Conclusion(measure, room, (), nothing, (f"{_capital(nothing)}.",))
+        return Conclusion(measure, room, (), nothing, (f"{begun(nothing)}.",))
     one_seed = len(comparison.runs[0].seeds) == 1
     evidence = "these images" if one_seed else "these images and seeds"
     advice, settled = _advice(effects, _rivals(comparison, measure, effects), evidence)
     if settled and one_seed:
         advice += ", as far as one seed can tell"
-    clauses = _capital(", ".join(_clauses(effects, measure)))
+    clauses = begun(", ".join(_clauses(effects, measure)))
     sentences = [f"{clauses}: {advice}."]
     sentences += [*_turning(contrasts, measure, room, effects), *_beside(contrasts, measure, room, effects)]
     return Conclusion(measure, room, effects, advice, tuple(sentences))
@@ -198,10 +199,6 @@ def _beside(contrasts: Sequence[_Row], measure: str, room: float, effects: Seque
     if explained:
         said.append(f"What looked like {_listed(explained)} was the {what}.")
     return said
-
-
-def _capital(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from statistics import stdev
 from pipelines.errors import RunError
 from pipelines.rounding import decimals_of
 from pipelines.schema import Head
+from pipelines.sentences import begun
 from pipelines.verdict import reasons
 from pipelines.verdict.evidence import Estimate, Evidence
 from pipelines.verdict.factors import threshold_base
@@ -109,7 +110,7 @@ def _scores(evidence: Evidence, head: Head) -> Reason:
     when = "after its temperature was fitted" if evidence.calibrated == "temperature" else "as trained"
     return Reason(
         code=f"OWN-{head.upper()}", title=f"{name}: {evidence.dice} {dice.value:.3f}", supports="neither",
-        text=f"{reasons.begun(evidence.dice)} is {_plainly(dice)}; Brier score {when} {_plainly(brier, digits=4)}, "
+        text=f"{begun(evidence.dice)} is {_plainly(dice)}; Brier score {when} {_plainly(brier, digits=4)}, "
         f"classwise ECE {ece.value:.4f}. Whether another last layer would do better these numbers do not say.",
         value=reasons.numbers(dice.value, dice.low, dice.high)["value"],
     )  # fmt: skip
@@ -203,7 +204,7 @@ def _seeds(evidence: Evidence, head: Head) -> Reason | None:
         return None
     return Reason(
         code="OWN-SEEDS", title=f"{len(values)} seeds", supports="neither", value=stdev(values),
-        text=f"{reasons.begun(evidence.dice)} of {reasons.NAMES[head].lower()}, seed by seed: "
+        text=f"{begun(evidence.dice)} of {reasons.NAMES[head].lower()}, seed by seed: "
         f"{', '.join(f'{one:.3f}' for one in values)} "
         f"(standard deviation {stdev(values):.3f}). A difference between heads would have to be larger than that.",
     )  # fmt: skip

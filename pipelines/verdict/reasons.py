@@ -8,16 +8,12 @@ from typing import Final
 from pipelines.metrics.bootstrap import CONFIDENCE
 from pipelines.rounding import signed
 from pipelines.schema import MACRO
+from pipelines.sentences import begun
 from pipelines.verdict.evidence import Evidence, Position
 from pipelines.verdict.model import Margin, Reason, Supports
 
 NAMES: Final = {"sigmoid": "Sigmoid", "softmax": "Softmax", "softmax-powerset": "Softmax over label sets"}
 RARE = 0.01  # share of pixels under which a class counts as rare
-
-
-def begun(text: str) -> str:
-    """Text that begins a sentence."""
-    return text[:1].upper() + text[1:]
 
 
 def truth_reason(evidence: Evidence, margin: Margin) -> Reason:
@@ -212,7 +208,7 @@ def misuse_reasons(evidence: Evidence) -> list[Reason]:
         Reason(
             code=f"OUTPUTS-{found['code']}",
             title=f"{NAMES[head]}: the outputs are not what they should be",
-            text=found["message"][:1].upper() + found["message"][1:] + ".",
+            text=f"{begun(found['message'])}.",
             supports="caution",
         )
         for head, some in evidence.findings.items()
