@@ -13,6 +13,7 @@ from dashboard.figures.theme import HEAD_TITLES, Theme, words_in
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.panels import Panel
 from dashboard.panels.cards import Card
+from dashboard.parts import part
 from dashboard.png_button import png_button
 from dashboard.report.csvs import csv_bytes
 from pipelines.schema import Head
@@ -154,7 +155,7 @@ def explain(
         st.page_link(GUIDE, label="How to read this", query_params=guide_link(how))
 
 
-@st.fragment
+@part
 def _table(how: str, table: pd.DataFrame, *, key: str, name: str, percent: Sequence[str]) -> None:
     box = st.expander("Table and download", key=f"{key}_table", on_change="rerun")
     if box.open:

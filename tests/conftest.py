@@ -65,3 +65,18 @@ def _train(runs: Path, name: str) -> None:
         evaluation=EvaluationConfig(replicates=200),
     )
     make_run(config, runs=runs, name=name, progress=Progress())
+
+
+@pytest.fixture
+def fragments(monkeypatch):
+    """Of every fragment that Streamlit was told of, the one around it, or None."""
+    from streamlit.runtime.fragment import MemoryFragmentStorage
+
+    told, register = [], MemoryFragmentStorage.register
+
+    def noted(self, key, fragment, *, parent_fragment_id=None, **more):
+        told.append(parent_fragment_id)
+        register(self, key, fragment, parent_fragment_id=parent_fragment_id, **more)
+
+    monkeypatch.setattr(MemoryFragmentStorage, "register", noted)
+    return told

@@ -36,10 +36,10 @@ def edge_runs(tmp_path_factory):
 
 
 @pytest.fixture
-def app(monkeypatch):
-    """Opens a page of the app on a run, as a link would."""
-
-    return partial(open_page, monkeypatch)
+def app(monkeypatch, fragments):
+    """Opens a page of the app on a run, as a link would; no page may have a fragment in another (dashboard/parts.py)."""
+    yield partial(open_page, monkeypatch)
+    assert set(fragments) <= {None}
 
 
 def charts(at):

@@ -11,6 +11,7 @@ from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.panels import accuracy as panels
 from dashboard.panels import accuracy_tables as tables
+from dashboard.parts import part
 from dashboard.rounding import with_interval
 from pipelines.metrics import METRICS
 from pipelines.verdict import Margin
@@ -37,7 +38,7 @@ def say_gaps() -> None:
         )
 
 
-@st.fragment
+@part
 def draw_with_margin() -> None:
     """The margin and what it redraws: classes, seeds, and image against image."""
     margin = choose_margin() if pair else Margin().dice
@@ -154,7 +155,7 @@ def title_of(order: tables.Order) -> str:
     }[order]  # fmt: skip
 
 
-@st.fragment
+@part
 def draw_gallery() -> None:
     """The worst images of each head and those in which the heads differ most; of the only head the worst ones."""
     if not pair:

@@ -9,6 +9,7 @@ from dashboard import components, loaders, state
 from dashboard.components import Cell
 from dashboard.figures.theme import words_in
 from dashboard.panels import calibration as panels
+from dashboard.parts import part
 from pipelines.schema import MACRO, REGIONS, Head, Variant
 from pipelines.verdict import missing_head
 
@@ -16,7 +17,7 @@ _MEAN: Final = "mean of classes"
 _WIDE: Final = 720  # CSS pixels of a diagram alone
 
 
-@st.fragment
+@part
 def draw_diagrams() -> None:
     """The sliders and what they redraw."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -35,7 +36,7 @@ def draw_diagrams() -> None:
         components.show(panel, run=run.name)
 
 
-@st.fragment
+@part
 def draw_images() -> None:
     """The errors of single images; a click on one leads to it."""
     panel = panels.by_image(run, theme, split=split, seeds=seeds, variant=variant, region=region)
@@ -68,7 +69,7 @@ def number(column: str, text: str, winners: Mapping[tuple[str, Variant], Head | 
     return Cell(value, f"{bracket.strip()}{ends}", words_in(theme.heads[head], theme) if head else "")
 
 
-@st.fragment
+@part
 def draw_scores() -> None:
     """Every metric, as trained and after temperature, with paired differences."""
     st.header("Every calibration metric")

@@ -11,6 +11,7 @@ from dashboard.loaders.confusion import CellImages
 from dashboard.panels import Panel, Picture
 from dashboard.panels import confusion as panels
 from dashboard.panels import confusion_tables as tables
+from dashboard.parts import part
 from dashboard.rounding import count, percent
 from pipelines.schema import Head, Region
 
@@ -79,7 +80,7 @@ def draw_differences(panel: Panel) -> None:
     components.small_table(["Truth → predicted", "Sigmoid", HEAD_TITLES[contender]], rows, theme)
 
 
-@st.fragment
+@part
 def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None:
     """The slider and what it redraws. chosen: the framed cell; drawn: the threshold that its images were found at."""
     threshold = 0.5

@@ -17,6 +17,7 @@ from dashboard.panels.guide import PRESETS, Setting
 from dashboard.panels.guide_miniatures import Miniature
 from dashboard.panels.guide_words import noticed, target_words
 from dashboard.panels.when_it_matters import facts
+from dashboard.parts import part
 from pipelines.one_pixel import Rule
 
 _STEP: Final = 2.0
@@ -116,7 +117,7 @@ def _rule_title(rule: Rule) -> str:
     return "argmax" if rule == "argmax" else "p above the threshold"
 
 
-@st.fragment
+@part
 def in_pictures() -> None:
     """Logits under the reader's fingers, read by both heads."""
     presets, shown = st.container(horizontal=True, key="presets"), st.container()
@@ -145,7 +146,7 @@ def in_pictures() -> None:
 # Miniatures ---------------------------------------------------------------------------------------------------------
 
 
-@st.fragment
+@part
 def try_forest() -> None:
     """An interval and a margin to move."""
     slot = st.container()
@@ -163,7 +164,7 @@ def try_forest() -> None:
         draw_miniature(miniatures.forest(theme, difference=difference, half_width=half, margin=margin))
 
 
-@st.fragment
+@part
 def try_reliability() -> None:
     """Logits to make too large or too small."""
     slot = st.container()

@@ -11,6 +11,7 @@ from dashboard.figures.theme import HEAD_SHORT
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders import Shows
 from dashboard.panels import images as panels
+from dashboard.parts import part
 from dashboard.rounding import minus, percent, rounded
 from dashboard.viewer import component, link, payload
 from pipelines import sentences
@@ -137,7 +138,7 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
     component.gallery(payload.pack(header, [one or b"" for one in made]), on_open=open_image)
 
 
-@st.fragment
+@part
 def browse() -> None:
     """Controls, the image and the gallery; none of them draws the rest of the page again."""
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import components, loaders, state
 from dashboard.figures.comparison import cells_figure, effects_figure
+from dashboard.parts import part
 from dashboard.rounding import typeset, with_interval
 from pipelines.comparison import (
     LABEL_MEASURES,
@@ -107,7 +108,7 @@ def draw_effects(found: Comparison, conclusions: tuple[Conclusion, Conclusion]) 
     )  # fmt: skip
 
 
-@st.fragment
+@part
 def judged(found: Comparison, measures: tuple[str, str]) -> None:
     """What follows, and the effects with the margin that decides it."""
     with st.container(width=340):

@@ -9,6 +9,7 @@ from dashboard.figures.theme import HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.overlap import Which
 from dashboard.panels import overlap as panels
+from dashboard.parts import part
 from dashboard.rounding import count, percent
 
 _ACROSS: Final = 3  # images of each head
@@ -19,7 +20,7 @@ _KINDS: Final[dict[Which, str]] = {
 }
 
 
-@st.fragment
+@part
 def draw_figures(maps_at: dict[str, float]) -> None:
     """The threshold and what it redraws. maps_at: filled with the threshold that the maps below were drawn at."""
     with st.container(width=340):

@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import components, export, loaders, manage, state
 from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
+from dashboard.parts import part
 from dashboard.tables import SHOWN
 from pipelines.metrics import METRICS
 from pipelines.storage import Run
@@ -78,7 +79,7 @@ def choose_runs() -> list[Run]:
     return [found[names.index(name)] for name in chosen] or [run]
 
 
-@st.fragment
+@part
 def compare(runs: list[Run]) -> None:
     """One metric of every head, and the difference within each run."""
     shown = [loaders.summary(one) for one in runs]

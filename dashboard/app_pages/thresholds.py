@@ -14,6 +14,7 @@ from dashboard.panels import threshold_sentences as sentences
 from dashboard.panels import thresholds as panels
 from dashboard.panels.threshold_choice import Look
 from dashboard.panels.threshold_costs import PER, Costs, Policy, policies
+from dashboard.parts import part
 from pipelines.schema import Head
 from pipelines.statistics.grid import HALF_CELL
 
@@ -154,7 +155,7 @@ def draw_costs(found: list[Policy], price: Costs) -> None:
         components.bullets([sentences.cheaper(look, one) for one in found], theme)
 
 
-@st.fragment
+@part
 def adjust() -> None:
     """Sliders, and all that follows them."""
     for column, head in zip(st.columns(2), look.heads, strict=False):

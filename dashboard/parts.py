@@ -1,0 +1,37 @@
+"""Parts of a page that are drawn alone, without the rest of it."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
+
+import streamlit as st
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_INSIDE: Final[ContextVar[bool]] = ContextVar("inside", default=False)
+
+
+def part(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draws its controls and what they change without the rest of the page; within another part, it belongs to that.
+
+    Streamlit's fragments can be nested, but must not be: when the outer one runs again before everything that it drew
+    has been sent, Streamlit drops its unsent elements and keeps those of the inner one, which then have no place on the
+    page. The browser gives up with "Bad delta path index" and an empty window.
+    """
+
+    @wraps(draw)
+    def body(*args: P.args, **kwargs: P.kwargs) -> R:
+        before = _INSIDE.set(True)
+        try:
+            return draw(*args, **kwargs)
+        finally:
+            _INSIDE.reset(before)
+
+    alone = st.fragment(body)
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        return (body if _INSIDE.get() else alone)(*args, **kwargs)
+
+    return drawn
