@@ -19,6 +19,7 @@ from dashboard.figures.accuracy import (
 from dashboard.figures.accuracy_images import boxes_figure, pairs_figure
 from dashboard.figures.theme import DARK, LIGHT
 from dashboard.loaders import accuracy as scores
+from dashboard.panels import Selection
 from dashboard.panels import accuracy as panels
 from dashboard.panels import accuracy_tables as tables
 from pipelines.heads import decide
@@ -69,7 +70,7 @@ def test_mean_of_seeds_leaves_out_those_without_a_score():
 
 def test_images_of_the_page_have_the_scores_that_evaluation_stored(real_runs):
     run = open_run(real_runs, "cells")
-    table = tables.image_pairs(run, split="test", seeds=(1,), metric="iou").set_index("image")
+    table = tables.image_pairs(Selection(run, "test", (1,), metric="iou")).set_index("image")
     stored = run.image_scores().query("split == 'test' and seed == 1").set_index("image")
     for head, column in (("sigmoid", "sigmoid"), ("softmax", "softmax")):
         expected = stored[stored["head"] == head]["iou"].loc[table.index]
@@ -107,7 +108,7 @@ def test_mean_of_images_of_a_score_that_is_not_stored_is_the_mean(real_runs):
 
 def test_classes_stand_on_one_line_in_all_three_figures(real_runs):
     run = open_run(real_runs, "landcover")
-    panel = panels.by_class(run, LIGHT, split="test", seeds=run.seeds)
+    panel = panels.by_class(Selection(run, "test", run.seeds), LIGHT)
     figures = [picture.figure for picture in panel.pictures]
     assert len(figures) == 3
     assert len({figure.layout.height for figure in figures}) == 1
@@ -120,15 +121,13 @@ def test_classes_stand_on_one_line_in_all_three_figures(real_runs):
 
 def test_one_seed_shows_its_own_rows(real_runs):
     run = open_run(real_runs, "cells")
-    found = {
-        seeds: tables.gaps(run, split="test", seeds=seeds)[POOLED].value for seeds in (run.seeds, (0,), (1,))
-    }  # fmt: skip
+    found = {seeds: tables.gaps(Selection(run, "test", seeds))[POOLED].value for seeds in (run.seeds, (0,), (1,))}
     assert found[run.seeds] == pytest.approx((found[(0,)] + found[(1,)]) / 2)
 
 
 def test_a_score_of_the_whole_image_has_one_row(real_runs):
     run = open_run(real_runs, "landcover")
-    panel = panels.by_class(run, DARK, split="test", seeds=(0,), metric="pixel_accuracy")
+    panel = panels.by_class(Selection(run, "test", (0,), metric="pixel_accuracy"), DARK)
     assert set(panel.table["class"]) == {"all"}
     assert set(panel.table["average"]) == {POOLED, BY_IMAGE}
     # One value an image: its mean over 40 images is in the table.
@@ -139,7 +138,7 @@ def test_a_score_of_the_whole_image_has_one_row(real_runs):
 
 def test_difference_decides_only_beyond_the_margin(real_runs):
     run = open_run(real_runs, "landcover")
-    table = tables.image_pairs(run, split="test", seeds=(0,), class_name="forest", margin=0.02)
+    table = tables.image_pairs(Selection(run, "test", (0,), class_name="forest"), margin=0.02)
     assert table["difference"].abs().is_monotonic_decreasing
     for row in table.to_dict("records"):
         expected = "neither" if abs(row["difference"]) <= 0.02 else "sigmoid" if row["difference"] > 0 else "softmax"
@@ -160,7 +159,7 @@ def test_images_can_be_ordered_by_what_is_worst_and_most_different():
 
 def test_spread_between_seeds_stands_beside_the_difference(real_runs):
     run = open_run(real_runs, "cells")
-    panel = panels.by_seed(run, LIGHT, split="test", class_name="cell")
+    panel = panels.by_seed(Selection(run, "test", (0,), class_name="cell"), LIGHT)
     rows = loaders.stored_rows(run, "test", "dice", "all").query("`class` == 'cell'").set_index(["head", "seed"])
     two = [rows.loc[("sigmoid", seed), "value"] for seed in (0, 1)]
     # Standard deviation of two values: |a - b| / √2.
@@ -170,12 +169,12 @@ def test_spread_between_seeds_stands_beside_the_difference(real_runs):
 
 
 def test_one_seed_has_no_spread(real_runs):
-    assert panels.by_seed(open_run(real_runs, "landcover"), LIGHT, split="test") is None
+    assert panels.by_seed(Selection(open_run(real_runs, "landcover"), "test", (0,)), LIGHT) is None
 
 
 def test_boxes_hold_the_quantiles_of_the_images(real_runs):
     run = open_run(real_runs, "vessels")
-    panel = panels.spread_of_images(run, LIGHT, split="test", seeds=(0,))
+    panel = panels.spread_of_images(Selection(run, "test", (0,)), LIGHT)
     values = loaders.image_values(run, "test", "softmax", (0,), "dice", "all")["vessel"].dropna()
     row = panel.table.set_index("head").loc["softmax"]
     assert [row["p5"], row["p50"], row["p95"]] == pytest.approx(list(np.quantile(values, [0.05, 0.5, 0.95])))
@@ -310,7 +309,7 @@ def test_link_opens_score_class_margin_and_image(monkeypatch, real_runs):
 def test_image_that_is_chosen_is_the_most_different_one_at_first(monkeypatch, real_runs):
     run = open_run(real_runs, "landcover")
     at = open_page(monkeypatch, real_runs, run="landcover")
-    table = tables.image_pairs(run, split="test", seeds=(0,))
+    table = tables.image_pairs(Selection(run, "test", (0,)))
     assert not at.exception
     assert at.selectbox(key="image").value == table["image"].iloc[0]
     assert any("One seed says nothing" in one.value for one in at.caption)

@@ -15,6 +15,7 @@ from dashboard.figures.calibration import by_image_figure
 from dashboard.figures.reliability import place, reliability_figure
 from dashboard.figures.theme import DARK, LIGHT
 from dashboard.loaders.counted import units_of
+from dashboard.panels import Selection
 from dashboard.panels import calibration as panels
 from pipelines.metrics import METRICS, Setting, tables
 from pipelines.metrics.tables import TOP_LABEL
@@ -111,7 +112,7 @@ def test_every_diagram_is_one_that_plotly_takes(landcover, cells, scale):
     for run in (landcover, cells):
         for region in ("all", "foreground"):
             panel = panels.reliability(
-                run, DARK, split="test", seeds=run.seeds, scale=scale, bins=100, region=region
+                Selection(run, "test", run.seeds, region=region), DARK, scale=scale, bins=100
             )  # fmt: skip
             for picture in panel.pictures:
                 again = go.Figure(json.loads(picture.figure.to_json()))
@@ -119,7 +120,7 @@ def test_every_diagram_is_one_that_plotly_takes(landcover, cells, scale):
 
 
 def test_diagram_of_every_class_says_the_error_that_was_measured(landcover):
-    panel = panels.reliability(landcover, LIGHT, split="test", seeds=landcover.seeds)
+    panel = panels.reliability(Selection(landcover, "test", landcover.seeds), LIGHT)
     assert panel.pictures[0].key == f"reliability_{TOP_LABEL}"
     assert len(panel.pictures) == 1 + len(landcover.dataset["classes"])
     for head in landcover.heads:
@@ -140,14 +141,14 @@ def test_every_number_of_bins_is_counted_at_once_and_as_if_alone(cells):
 
 
 def test_only_the_classes_asked_for_are_drawn(cells):
-    panel = panels.reliability(cells, LIGHT, split="test", seeds=(1,), classes=["nucleus"])
+    panel = panels.reliability(Selection(cells, "test", (1,)), LIGHT, classes=["nucleus"])
     assert [picture.figure.layout.title.text for picture in panel.pictures] == ["nucleus"]
     assert set(panel.table["class"]) == {"nucleus"}
 
 
 def test_softmax_after_temperatures_by_class_is_softmax_after_its_one(cells):
     def rows(variant):
-        table = panels.reliability(cells, LIGHT, split="test", seeds=(0,), variant=variant).table
+        table = panels.reliability(Selection(cells, "test", (0,), variant=variant), LIGHT).table
         return {head: some.reset_index(drop=True) for head, some in table.groupby("head")}
 
     one, by_class = rows("temperature"), rows("temperature-by-class")
@@ -156,7 +157,7 @@ def test_softmax_after_temperatures_by_class_is_softmax_after_its_one(cells):
 
 
 def test_single_images_stand_beside_the_pooled_error(landcover):
-    panel = panels.by_image(landcover, LIGHT, split="test", seeds=landcover.seeds)
+    panel = panels.by_image(Selection(landcover, "test", landcover.seeds), LIGHT)
     setting = Setting("exclusive", landcover.facts["calibration_bins"], bool(landcover.dataset["background"]))
     names = landcover.dataset["classes"]
     for head in landcover.heads:
@@ -204,14 +205,13 @@ def test_undefined_images_leave_no_dot_and_a_class_without_pixels_no_mark():
 
 
 def test_scores_are_the_rows_of_the_run(cells):
-    panel = panels.scores(cells, LIGHT, split="test", seeds=(1,), region="boundary", class_name="nucleus")
-    assert panel.pictures == ()
-    assert set(panel.table["variant"]) == {"raw", "temperature"}
-    assert set(panel.table["head"]) == {*cells.heads, "difference", "difference-powerset"}
-    for row in panel.table.query("metric in ('smooth_ece', 'brier')").to_dict("records"):
+    table = panels.scores(Selection(cells, "test", (1,), region="boundary", class_name="nucleus"))
+    assert set(table["variant"]) == {"raw", "temperature"}
+    assert set(table["head"]) == {*cells.heads, "difference", "difference-powerset"}
+    for row in table.query("metric in ('smooth_ece', 'brier')").to_dict("records"):
         wanted = {"head": row["head"], "metric": row["metric"], "variant": row["variant"], "class_": "nucleus"}
         assert row["value"] == value_of(cells, seed=1, region="boundary", **wanted)
-    shown = list(dict.fromkeys(panel.table["metric"]))
+    shown = list(dict.fromkeys(table["metric"]))
     assert shown == [name for name in panels.SCORES if name in shown]
     assert "top_label_ece" not in shown
 

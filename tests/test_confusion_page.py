@@ -16,6 +16,7 @@ from dashboard.figures.cells import marked_picture
 from dashboard.figures.confusion import matrix_figure
 from dashboard.figures.label_sets import set_errors_figure
 from dashboard.figures.theme import DARK, LIGHT
+from dashboard.panels import Selection
 from dashboard.panels import confusion as panels
 from dashboard.panels import confusion_tables as tables
 from pipelines.errors import ShapeError
@@ -134,7 +135,7 @@ def test_marked_pixels_take_the_colour_and_a_pale_rim():
 
 def test_argmax_matrix_is_that_of_another_library(real_runs):
     run = open_run(real_runs, "landcover")
-    panel = panels.matrices(run, LIGHT, split="test", seeds=(0,))
+    panel = panels.matrices(Selection(run, "test", (0,)), LIGHT)
     with run.predictions("test", "softmax", 0) as reader:
         pairs = [(one.truth.argmax(axis=0)[one.valid], one.log_odds.argmax(axis=0)[one.valid]) for one in reader]
     true, called = (np.concatenate(some) for some in zip(*pairs, strict=True))
@@ -188,22 +189,22 @@ def test_long_names_are_shortened_where_they_are_written_only():
 @pytest.mark.parametrize("name", ["landcover", "cells", "vessels"])
 def test_every_cell_of_the_matrices_leads_to_its_pixels(real_runs, name):
     run = open_run(real_runs, name)
-    common = {"split": "test", "seeds": (0,)}
+    shown = Selection(run, "test", (0,))
     for decision in tables.decisions(run):
-        table = tables.both(run, **common, decision=decision, threshold=0.3)
-        rows, columns = tables.names_of(run, **common, decision=decision)
+        table = tables.both(shown, decision=decision, threshold=0.3)
+        rows, columns = tables.names_of(shown, decision)
         counts = loaders.counts(run, "test", "sigmoid", (0,), "raw")
         for row in table.to_dict("records"):
             cell = tables.cell_of(
-                run, rows, columns, row["truth"], row["predicted"], decision=decision, region="all", threshold=0.3
-            )  # fmt: skip
+                shown, rows, columns, row["truth"], row["predicted"], decision=decision, threshold=0.3
+            )
             assert cell_pixels(counts, cell).total == row["pixels_sigmoid"], row
 
 
 def test_page_opens_on_the_cell_in_which_the_heads_differ_most(real_runs):
-    run = open_run(real_runs, "landcover")
-    truth, predicted, head = tables.telling_cell(run, split="test", seeds=(0,), contender="softmax")
-    table = tables.both(run, split="test", seeds=(0,), form="count")
+    shown = Selection(open_run(real_runs, "landcover"), "test", (0,))
+    truth, predicted, head = tables.telling_cell(shown)
+    table = tables.both(shown, form="count")
     off = table[table["truth"] != table["predicted"]].set_index(["truth", "predicted"])["difference"]
     assert abs(off[truth, predicted]) == off.abs().max()
     assert head == ("sigmoid" if off[truth, predicted] >= 0 else "softmax")
@@ -214,7 +215,7 @@ def test_page_opens_on_the_cell_in_which_the_heads_differ_most(real_runs):
 
 def test_wrong_label_sets_are_counted_as_pixel_by_pixel(real_runs):
     run = open_run(real_runs, "cells")
-    panel = panels.set_errors(run, LIGHT, split="test", seeds=(0,), contender="softmax-powerset")
+    panel = panels.set_errors(Selection(run, "test", (0,), "softmax-powerset"), LIGHT)
     names = run.dataset["classes"]
     found = {}
     with run.predictions("test", "softmax-powerset", 0) as reader:
@@ -237,7 +238,7 @@ def test_wrong_label_sets_are_counted_as_pixel_by_pixel(real_runs):
 
 
 def test_matrices_of_label_sets_have_the_same_sets_and_full_rows(real_runs):
-    panel = panels.label_sets(open_run(real_runs, "cells"), DARK, split="test", seeds=(0, 1))
+    panel = panels.label_sets(Selection(open_run(real_runs, "cells"), "test", (0, 1)), DARK)
     first, second = (picture.figure.data[0] for picture in panel.pictures)
     assert list(first.x) == list(second.x)
     assert list(first.y) == list(second.y)
@@ -256,9 +257,9 @@ def test_rare_label_sets_are_pooled_into_one():
 
 
 def test_one_class_has_no_label_sets(real_runs):
-    run = open_run(real_runs, "vessels")
-    assert panels.label_sets(run, LIGHT, split="test", seeds=(0,)) is None
-    assert panels.set_errors(run, LIGHT, split="test", seeds=(0,)) is None
+    shown = Selection(open_run(real_runs, "vessels"), "test", (0,))
+    assert panels.label_sets(shown, LIGHT) is None
+    assert panels.set_errors(shown, LIGHT) is None
 
 
 def test_points_of_wrong_sets_stand_in_the_order_of_the_table():
@@ -284,7 +285,7 @@ def open_page(monkeypatch, runs, **query):
 
 def test_link_opens_the_cell_and_the_threshold_and_lists_change_them(monkeypatch, real_runs):
     run = open_run(real_runs, "landcover")
-    table = tables.both(run, split="test", seeds=(0,), decision="threshold", threshold=0.3)
+    table = tables.both(Selection(run, "test", (0,)), decision="threshold", threshold=0.3)
     off = table[table["truth"] != table["predicted"]]
     worst = off.loc[off["pixels_softmax"].idxmax()]
     query = {"truth": worst["truth"], "predicted": worst["predicted"], "by": "Softmax", "threshold": "0.3"}

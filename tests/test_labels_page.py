@@ -17,8 +17,6 @@ from dashboard.loaders.overlap import kind_mask, spread_images
 from dashboard.panels import labels as panels
 from pipelines.storage import open_run
 
-WHERE = {"split": "test", "seeds": (0,)}
-
 
 @pytest.fixture(scope="module")
 def blobs(tmp_path_factory):
@@ -78,7 +76,7 @@ def test_nesting_bars_lie_over_each_other_where_pixels_are_shared():
 
 
 def test_nesting_of_a_run_puts_the_class_that_lies_inside_first(cells):
-    panel = panels.nesting(cells, LIGHT, **WHERE)
+    panel = panels.nesting(loaders.dataset(cells), LIGHT)
     first = panel.table.iloc[0]
     assert (first["inner"], first["outer"], first["share"], first["nested"]) == ("nucleus", "cell", 1.0, True)
     assert (panel.table["share"] >= panel.table["back"]).all()
@@ -100,7 +98,7 @@ def test_ceiling_is_drawn_against_one():
 
 
 def test_ceiling_of_a_run_is_what_the_check_found(cells):
-    panel = panels.ceiling(cells, LIGHT, **WHERE)
+    panel = panels.ceiling(loaders.dataset(cells), LIGHT)
     facts = cells.dataset
     assert panel.table["class"].tolist() == ["mean of classes", *facts["classes"]]
     assert panel.table["ceiling_dice"][0] == facts["ceiling_macro_dice"]
@@ -110,17 +108,19 @@ def test_ceiling_of_a_run_is_what_the_check_found(cells):
 def test_truth_that_cannot_overlap_has_no_panels_of_overlap(real_runs):
     for name in ("landcover", "vessels"):
         run = open_run(real_runs, name)
-        assert [make(run, LIGHT, **WHERE) for make in (panels.ceiling, panels.nesting, panels.pairs)] == [None] * 3
+        assert [make(loaders.dataset(run), LIGHT) for make in (panels.ceiling, panels.nesting, panels.pairs)] == [
+            None
+        ] * 3
 
 
 def test_shares_of_labels_per_pixel_add_up(cells):
-    panel = panels.labels_per_pixel(cells, LIGHT, **WHERE)
+    panel = panels.labels_per_pixel(loaders.dataset(cells), LIGHT)
     assert panel.table["share"].sum() == pytest.approx(1)
     assert panel.table["pixels"].tolist() == cells.dataset["labels_per_pixel"]
 
 
 def test_shares_by_split_are_of_valid_pixels_and_logarithmic_when_a_class_is_rare(cells):
-    table = panels.splits(cells, LIGHT, **WHERE).table
+    table = panels.splits(loaders.dataset(cells), LIGHT).table
     test = next(one for one in cells.dataset["splits"] if one["split"] == "test")
     row = table.query("`class` == 'nucleus' and split == 'test'").iloc[0]
     assert row["share"] == test["class_pixels"]["nucleus"] / test["valid_pixels"]
@@ -132,7 +132,7 @@ def test_shares_by_split_are_of_valid_pixels_and_logarithmic_when_a_class_is_rar
 def test_every_figure_of_the_page_is_one_that_plotly_takes(cells, blobs, real_runs):
     for run in (cells, blobs, open_run(real_runs, "landcover")):
         made = [
-            make(run, LIGHT, **WHERE)
+            make(loaders.dataset(run), LIGHT)
             for make in (
                 panels.class_shares, panels.labels_per_pixel, panels.pairs, panels.nesting, panels.splits,
                 panels.ceiling,

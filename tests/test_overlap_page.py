@@ -14,11 +14,12 @@ from dashboard import loaders
 from dashboard.figures.overlap import expected_figure, mass_figure
 from dashboard.figures.theme import DARK, LIGHT
 from dashboard.loaders.overlap import label_codes
+from dashboard.panels import Selection
 from dashboard.panels import overlap as panels
 from pipelines.metrics import tables
 from pipelines.storage import open_run
 
-WHERE = {"split": "test", "seeds": (0,)}
+WHERE = ("test", (0,))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_all_images_as_one_give_the_same_tables(cells):
 
 
 def test_mass_is_the_mean_probability_of_each_number_of_labels(cells):
-    panel = panels.mass(cells, LIGHT, threshold=0.4, **WHERE)
+    panel = panels.mass(Selection(cells, *WHERE), LIGHT, threshold=0.4)
     shares = panel.table.pivot_table(index="row", columns="labels", values="share")
     p, truth = pixels_of(cells, "sigmoid")
     none = np.prod(1 - p, axis=0)
@@ -78,7 +79,9 @@ def test_mass_is_the_mean_probability_of_each_number_of_labels(cells):
 
 
 def test_an_exclusive_softmax_expects_exactly_one_label(landcover):
-    shares = panels.mass(landcover, LIGHT, **WHERE).table.pivot_table(index="row", columns="labels", values="share")
+    shares = panels.mass(Selection(landcover, *WHERE), LIGHT).table.pivot_table(
+        index="row", columns="labels", values="share"
+    )
     assert shares.loc["Truth"].tolist() == [0, 1, 0]
     assert shares.loc["Softmax, expected"].tolist() == pytest.approx([0, 1, 0])
 
@@ -93,7 +96,7 @@ def test_mass_is_stacked_from_no_label_up():
 
 
 def test_expected_overlap_is_the_product_of_the_probabilities_within_its_bounds(cells):
-    table = panels.expected(cells, LIGHT, threshold=0.3, **WHERE).table
+    table = panels.expected(Selection(cells, *WHERE), LIGHT, threshold=0.3).table
     names = cells.dataset["classes"]
     for head in cells.heads:
         p, truth = pixels_of(cells, head)
@@ -107,7 +110,7 @@ def test_expected_overlap_is_the_product_of_the_probabilities_within_its_bounds(
 
 
 def test_pairs_with_most_overlap_come_first_and_the_others_stay_in_the_table(cells):
-    panel = panels.expected(cells, LIGHT, most=1, **WHERE)
+    panel = panels.expected(Selection(cells, *WHERE), LIGHT, most=1)
     largest = panel.table[["observed", "independent", "predicted"]].max(axis=1).groupby(panel.table["pair"]).max()
     assert panel.table["pair"].iloc[0] == largest.idxmax()
     assert list(panel.pictures[0].figure.layout.yaxis.ticktext) == [largest.idxmax()]
@@ -115,10 +118,10 @@ def test_pairs_with_most_overlap_come_first_and_the_others_stay_in_the_table(cel
 
 
 def test_truth_that_cannot_overlap_has_no_expected_overlap(landcover, real_runs):
-    assert panels.expected(landcover, LIGHT, **WHERE) is None
+    assert panels.expected(Selection(landcover, *WHERE), LIGHT) is None
     vessels = open_run(real_runs, "vessels")
-    assert panels.expected(vessels, LIGHT, **WHERE) is None
-    assert panels.pairs(vessels, LIGHT, **WHERE) is None
+    assert panels.expected(Selection(vessels, *WHERE), LIGHT) is None
+    assert panels.pairs(Selection(vessels, *WHERE), LIGHT) is None
 
 
 def test_dumbbells_run_from_expected_to_decided_beside_the_truth():
@@ -144,7 +147,7 @@ def test_every_figure_of_the_page_is_one_that_plotly_takes(cells, landcover):
     # Figures are not validated when they are made; here they are.
     for run in (cells, landcover):
         made = [
-            make(run, LIGHT, **WHERE)
+            make(Selection(run, *WHERE), LIGHT)
             for make in (panels.rates, panels.predicted_labels, panels.mass, panels.expected, panels.pairs)
         ]
         for picture in (one for panel in made if panel is not None for one in panel.pictures):
@@ -152,7 +155,7 @@ def test_every_figure_of_the_page_is_one_that_plotly_takes(cells, landcover):
 
 
 def test_rates_say_what_each_head_gives_at_the_threshold(cells):
-    panel = panels.rates(cells, LIGHT, threshold=0.3, **WHERE)
+    panel = panels.rates(Selection(cells, *WHERE), LIGHT, threshold=0.3)
     p, truth = pixels_of(cells, "sigmoid")
     rows = panel.table[(panel.table["head"] == "sigmoid") & (panel.table["threshold"].sub(0.3).abs() < 1e-9)]
     values = rows.set_index("rate")["value"]

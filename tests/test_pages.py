@@ -37,7 +37,7 @@ def edge_runs(tmp_path_factory):
 
 @pytest.fixture
 def app(monkeypatch, fragments):
-    """Opens a page of the app on a run, as a link would; no page may have a fragment in another (dashboard/parts.py)."""
+    """Opens a page of the app on a run, as a link would; none may have a fragment in another (dashboard/parts.py)."""
     yield partial(open_page, monkeypatch)
     assert set(fragments) <= {None}
 

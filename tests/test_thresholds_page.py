@@ -1,6 +1,7 @@
 """The page "Thresholds and costs": its links, panels, figures and sentences say what the counts say."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +24,7 @@ from dashboard.panels import threshold_choice as choice
 from dashboard.panels import threshold_curves as curves
 from dashboard.panels import threshold_sentences as sentences
 from dashboard.panels import thresholds as panels
-from dashboard.panels.threshold_choice import look_at
+from dashboard.panels.threshold_choice import Look
 from dashboard.panels.threshold_costs import PER, Costs, Policy, policies
 from pipelines.metrics.decisions import Paired
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P, cut_at
@@ -63,8 +64,8 @@ def link(at):
     return found[0] if isinstance(found, list) else found
 
 
-def options(run, **more):
-    return {"split": "test", "seeds": run.seeds} | more
+def look_at(run, **more):
+    return Look(**{"run": run, "split": "test", "seeds": run.seeds} | more)
 
 
 def row(run, metric, *, head, name, split="test", seed=ALL_SEEDS):
@@ -142,12 +143,12 @@ def test_tuned_thresholds_are_those_that_evaluation_stored(cells):
 
 
 def test_every_panel_is_explained_and_has_what_it_promises(cells):
-    common = options(cells, contender="softmax-powerset", class_name="nucleus")
-    several = {name: value for name, value in common.items() if name != "class_name"}
+    look = look_at(cells, contender="softmax-powerset", class_name="nucleus")
+    several, price = replace(look, class_name=None), Costs()
     found = [
-        panels.choices(cells, LIGHT, **several, scale="log-odds"), panels.scores(cells, LIGHT, **common),
-        curves.curves(cells, DARK, **common, near=True), curves.areas(cells, DARK, **several),
-        panels.costs(cells, LIGHT, **common), curves.selective_prediction(cells, LIGHT, **common),
+        panels.choices(several, LIGHT, scale="log-odds"), panels.scores(look, LIGHT),
+        curves.curves(look, DARK, near=True), curves.areas(several, DARK),
+        panels.costs(look, LIGHT, policies(look, None, price), price), curves.selective_prediction(look, LIGHT),
     ]  # fmt: skip
     assert len({panel.key for panel in found}) == len(found)
     for panel in found:
@@ -158,7 +159,7 @@ def test_every_panel_is_explained_and_has_what_it_promises(cells):
 
 def test_dice_on_the_curve_is_the_dice_that_evaluation_stored(landcover):
     cuts = {"sigmoid": (HALF_CELL,) * 6, "softmax": (first_cell_above(0.1),) * 6}
-    panel = panels.scores(landcover, LIGHT, **options(landcover, class_name="forest", cuts=cuts))
+    panel = panels.scores(look_at(landcover, class_name="forest"), LIGHT, cuts=cuts)
     points = named(panel.pictures[0].figure, "thresholds")
     said = {(head, role): y for (head, role, _), y in zip(points.customdata, points.y, strict=True)}
     for head in ("sigmoid", "softmax"):
@@ -178,21 +179,21 @@ def test_dice_on_the_curve_is_the_dice_that_evaluation_stored(landcover):
 
 
 def test_the_mean_draws_thresholds_that_differ_as_heights(landcover):
-    look = look_at(landcover, **options(landcover))
+    look = look_at(landcover)
     own = {head: look.tuned_cuts(head) for head in look.heads}
-    panel = panels.scores(landcover, LIGHT, **options(landcover, cuts=own))
+    panel = panels.scores(look, LIGHT, cuts=own)
     level = named(panel.pictures[0].figure, "Softmax, each class tuned")
     stored = row(landcover, "dice_tuned", head="softmax", name="macro")["value"]
     assert list(level.y) == pytest.approx([stored, stored])
     assert "differs by class" in panel.pictures[0].alt
-    assert curves.curves(landcover, LIGHT, **options(landcover)) is None  # a mean has no ROC curve
+    assert curves.curves(look, LIGHT) is None  # a mean has no ROC curve
 
 
 def test_points_on_roc_and_precision_recall_are_those_of_the_live_scores(cells):
     cuts = {"sigmoid": (60, 200, 90), "softmax": (40, 50, 120)}
-    common = options(cells, seeds=(1,), class_name="nucleus", cuts=cuts)
-    panel = curves.curves(cells, LIGHT, **common)
-    live, _ = choice.live_scores(look_at(cells, **options(cells, seeds=(1,), class_name="nucleus")), cuts)
+    look = look_at(cells, seeds=(1,), class_name="nucleus")
+    panel = curves.curves(look, LIGHT, cuts=cuts)
+    live, _ = choice.live_scores(look, cuts)
     live = live.set_index("score")
     for head in ("sigmoid", "softmax"):
         points = named(panel.pictures[1].figure, "thresholds")
@@ -200,7 +201,7 @@ def test_points_on_roc_and_precision_recall_are_those_of_the_live_scores(cells):
         assert points.x[at] == pytest.approx(live.loc["recall", head])
         assert points.y[at] == pytest.approx(live.loc["precision", head], nan_ok=True)
     stored = row(cells, "average_precision", head="sigmoid", name="nucleus", seed=1)
-    areas = curves.areas(cells, LIGHT, **options(cells, seeds=(1,))).table
+    areas = curves.areas(look_at(cells, seeds=(1,)), LIGHT).table
     mine = areas[
         (areas["class"] == "nucleus") & (areas["head"] == "sigmoid") & (areas["metric"] == "average_precision")
     ]
@@ -211,7 +212,7 @@ def test_points_on_roc_and_precision_recall_are_those_of_the_live_scores(cells):
 
 def test_live_differences_are_the_stored_ones_at_a_half(landcover):
     # Evaluation drew other images for its replicates, and 200 of them: its interval is a little different.
-    table, labels = choice.live_scores(look_at(landcover, **options(landcover)), None)
+    table, labels = choice.live_scores(look_at(landcover), None)
     stored = row(landcover, "dice_threshold", head="difference", name="macro")
     mine = table.set_index("score").loc["dice"]
     assert mine["difference"] == pytest.approx(stored["value"])
@@ -228,7 +229,7 @@ def test_live_differences_are_the_stored_ones_at_a_half(landcover):
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_cost_at_the_bayes_threshold_is_the_stored_one(cells, seeds):
-    found = policies(look_at(cells, **options(cells, seeds=seeds)), None, Costs(1.0, 1.0))
+    found = policies(look_at(cells, seeds=seeds), None, Costs(1.0, 1.0))
     bayes = next(one for one in found if one.name == "bayes")
     assert bayes.cuts["sigmoid"] == (HALF_CELL,) * 3
     seed = ALL_SEEDS if len(seeds) > 1 else 0
@@ -239,21 +240,22 @@ def test_cost_at_the_bayes_threshold_is_the_stored_one(cells, seeds):
 
 
 def test_the_cheapest_thresholds_are_chosen_on_validation_and_reported_here(cells):
-    price, common = Costs(1.0, 5.0), options(cells, seeds=(0,), class_name="cell")
-    on_test = {one.name: one for one in policies(look_at(cells, **common), None, price)}
-    on_val = {one.name: one for one in policies(look_at(cells, **common | {"split": "val"}), None, price)}
+    price, test = Costs(1.0, 5.0), look_at(cells, seeds=(0,), class_name="cell")
+    val = replace(test, split="val")
+    on_test, on_val = ({one.name: one for one in policies(look, None, price)} for look in (test, val))
     assert on_test["cheapest"].said == "cheapest on validation"
     assert on_val["cheapest"].said == "cheapest on these images"
     assert on_test["cheapest"].cuts == on_val["cheapest"].cuts
     # On the images it was chosen on, none of the other thresholds is cheaper.
     for name in ("chosen", "bayes"):
         assert on_val["cheapest"].cost.first[0] <= on_val[name].cost.first[0]
-    assert "flatters" in sentences.cheaper(look_at(cells, **common | {"split": "val"}), on_val["cheapest"])
+    assert "flatters" in sentences.cheaper(val, on_val["cheapest"])
     assert on_test["bayes"].cuts["softmax"][0] == cut_at(50 / 300)  # 1 / (1 + 5), the nearest k/300
 
 
 def test_the_cost_curve_passes_through_its_points(cells):
-    panel = panels.costs(cells, LIGHT, **options(cells, class_name="cell", price=Costs(2.0, 3.0)))
+    look, price = look_at(cells, class_name="cell"), Costs(2.0, 3.0)
+    panel = panels.costs(look, LIGHT, policies(look, None, price), price)
     figure = panel.pictures[0].figure
     points = named(figure, "thresholds")
     for (head, _, _), x, y in zip(points.customdata, points.x, points.y, strict=True):
@@ -263,7 +265,7 @@ def test_the_cost_curve_passes_through_its_points(cells):
 
 
 def test_risk_of_everything_kept_is_the_error_rate(landcover):
-    panel = curves.selective_prediction(landcover, LIGHT, **options(landcover))
+    panel = curves.selective_prediction(look_at(landcover), LIGHT)
     table = panel.table.set_index(["shown", "head", "coverage"])["risk"].sort_index()
     for head in ("sigmoid", "softmax"):
         wrong = 1 - row(landcover, "pixel_accuracy", head=head, name="all")["value"]
@@ -277,15 +279,15 @@ def test_risk_of_everything_kept_is_the_error_rate(landcover):
 
 def test_the_answer_is_the_stored_difference_at_tuned_thresholds(landcover, cells):
     stored = row(landcover, "dice_tuned", head="difference", name="macro")
-    look = look_at(landcover, **options(landcover))
+    look = look_at(landcover)
     found = sentences.answer(look, margin=2 * abs(stored["low"]) + 2 * abs(stored["high"]))
     assert found.text == "Once thresholds are tuned, the head makes no practical difference"
     gap = sentences.dice_gap(look, "dice_tuned")
     assert tuple(gap) == (stored["value"], stored["low"], stored["high"])
     assert gap.text in found.more
     assert "by argmax" in found.more
-    assert "by argmax" not in sentences.answer(look_at(cells, **options(cells))).more
-    assert "cannot be told" in sentences.answer(look_at(cells, **options(cells, split="val"))).text
+    assert "by argmax" not in sentences.answer(look_at(cells)).more
+    assert "cannot be told" in sentences.answer(look_at(cells, split="val")).text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dashboard import components, error_pictures, loaders, state
 from dashboard.figures.accuracy import BY_IMAGE, POOLED, class_title
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
+from dashboard.panels import Selection
 from dashboard.panels import accuracy as panels
 from dashboard.panels import accuracy_tables as tables
 from dashboard.parts import part
@@ -23,15 +24,13 @@ _ACROSS: Final = 4  # pictures in a row
 
 def say_gaps() -> None:
     """The difference in both averages, in words."""
-    found = tables.gaps(
-        run, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name
-    )
+    found = tables.gaps(shown)
     parts = {POOLED: "over all pixels together", BY_IMAGE: "as the mean of images"}
     said = [
         f"{with_interval(*found[average], signed=True)} {words}" for average, words in parts.items() if average in found
     ]
     if said:
-        of = "" if len(names) == 1 else f", {class_title(class_name or rows_first)}"
+        of = "" if len(names) == 1 else f", {of_class}"
         components.paragraph(
             f"{METRICS[metric].title}{of}: sigmoid minus {HEAD_TITLES[contender].lower()} is {' and '.join(said)}.",
             theme,
@@ -42,25 +41,9 @@ def say_gaps() -> None:
 def draw_with_margin() -> None:
     """The margin and what it redraws: classes, seeds, and image against image."""
     margin = choose_margin() if pair else Margin().dice
-    components.show(
-        panels.by_class(
-            run,
-            theme,
-            split=split,
-            seeds=seeds,
-            metric=metric,
-            region=region,
-            contender=contender,
-            margin=margin,
-            known=known,
-        ),
-        run=run.name,
-    )
+    components.show(panels.by_class(shown, theme, margin=margin, known=known), run=run.name)
     st.header("Seeds")
-    by_seed = panels.by_seed(
-        run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender,
-        class_name=class_name, margin=margin,
-    )  # fmt: skip
+    by_seed = panels.by_seed(shown, theme, margin=margin)
     if by_seed is not None:
         components.show(by_seed, run=run.name)
     else:
@@ -90,23 +73,18 @@ def choose_margin() -> float:
 
 def draw_alone() -> None:
     """One image with the errors of the only head, the worst first."""
-    table = tables.image_values(
-        run, split=split, seeds=seeds, head=contender, metric=metric, region=region, class_name=class_name
-    )
+    table = tables.image_values(shown)
     if table.empty:
         components.empty("No image has this score", "Choose another class or another score.")
         return
     image = choose_image(table, "Image, worst first")
     row = table[table["image"] == image].to_dict("records")[0]
-    error_pictures.draw_image(lens, row, score=METRICS[metric].title, of=class_title(class_name or rows_first))
+    error_pictures.draw_image(lens, row, score=METRICS[metric].title, of=of_class)
 
 
 def draw_pairs(margin: float) -> None:
     """Image against image, with the image that was clicked or chosen beside it."""
-    table = tables.image_pairs(
-        run, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name,
-        margin=margin,
-    )  # fmt: skip
+    table = tables.image_pairs(shown, margin=margin)
     if table.empty:
         components.empty("No image has this score for both heads", "Choose another class or another score.")
         return
@@ -117,12 +95,9 @@ def draw_pairs(margin: float) -> None:
         image = choose_image(table, "Image, most different first")
         error_pictures.draw_image(
             lens, table[table["image"] == image].to_dict("records")[0], score=METRICS[metric].title,
-            of=class_title(class_name or rows_first),
+            of=of_class,
         )  # fmt: skip
-    panel = panels.paired_images(
-        run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name,
-        margin=margin, chosen=image, table=table,
-    )  # fmt: skip
+    panel = panels.paired_images(shown, theme, margin=margin, chosen=image, table=table)
     if panel is None:
         return
     picture = panel.pictures[0]
@@ -159,19 +134,12 @@ def title_of(order: tables.Order) -> str:
 def draw_gallery() -> None:
     """The worst images of each head and those in which the heads differ most; of the only head the worst ones."""
     if not pair:
-        table = tables.image_values(
-            run, split=split, seeds=seeds, head=contender, metric=metric, region=region, class_name=class_name
-        ).head(_ACROSS)
+        table = tables.image_values(shown).head(_ACROSS)
         error_pictures.draw_row(lens, table.to_dict("records"), which="sigmoid", across=_ACROSS)
         say_how_drawn()
         return
     order = state.choose("Which images", tables.ORDERS, key="extreme", title=title_of)
-    table = tables.ordered(
-        tables.image_pairs(
-            run, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name
-        ),
-        order,
-    ).head(_ACROSS)
+    table = tables.ordered(tables.image_pairs(shown), order).head(_ACROSS)
     if table.empty:
         st.caption("There is no such image.")
         return
@@ -204,19 +172,16 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     names = tables.class_names(run, metric)
     chosen = state.class_of(names) if METRICS[metric].per_class else state.EVERY_CLASS
 class_name = None if chosen == state.EVERY_CLASS else chosen
-rows_first = tables.row_names(run, metric)[0]
+shown = Selection(run, split, seeds, contender, region=region, metric=metric, class_name=class_name)
+of_class = class_title(tables.first_name(shown))
 lens = error_pictures.Lens(run, theme, split, seeds[0], contender, class_name)
 st.caption(METRICS[metric].description)
 if pair:
     say_gaps()
 components.head_legend(run.heads, theme)
-known = panels.known_by_class(
-    run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender
-)  # fmt: skip
+known = panels.known_by_class(shown, theme)
 draw_with_margin()
-spread = panels.spread_of_images(
-    run, theme, split=split, seeds=seeds, metric=metric, region=region, class_name=class_name
-)  # fmt: skip
+spread = panels.spread_of_images(shown, theme)
 if spread is not None:
     st.header("Spread of the images")
     components.show(spread, run=run.name)

@@ -1,6 +1,7 @@
 """Calibration: whether the probabilities of each head can be taken at their word."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import streamlit as st
@@ -8,9 +9,10 @@ import streamlit as st
 from dashboard import components, loaders, state
 from dashboard.components import Cell
 from dashboard.figures.theme import words_in
+from dashboard.panels import Selection
 from dashboard.panels import calibration as panels
 from dashboard.parts import part
-from pipelines.schema import MACRO, REGIONS, Head, Variant
+from pipelines.schema import REGIONS, Head, Variant
 from pipelines.verdict import missing_head
 
 _MEAN: Final = "mean of classes"
@@ -28,10 +30,8 @@ def draw_diagrams() -> None:
         with st.container(width=300):
             chosen = state.class_of(names)
         scale = state.scale_of()
-    shown = names if chosen == state.EVERY_CLASS else [chosen]
-    panel = panels.reliability(
-        run, theme, split=split, seeds=seeds, variant=variant, region=region, bins=bins, classes=shown, scale=scale
-    )
+    classes = names if chosen == state.EVERY_CLASS else [chosen]
+    panel = panels.reliability(shown, theme, bins=bins, classes=classes, scale=scale)
     with st.container(width=_WIDE if len(panel.pictures) == 1 else "stretch"):
         components.show(panel, run=run.name)
 
@@ -39,7 +39,7 @@ def draw_diagrams() -> None:
 @part
 def draw_images() -> None:
     """The errors of single images; a click on one leads to it."""
-    panel = panels.by_image(run, theme, split=split, seeds=seeds, variant=variant, region=region)
+    panel = panels.by_image(shown, theme)
     if panel is None:
         return
     st.header("Image by image")
@@ -74,7 +74,6 @@ def draw_scores() -> None:
     """Every metric, as trained and after temperature, with paired differences."""
     st.header("Every calibration metric")
     names = list(loaders.dataset(run)["classes"])
-    after: Variant = "temperature" if variant == "raw" else variant
     with st.container(horizontal=True, vertical_alignment="bottom"):
         contender = state.contender_of(run) if missing_head(run.heads) is None else None
         name = _MEAN
@@ -82,27 +81,23 @@ def draw_scores() -> None:
             state.keep_valid("score_class", [_MEAN, *names])
             with st.container(width=300):
                 name = st.selectbox("Scores of", [_MEAN, *names], key="score_class", bind="query-params")
-    panel = panels.scores(
-        run, theme, split=split, seeds=seeds, region=region, variants=("raw", after),
-        class_name=MACRO if name == _MEAN else name,
-    )  # fmt: skip
-    table = panels.readable_scores(panel.table, contender=contender)
+    scores = panels.scores(replace(shown, class_name=None if name == _MEAN else name))
+    table = panels.readable_scores(scores, contender=contender)
     groups: dict[str, int] = {}
     for column in table.columns[1:]:
         title = column.split(": ")[0]
         groups[title] = groups.get(title, 0) + 1
     winners = {
-        (metric, which): panels.winner(panel.table, metric, which, contender=contender)
-        for metric in dict.fromkeys(panel.table["metric"])
-        for which in ("raw", after)
+        (metric, which): panels.winner(scores, metric, which, contender=contender)
+        for metric, which in scores[["metric", "variant"]].drop_duplicates().itertuples(index=False)
     }
     rows = [
         [Cell(row["Metric"]), *(number(column, row[column], winners, metric) for column in table.columns[1:])]
-        for metric, row in zip(dict.fromkeys(panel.table["metric"]), table.to_dict("records"), strict=True)
+        for metric, row in zip(dict.fromkeys(scores["metric"]), table.to_dict("records"), strict=True)
     ]
     head = ["Metric", *(column.split(": ")[1] for column in table.columns[1:])]
     components.grouped_table(list(groups.items()), head, rows, theme, alt="Calibration metrics with intervals")
-    components.explain(panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}")
+    components.explain("calibration_scores", scores, key="calibration_scores", name=f"{run.name}-calibration_scores")
 
 
 run = state.current_run()
@@ -114,6 +109,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     seeds = state.seeds_of(run)
     variant = state.fitted_variant_of(run)
     region = state.region_of(REGIONS, width=run.facts["boundary_width"])
+shown = Selection(run, split, seeds, variant=variant, region=region)
 components.head_legend(run.heads, theme)
 for said in (panels.temperatures(run), panels.temperatures_by_class(run) if variant == "temperature-by-class" else ""):
     if said:

@@ -8,7 +8,7 @@ from dashboard import components, loaders, state
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.confusion import CellImages
-from dashboard.panels import Panel, Picture
+from dashboard.panels import Panel, Picture, Selection
 from dashboard.panels import confusion as panels
 from dashboard.panels import confusion_tables as tables
 from dashboard.parts import part
@@ -22,10 +22,7 @@ _WIDE: Final = 720  # CSS pixels of a matrix alone
 
 def choose_cell(rows: list[str], columns: list[str]) -> tuple[str, str, Head]:
     """Truth, prediction and head of the cell whose pixels are shown; a click on a matrix has set them before."""
-    heads = loaders.shown_heads(run, contender)
-    truth, predicted, head = tables.telling_cell(run, split=split, seeds=seeds, contender=contender)
-    if head not in heads:
-        head = heads[0]
+    truth, predicted, head = tables.telling_cell(shown)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for key, options in (("truth", rows), ("predicted", columns)):
             state.keep_valid(key, options)
@@ -33,7 +30,7 @@ def choose_cell(rows: list[str], columns: list[str]) -> tuple[str, str, Head]:
         predicted = st.selectbox(
             "Predicted", columns, index=columns.index(predicted), key="predicted", bind="query-params", width=220
         )
-        by = state.choose("By", heads, key="by", default=head, title=lambda one: HEAD_TITLES[one])
+        by = state.choose("By", shown.heads, key="by", default=head, title=lambda one: HEAD_TITLES[one])
     return truth, predicted, by
 
 
@@ -87,10 +84,7 @@ def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None
     if decision == "threshold":
         with st.container(width=340):
             threshold = state.threshold()
-    panel = panels.matrices(
-        run, theme, split=split, seeds=seeds, contender=contender, decision=decision, region=region,
-        threshold=threshold, form=form, chosen=chosen[:2],
-    )  # fmt: skip
+    panel = panels.matrices(shown, theme, decision=decision, threshold=threshold, form=form, chosen=chosen[:2])
     clicked = draw_figures(panel)
     components.explain(
         panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", percent=panel.percent,
@@ -108,9 +102,7 @@ def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None
 def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
     """The images with most pixels of the framed cell."""
     truth, predicted, head = chosen
-    cell = tables.cell_of(
-        run, rows, columns, truth, predicted, decision=decision, region=region, threshold=threshold
-    )  # fmt: skip
+    cell = tables.cell_of(shown, rows, columns, truth, predicted, decision=decision, threshold=threshold)
     found = loaders.cell_images(run, split, head, seeds[0], cell, theme.heads[head], most=_ACROSS)
     st.caption(components.plain(said_of(found, threshold)))
     for place, one in zip(st.columns(_ACROSS), found.marked, strict=False):
@@ -161,7 +153,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     form: tables.Form = state.choose(
         "Cells", ("share", "count"), key="cells", title=lambda one: "Row shares" if one == "share" else "Pixels"
     )
-rows, columns = tables.names_of(run, split=split, seeds=seeds, decision=decision)
+shown = Selection(run, split, seeds, contender, region=region)
+rows, columns = tables.names_of(shown, decision)
 above, below = st.container(), st.container()
 with below:
     st.header("Pixels of one cell")
@@ -173,10 +166,7 @@ drawn["at"] = float(st.session_state.get("threshold", 0.5)) if decision == "thre
 with below:
     draw_cell(chosen, drawn["at"])
 if dataset["kind"] == "overlapping" or decision == "threshold":
-    sets = [
-        make(run, theme, split=split, seeds=seeds, contender=contender)
-        for make in (panels.set_errors, panels.label_sets)
-    ]
+    sets = [make(shown, theme) for make in (panels.set_errors, panels.label_sets)]
     if any(sets):
         st.header("Label sets")
     for panel in sets:

@@ -95,14 +95,15 @@ components.facts_line(
 )  # fmt: skip
 components.paragraph(truth_alone(CheckReport.model_validate(dataset)), theme)
 draw_examples()
-draw_panels(panels.ceiling(run, theme), panels.nesting(run, theme))
+draw_panels(panels.ceiling(dataset, theme), panels.nesting(dataset, theme))
 overlapping = dataset["kind"] == "overlapping"
 draw_panels(
-    panels.class_shares(run, theme), panels.labels_per_pixel(run, theme) if overlapping else panels.splits(run, theme)
+    panels.class_shares(dataset, theme),
+    panels.labels_per_pixel(dataset, theme) if overlapping else panels.splits(dataset, theme),
 )
 components.paragraph(panels.imbalance(dataset), theme)
 if overlapping:
-    draw_panels(panels.pairs(run, theme), panels.splits(run, theme))
+    draw_panels(panels.pairs(dataset, theme), panels.splits(dataset, theme))
 draw_kinds()
 st.header("Splits")
 components.paragraph(panels.leakage(dataset), theme)

@@ -8,6 +8,7 @@ from dashboard import components, loaders, state
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.overlap import Which
+from dashboard.panels import Selection
 from dashboard.panels import overlap as panels
 from dashboard.parts import part
 from dashboard.rounding import count, percent
@@ -25,16 +26,12 @@ def draw_figures(maps_at: dict[str, float]) -> None:
     """The threshold and what it redraws. maps_at: filled with the threshold that the maps below were drawn at."""
     with st.container(width=340):
         threshold = state.threshold()
-    components.show(
-        panels.rates(run, theme, split=split, seeds=seeds, region=region, threshold=threshold, known=known),
-        run=run.name,
-    )
+    components.show(panels.rates(shown, theme, threshold=threshold, known=known), run=run.name)
     for column, make in zip(st.columns(2), (panels.predicted_labels, panels.mass), strict=True):
         with column:
-            panel = make(run, theme, split=split, seeds=seeds, region=region, threshold=threshold)
-            components.show(panel, run=run.name)
-    pairs = panels.pairs(run, theme, split=split, seeds=seeds, threshold=threshold)
-    expected = panels.expected(run, theme, split=split, seeds=seeds, threshold=threshold)
+            components.show(make(shown, theme, threshold=threshold), run=run.name)
+    pairs = panels.pairs(shown, theme, threshold=threshold)
+    expected = panels.expected(shown, theme, threshold=threshold)
     if pairs is not None:
         st.header("Which classes share pixels")
         if not pairs.table["truth"].any():
@@ -92,7 +89,8 @@ if len(classes) == 1:
     )
 components.head_legend(run.heads, theme)
 maps_at: dict[str, float] = {}
-known = panels.known_rates(run, theme, split=split, seeds=seeds, region=region)
+shown = Selection(run, split, seeds, region=region)
+known = panels.known_rates(shown, theme)
 draw_figures(maps_at)
 maps_at["threshold"] = float(st.session_state["threshold"])
 draw_maps(maps_at["threshold"])

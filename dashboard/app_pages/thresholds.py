@@ -1,5 +1,6 @@
 """Thresholds and costs: which threshold to use, and whether the head still matters once it is tuned."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import streamlit as st
@@ -146,7 +147,7 @@ def choose_costs() -> Costs:
 def draw_costs(found: list[Policy], price: Costs) -> None:
     """The cost curve beside its points as numbers, and which head is cheaper."""
     figure, numbers = st.columns([3, 2])
-    panel = panels.cost_panel(look, theme, found, price, scale=scale)
+    panel = panels.costs(look, theme, found, price, scale=scale)
     with figure:
         components.show(panel, run=run.name)
     with numbers:
@@ -165,8 +166,8 @@ def adjust() -> None:
     cuts = kept_cuts()
     draw_scores(cuts)
     st.space("small")
-    components.show(panels.score_panel(look, theme, cuts, scale=scale), run=run.name)
-    panel = curves.curve_panel(look, theme, cuts, near=near)
+    components.show(panels.scores(look, theme, cuts=cuts, scale=scale), run=run.name)
+    panel = curves.curves(look, theme, cuts=cuts, near=near)
     if panel is not None:
         components.show(panel, run=run.name)
     elif look.index is None:
@@ -186,8 +187,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     contender = state.contender_of(run)
     variant = state.variant_of(has_temperature=bool(run.facts["temperature"]))
     scale: Scale = state.choose("Threshold axis", SCALES, key="scale", help="Log-odds spread out p near 0 and 1.")
-common: dict[str, Any] = {"split": split, "seeds": seeds, "contender": contender, "variant": variant}
-whole = choice.look_at(run, **common)
+whole = Look(run, split, seeds, contender, variant)
 found = sentences.answer(whole)
 components.headline(
     found.text, theme=theme,
@@ -195,7 +195,7 @@ components.headline(
     color=theme.muted if found.winner is None else theme.heads[found.winner],
 )  # fmt: skip
 components.paragraph(found.more, theme)
-best = panels.choices(run, theme, **common, scale=scale)
+best = panels.choices(whole, theme, scale=scale)
 if best is not None:
     components.show(best, run=run.name)
 
@@ -208,7 +208,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         and state.choose("ROC and precision-recall", ("whole", "near the points"), key="corner", title=str.capitalize)
         == "near the points"
     )
-look: Look = choice.look_at(run, **common, class_name=None if chosen == state.EVERY_CLASS else chosen)
+look = whole if chosen == state.EVERY_CLASS else replace(whole, class_name=chosen)
 if not look.present.any() or (look.index is not None and not look.present[look.index]):
     components.empty(
         "These images do not have this class", "Its recall, Dice and curves need true pixels; choose another class."
@@ -219,8 +219,8 @@ adjust()
 
 if len(look.classes) > 1:
     st.header("How well the heads rank pixels")
-    ranked = curves.areas(run, theme, **common)
+    ranked = curves.areas(whole, theme)
     if ranked is not None:
         components.show(ranked, run=run.name)
 st.header("Leaving the unsure pixels out")
-components.show(curves.selective_prediction(run, theme, **common, class_name=look.class_name), run=run.name)
+components.show(curves.selective_prediction(look, theme), run=run.name)

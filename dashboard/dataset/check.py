@@ -102,9 +102,9 @@ def show(report: CheckReport, *, name: str) -> None:
     else:
         st.caption("The check found nothing wrong.")
     made = [
-        panels.ceiling_of(facts, theme), panels.nesting_of(facts, theme), panels.class_shares_of(facts, theme),
-        panels.labels_per_pixel_of(facts, theme) if report.kind == "overlapping" else panels.splits_of(facts, theme),
-        panels.pairs_of(facts, theme), panels.splits_of(facts, theme) if report.kind == "overlapping" else None,
+        panels.ceiling(facts, theme), panels.nesting(facts, theme), panels.class_shares(facts, theme),
+        panels.labels_per_pixel(facts, theme) if report.kind == "overlapping" else panels.splits(facts, theme),
+        panels.pairs(facts, theme), panels.splits(facts, theme) if report.kind == "overlapping" else None,
     ]  # fmt: skip
     there = [panel for panel in made if panel is not None]
     for start in range(0, len(there), 2):

@@ -24,19 +24,19 @@ from dashboard.panels.accuracy_tables import (
     averages,
     class_names,
     difference_rows,
+    first_name,
     image_pairs,
     of_classes,
     row_names,
-    seed_of,
+    values_of,
 )
 from dashboard.panels.base import Panel, Picture
+from dashboard.panels.selection import Selection
 from dashboard.rounding import rounded, with_interval
 from dashboard.tables import difference_row
 from pipelines.metrics import METRICS
 from pipelines.metrics.distribution import QUANTILES
-from pipelines.schema import ALL_SEEDS, Head, Region, Split
-from pipelines.storage import Run
-from pipelines.verdict import missing_head
+from pipelines.schema import ALL_SEEDS, Head
 
 
 class ByClass(NamedTuple):
@@ -47,74 +47,43 @@ class ByClass(NamedTuple):
     table: pd.DataFrame
 
 
-def by_class(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    metric: str = "dice",
-    region: Region = "all",
-    contender: Head = "softmax",
-    margin: float = 0.01,
-    known: ByClass | None = None,
-) -> Panel:
+def by_class(shown: Selection, theme: Theme, *, margin: float = 0.01, known: ByClass | None = None) -> Panel:
     """Every head by class with intervals, over all pixels and as the mean of images, and the paired differences.
 
     Without differences where there is no pair. known: `known_by_class` of the same, where it is there already.
     """
     if known is None:
-        known = known_by_class(
-            run, theme, split=split, seeds=seeds, metric=metric, region=region, contender=contender
-        )  # fmt: skip
-    names, title = row_names(run, metric), METRICS[metric].title
-    height = height_of(len(names), len(run.heads))
+        known = known_by_class(shown, theme)
+    names, title = row_names(shown), METRICS[shown.metric].title
+    height = height_of(len(names), len(shown.run.heads))
     forests = [
-        _forest(rows, theme, average, names, title, contender=contender, margin=margin, height=height)
+        _forest(rows, theme, average, names, title, contender=shown.contender, margin=margin, height=height)
         for average, rows in known.differences.items()
     ]
     return Panel("accuracy", f"{title} by class", (known.values, *forests), known.table, "accuracy")
 
 
-def known_by_class(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    metric: str = "dice",
-    region: Region = "all",
-    contender: Head = "softmax",
-) -> ByClass:
+def known_by_class(shown: Selection, theme: Theme) -> ByClass:
     """What of the scores by class no margin changes."""
-    found = _by_average(run, split=split, seeds=seeds, metric=metric, region=region)
+    names = row_names(shown)
+    found = {
+        average: of_classes(frame[frame["seed"] == shown.row_seed], names) for average, frame in averages(shown).items()
+    }
     every = pd.concat([rows.assign(average=average) for average, rows in found.items()], ignore_index=True)
-    pair, names = missing_head(run.heads) is None, row_names(run, metric)
     return ByClass(
-        _class_values(run, theme, found, metric),
-        {average: difference_rows(rows, contender, names) for average, rows in found.items() if pair},
+        _class_values(shown, theme, found),
+        {average: difference_rows(rows, shown.contender, names) for average, rows in found.items() if shown.pair},
         every[["class", "head", "average", "value", "low", "high"]],
     )
 
 
-def _class_values(run: Run, theme: Theme, found: Mapping[str, pd.DataFrame], metric: str) -> Picture:
-    names, title = row_names(run, metric), METRICS[metric].title
-    values = pd.concat([rows[rows["head"].isin(run.heads)].assign(average=average) for average, rows in found.items()])
-    values = values.sort_values("head", key=lambda one: one.map(run.heads.index), kind="stable")
+def _class_values(shown: Selection, theme: Theme, found: Mapping[str, pd.DataFrame]) -> Picture:
+    names, title, heads = row_names(shown), METRICS[shown.metric].title, shown.run.heads
+    values = pd.concat([rows[rows["head"].isin(heads)].assign(average=average) for average, rows in found.items()])
+    values = values.sort_values("head", key=lambda one: one.map(heads.index), kind="stable")
     figure = values_figure(values, theme, title=title, subtitle=f"filled {POOLED}, hollow {BY_IMAGE}")
     alt = f"{title} of each head by class, {POOLED} and {BY_IMAGE}; {_said(values, names[0])}."
     return Picture("accuracy_values", figure, alt)
-
-
-def _by_average(
-    run: Run, *, split: Split, seeds: Sequence[int], metric: str, region: Region
-) -> dict[str, pd.DataFrame]:
-    """Rows of the seeds chosen and the classes shown, in their order, for both averages."""
-    names, seed = row_names(run, metric), seed_of(run, seeds)
-    return {
-        average: of_classes(frame[frame["seed"] == seed], names)
-        for average, frame in averages(run, split=split, metric=metric, region=region).items()
-    }
 
 
 def _forest(
@@ -141,35 +110,24 @@ def _said(values: pd.DataFrame, name: str) -> str:
     return ", ".join(f"{HEAD_SHORT[row['head']]} {rounded(row['value'])} ({row['average']})" for row in rows)
 
 
-def by_seed(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int] = (),
-    metric: str = "dice",
-    region: Region = "all",
-    contender: Head = "softmax",
-    class_name: str | None = None,
-    margin: float = 0.01,
-) -> Panel | None:
-    """Every seed's score of every head, and its difference, over all pixels. None when there is one seed.
+def by_seed(shown: Selection, theme: Theme, *, margin: float = 0.01) -> Panel | None:
+    """Every seed's score of every head, and its difference, over all pixels; all seeds, whichever are chosen.
 
-    class_name: a class, None for the mean of the classes. All seeds are shown, whatever `seeds` says.
+    None when there is one seed.
     """
+    run, contender = shown.run, shown.contender
     if len(run.seeds) == 1:
         return None
-    name = class_name or row_names(run, metric)[0]
-    frame = loaders.stored_rows(run, split, metric, region)
+    name = first_name(shown)
+    frame = loaders.stored_rows(run, shown.split, shown.metric, shown.region)
     frame = frame[(frame["class"] == name) & frame["value"].notna()]
     values = frame[frame["head"].isin(run.heads) & (frame["seed"] != ALL_SEEDS)].sort_values("seed", kind="stable")
     values = values.sort_values("head", key=lambda one: one.map(run.heads.index), kind="stable")
-    pair = missing_head(run.heads) is None
-    rows = frame[frame["head"] == difference_row(contender)] if pair else frame.iloc[:0]
+    rows = frame[frame["head"] == difference_row(contender)] if shown.pair else frame.iloc[:0]
     each, mean = rows[rows["seed"] != ALL_SEEDS].sort_values("seed"), rows[rows["seed"] == ALL_SEEDS]
-    if values.empty or (pair and mean.empty):
+    if values.empty or (shown.pair and mean.empty):
         return None
-    title = f"{METRICS[metric].title}, {class_title(name)}"
+    title = f"{METRICS[shown.metric].title}, {class_title(name)}"
     pictures = [_seed_values(values, theme, title)]
     if len(mean):
         pictures.append(_seed_differences(each, mean.iloc[0], theme, title, contender=contender, margin=margin))
@@ -206,34 +164,21 @@ def _seed_differences(
 
 
 def paired_images(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    metric: str = "dice",
-    region: Region = "all",
-    contender: Head = "softmax",
-    class_name: str | None = None,
-    margin: float = 0.01,
-    chosen: str | None = None,
+    shown: Selection, theme: Theme, *, margin: float = 0.01, chosen: str | None = None,
     table: pd.DataFrame | None = None,
-) -> Panel | None:
+) -> Panel | None:  # fmt: skip
     """The contender's score of each image and sigmoid's. None when no image has both, as where there is no pair.
 
     chosen: an image to ring. table: `accuracy_tables.image_pairs` of the same, where it is there already.
     """
-    if missing_head(run.heads) is not None:
+    if not shown.pair:
         return None
     if table is None:
-        table = image_pairs(
-            run, split=split, seeds=seeds, metric=metric, region=region, contender=contender, class_name=class_name,
-            margin=margin,
-        )  # fmt: skip
+        table = image_pairs(shown, margin=margin)
     if table.empty:
         return None
-    name = class_title(class_name or row_names(run, metric)[0])
-    title = f"{METRICS[metric].title} of each image, {name}"
+    contender = shown.contender
+    title = f"{METRICS[shown.metric].title} of each image, {class_title(first_name(shown))}"
     number = Counter(table["better"].tolist())
     alt = (
         f"{title}: sigmoid better beyond {margin:g} in {number['sigmoid']} images, "
@@ -243,26 +188,18 @@ def paired_images(
     return Panel("image_pairs", "Image by image", (Picture("image_pairs", figure, alt),), table, "image_pairs")
 
 
-def spread_of_images(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    metric: str = "dice",
-    region: Region = "all",
-    class_name: str | None = None,
-) -> Panel | None:
+def spread_of_images(shown: Selection, theme: Theme) -> Panel | None:
     """The images' scores by head: boxes of every class, or of one class with a point for each image.
 
     None when no image has a score.
     """
-    names = class_names(run, metric) if class_name is None else [class_name]
-    rows = loaders.stored_rows(run, split, metric, region)
-    pooled = rows[rows["seed"] == seed_of(run, seeds)].set_index(["head", "class"])["value"]
+    metric = shown.metric
+    names = class_names(shown.run, metric) if shown.class_name is None else [shown.class_name]
+    rows = loaders.stored_rows(shown.run, shown.split, metric, shown.region)
+    pooled = rows[rows["seed"] == shown.row_seed].set_index(["head", "class"])["value"]
     found, points = [], []
-    for head in run.heads:
-        values = loaders.image_values(run, split, head, tuple(seeds), metric, region)
+    for head in shown.run.heads:
+        values = values_of(shown, head)
         for name in names:
             known = values[name].dropna()
             quantiles = np.quantile(known, QUANTILES) if len(known) else [np.nan] * len(QUANTILES)

@@ -8,9 +8,10 @@ import pandas as pd
 
 from dashboard import loaders
 from dashboard.figures.accuracy import BY_IMAGE, POOLED
+from dashboard.panels.selection import Selection
 from dashboard.tables import difference_row
 from pipelines.metrics import METRICS
-from pipelines.schema import ALL_CLASSES, ALL_SEEDS, MACRO, Head, Region, Split
+from pipelines.schema import ALL_CLASSES, MACRO, Head, Split
 from pipelines.storage import Run
 
 Order: TypeAlias = Literal["worst sigmoid", "worst softmax", "sigmoid better", "softmax better"]
@@ -36,36 +37,34 @@ def class_names(run: Run, metric: str) -> list[str]:
     return list(loaders.dataset(run)["classes"]) if METRICS[metric].per_class else [ALL_CLASSES]
 
 
-def averages(run: Run, *, split: Split, metric: str, region: Region) -> dict[str, pd.DataFrame]:
+def averages(shown: Selection) -> dict[str, pd.DataFrame]:
     """Rows of `loaders.stored_rows` of both averages: over all pixels, and the mean over images."""
+    run, split, metric, region = shown.run, shown.split, shown.metric, shown.region
     found = {name: loaders.stored_rows(run, split, f"{metric}{suffix}", region) for name, suffix in _SUFFIXES.items()}
     if found[BY_IMAGE].empty:
         found[BY_IMAGE] = loaders.image_means(run, split, metric, region)
     return found
 
 
-def seed_of(run: Run, seeds: Sequence[int]) -> int:
-    """`seed` of the rows over the seeds chosen."""
-    return ALL_SEEDS if tuple(seeds) == run.seeds else seeds[0]
-
-
-def row_names(run: Run, metric: str) -> list[str]:
+def row_names(shown: Selection) -> list[str]:
     """Names of the rows of a figure by class, the mean first."""
-    names = class_names(run, metric)
+    names = class_names(shown.run, shown.metric)
     return [MACRO, *names] if len(names) > 1 else names
 
 
-def gaps(
-    run: Run, *, split: Split, seeds: Sequence[int], metric: str = "dice", region: Region = "all",
-    contender: Head = "softmax", class_name: str | None = None,
-) -> dict[str, Gap]:  # fmt: skip
-    """Sigmoid minus the contender in both averages. class_name: a class, None for the mean of the classes."""
-    name = class_name or row_names(run, metric)[0]
+def first_name(shown: Selection) -> str:
+    """Name of the rows of the class shown, or of the mean of the classes."""
+    return shown.class_name or row_names(shown)[0]
+
+
+def gaps(shown: Selection) -> dict[str, Gap]:
+    """Sigmoid minus the contender in both averages."""
+    name = first_name(shown)
     found = {}
-    for average, frame in averages(run, split=split, metric=metric, region=region).items():
+    for average, frame in averages(shown).items():
         rows = frame[
-            (frame["head"] == difference_row(contender)) & (frame["class"] == name)
-            & (frame["seed"] == seed_of(run, seeds))
+            (frame["head"] == difference_row(shown.contender)) & (frame["class"] == name)
+            & (frame["seed"] == shown.row_seed)
         ]  # fmt: skip
         if len(rows):
             found[average] = Gap(*(float(one) for one in rows[["value", "low", "high"]].to_numpy()[0]))
@@ -78,16 +77,18 @@ def of_classes(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return rows.sort_values("class", key=lambda one: one.map(list(names).index), kind="stable")
 
 
-def image_values(
-    run: Run, *, split: Split, seeds: Sequence[int], head: Head, metric: str = "dice", region: Region = "all",
-    class_name: str | None = None,
-) -> pd.DataFrame:  # fmt: skip
-    """One head's score of each image that has it, the worst first: image, value.
+def values_of(shown: Selection, head: Head) -> pd.DataFrame:
+    """A head's scores of single images, a column a class: see `loaders.image_values`."""
+    return loaders.image_values(shown.run, shown.split, head, shown.seeds, shown.metric, shown.region)
 
-    class_name: a class, None for the mean of the classes that an image has.
+
+def image_values(shown: Selection) -> pd.DataFrame:
+    """The only head's score of each image that has it, the worst first: image, value.
+
+    The mean of the classes is that of those that an image has.
     """
-    values = loaders.image_values(run, split, head, tuple(seeds), metric, region)
-    one = values.mean(axis=1) if class_name is None else values[class_name]
+    values = values_of(shown, shown.contender)
+    one = values.mean(axis=1) if shown.class_name is None else values[shown.class_name]
     return one.dropna().rename("value").sort_values(kind="stable").reset_index()
 
 
@@ -104,25 +105,17 @@ def difference_rows(rows: pd.DataFrame, contender: Head, names: Sequence[str]) -
     return pd.DataFrame(found, columns=["class", "advantage", "low", "high", "sigmoid", "softmax"])
 
 
-def image_pairs(
-    run: Run,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    metric: str = "dice",
-    region: Region = "all",
-    contender: Head = "softmax",
-    class_name: str | None = None,
-    margin: float = 0.01,
-) -> pd.DataFrame:
+def image_pairs(shown: Selection, *, margin: float = 0.01) -> pd.DataFrame:
     """Both heads' scores of each image that has them, most different first.
 
-    class_name: a class, None for the mean of the classes that an image has. Returns image, sigmoid, softmax (the
-    contender's), difference, better ("sigmoid", the contender, or "neither" where the difference is within the margin).
+    The mean of the classes is that of those that an image has. Returns image, sigmoid, softmax (the contender's),
+    difference, better ("sigmoid", the contender, or "neither" where the difference is within the margin).
     """
-    table = loaders.paired_values(run, split, contender, tuple(seeds), metric, region, class_name)
+    table = loaders.paired_values(
+        shown.run, shown.split, shown.contender, shown.seeds, shown.metric, shown.region, shown.class_name
+    )
     difference = table["difference"].to_numpy()
-    winner = np.where(difference > 0, "sigmoid", contender)
+    winner = np.where(difference > 0, "sigmoid", shown.contender)
     return table.assign(better=np.where(np.abs(difference) > margin, winner, "neither"))
 
 

@@ -11,11 +11,12 @@ from dashboard.figures.calibration import by_image_figure
 from dashboard.figures.reliability import Columns, Scale, reliability_figure
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.panels.base import Panel, Picture
+from dashboard.panels.selection import Selection
 from dashboard.rounding import NO_VALUE, with_interval
 from dashboard.tables import difference_row
 from pipelines.metrics import METRICS
 from pipelines.metrics.tables import TOP_LABEL
-from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, MACRO, Head, Region, Split, Variant
+from pipelines.schema import ALL_CLASSES, DIFFERENCES, MACRO, Head, Variant
 from pipelines.storage import Run
 
 # Proper scores first, which decide; then their parts, the errors over bins, which explain, and the line.
@@ -39,23 +40,17 @@ _TALL, _SMALL = 620, 380  # CSS pixels of a diagram alone and of one among other
 
 
 def reliability(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    variant: Variant = "raw",
-    region: Region = "all",
-    bins: int = 15,
-    classes: Sequence[str] | None = None,
-    scale: Scale = "linear",
+    shown: Selection, theme: Theme, *, bins: int = 15, classes: Sequence[str] | None = None, scale: Scale = "linear"
 ) -> Panel:
     """Reliability diagrams, one a class, the top label first where there is one; the heads lie over each other.
 
     classes: names to draw, TOP_LABEL among them; None for all.
     """
+    run = shown.run
     found = {
-        head: loaders.reliability(run, split, head, tuple(seeds), _counted(head, variant), region, bins)
+        head: loaders.reliability(
+            run, shown.split, head, shown.seeds, _counted(head, shown.variant), shown.region, bins
+        )
         for head in run.heads
     }
     order = list(dict.fromkeys(found[run.heads[0]]["class"]))
@@ -83,32 +78,24 @@ def _counted(head: Head, variant: Variant) -> Variant:
     return "temperature" if variant == "temperature-by-class" and head != "sigmoid" else variant
 
 
-def by_image(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    variant: Variant = "raw",
-    region: Region = "all",
-    classes: Sequence[str] | None = None,
-) -> Panel | None:
+def by_image(shown: Selection, theme: Theme) -> Panel | None:
     """Calibration errors of single images beside that of all pixels together, in the bins of the evaluation.
 
-    classes: as for `reliability`. None where no image has such an error.
+    None where no image has such an error.
     """
-    bins = loaders.evaluation_bins(run)
+    bins = loaders.evaluation_bins(shown.run)
     found = {
-        head: loaders.ece_by_image(run, split, head, tuple(seeds), _counted(head, variant), region)
-        for head in run.heads
+        head: loaders.ece_by_image(
+            shown.run, shown.split, head, shown.seeds, _counted(head, shown.variant), shown.region
+        )
+        for head in shown.run.heads
     }
     pooled, single = (
         pd.concat([parts[at].assign(head=head) for head, parts in found.items()], ignore_index=True) for at in (0, 1)
     )
-    names = [name for name in dict.fromkeys(pooled["class"]) if classes is None or name in classes]
-    pooled, single = pooled[pooled["class"].isin(names)], single[single["class"].isin(names)]
     if single["value"].isna().all():
         return None
+    names = list(dict.fromkeys(pooled["class"]))
     title = f"Calibration error of single images, {bins} bins"
     figure = by_image_figure(pooled, single, theme, title=title)
     said = "; ".join(
@@ -119,35 +106,25 @@ def by_image(
     return Panel("by_image", title, (Picture("by_image", figure, f"{title}. {said}."),), table, "by_image")
 
 
-def scores(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    region: Region = "all",
-    variants: Sequence[Variant] = ("raw", "temperature"),
-    class_name: str = MACRO,
-) -> Panel:
-    """Every calibration metric of each head and, of a pair, its difference to sigmoid; a table without a picture.
+def scores(shown: Selection) -> pd.DataFrame:
+    """Every calibration metric of each head and, of a pair, the difference, as trained and after temperature.
 
-    class_name: a class, or MACRO for the mean of classes and the metrics that have no class. Rows: metric, variant,
-    head (or difference), value, low, high; `readable_scores` writes them in words.
+    Without a class the mean of classes, and the metrics that have no class. Rows: metric, variant, class, head (or
+    difference), value, low, high; `readable_scores` writes them in words.
     """
-    frame = loaders.metrics(run)
-    seed = ALL_SEEDS if tuple(seeds) == run.seeds else seeds[0]
-    wanted = (class_name, ALL_CLASSES) if class_name == MACRO else (class_name,)
+    frame, run = loaders.metrics(shown.run), shown.run
+    variants: list[Variant] = ["raw", "temperature" if shown.variant == "raw" else shown.variant]
+    wanted = (MACRO, ALL_CLASSES) if shown.class_name is None else (shown.class_name,)
     heads = [*run.heads, *(name for name, head in DIFFERENCES.items() if head in run.heads)]
     rows = frame[
-        (frame["split"] == split) & (frame["region"] == region) & (frame["seed"] == seed)
+        (frame["split"] == shown.split) & (frame["region"] == shown.region) & (frame["seed"] == shown.row_seed)
         & frame["class"].isin(wanted) & frame["metric"].isin(SCORES) & frame["variant"].isin(variants)
         & frame["head"].isin(heads) & frame["value"].notna()
     ]  # fmt: skip
-    place = rows["metric"].map(SCORES.index) * 100 + rows["variant"].map(list(variants).index) * 10
+    place = rows["metric"].map(SCORES.index) * 100 + rows["variant"].map(variants.index) * 10
     place += rows["head"].map(heads.index)
     columns = ["metric", "variant", "class", "head", "value", "low", "high"]
-    table = rows.assign(place=place).sort_values("place")[columns].reset_index(drop=True)
-    return Panel("calibration_scores", "Calibration metrics", (), table, "calibration_scores")
+    return rows.assign(place=place).sort_values("place")[columns].reset_index(drop=True)
 
 
 def readable_scores(table: pd.DataFrame, *, contender: Head | None) -> pd.DataFrame:

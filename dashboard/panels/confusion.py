@@ -22,40 +22,34 @@ from dashboard.panels.confusion_tables import (
     suffix_of,
     value_of,
 )
+from dashboard.panels.selection import Selection
 from dashboard.rounding import percent
 from pipelines.metrics import joint
-from pipelines.schema import Head, Region, Split
-from pipelines.storage import Run
+from pipelines.schema import Head
 
 SMALL: Final = 5  # up to so many classes three matrices fit side by side
 _LAYOUT: Final = {"rows": "truth", "columns": "predicted", "row_title": "truth", "column_title": "predicted"}
 
 
 def matrices(
-    run: Run,
+    shown: Selection,
     theme: Theme,
     *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head = "softmax",
     decision: Decision | None = None,
-    region: Region = "all",
     threshold: float = 0.5,
     form: Form = "share",
     chosen: tuple[str, str] | None = None,
 ) -> Panel:
     """Where the pixels of each true class go: sigmoid, the contender, and the difference of both; or a head alone.
 
-    region: of the argmax form; threshold: k/300 of the other one. chosen: truth and prediction of a cell to frame.
+    The region counts in the argmax form, the threshold, k/300, in the other. chosen: truth and prediction of a cell to
+    frame.
     """
-    decision = decision or decisions(run)[0]
-    joined = both(
-        run, split=split, seeds=seeds, contender=contender, decision=decision, region=region, threshold=threshold,
-        form=form,
-    )  # fmt: skip
-    kind = loaders.dataset(run)["kind"]
+    decision = decision or decisions(shown.run)[0]
+    joined = both(shown, decision=decision, threshold=threshold, form=form)
+    kind = loaders.dataset(shown.run)["kind"]
     how = "confusion" if decision == "argmax" or kind == "binary" else "confusion_threshold"
-    heads = loaders.shown_heads(run, contender)
+    heads = shown.heads
     shares = (*(f"share_{suffix_of(head)}" for head in heads), *(("difference",) if form == "share" else ()))
     across = 3 if joined["truth"].nunique() <= SMALL else 2
     return Panel("confusion", "Confusion", _pictures(joined, theme, heads, form, chosen), joined, how, shares, across)
@@ -95,21 +89,19 @@ def _matrix_alt(joined: pd.DataFrame, head: Head, share: str) -> str:
     return f"Confusion matrix of {HEAD_TITLES[head]}; share of each class that is found: {found}."
 
 
-def set_errors(
-    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], contender: Head = "softmax"
-) -> Panel | None:
+def set_errors(shown: Selection, theme: Theme) -> Panel | None:
     """The commonest mix-ups of one label set for another at p > 0.5.
 
     None with a single class, which has no sets, and where every set is right.
     """
-    if len(loaders.dataset(run)["classes"]) == 1:
+    if len(loaders.dataset(shown.run)["classes"]) == 1:
         return None
-    found = named_sets(run, split=split, seeds=seeds, contender=contender)
+    found = named_sets(shown)
     pixels = max(int(next(iter(found.values()))["pixels"].sum()), 1)
     errors = commonest_errors(found, pixels)
     if errors.empty:
         return None
-    counted = {head: loaders.whole_counts(run, split, head, tuple(seeds), "raw") for head in found}
+    counted = {head: loaders.whole_counts(shown.run, shown.split, head, shown.seeds, "raw") for head in found}
     said = ", ".join(f"{HEAD_SHORT[head]} {percent(joint.exact_match(one))}" for head, one in counted.items())
     figure = set_errors_figure(
         errors, theme, title="Commonest wrong label sets", subtitle=f"whole set right: {said}"
@@ -124,13 +116,11 @@ def set_errors(
     )  # fmt: skip
 
 
-def label_sets(
-    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], contender: Head = "softmax"
-) -> Panel | None:
+def label_sets(shown: Selection, theme: Theme) -> Panel | None:
     """Which set of labels is called for which at p > 0.5, a matrix for each head; None with a single class."""
-    if len(loaders.dataset(run)["classes"]) == 1:
+    if len(loaders.dataset(shown.run)["classes"]) == 1:
         return None
-    found = named_sets(run, split=split, seeds=seeds, contender=contender)
+    found = named_sets(shown)
     pictures = []
     for head, table in pooled_sets(found).items():
         figure = matrix_figure(

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from dashboard import loaders
+from dashboard.panels.selection import Selection
 from pipelines.metrics import joint, tables
 from pipelines.metrics.cells import NONE, Cell
-from pipelines.schema import Head, Region, Split
+from pipelines.schema import Head
 from pipelines.storage import Run
 
 Decision: TypeAlias = Literal["argmax", "threshold"]
@@ -23,44 +24,28 @@ def decisions(run: Run) -> tuple[Decision, ...]:
     return ("argmax", "threshold") if loaders.dataset(run)["kind"] == "exclusive" else ("threshold",)
 
 
-def confusion(
-    run: Run, *, split: Split, head: Head, seeds: Sequence[int], decision: Decision, region: Region, threshold: float
-) -> pd.DataFrame:
+def confusion(shown: Selection, head: Head, *, decision: Decision, threshold: float = 0.5) -> pd.DataFrame:
     """Confusion of one head: rows of `metrics.tables.argmax_confusion` or `threshold_confusion`."""
-    facts = loaders.dataset(run)
-    counted = loaders.whole_counts(run, split, head, tuple(seeds), "raw")
+    facts = loaders.dataset(shown.run)
+    counted = loaders.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
     if decision == "argmax":
-        return tables.argmax_confusion(counted, classes=facts["classes"], region=region)
+        return tables.argmax_confusion(counted, classes=facts["classes"], region=shown.region)
     return tables.threshold_confusion(counted, kind=facts["kind"], classes=facts["classes"], threshold=threshold)
 
 
 def both(
-    run: Run,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head = "softmax",
-    decision: Decision | None = None,
-    region: Region = "all",
-    threshold: float = 0.5,
-    form: Form = "share",
+    shown: Selection, *, decision: Decision | None = None, threshold: float = 0.5, form: Form = "share"
 ) -> pd.DataFrame:
     """Confusion of sigmoid and the contender, one row a cell: truth, predicted, pixels, share and truth_pixels of each
     (suffixes _sigmoid and _softmax) and the difference of what is shown.
 
     Of a head alone (see `loaders.shown_heads`) the same columns with its suffix, and no difference.
     """
-    shown = loaders.shown_heads(run, contender)
-    found = [
-        confusion(
-            run, split=split, head=head, seeds=seeds, decision=decision or decisions(run)[0], region=region,
-            threshold=threshold,
-        )
-        for head in shown
-    ]  # fmt: skip
+    decision = decision or decisions(shown.run)[0]
+    found = [confusion(shown, head, decision=decision, threshold=threshold) for head in shown.heads]
     if len(found) == 1:
-        keys = ("truth", "predicted")
-        return found[0].rename(columns=lambda name: name if name in keys else f"{name}_{suffix_of(shown[0])}")
+        keys, suffix = ("truth", "predicted"), suffix_of(shown.heads[0])
+        return found[0].rename(columns=lambda name: name if name in keys else f"{name}_{suffix}")
     joined = found[0].merge(found[1], on=["truth", "predicted"], suffixes=("_sigmoid", "_softmax"))
     value = value_of(form)
     joined["difference"] = joined[f"{value}_sigmoid"] - joined[f"{value}_softmax"]
@@ -82,11 +67,11 @@ def largest_differences(joined: pd.DataFrame, *, most: int = 10) -> pd.DataFrame
     return joined.sort_values("difference", key=abs, ascending=False, kind="stable").head(most)
 
 
-def telling_cell(run: Run, *, split: Split, seeds: Sequence[int], contender: Head) -> tuple[str, str, Head]:
+def telling_cell(shown: Selection) -> tuple[str, str, Head]:
     """Truth, prediction and head of the cell off the diagonal in which the heads differ by most pixels, at p > 0.5
     where there is no argmax; the head is the one that has more. Of a head alone the cell with most pixels.
     """
-    joined = both(run, split=split, seeds=seeds, contender=contender, form="count")
+    joined, contender = both(shown, form="count"), shown.contender
     off = joined[joined["truth"] != joined["predicted"]]
     if "difference" not in joined:
         worst = (off if len(off) else joined).sort_values(f"pixels_{suffix_of(contender)}", kind="stable").iloc[-1]
@@ -95,32 +80,29 @@ def telling_cell(run: Run, *, split: Split, seeds: Sequence[int], contender: Hea
     return str(first["truth"]), str(first["predicted"]), "sigmoid" if first["difference"] >= 0 else contender
 
 
-def names_of(run: Run, *, split: Split, seeds: Sequence[int], decision: Decision) -> tuple[list[str], list[str]]:
+def names_of(shown: Selection, decision: Decision) -> tuple[list[str], list[str]]:
     """Names of the rows and of the columns of the matrices."""
-    table = confusion(
-        run, split=split, head=run.heads[0], seeds=seeds, decision=decision, region="all", threshold=0.5
-    )  # fmt: skip
+    table = confusion(shown, shown.heads[0], decision=decision)
     return list(dict.fromkeys(table["truth"])), list(dict.fromkeys(table["predicted"]))
 
 
 def cell_of(
-    run: Run, rows: Sequence[str], columns: Sequence[str], truth: str, predicted: str, *,
-    decision: Decision, region: Region, threshold: float,
+    shown: Selection, rows: Sequence[str], columns: Sequence[str], truth: str, predicted: str, *,
+    decision: Decision, threshold: float,
 ) -> Cell:  # fmt: skip
     """The cell of a row and a column of the matrices."""
     down, across = rows.index(truth), columns.index(predicted)
-    if loaders.dataset(run)["kind"] == "binary":  # the background stands first
+    if loaders.dataset(shown.run)["kind"] == "binary":  # the background stands first
         down, across = down - 1, across - 1
     elif down == len(columns):
         down = NONE
     by_argmax = decision == "argmax"
-    return Cell(down, across, None if by_argmax else threshold, region if by_argmax else "all")
+    return Cell(down, across, None if by_argmax else threshold, shown.region if by_argmax else "all")
 
 
-def named_sets(run: Run, *, split: Split, seeds: Sequence[int], contender: Head) -> dict[Head, pd.DataFrame]:
+def named_sets(shown: Selection) -> dict[Head, pd.DataFrame]:
     """Rows of `metrics.joint.label_set_confusion` of sigmoid and the contender, or of a head alone."""
-    shown = loaders.shown_heads(run, contender)
-    return {head: loaders.set_confusion(run, split, head, tuple(seeds)) for head in shown}
+    return {head: loaders.set_confusion(shown.run, shown.split, head, shown.seeds) for head in shown.heads}
 
 
 def commonest_errors(found: Mapping[Head, pd.DataFrame], pixels: int) -> pd.DataFrame:

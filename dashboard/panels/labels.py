@@ -1,6 +1,5 @@
 """What the check found in a data set to the panels of the page Labels: the truth alone, before any training."""
 
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -31,16 +30,9 @@ _LEAKS: Final = {
     "COPY-LEAK": ("picture under two names", "pictures under two names"),
 }
 
-# The check looks at all splits, before any seed: the panels of this module take both as all panels do, and use neither.
 
-
-def class_shares(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel:
+def class_shares(facts: dict[str, Any], theme: Theme) -> Panel:
     """Share of the valid pixels that carry each class."""
-    return class_shares_of(loaders.dataset(run), theme)
-
-
-def class_shares_of(facts: dict[str, Any], theme: Theme) -> Panel:
-    """The same of a check's report."""
     table = pd.DataFrame(facts["class_facts"])
     columns = [name for name in table.columns if facts["kind"] == "overlapping" or "_" not in name]
     said = ", ".join(f"{one['name']} {percent(one['share'])}" for one in facts["class_facts"])
@@ -49,13 +41,8 @@ def class_shares_of(facts: dict[str, Any], theme: Theme) -> Panel:
     return Panel("classes", "Classes", (picture,), table[columns], "class_shares", ("share",))
 
 
-def labels_per_pixel(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel:
+def labels_per_pixel(facts: dict[str, Any], theme: Theme) -> Panel:
     """Share of the valid pixels by number of labels."""
-    return labels_per_pixel_of(loaders.dataset(run), theme)
-
-
-def labels_per_pixel_of(facts: dict[str, Any], theme: Theme) -> Panel:
-    """The same of a check's report."""
     pixels = facts["labels_per_pixel"]
     table = pd.DataFrame({"labels": range(len(pixels)), "pixels": pixels})
     table["share"] = table["pixels"] / np.maximum(table["pixels"].sum(), 1)
@@ -66,13 +53,8 @@ def labels_per_pixel_of(facts: dict[str, Any], theme: Theme) -> Panel:
     return Panel("per_pixel", "Labels per pixel", (picture,), table, "labels_per_pixel", ("share",))
 
 
-def pairs(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel | None:
+def pairs(facts: dict[str, Any], theme: Theme) -> Panel | None:
     """Which classes share pixels, each as a share of the row's class; None where none can."""
-    return pairs_of(loaders.dataset(run), theme)
-
-
-def pairs_of(facts: dict[str, Any], theme: Theme) -> Panel | None:
-    """The same of a check's report."""
     if not _may_overlap(facts):
         return None
     share = {(one["first"], one["second"]): one["share_of_first"] for one in facts["pairs"]}
@@ -88,13 +70,8 @@ def pairs_of(facts: dict[str, Any], theme: Theme) -> Panel | None:
     return Panel("pairs", "Classes that share pixels", (picture,), table, "pairs_truth", ("share",))
 
 
-def nesting(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel | None:
+def nesting(facts: dict[str, Any], theme: Theme) -> Panel | None:
     """Which class lies inside which, the most nested pairs first; None where no two classes share a pixel."""
-    return nesting_of(loaders.dataset(run), theme)
-
-
-def nesting_of(facts: dict[str, Any], theme: Theme) -> Panel | None:
-    """The same of a check's report."""
     if not facts["pairs"]:
         return None
     inside = {(one["inner"], one["outer"]) for one in facts["nested"]}
@@ -114,13 +91,8 @@ def nesting_of(facts: dict[str, Any], theme: Theme) -> Panel | None:
     return Panel("nesting", "Which class lies inside which", (picture,), table, "nesting", ("share", "back"))
 
 
-def splits(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel:
+def splits(facts: dict[str, Any], theme: Theme) -> Panel:
     """Share of each class in each split: where they differ, one split says little of the other."""
-    return splits_of(loaders.dataset(run), theme)
-
-
-def splits_of(facts: dict[str, Any], theme: Theme) -> Panel:
-    """The same of a check's report."""
     rows = [
         (name, one["split"], one["class_pixels"].get(name, 0), one["class_pixels"].get(name, 0) / one["valid_pixels"])
         for name in facts["classes"]
@@ -132,13 +104,8 @@ def splits_of(facts: dict[str, Any], theme: Theme) -> Panel:
     return Panel("splits", "Classes in each split", (picture,), table, "splits", ("share",))
 
 
-def ceiling(run: Run, theme: Theme, *, split: Split | None = None, seeds: Sequence[int] = ()) -> Panel | None:
+def ceiling(facts: dict[str, Any], theme: Theme) -> Panel | None:
     """The best Dice that one label a pixel can reach, and what priority leaves of it; None where that is 1."""
-    return ceiling_of(loaders.dataset(run), theme)
-
-
-def ceiling_of(facts: dict[str, Any], theme: Theme) -> Panel | None:
-    """The same of a check's report."""
     if not _may_overlap(facts):
         return None
     columns = ["class", "ceiling_dice", "priority_dice", "ceiling_iou", "priority_iou"]

@@ -11,10 +11,10 @@ from dashboard.figures.drawn import Drawn
 from dashboard.figures.overlap import expected_figure, labels_figure, marked_at, mass_figure, rate_figure
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.panels.base import Panel, Picture
+from dashboard.panels.selection import Selection
 from dashboard.rounding import percent
 from pipelines.metrics import joint, tables
-from pipelines.schema import Head, Region, Split
-from pipelines.storage import Run
+from pipelines.schema import Head
 
 _RATES: Final = {"overlap": "two labels or more", "no label": "no label"}
 
@@ -35,9 +35,10 @@ class Rates(NamedTuple):
     table: pd.DataFrame
 
 
-def known_rates(run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all") -> Rates:
+def known_rates(shown: Selection, theme: Theme) -> Rates:
     """What of the rates no threshold changes."""
-    found = {head: loaders.label_rates(run, split, head, tuple(seeds), region) for head in run.heads}
+    run = shown.run
+    found = {head: loaders.label_rates(run, shown.split, head, shown.seeds, shown.region) for head in run.heads}
     each = []
     for name in _RATES:
         rows = {head: table[table["rate"] == name].sort_values("threshold") for head, table in found.items()}
@@ -48,16 +49,13 @@ def known_rates(run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], r
     return Rates(tuple(each), _together(found))
 
 
-def rates(
-    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all", threshold: float = 0.5,
-    known: Rates | None = None,
-) -> Panel:  # fmt: skip
+def rates(shown: Selection, theme: Theme, *, threshold: float = 0.5, known: Rates | None = None) -> Panel:
     """Shares of pixels with several labels and with none, against the threshold, which is marked.
 
     known: `known_rates` of the same, where it is there already.
     """
     if known is None:
-        known = known_rates(run, theme, split=split, seeds=seeds, region=region)
+        known = known_rates(shown, theme)
     pictures = tuple(_rate(one, theme, threshold) for one in known.each)
     percents = ("value", "low", "high", "truth")
     return Panel("rates", "Overlap and no-label rates", pictures, known.table, "rates", percents, columns=2)
@@ -73,26 +71,26 @@ def _rate(rate: Rate, theme: Theme, threshold: float) -> Picture:
     return Picture(f"rate_{rate.name}", marked_at(rate.curves, theme, threshold), alt)
 
 
-def predicted_labels(
-    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all", threshold: float = 0.5
-) -> Panel:
+def predicted_labels(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Panel:
     """Predicted by true number of labels."""
-    found = {head: loaders.predicted_labels(run, split, head, tuple(seeds), region, threshold) for head in run.heads}
+    found = {head: _labels(shown, head, threshold) for head in shown.run.heads}
     alt = f"Predicted number of labels at p > {threshold:.2f}, by true number of labels and head."
     picture = Picture("labels", labels_figure(found, theme), alt)
     return Panel("labels_table", "Labels predicted, by true number", (picture,), _together(found), "labels", ("share",))
 
 
-def mass(
-    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], region: Region = "all", threshold: float = 0.5
-) -> Panel:
+def _labels(shown: Selection, head: Head, threshold: float) -> pd.DataFrame:
+    return loaders.predicted_labels(shown.run, shown.split, head, shown.seeds, shown.region, threshold)
+
+
+def mass(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Panel:
     """Shares of the pixels with no label, one and more: the truth, what each head expects, and what it decides."""
     rows: list[tuple[str, str, float]] = []
-    for head in run.heads:
-        table = loaders.predicted_labels(run, split, head, tuple(seeds), region, threshold)
+    for head in shown.run.heads:
+        table = _labels(shown, head, threshold)
         if not rows:
             rows += _row("Truth", _by_number(table, "true_labels"))
-        mean = loaders.label_mass(run, split, head, tuple(seeds), region)
+        mean = loaders.label_mass(shown.run, shown.split, head, shown.seeds, shown.region)
         rows += _row(f"{HEAD_SHORT[head]}, expected", mean)
         rows += _row(f"{HEAD_SHORT[head]}, decided", _by_number(table, "predicted_labels"))
     shares = pd.DataFrame(rows, columns=["row", "labels", "share"])
@@ -114,20 +112,18 @@ def _by_number(table: pd.DataFrame, column: str) -> list[float]:
     return [pixels["0"] / whole, pixels["1"] / whole, pixels["2"] / whole + pixels["3+"] / whole]
 
 
-def expected(
-    run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], threshold: float = 0.5, most: int = 8
-) -> Panel | None:
+def expected(shown: Selection, theme: Theme, *, threshold: float = 0.5, most: int = 8) -> Panel | None:
     """Overlap of each pair of classes: what the probabilities say, what the head decides, and the truth.
 
     The `most` pairs with the most of any are drawn, all are in the table. None where labels cannot share a pixel.
     """
-    facts = loaders.dataset(run)
+    facts = loaders.dataset(shown.run)
     classes = facts["classes"]
     if facts["kind"] != "overlapping" or len(classes) == 1:
         return None
     found = []
-    for head in run.heads:
-        counted = loaders.whole_counts(run, split, head, tuple(seeds), "raw")
+    for head in shown.run.heads:
+        counted = loaders.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
         marginal = joint.pair_probabilities(counted, classes=classes)
         decided = joint.pair_decisions(counted, classes=classes, threshold=threshold)
         pixels = max(int(counted.pixels.sum()), 1)
@@ -148,17 +144,14 @@ def expected(
     return Panel("expected", "Pairs: expected and decided overlap", (picture,), table, "expected_overlap", percents)
 
 
-def pairs(run: Run, theme: Theme, *, split: Split, seeds: Sequence[int], threshold: float = 0.5) -> Panel | None:
+def pairs(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Panel | None:
     """How much of each class also carries another: the truth, then each head; None when there is one class."""
+    run = shown.run
     classes = loaders.dataset(run)["classes"]
     if len(classes) == 1:
         return None
-    found = {
-        head: tables.pair_overlap(
-            loaders.whole_counts(run, split, head, tuple(seeds), "raw"), classes=classes, threshold=threshold
-        )
-        for head in run.heads
-    }
+    counted = {head: loaders.whole_counts(run, shown.split, head, shown.seeds, "raw") for head in run.heads}
+    found = {head: tables.pair_overlap(one, classes=classes, threshold=threshold) for head, one in counted.items()}
     truth = next(iter(found.values()))
     drawn = [("Truth", truth, "truth_share", theme.text)] if truth["truth"].any() else []
     drawn += [(HEAD_TITLES[head], table, "predicted_share", theme.heads[head]) for head, table in found.items()]

@@ -11,13 +11,13 @@ import pandas as pd
 from dashboard import loaders
 from dashboard.figures.cuts import Cuts, cut_text
 from dashboard.loaders.thresholds import Decided, area_intervals, decided, outcome_sums, tuned, units_drawn
+from dashboard.panels.selection import Selection
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.errors import ShapeError
 from pipelines.metrics import decisions, ranking, selective, thresholds
 from pipelines.metrics.decisions import Alone, Bounds, Paired, Statistic
-from pipelines.schema import ALL_SEEDS, MACRO, Head, Split, Variant
+from pipelines.schema import MACRO, Head, Split
 from pipelines.statistics.grid import HALF_CELL, STEPS, first_cell_above
-from pipelines.storage import Run
 
 Curve: TypeAlias = tuple[Float64Array, Float64Array]  # x and y, (CELLS + 1) each
 RANKS: Final = ("auroc", "average_precision")
@@ -41,23 +41,8 @@ class Ranked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Look:
-    """What of a run is looked at: sigmoid and a contender, one class or, where class_name is None, all of them.
-
-    Where there is nothing to compare the contender is the head that is looked at alone.
-    """
-
-    run: Run
-    split: Split
-    seeds: tuple[int, ...]
-    contender: Head
-    variant: Variant
-    class_name: str | None
-
-    @cached_property
-    def heads(self) -> tuple[Head, ...]:
-        """Sigmoid, then the one it is compared with; or one alone."""
-        return loaders.shown_heads(self.run, self.contender)
+class Look(Selection):
+    """A selection with all that thresholds can make of it, each counted when it is first asked for."""
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -188,20 +173,6 @@ class Look:
         return decisions.paired(first, second, statistic, units=units)
 
 
-def look_at(
-    run: Run,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head | None = None,
-    variant: Variant = "raw",
-    class_name: str | None = None,
-) -> Look:
-    """What is looked at; contender: by default softmax, or whatever else the run has beside sigmoid."""
-    others = [head for head in run.heads if head != "sigmoid"] or run.heads
-    return Look(run, split, tuple(seeds), contender or others[0], variant, class_name)
-
-
 def live_scores(look: Look, cuts: Cuts | None) -> tuple[pd.DataFrame, dict[Head, dict[str, Bounds]]]:
     """Scores of the heads at the chosen thresholds with their difference, and the labels that follow.
 
@@ -239,18 +210,13 @@ def choices(look: Look) -> pd.DataFrame:
     return table[table["best"].notna()].reset_index(drop=True)
 
 
-def seed_of_rows(look: Look) -> int:
-    """`seed` of the rows of metrics.parquet that belong to the seeds looked at."""
-    return look.seeds[0] if len(look.seeds) == 1 else ALL_SEEDS
-
-
 def areas_of(look: Look, metric: str) -> pd.DataFrame:
     """An area of each class and head with the interval that evaluation stored: class, head, metric, value, low, high.
 
     metric: "auroc", "average_precision" or "aurc". The mean of the classes with any truth comes first where there are
     several; classes without a value are left out.
     """
-    ends = area_intervals(look.run, look.split, seed_of_rows(look), look.variant)
+    ends = area_intervals(look.run, look.split, look.row_seed, look.variant)
     found = []
     for head in look.heads:
         value = _AREAS[metric](look.of(head).hist).mean(axis=0)

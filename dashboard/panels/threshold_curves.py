@@ -12,13 +12,12 @@ from dashboard.figures.lanes import dots_figure
 from dashboard.figures.marks import Mark, Role, colored
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.panels.base import Panel, Picture
-from dashboard.panels.threshold_choice import Look, areas_of, look_at
+from dashboard.panels.threshold_choice import Look, areas_of
 from dashboard.rounding import percent, with_interval
 from pipelines.arrays import Float64Array
 from pipelines.metrics import selective
-from pipelines.schema import Head, Split, Variant
+from pipelines.schema import Head
 from pipelines.statistics.grid import HALF_CELL
-from pipelines.storage import Run
 
 
 class _Words(NamedTuple):
@@ -35,27 +34,10 @@ _RANKS: Final = {
 _COVERAGES: Final = np.linspace(0.005, 1, 200)
 
 
-def curves(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head | None = None,
-    variant: Variant = "raw",
-    class_name: str | None = None,
-    cuts: Cuts | None = None,
-    near: bool = False,
-) -> Panel | None:
+def curves(look: Look, theme: Theme, *, cuts: Cuts | None = None, near: bool = False) -> Panel | None:
     """ROC and precision-recall of one class with the chosen thresholds on them; None for the mean of several classes,
     which has no such curve, and where the class has no truth. near: show the corner that the points are in.
     """
-    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant, class_name=class_name)
-    return curve_panel(look, theme, cuts, near=near)
-
-
-def curve_panel(look: Look, theme: Theme, cuts: Cuts | None, *, near: bool) -> Panel | None:
-    """The same of what is looked at already."""
     if look.index is None or not look.present[look.index]:
         return None
     rates, precisions, tables, table = look.ranked
@@ -95,17 +77,8 @@ def _curve_marks(look: Look, found: Mapping[Head, tuple[Float64Array, Float64Arr
     return marks
 
 
-def areas(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head | None = None,
-    variant: Variant = "raw",
-) -> Panel | None:
+def areas(look: Look, theme: Theme) -> Panel | None:
     """AUROC and average precision of every class; None where no class has truth."""
-    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant)
     tables, pictures = [], []
     for metric, (title, _) in _RANKS.items():
         table = areas_of(look, metric)
@@ -121,21 +94,11 @@ def areas(
     return Panel("areas", "How well the heads rank pixels", tuple(pictures), together, "areas", columns=2)
 
 
-def selective_prediction(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head | None = None,
-    variant: Variant = "raw",
-    class_name: str | None = None,
-) -> Panel:
+def selective_prediction(look: Look, theme: Theme) -> Panel:
     """Error rate of the surest pixels against how many are kept, and the area under it of every class.
 
     Of one class against the rest; of all classes the mean and, for exclusive truth, the argmax.
     """
-    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant, class_name=class_name)
     lines: dict[str, dict[Head, Float64Array]] = {look.title: {head: _risk(look, head) for head in look.heads}}
     tops = {head: top for head in look.heads if (top := look.of(head).top) is not None}
     if look.index is None and tops:

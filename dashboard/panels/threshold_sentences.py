@@ -9,7 +9,7 @@ import pandas as pd
 from dashboard import loaders, tables
 from dashboard.figures.cuts import Cuts, cut_text
 from dashboard.figures.theme import HEAD_TITLES
-from dashboard.panels.threshold_choice import Look, live_scores, seed_of_rows, threshold_said
+from dashboard.panels.threshold_choice import Look, live_scores, threshold_said
 from dashboard.panels.threshold_costs import PER, Policy
 from dashboard.rounding import NO_VALUE, minus, percent, rounded, with_interval
 from pipelines.metrics import METRICS
@@ -104,7 +104,7 @@ def stored(look: Look, head: str, metric: str) -> Gap:
     rows = frame[
         (frame["metric"] == metric) & (frame["head"] == head)
         & (frame["split"] == look.split) & (frame["variant"] == look.variant) & (frame["region"] == "all")
-        & (frame["class"] == MACRO) & (frame["seed"] == seed_of_rows(look))
+        & (frame["class"] == MACRO) & (frame["seed"] == look.row_seed)
     ]  # fmt: skip
     if rows.empty:
         return Gap(math.nan, math.nan, math.nan)

@@ -12,32 +12,21 @@ from dashboard.figures.marks import Mark, Role, colored
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.figures.thresholds import Level, Scale
 from dashboard.panels.base import Panel, Picture
-from dashboard.panels.threshold_choice import Look, look_at
+from dashboard.panels.threshold_choice import Look
 from dashboard.panels.threshold_choice import choices as choices_table
-from dashboard.panels.threshold_costs import PER, Costs, Policy, policies, policy_table
+from dashboard.panels.threshold_costs import PER, Costs, Policy, policy_table
 from dashboard.rounding import rounded
 from pipelines.arrays import Float64Array
 from pipelines.metrics import thresholds
-from pipelines.schema import Head, Split, Variant
+from pipelines.schema import Head
 from pipelines.statistics.grid import HALF_CELL, STEPS, first_cell_above
-from pipelines.storage import Run
 
 _TITLES: Final = {"dice": "Dice", "iou": "IoU"}
 _CURVES: Final = {"dice": thresholds.dice_curve, "iou": thresholds.iou_curve}
 
 
-def choices(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head | None = None,
-    variant: Variant = "raw",
-    scale: Scale = "p",
-) -> Panel | None:
+def choices(look: Look, theme: Theme, *, scale: Scale = "p") -> Panel | None:
     """Where the thresholds of each class lie, and the Dice that tuning them gains; None where no class has truth."""
-    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant)
     table = choices_table(look)
     if table.empty:
         return None
@@ -65,25 +54,8 @@ def choices(
     )
 
 
-def scores(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head | None = None,
-    variant: Variant = "raw",
-    class_name: str | None = None,
-    cuts: Cuts | None = None,
-    scale: Scale = "p",
-) -> Panel:
-    """Dice and IoU against the threshold. cuts: the chosen ones; class_name: None for the mean of the classes."""
-    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant, class_name=class_name)
-    return score_panel(look, theme, cuts, scale=scale)
-
-
-def score_panel(look: Look, theme: Theme, cuts: Cuts | None, *, scale: Scale) -> Panel:
-    """The same of what is looked at already."""
+def scores(look: Look, theme: Theme, *, cuts: Cuts | None = None, scale: Scale = "p") -> Panel:
+    """Dice and IoU against the threshold. cuts: the chosen ones."""
     chosen = look.filled(cuts)
     pictures = []
     for name, lines in look.scores.items():
@@ -137,27 +109,11 @@ def _score_levels(look: Look, head: Head, name: str, chosen: tuple[int, ...], th
     ]  # fmt: skip
 
 
-def costs(
-    run: Run,
-    theme: Theme,
-    *,
-    split: Split,
-    seeds: Sequence[int],
-    contender: Head | None = None,
-    variant: Variant = "raw",
-    class_name: str | None = None,
-    cuts: Cuts | None = None,
-    price: Costs | None = None,
-    scale: Scale = "p",
-) -> Panel:
-    """Expected cost against the threshold, with the chosen, the Bayes and the cheapest ones, and their difference."""
-    look = look_at(run, split=split, seeds=seeds, contender=contender, variant=variant, class_name=class_name)
-    price = price or Costs()
-    return cost_panel(look, theme, policies(look, cuts, price), price, scale=scale)
+def costs(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, *, scale: Scale = "p") -> Panel:
+    """Expected cost against the threshold, with the chosen, the Bayes and the cheapest ones, and their difference.
 
-
-def cost_panel(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, *, scale: Scale) -> Panel:
-    """The same of what is looked at, and policies that are known, already."""
+    found: `threshold_costs.policies` at this price.
+    """
     each = {
         head: PER * thresholds.cost_curve(look.of(head).hist, cost_fp=price.fp, cost_fn=price.fn) for head in look.heads
     }

@@ -15,6 +15,8 @@ from dashboard.panels import (
     thresholds,
 )
 from dashboard.panels.cards import finding_card
+from dashboard.panels.threshold_choice import Look
+from dashboard.panels.threshold_costs import Costs, policies
 from dashboard.report.blocks import Block, Cards, Chapter, LeftOut, Summary, Text
 from dashboard.report.subject import THEME, Subject
 from dashboard.rounding import count
@@ -40,18 +42,18 @@ def _chapter(key: str, title: str, lead: str, parts: Sequence[Part], *, before: 
 
 def labels_chapter(subject: Subject) -> Chapter:
     """What the truth alone says."""
-    run, facts = subject.run, subject.dataset
+    facts = subject.dataset
     exclusive = facts["kind"] != "overlapping"
     said = [truth_alone(CheckReport.model_validate(facts)), labels.imbalance(facts), labels.leakage(facts)]
     alone = "no two classes of this data set can share a pixel"
     disjoint = "no two classes share a pixel in this truth"
     parts = [
-        Part("Classes", labels.class_shares(run, THEME)),
-        Part("Classes in each split", labels.splits(run, THEME)),
-        Part("Labels per pixel", None if exclusive else labels.labels_per_pixel(run, THEME), alone),
-        Part("Best possible with one label a pixel", labels.ceiling(run, THEME), alone),
-        Part("Which class lies inside which", labels.nesting(run, THEME), disjoint),
-        Part("Classes that share pixels", labels.pairs(run, THEME), alone),
+        Part("Classes", labels.class_shares(facts, THEME)),
+        Part("Classes in each split", labels.splits(facts, THEME)),
+        Part("Labels per pixel", None if exclusive else labels.labels_per_pixel(facts, THEME), alone),
+        Part("Best possible with one label a pixel", labels.ceiling(facts, THEME), alone),
+        Part("Which class lies inside which", labels.nesting(facts, THEME), disjoint),
+        Part("Classes that share pixels", labels.pairs(facts, THEME), alone),
     ]
     before = [Text(tuple(one for one in said if one)), _findings(facts["findings"])]
     return _chapter(
@@ -70,36 +72,27 @@ def _findings(findings: Sequence[dict[str, Any]]) -> Block:
 
 def accuracy_chapter(subject: Subject) -> Chapter:
     """Labels against the truth, by class, seed and image."""
-    margin = subject.verdict.margin.dice
-    options: dict[str, Any] = {
-        "split": subject.split, "seeds": subject.seeds, "contender": subject.contender, "margin": margin
-    }  # fmt: skip
-    run = subject.run
+    shown, margin = subject.shown, subject.verdict.margin.dice
     no_scores = "no image has a score of both heads" if subject.pair else "there is nothing to compare"
     parts = [
-        Part("By class", accuracy.by_class(run, THEME, **options)),
-        Part("By seed", accuracy.by_seed(run, THEME, **options), "there is one seed"),
-        Part("Image by image", accuracy.paired_images(run, THEME, **options), no_scores),
-        Part(
-            "Spread of the images",
-            accuracy.spread_of_images(run, THEME, split=subject.split, seeds=subject.seeds),
-            "no image has a score",
-        ),
+        Part("By class", accuracy.by_class(shown, THEME, margin=margin)),
+        Part("By seed", accuracy.by_seed(shown, THEME, margin=margin), "there is one seed"),
+        Part("Image by image", accuracy.paired_images(shown, THEME, margin=margin), no_scores),
+        Part("Spread of the images", accuracy.spread_of_images(shown, THEME), "no image has a score"),
     ]
     return _chapter("accuracy", "Accuracy", "How well the labels fit the truth, in Dice, as decided.", parts)
 
 
 def calibration_chapter(subject: Subject) -> Chapter:
     """Probabilities against what happened."""
-    run, split, seeds = subject.run, subject.split, subject.seeds
-    scores = calibration.scores(run, THEME, split=split, seeds=seeds).table
+    scores = calibration.scores(subject.shown)
     readable = calibration.readable_scores(scores, contender=subject.contender if subject.pair else None)
     shown = Summary("Calibration metrics", readable, "scores", scores, "calibration_scores")
     parts = [
-        Part("Reliability", calibration.reliability(run, THEME, split=split, seeds=seeds)),
+        Part("Reliability", calibration.reliability(subject.shown, THEME)),
         Part(
             "Calibration error of single images",
-            calibration.by_image(run, THEME, split=split, seeds=seeds),
+            calibration.by_image(subject.shown, THEME),
             "no image has such an error",
         ),
     ]
@@ -109,44 +102,43 @@ def calibration_chapter(subject: Subject) -> Chapter:
 
 def confusion_chapter(subject: Subject) -> Chapter:
     """What is taken for what."""
-    options: dict[str, Any] = {"split": subject.split, "seeds": subject.seeds, "contender": subject.contender}
     parts = [
-        Part("Confusion", confusion.matrices(subject.run, THEME, **options)),
-        Part("Label sets", confusion.label_sets(subject.run, THEME, **options), "there is one class"),
+        Part("Confusion", confusion.matrices(subject.shown, THEME)),
+        Part("Label sets", confusion.label_sets(subject.shown, THEME), "there is one class"),
     ]
     return _chapter("confusion", "Confusion", "Which classes are taken for which.", parts)
 
 
 def overlap_chapter(subject: Subject) -> Chapter:
     """Labels that share pixels, and pixels without one."""
-    run, split, seeds = subject.run, subject.split, subject.seeds
+    shown = subject.shown
     alone = "no two classes of this data set can share a pixel"
     parts = [
-        Part("Overlap and no-label rates", overlap.rates(run, THEME, split=split, seeds=seeds)),
-        Part("Labels predicted, by true number", overlap.predicted_labels(run, THEME, split=split, seeds=seeds)),
-        Part("Labels a pixel", overlap.mass(run, THEME, split=split, seeds=seeds)),
-        Part("Pairs of classes", overlap.expected(run, THEME, split=split, seeds=seeds), alone),
-        Part("Which classes share pixels", overlap.pairs(run, THEME, split=split, seeds=seeds), "there is one class"),
+        Part("Overlap and no-label rates", overlap.rates(shown, THEME)),
+        Part("Labels predicted, by true number", overlap.predicted_labels(shown, THEME)),
+        Part("Labels a pixel", overlap.mass(shown, THEME)),
+        Part("Pairs of classes", overlap.expected(shown, THEME), alone),
+        Part("Which classes share pixels", overlap.pairs(shown, THEME), "there is one class"),
     ]
     return _chapter("overlap", "Overlap", "How often a head gives a pixel two labels, or none, at p > 0.5.", parts)
 
 
 def thresholds_chapter(subject: Subject) -> Chapter:
     """Where to put the thresholds, and what they are worth."""
-    run, several = subject.run, len(subject.dataset["classes"]) > 1
-    options: dict[str, Any] = {"split": subject.split, "seeds": subject.seeds, "contender": subject.contender}
+    several, price = len(subject.dataset["classes"]) > 1, Costs()
+    look = Look(subject.run, subject.split, subject.seeds, subject.contender)
     no_truth = "no class occurs in the truth"
     parts = [
-        Part("Best threshold of each class", thresholds.choices(run, THEME, **options), no_truth),
-        Part("Scores against the threshold", thresholds.scores(run, THEME, **options)),
+        Part("Best threshold of each class", thresholds.choices(look, THEME), no_truth),
+        Part("Scores against the threshold", thresholds.scores(look, THEME)),
         Part(
             "ROC and precision-recall curves",
-            threshold_curves.curves(run, THEME, **options),
+            threshold_curves.curves(look, THEME),
             "the mean of several classes has none; areas of each class are shown instead" if several else no_truth,
         ),
-        Part("Areas under the curves", threshold_curves.areas(run, THEME, **options), no_truth),
-        Part("Costs", thresholds.costs(run, THEME, **options)),
-        Part("Keeping the surest pixels", threshold_curves.selective_prediction(run, THEME, **options)),
+        Part("Areas under the curves", threshold_curves.areas(look, THEME), no_truth),
+        Part("Costs", thresholds.costs(look, THEME, policies(look, None, price), price)),
+        Part("Keeping the surest pixels", threshold_curves.selective_prediction(look, THEME)),
     ]
     lead = "What another threshold than 0.5 is worth, for the mean of the classes; a mistake of either kind costs 1."
     return _chapter("thresholds", "Thresholds", lead, parts)

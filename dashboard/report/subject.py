@@ -3,6 +3,7 @@
 from typing import Any, Final, NamedTuple
 
 from dashboard.figures.theme import LIGHT, Theme
+from dashboard.panels import Selection
 from pipelines.schema import Head, Split
 from pipelines.storage import Run
 from pipelines.verdict import Verdict
@@ -23,6 +24,11 @@ class Subject(NamedTuple):
     def contender(self) -> Head:
         """The softmax that sigmoid is compared with; where there is nothing to compare, a head to be shown alone."""
         return self.verdict.contender or self.run.heads[0]
+
+    @property
+    def shown(self) -> Selection:
+        """What pages show of it with their usual controls."""
+        return Selection(self.run, self.split, self.seeds, self.contender)
 
     @property
     def pair(self) -> bool:
