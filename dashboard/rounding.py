@@ -22,17 +22,12 @@ def with_interval(
     """Value and interval with the decimals that the interval deserves, such as "0.812 [0.797, 0.826]"."""
     if value is None or pd.isna(value):
         return NO_VALUE
-    plus = "+" if signed else ""
-
-    def said(digits: int) -> str:
-        return rounding.signed(value, digits) if signed else f"{value:.{digits}f}"
-
     if low is None or high is None or pd.isna(low) or pd.isna(high):
-        return minus(f"{said(3)}{unit}")
+        return minus(f"{rounding.signed(value, 3) if signed else f'{value:.3f}'}{unit}")
     if value == low == high == 0:
         return f"0{unit}"
-    d = rounding.decimals_of(low, high, fewest=0 if unit else fewest)
-    return minus(f"{said(d)}{unit} [{low:{plus}.{d}f}, {high:{plus}.{d}f}]")
+    digits = rounding.decimals_of(low, high, fewest=0 if unit else fewest)
+    return minus(rounding.bracketed(value, low, high, digits, sign=signed, unit=unit))
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:

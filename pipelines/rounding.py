@@ -1,4 +1,4 @@
-"""An interval to the number of decimals that it deserves."""
+"""Values and intervals to text, with the number of decimals that they deserve."""
 
 import math
 
@@ -7,6 +7,16 @@ def signed(value: float, digits: int) -> str:
     """A difference with its sign, which one that rounds to 0 has not: "+0.012", "-0.300", "0.000"."""
     text = f"{value:+.{digits}f}"
     return text[1:] if float(text) == 0 else text
+
+
+def bracketed(value: float, low: float, high: float, digits: int, *, sign: bool = False, unit: str = "") -> str:
+    """A value and its interval, such as "0.812 [0.797, 0.826]", or of a difference "0.000 [-0.003, +0.003]".
+
+    The ends keep their signs: of one that rounds to 0 it tells on which side it lies. unit: follows the value.
+    """
+    plus = "+" if sign else ""
+    said = signed(value, digits) if sign else f"{value:.{digits}f}"
+    return f"{said}{unit} [{low:{plus}.{digits}f}, {high:{plus}.{digits}f}]"
 
 
 def decimals_of(low: float, high: float, *, most: int = 5, fewest: int = 2) -> int:

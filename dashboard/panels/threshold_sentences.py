@@ -14,7 +14,7 @@ from dashboard.panels.threshold_costs import PER, Policy
 from dashboard.rounding import NO_VALUE, minus, percent, rounded, with_interval
 from pipelines.metrics import METRICS
 from pipelines.metrics.decisions import Alone, Bounds
-from pipelines.rounding import decimals_of, signed
+from pipelines.rounding import bracketed, decimals_of
 from pipelines.schema import MACRO, Head
 from pipelines.sentences import begun
 from pipelines.verdict import Margin
@@ -173,8 +173,7 @@ def cost_text(value: float, low: float = math.nan, high: float = math.nan) -> st
         return NO_VALUE
     if math.isnan(low):
         return minus(f"{value:#.3g}".removesuffix(".") if abs(value) < 1000 else f"{value:.0f}")
-    d = decimals_of(low, high, fewest=0)
-    return minus(f"{signed(value, d)} [{low:+.{d}f}, {high:+.{d}f}]")
+    return minus(bracketed(value, low, high, decimals_of(low, high, fewest=0), sign=True))
 
 
 def calibration_said(look: Look, table: pd.DataFrame) -> list[str]:

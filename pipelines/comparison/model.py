@@ -9,7 +9,7 @@ import pandas as pd
 from pipelines.comparison.cells import LABEL_MEASURES, MEASURES
 from pipelines.comparison.matching import RunFactor
 from pipelines.metrics import METRICS
-from pipelines.rounding import signed
+from pipelines.rounding import bracketed, signed
 from pipelines.schema import Head, Kind, Split
 
 TABLE_KEYS: Final = ("run", "head", "threshold", "temperature")
@@ -72,14 +72,13 @@ def digits_of(measure: str) -> int:
     return 3 if measure in LABEL_MEASURES else 4
 
 
-def interval_text(value: float, low: float, high: float, *, digits: int, sign: str = "") -> str:
+def interval_text(value: float, low: float, high: float, *, digits: int, sign: bool = False) -> str:
     """Such as "0.812 [0.797, 0.826]"; without brackets where there is no interval."""
     if pd.isna(value):
         return "none"
-    said = signed(value, digits) if sign else f"{value:.{digits}f}"
     if pd.isna(low):
-        return said
-    return f"{said} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+        return signed(value, digits) if sign else f"{value:.{digits}f}"
+    return bracketed(value, low, high, digits, sign=sign)
 
 
 def facts_text(comparison: Comparison) -> list[str]:
@@ -111,7 +110,7 @@ def effects_text(comparison: Comparison, measure: str) -> list[str]:
     rows = [
         [
             str(row["factor"]), f"{row['first']} over {row['second']}",
-            interval_text(row["gain"], row["low"], row["high"], digits=digits_of(measure), sign="+"),
+            interval_text(row["gain"], row["low"], row["high"], digits=digits_of(measure), sign=True),
         ]
         for row in chosen.to_dict("records")
     ]  # fmt: skip

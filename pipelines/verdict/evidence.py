@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipelines.errors import RunError
 from pipelines.metrics.inference import further_units
-from pipelines.rounding import decimals_of, signed
+from pipelines.rounding import bracketed, decimals_of, signed
 from pipelines.schema import ALL_SEEDS, DIFFERENCE, DIFFERENCE_POWERSET, DIFFERENCES, HEADS, MACRO
 from pipelines.verdict.model import Contender
 
@@ -56,8 +56,7 @@ class Estimate:
         """
         if math.isnan(self.low):
             return f"{signed(self.value, digits)} (no interval)"
-        digits = decimals_of(self.low, self.high, fewest=3)
-        return f"{signed(self.value, digits)} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
+        return bracketed(self.value, self.low, self.high, decimals_of(self.low, self.high, fewest=3), sign=True)
 
     def __str__(self) -> str:
         return self.text()
