@@ -118,6 +118,19 @@ def test_paired_difference_turns_round_with_the_heads_and_is_nothing_of_one_with
     assert not np.any([same.difference, same.low, same.high])
 
 
+def test_a_difference_of_few_seeds_stays_within_what_is_possible():
+    # One seed finds everything, the other nothing: t of one degree of freedom alone would reach far beyond 1.
+    found, missed = np.array([100.0, 0, 0, 100]), np.array([0.0, 0, 100, 100])
+    ours = np.stack([np.tile(found, (12, 1, 1)), np.tile(missed, (12, 1, 1))])
+    theirs = np.tile(missed, (2, 12, 1, 1))
+    sums = [decisions.resampled(one, weights(12)) for one in (ours, theirs)]
+    recall = decisions.SCORE_NAMES.index("recall")
+    free, held = (decisions.paired(*sums, decisions.mean_scores, units=12, most=most) for most in (np.inf, 1.0))
+    assert free.difference[recall] == held.difference[recall] == 0.5
+    assert free.high[recall] > 1 > 0 > free.low[recall]
+    assert (held.low[recall], held.high[recall]) == (max(free.low[recall], -1), 1)
+
+
 def test_a_difference_that_all_images_share_has_no_spread_however_much_they_differ():
     # The images differ far more than the heads do; drawing the same ones for both takes that out.
     hard = np.linspace(0, 80, 12)

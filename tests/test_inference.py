@@ -350,6 +350,17 @@ def test_seeds_that_agree_add_nothing():
     assert units == pytest.approx([30, 30])
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8])
+def test_an_interval_is_known_where_images_do_not_vary_at_all(seeds):
+    values = np.linspace(0.2, 0.4, seeds)[:, None]
+    center, replicates, units = over_seeds(
+        values, np.tile(values, (999, 1, 1)), units=30, rng=np.random.default_rng(1)
+    )  # fmt: skip
+    low, high = interval(center, replicates, units=units)
+    assert units == pytest.approx(seeds)
+    assert low < 0.3 < high
+
+
 def test_where_only_seeds_differ_the_interval_is_students_over_seeds():
     values = np.array([0.1, 0.2, 0.6, 0.4])[:, None]
     drawn = np.repeat(values.T[..., None], 20_000, axis=0).reshape(20_000, 4, 1)

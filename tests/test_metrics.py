@@ -357,6 +357,22 @@ def test_the_difference_of_equal_heads_is_exactly_zero_with_no_width():
     assert (gaps[["value", "low", "high"]].dropna() == 0).all(axis=None)
 
 
+def test_no_interval_leaves_what_its_value_cannot_leave():
+    # Two seeds and two images have intervals tens of times as wide as their spread.
+    rows = table({"sigmoid": {0: 0, 1: 100}, "softmax": {0: 50, 1: 150}}, images=2)
+    cut = 0
+    for name, of_metric in rows[rows["metric"].isin(METRICS)].groupby("metric"):
+        metric = METRICS[name]
+        for of_difference, (low, high) in ((False, metric.bounds), (True, (metric.difference_bounds))):
+            known = of_metric[(of_metric["head"] == "difference") == of_difference].dropna(subset=["low"])
+            assert ((known["low"] >= low) & (known["high"] <= high)).all(), name
+            cut += (known["low"] == low).sum() if of_difference and low > -np.inf else 0
+    assert cut > 20
+    assert METRICS["dice"].difference_bounds == (-1, 1)
+    assert METRICS["nll"].difference_bounds == (-np.inf, np.inf)
+    assert METRICS["mcc"].difference_bounds == (-2, 2)
+
+
 def test_seed_rows_average_and_their_interval_is_wider_than_one_seed_alone():
     rows = table({"sigmoid": {0: 0, 1: 100, 2: 200}, "softmax": {0: 50, 1: 150, 2: 250}}).set_index(
         ["head", "seed", "region", "class", "metric"]

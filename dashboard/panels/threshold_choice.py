@@ -170,7 +170,7 @@ class Look(Selection):
         if len(sums) == 1:
             return decisions.alone(sums[0], statistic, units=units, most=most)
         first, second = sums
-        return decisions.paired(first, second, statistic, units=units)
+        return decisions.paired(first, second, statistic, units=units, most=most)
 
 
 def live_scores(look: Look, cuts: Cuts | None) -> tuple[pd.DataFrame, dict[Head, dict[str, Bounds]]]:

@@ -78,7 +78,7 @@ def _table(cells: Cells) -> pd.DataFrame:
         row: dict[str, Any] = dict(zip(TABLE_KEYS, (run, head, threshold, heat), strict=True))
         for name in MEASURES:
             one = cells.by_place[Place(run, head, threshold, variant), name]
-            ((low, high),) = np.clip(ends(cells, [one]), *METRICS[name].bounds).tolist()
+            ((low, high),) = ends(cells, [one], bounds=METRICS[name].bounds)
             row |= {name: one.value, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -206,11 +206,17 @@ def _macro(by_seed: Sequence[Estimate]) -> BySeed:
     )  # fmt: skip
 
 
-def ends(cells: Cells, family: Sequence[BySeed], *, confidence: float = CONFIDENCE) -> list[tuple[float, float]]:
+def ends(
+    cells: Cells,
+    family: Sequence[BySeed],
+    *,
+    confidence: float = CONFIDENCE,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> list[tuple[float, float]]:
     """Low and high end of each of a family's means over seeds; those of several hold for all of them together.
 
     Seeds are a second level of chance beside the images (inference.over_seeds). NaN where there is one image.
-    confidence: of the only one; several have 95%.
+    confidence: of the only one; several have 95%. bounds: what none of them can leave.
     """
     center, replicates, units = inference.over_seeds(
         np.stack([one.centers for one in family], axis=1), np.stack([one.replicates for one in family], axis=2),
@@ -220,4 +226,4 @@ def ends(cells: Cells, family: Sequence[BySeed], *, confidence: float = CONFIDEN
         low, high = inference.simultaneous_interval(center, replicates, units=units)
     else:
         low, high = inference.interval(center, replicates, units=units, confidence=confidence)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    return list(zip(np.clip(low, *bounds).tolist(), np.clip(high, *bounds).tolist(), strict=True))

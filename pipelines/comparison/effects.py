@@ -168,7 +168,8 @@ def _pairs(
     gaps = [_gain_of(measure) * (levels[first] - levels[second]) for first, second in pairs]
     known = [(pair, gap) for pair, gap in zip(pairs, gaps, strict=True) if not np.isnan(gap.value)]
     if known:
-        for ((first, second), gap), (low, high) in zip(known, ends(cells, [gap for _, gap in known]), strict=True):
+        found = ends(cells, [gap for _, gap in known], bounds=METRICS[measure].difference_bounds)
+        for ((first, second), gap), (low, high) in zip(known, found, strict=True):
             yield Contrast(measure, factor, first, second, at, run, head, gap.value, low, high, len(pairs), gap)
 
 

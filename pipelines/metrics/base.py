@@ -114,6 +114,12 @@ class Metric:
     bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
+    def difference_bounds(self) -> tuple[float, float]:
+        """What the difference of two values cannot leave."""
+        low, high = self.bounds
+        return low - high, high - low
+
+    @property
     def per_class(self) -> bool:
         """Whether there is a value for each class."""
         return self.source.per_class

@@ -146,13 +146,16 @@ def resampled(terms: Float64Array, weights: Float64Array) -> Float64Array:
     return np.concatenate([one.sum(axis=0)[None], _totals(one, weights)])
 
 
-def paired(first: Float64Array, second: Float64Array, statistic: Statistic, *, units: int) -> Paired:
+def paired(
+    first: Float64Array, second: Float64Array, statistic: Statistic, *, units: int, most: float = np.inf
+) -> Paired:
     """A statistic of two heads and its difference, with the same images in each replicate.
 
     first, second: (1 + B, S, *F) of `resampled`, of both heads by the same weights; statistic: sums (..., *F) to
     (..., K); it is taken in each seed and averaged over them, seeds being a second level of chance
-    (inference.over_seeds); units: how many images or groups were drawn. Raises ShapeError when the shapes of the heads
-    differ.
+    (inference.over_seeds); units: how many images or groups were drawn; most: what the statistic cannot exceed, and
+    below 0 it cannot lie: nor does the interval leave what that leaves to a difference. Raises ShapeError when the
+    shapes of the heads differ.
     """
     if first.shape != second.shape:
         raise ShapeError(
@@ -161,7 +164,7 @@ def paired(first: Float64Array, second: Float64Array, statistic: Statistic, *, u
     ours, theirs = statistic(first), statistic(second)
     gaps = ours - theirs
     center, replicates, count = inference.over_seeds(gaps[0], gaps[1:], units=units, rng=np.random.default_rng(0))
-    low, high = inference.interval(center, replicates, units=count)
+    low, high = inference.interval(center, replicates, units=count, bounds=(-most, most))
     return Paired(ours[0].mean(axis=0), theirs[0].mean(axis=0), center, low, high)
 
 

@@ -66,9 +66,13 @@ class _Columns:
         centers[folded], every[:, folded] = center, around
         return _Matrix(matrix.value, centers, every)
 
-    def bounds(self) -> tuple[Float64Array, Float64Array]:
-        """(K,) each: what the metrics cannot leave."""
-        pairs = [METRICS[key[0]].bounds if key[0] in METRICS else (-np.inf, np.inf) for key, _ in self.keys]
+    def bounds(self, *, difference: bool) -> tuple[Float64Array, Float64Array]:
+        """(K,) each: what the metrics, or their differences, cannot leave."""
+        found = [METRICS.get(key[0]) for key, _ in self.keys]
+        pairs = [
+            (-np.inf, np.inf) if metric is None else metric.difference_bounds if difference else metric.bounds
+            for metric in found
+        ]
         each = np.repeat(np.array(pairs), [len(names) for _, names in self.keys], axis=0)
         return each[:, 0], each[:, 1]
 
@@ -131,8 +135,7 @@ class _Rows:
         difference: bool,
     ) -> None:
         center, replicates, units = chance[0], chance[1].astype(np.float64), chance[2]
-        bounds = None if difference else columns.bounds()
-        low, high = inference.interval(center, replicates, units=units, bounds=bounds)
+        low, high = inference.interval(center, replicates, units=units, bounds=columns.bounds(difference=difference))
         p = inference.p_value(center, replicates, units=units) if difference else np.full(value.shape, np.nan)
         error = inference.standard_error(replicates, units=units)
         numbers = dict(zip(_NUMBERS, (value, low, high, error, p, columns.corrected(p)), strict=True))
