@@ -20,6 +20,7 @@ from pipelines.schema import Head, Split
 from pipelines.verdict import missing_head
 
 _PAGE: Final = 24  # thumbnails
+_TURN: Final = 36  # CSS pixels of a button that turns the page
 _PATIENCE: Final = 0.25  # seconds of making thumbnails before those that are ready are shown
 # A label too many and one too few, and both; of pixels where the heads differ and both are wrong.
 _CODES: Final = {"more": "#e0218a", "less": "#f0c000", "both": "#9c5fd4", "neither": "#8a6fb0"}
@@ -109,7 +110,9 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
         )
         pages = -(-len(table) // _PAGE)
         state.keep_valid("gallery", range(1, pages + 1))
-        page = st.pagination(pages, key="gallery", bind="query-params") if pages > 1 else 1
+        # Left to itself it is as wide as one number and shows no other; two take the room of 3, up to five that of 5.
+        wide = _TURN * (2 + (3 if pages < 3 else max(5, min(pages, 7))))
+        page = st.pagination(pages, key="gallery", bind="query-params", width=wide) if pages > 1 else 1
     rows = table.iloc[(page - 1) * _PAGE : page * _PAGE]
     names = list(rows["image"])
     colors = (theme.heads[heads[0]], theme.heads[heads[-1]], _CODES["neither"])

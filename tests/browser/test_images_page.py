@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from pipelines.storage import open_run
 
@@ -291,6 +292,19 @@ def test_thumbnail_opens_its_image_by_click_and_by_keyboard(images):
     view.page.keyboard.press("Enter")
     view.page.wait_for_selector(f".viewer[data-drawn='{other}']")
     assert view.shown_errors() == []
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_page_of_thumbnails_has_its_number(images, width):
+    view = images("landcover", width=width)
+    view.page.wait_for_selector(".gallery[data-missing='0']")
+    first = set(view.page.locator(".gallery button").evaluate_all("all => all.map(one => one.dataset.name)"))
+    view.page.get_by_role("button", name="Page 2", exact=True).click()
+    view.page.wait_for_url(re.compile("gallery=2"))
+    expect(view.page.locator(".gallery button")).to_have_count(16)
+    second = set(view.page.locator(".gallery button").evaluate_all("all => all.map(one => one.dataset.name)"))
+    assert len(first) == 24
+    assert not first & second
 
 
 def test_hidden_class_leaves_the_labels(images):
