@@ -28,9 +28,10 @@ HOW_TO_READ: Final = {
     ),
     "accuracy": (
         "Over all pixels, large objects and crowded images weigh most; in the mean of images each image weighs the "
-        "same, and those in which a class is neither there nor called are left out. The two can disagree. Lines are 95 "
-        "% intervals from resampling images, or groups of them. Where two heads are compared, a difference inside the "
-        "grey band is too small to matter, and a point takes a head's colour only when its whole interval lies beyond."
+        "same, and those in which a class is neither there nor called are left out. The two can disagree. Lines are "
+        "95% intervals from resampling images, or groups of them. Where two heads are compared, a difference inside "
+        "the grey band is too small to matter, and a point takes a head's colour only when its whole interval lies "
+        "beyond."
     ),
     "seed_spread": (
         "The same trained again from other initial weights. A difference between two heads that is no larger than the "

@@ -2,6 +2,7 @@
 
 import ast
 import math
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -522,6 +523,15 @@ def test_every_explained_figure_has_its_place_and_none_is_left_over():
     assert set(FIGURES) == set(HOW_TO_READ)
     assert {place.page for place in FIGURES.values()} <= set(PAGES)
     assert len({(place.page, place.title) for place in FIGURES.values()}) == len(FIGURES)
+
+
+def test_explanations_are_set_as_text_is():
+    found = [
+        (name, wrong)
+        for name, text in HOW_TO_READ.items()
+        for wrong in re.findall(r".{12}(?:\d\s%|\s\s|\s[,.;:?])", text)
+    ]
+    assert found == []
 
 
 def test_pages_are_those_of_the_menu_in_its_order():
