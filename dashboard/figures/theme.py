@@ -135,6 +135,8 @@ def layout(
     heading |= {"font": {"size": 15, "color": theme.text, "weight": 600}}
     if subtitle:
         heading["subtitle"] = {"text": subtitle, "font": {"size": 12, "color": theme.muted}}
+        # From the plot upwards: hung from the top, Plotly lets a subtitle down by a line more.
+        heading |= {"yref": "paper", "yanchor": "bottom", "pad": {"b": 34 + 16 * subtitle.count("<br>")}}
     return {
         "template": {"data": {"scatter": [{"type": "scatter"}]}},  # Plotly's "none"; an empty one would be its usual
         "height": height,
