@@ -123,6 +123,7 @@ def test_overlap_that_binds_and_pairs_that_all_agree_are_enough_though_their_mea
     table.loc[mean, ["value", "low", "high"]] = (0.044, 0.008, 0.080)
     judged = decide(dataset(**OVERLAP), table, facts())
     assert (judged.answer, judged.confidence, judged.images_needed) == ("sigmoid", "tentative", None)
+    assert judged.headline == "Sigmoid: better in all 3 trained pairs, by 0.044 Dice on average."
     assert any("More seeds" in item for item in judged.would_change)
     assert answer(dataset(), table) == "not enough evidence"  # without theory a measurement alone must settle it
     one = (table["head"] == "difference") & (table["metric"] == "dice") & (table["seed"] == 1)

@@ -137,6 +137,9 @@ def _headline(answer: Answer, evidence: Evidence, contender: str, margin: Margin
     winner = "Sigmoid" if answer == "sigmoid" else other
     if position == "inside":
         return f"{winner}: the labels are equally good, its probabilities are better."
+    if position == "open":  # a sigmoid whose pairs all agree
+        pairs = "both" if len(evidence.seeds) == 2 else f"all {len(evidence.seeds)}"
+        return f"{winner}: better in {pairs} trained pairs, by {abs(gap.value):.3f} Dice on average."
     return f"{winner}: {abs(gap.value):.3f} Dice better on this data."
 
 
