@@ -121,7 +121,7 @@ def show(panel: Panel, *, run: str, draw: Callable[..., None] = chart) -> None:
     run: its name, for file names. draw: what draws a figure, called as `chart`.
     """
     across = min(panel.columns, len(panel.pictures))
-    for start in range(0, len(panel.pictures), across or 1):
+    for start in range(0, len(panel.pictures), across):
         shown = panel.pictures[start : start + across]
         for column, picture in zip(st.columns(across), shown, strict=False):
             with column:
@@ -144,7 +144,8 @@ def explain(
     """How to read the figure above, its table, and both as files.
 
     percent: columns that are shares. charts: keys of the figures that can be saved as PNG. The table is made when it is
-    opened: no step of a slider waits for tables that nobody sees, no page for the 1.5 MB of script that show them.
+    opened: no step of a slider waits for tables that nobody sees, no page for the 1.5 MB of script that show them. That
+    draws the part of the page that the figure belongs to again, from what is cached.
     """
     st.caption(HOW_TO_READ[how])
     with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_foot"):

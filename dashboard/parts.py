@@ -17,7 +17,8 @@ def part(draw: Callable[P, R]) -> Callable[P, R]:
 
     Streamlit's fragments can be nested, but must not be: when the outer one runs again before everything that it drew
     has been sent, Streamlit drops its unsent elements and keeps those of the inner one, which then have no place on the
-    page. The browser gives up with "Bad delta path index" and an empty window.
+    page. The browser gives up with "Bad delta path index" and an empty window. Dialogs and fragments that run by the
+    clock are Streamlit's own and not known here: no part may be drawn in one.
     """
 
     @wraps(draw)

@@ -103,6 +103,14 @@ def test_mean_of_images_of_a_score_that_is_not_stored_is_the_mean(real_runs):
             assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
 
 
+def test_differences_of_image_means_stay_within_what_is_possible(real_runs):
+    run = open_run(real_runs, "cells")  # two seeds that differ: an interval of t with one degree of freedom
+    rows = loaders.image_means(run, "test", "precision", "all")
+    gaps = rows[~rows["head"].isin(run.heads)].dropna(subset=["low"])
+    assert len(gaps)
+    assert ((gaps["low"] >= -1) & (gaps["high"] <= 1)).all()
+
+
 # Panels --------------------------------------------------------------------------------------------------------------
 
 

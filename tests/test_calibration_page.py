@@ -216,6 +216,21 @@ def test_scores_are_the_rows_of_the_run(cells):
     assert "top_label_ece" not in shown
 
 
+def test_a_metric_that_one_variant_lacks_has_a_dash_there(cells, page, monkeypatch):
+    stored = loaders.metrics
+
+    def without(run):
+        frame = stored(run)
+        return frame[~((frame["metric"] == "calibration_slope") & (frame["variant"] == "temperature"))]
+
+    monkeypatch.setattr(loaders, "metrics", without)
+    at = page("cells")
+    assert not at.exception
+    table = next(one.body for one in at.get("html") if "<table" in one.body and "Calibration slope" in one.body)
+    row = table[table.index("Calibration slope") :]
+    assert "–" in row[: row.index("</tr>")]
+
+
 def scores_table():
     rows = [
         ("brier", "raw", "sigmoid", 0.1, 0.09, 0.11), ("brier", "raw", "softmax", 0.15, 0.13, 0.17),

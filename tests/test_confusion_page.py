@@ -1,6 +1,7 @@
 """The page Confusion: matrices against another library, cells down to their pixels, label sets, and the link to it."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import opening
@@ -202,12 +203,13 @@ def test_every_cell_of_the_matrices_leads_to_its_pixels(real_runs, name):
 
 
 def test_page_opens_on_the_cell_in_which_the_heads_differ_most(real_runs):
-    shown = Selection(open_run(real_runs, "landcover"), "test", (0,))
+    shown = Selection(open_run(real_runs, "landcover"), "val", (0,))
     truth, predicted, head = tables.telling_cell(shown)
     table = tables.both(shown, form="count")
     off = table[table["truth"] != table["predicted"]].set_index(["truth", "predicted"])["difference"]
     assert abs(off[truth, predicted]) == off.abs().max()
     assert head == ("sigmoid" if off[truth, predicted] >= 0 else "softmax")
+    assert tables.telling_cell(replace(shown, region="interior")) == (truth, predicted, head)  # as in the link
 
 
 # Label sets ----------------------------------------------------------------------------------------------------------

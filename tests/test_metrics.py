@@ -363,7 +363,7 @@ def test_no_interval_leaves_what_its_value_cannot_leave():
     cut = 0
     for name, of_metric in rows[rows["metric"].isin(METRICS)].groupby("metric"):
         metric = METRICS[name]
-        for of_difference, (low, high) in ((False, metric.bounds), (True, (metric.difference_bounds))):
+        for of_difference, (low, high) in ((False, metric.bounds), (True, metric.difference_bounds)):
             known = of_metric[(of_metric["head"] == "difference") == of_difference].dropna(subset=["low"])
             assert ((known["low"] >= low) & (known["high"] <= high)).all(), name
             cut += (known["low"] == low).sum() if of_difference and low > -np.inf else 0

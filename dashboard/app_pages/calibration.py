@@ -65,7 +65,7 @@ def number(column: str, text: str, winners: Mapping[tuple[str, Variant], Head | 
     value, bracket, ends = text.partition(" [")
     title, _, what = column.partition(": ")
     which: Variant = next(name for name, said in panels.VARIANT_TITLES.items() if said == title)
-    head = winners[metric, which] if what == panels.DIFFERENCE else None
+    head = winners.get((metric, which)) if what == panels.DIFFERENCE else None
     return Cell(value, f"{bracket.strip()}{ends}", words_in(theme.heads[head], theme) if head else "")
 
 

@@ -180,9 +180,9 @@ def image_means(run: Run, split: Split, metric: str, region: Region) -> pd.DataF
         estimates, classes=dataset(run)["classes"], split=split, variant="raw", units=units,
         stream=(options["bootstrap_seed"], 1),
     ).to_pandas()  # fmt: skip
-    of_head = frame["head"].isin(run.heads)
-    ends = ["low", "high"]
-    frame.loc[of_head, ends] = frame.loc[of_head, ends].clip(*METRICS[metric].bounds)
+    of_head, ends = frame["head"].isin(run.heads), ["low", "high"]
+    for rows, bounds in ((of_head, METRICS[metric].bounds), (~of_head, METRICS[metric].difference_bounds)):
+        frame.loc[rows, ends] = frame.loc[rows, ends].clip(*bounds)
     return _plain(frame)
 
 

@@ -1,6 +1,7 @@
 """Counts to the tables behind the page Confusion, and names of its cells to the cells."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -69,9 +70,9 @@ def largest_differences(joined: pd.DataFrame, *, most: int = 10) -> pd.DataFrame
 
 def telling_cell(shown: Selection) -> tuple[str, str, Head]:
     """Truth, prediction and head of the cell off the diagonal in which the heads differ by most pixels, at p > 0.5
-    where there is no argmax; the head is the one that has more. Of a head alone the cell with most pixels.
+    where there is no argmax, in all pixels; the head is the one that has more. Of a head alone the cell with most.
     """
-    joined, contender = both(shown, form="count"), shown.contender
+    joined, contender = both(replace(shown, region="all"), form="count"), shown.contender
     off = joined[joined["truth"] != joined["predicted"]]
     if "difference" not in joined:
         worst = (off if len(off) else joined).sort_values(f"pixels_{suffix_of(contender)}", kind="stable").iloc[-1]

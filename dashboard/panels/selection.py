@@ -12,8 +12,9 @@ from pipelines.verdict import missing_head
 class Selection:
     """What a page's controls say of a run, or a report of one; a panel reads the fields that its page has controls for.
 
-    seeds: all of the run, or one. contender: what sigmoid is compared with; where there is nothing to compare, the
-    head that is shown alone. class_name: None for the mean of the classes.
+    seeds: all of the run, or one. contender: a head of the run, which sigmoid is compared with; where there is nothing
+    to compare, the head that is shown alone; panels that show every head do not ask for it. class_name: None for the
+    mean of the classes.
     """
 
     run: Run

@@ -148,7 +148,7 @@ class Look(Selection):
         return int(cuts[0]) if len(set(cuts)) == 1 else None
 
     @property
-    def shown(self) -> list[int]:
+    def members(self) -> list[int]:
         """The class shown, or those that its mean runs over: all with any truth."""
         return [self.index] if self.index is not None else [int(one) for one in np.flatnonzero(self.present)]
 
@@ -182,7 +182,7 @@ def live_scores(look: Look, cuts: Cuts | None) -> tuple[pd.DataFrame, dict[Head,
     """
     chosen = look.filled(cuts)
     outcomes = {head: look.outcomes(head, chosen[head]) for head in look.heads}
-    sums = [decisions.score_terms(outcomes[head], look.shown) for head in look.heads]
+    sums = [decisions.score_terms(outcomes[head], look.members) for head in look.heads]
     found = look.measured(sums, decisions.mean_scores, most=1.0)
     columns = {"score": decisions.SCORE_NAMES} | dict(zip(look.heads, found.values, strict=True))
     gap = {"difference": found.difference} if isinstance(found, Paired) else {}

@@ -53,9 +53,9 @@ def policies(look: Look, cuts: Cuts | None, costs: Costs) -> list[Policy]:
 def _cost_sums(look: Look, head: Head, cuts: Sequence[int], costs: Costs) -> Float64Array:
     """(1 + B, S, 2) cost per PER pixels of all images, then in each replicate, and their pixels."""
     outcomes = look.outcomes(head, cuts)
-    if not look.shown:
+    if not look.members:
         return np.zeros((*outcomes.shape[:2], 2))
-    return decisions.cost_terms(outcomes, look.shown, cost_fp=PER * costs.fp, cost_fn=PER * costs.fn)
+    return decisions.cost_terms(outcomes, look.members, cost_fp=PER * costs.fp, cost_fn=PER * costs.fn)
 
 
 def cheapest(look: Look, head: Head, costs: Costs, bayes: int) -> tuple[int, ...]:

@@ -87,7 +87,7 @@ def calibration_chapter(subject: Subject) -> Chapter:
     """Probabilities against what happened."""
     scores = calibration.scores(subject.shown)
     readable = calibration.readable_scores(scores, contender=subject.contender if subject.pair else None)
-    shown = Summary("Calibration metrics", readable, "scores", scores, "calibration_scores")
+    metrics = Summary("Calibration metrics", readable, "scores", scores, "calibration_scores")
     parts = [
         Part("Reliability", calibration.reliability(subject.shown, THEME)),
         Part(
@@ -97,7 +97,7 @@ def calibration_chapter(subject: Subject) -> Chapter:
         ),
     ]
     lead = "Whether the probabilities can be taken at their word; figures are as trained."
-    return _chapter("calibration", "Calibration", lead, parts, before=[shown])
+    return _chapter("calibration", "Calibration", lead, parts, before=[metrics])
 
 
 def confusion_chapter(subject: Subject) -> Chapter:

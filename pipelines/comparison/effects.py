@@ -209,7 +209,8 @@ def gap_table(cells: Cells, found: Sequence[Contrast]) -> pd.DataFrame:
         for larger, smaller in combinations(main_effects(found, measure), 2):
             one, other = ((1 if effect.gain >= 0 else -1) * effect.by_seed for effect in (larger, smaller))
             confidence = 1 - (1 - CONFIDENCE) / max(larger.pairs, smaller.pairs)
-            ((low, high),) = ends(cells, [one - other], confidence=confidence)
+            bounds = METRICS[measure].difference_bounds  # of two sizes, none of which is larger than a difference
+            ((low, high),) = ends(cells, [one - other], confidence=confidence, bounds=bounds)
             gap = abs(larger.gain) - abs(smaller.gain)
             rows.append((measure, larger.factor, smaller.factor, gap, low, high))
     return pd.DataFrame(rows, columns=list(GAP_COLUMNS))

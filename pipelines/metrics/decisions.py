@@ -153,9 +153,8 @@ def paired(
 
     first, second: (1 + B, S, *F) of `resampled`, of both heads by the same weights; statistic: sums (..., *F) to
     (..., K); it is taken in each seed and averaged over them, seeds being a second level of chance
-    (inference.over_seeds); units: how many images or groups were drawn; most: what the statistic cannot exceed, and
-    below 0 it cannot lie: nor does the interval leave what that leaves to a difference. Raises ShapeError when the
-    shapes of the heads differ.
+    (inference.over_seeds); units: how many images or groups were drawn; most: the statistic lies in 0 to most, so
+    that the interval of the difference is cut at ±most. Raises ShapeError when the shapes of the heads differ.
     """
     if first.shape != second.shape:
         raise ShapeError(
