@@ -27,19 +27,35 @@ _FLAGS = (
 _PROBES = ("/_stcore/health", "/_stcore/host-config")
 _TIMEOUT = 30_000  # milliseconds
 _LOOK_EVERY = 100  # milliseconds; looking at every frame, Playwright's own way, costs the page a tenth of its time
-# True once the page has stood still for 400 ms.
+# Notes when the page last asked the server for something, and when it last heard of it.
+_LISTEN = """(() => {
+  window.askedAt = window.heardAt = 0;
+  window.WebSocket = class extends window.WebSocket {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", () => (window.heardAt = performance.now()));
+    }
+    send(data) {
+      window.askedAt = performance.now();
+      super.send(data);
+    }
+  };
+})()"""
+# True once the page has stood still, and asked and heard nothing, for 300 ms. A page whose question is on its way to a
+# busy server stands still too, and so did one that was looked at before it was clicked on.
 _QUIET = """() => {
   const app = document.querySelector("[data-testid=stApp]");
   const charts = [...document.querySelectorAll("[data-testid=stPlotlyChart]")];
   const forests = [...document.querySelectorAll(".forest-plot")];
   const drawn = charts.every((chart) => chart.querySelector(".main-svg")) && forests.every((one) => one.dataset.drawn);
   const stale = document.querySelector("[data-stale=true], [data-testid=stSkeleton]");
-  if (!drawn || stale || app?.dataset.testScriptState !== "notRunning") {
+  const waits = window.askedAt > window.heardAt && performance.now() - window.askedAt < 5000; // not all is answered
+  if (!drawn || stale || waits || app?.dataset.testScriptState !== "notRunning") {
     window.quietSince = undefined;
     return false;
   }
   window.quietSince ??= performance.now();
-  return performance.now() - window.quietSince > 400;
+  return performance.now() - Math.max(window.quietSince, window.askedAt, window.heardAt) > 300;
 }"""
 
 
@@ -114,6 +130,7 @@ class Viewer:
         self._size = {"width": width, "height": height}
         # Every frame of something that moves is drawn by the CPU here; a page that keeps still loads a tenth faster.
         self._context = opened.new_context(viewport=self._size, color_scheme=scheme, reduced_motion="reduce")
+        self._context.add_init_script(_LISTEN)
         self.page = self._context.new_page()
         self.page.set_default_timeout(_TIMEOUT)
         self.problems = []

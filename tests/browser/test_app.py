@@ -24,9 +24,9 @@ def test_another_run_can_be_picked(site, window):
     view = window().open(f"{site}/calibration?run=cells")
     view.page.get_by_test_id("stSidebar").get_by_test_id("stSelectbox").locator("input").click()
     view.page.get_by_role("option", name="landcover").click()
-    view.settle()
     view.page.wait_for_url(re.compile("run=landcover"))
-    assert view.page.get_by_text("top label").count()
+    view.page.get_by_text("top label").first.wait_for()
+    view.settle()
     assert view.shown_errors() == []
 
 

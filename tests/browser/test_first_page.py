@@ -102,7 +102,7 @@ def test_code_is_highlighted_and_copied(site, window):
     assert code.locator(".keyword").first.inner_text() == "import"
     assert '"forest"' in code.locator(".string").all_inner_texts()
     code.get_by_role("button", name="Copy").click()
-    assert code.get_by_role("button", name="Copied").is_visible()
+    code.get_by_role("button", name="Copied").wait_for()
     assert view.page.evaluate("navigator.clipboard.readText()").strip() == shown.strip()
 
 
