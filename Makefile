@@ -5,11 +5,9 @@ BIN := $(VENV)/bin
 CODE := pipelines dashboard sample_data tests benchmarks
 # The tests' folder of temporary files: in memory where 4 GB of it are free, as thousands of small files wait for a disk.
 SCRATCH := $(or $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 {print "/dev/shm"}'),$(TMPDIR),/tmp)
-# Three workers on two cores: those that drive a browser wait for it much of the time.
-WORKERS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
-# One OpenMP thread a worker: threads that wait for each other by spinning slow workers down.
+# One OpenMP thread a worker: threads that wait for each other by spinning slow two workers on two cores down.
 PYTEST = scratch=$$(mktemp -d -p $(SCRATCH)) && trap 'rm -rf "$$scratch"' EXIT && \
-	TMPDIR=$$scratch OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 30
+	TMPDIR=$$scratch OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --durations 30
 
 export PYTHONDONTWRITEBYTECODE :=  # each of the hundreds of processes would compile the code anew
 
