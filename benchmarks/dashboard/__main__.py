@@ -4,8 +4,8 @@
         [--write]
 
 --data holds the runs; they are made there the first time, in some twenty minutes and 7 GB, without the part tenfold in
-seven minutes. --quick takes tiny runs instead, which shows that everything works; its numbers mean nothing. --write puts
-the tables into docs/dashboard-speed.md. Exit status 1 if a bound is missed.
+seven minutes. --quick takes tiny runs instead, which shows that everything works; its numbers mean nothing. --write
+puts the tables into docs/dashboard-speed.md. Exit status 1 if a bound is missed.
 """
 
 import argparse
