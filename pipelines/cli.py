@@ -278,12 +278,14 @@ def check_outputs(
 
 def _stage(name: str, runs: Path, stage: str) -> None:
     from pipelines import run as stages
-    from pipelines.stages import check_unchanged
+    from pipelines.stages import Plan
 
     progress = Progress(stream=sys.stderr)
     with cancel_on_signals(progress), RunWriter.open(runs, name, resume=True) as writer:
-        check_unchanged(writer.folder)
+        plan = Plan(writer.folder)
+        plan.check_unchanged()
         getattr(stages, stage)(writer.folder, progress)
+        plan.check_unchanged(during=True)
     typer.echo(f"{stage} of {name} is done")
 
 
@@ -312,7 +314,7 @@ def evaluate(name: RunName, runs: Runs = RUNS) -> None:
         cancel_on_signals(progress),
         RunWriter.open(runs, name, resume=whole is None, copy_of=whole) as writer,
     ):
-        _show_verdict(finish(writer, progress))
+        _show_verdict(finish(writer, progress, recount=whole is not None))
 
 
 @app.command()

@@ -4,7 +4,7 @@ import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -66,6 +66,10 @@ class Few(Dataset):
     def fingerprint(self) -> str:
         """As the whole data set's: a name for it, which is all that is needed here."""
         return f"{self._whole.root}"
+
+    def files(self) -> Iterable[Path]:
+        """As the whole data set's."""
+        return self._whole.files()
 
     def probabilities(self, name: str) -> Float32Array | None:
         """As the whole data set's."""

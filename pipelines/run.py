@@ -38,6 +38,7 @@ def make_run(
     with cancel_on_signals(progress), RunWriter.open(runs, name, resume=resume) as writer:
         prepare(writer.folder, config, models, progress)
         train(writer.folder, progress)
+        Plan(writer.folder).check_unchanged(during=True)
         predict(writer.folder, progress)
         return finish(writer, progress)
 
@@ -48,6 +49,7 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
     if begun_before(folder, settings):
         return
     dataset = open_dataset(config.dataset, config.reading)
+    fingerprint = dataset.fingerprint()
     config = spelt_out(config, dataset)
     pairs: dict[int, Pair] = {}
     if models is not None:
@@ -63,9 +65,16 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
         specs = [head.spec for _, head in next(iter(pairs.values())).values()]
     std = [max(value, 1e-3) for value in facts.std]  # a flat channel must not divide by 0
     note_plan(
-        folder, settings=settings, config=config, report=report, dataset=dataset, specs=specs,
-        normalisation=[list(facts.mean), std], crop=_crop(training.crop, facts.sizes),
-    )  # fmt: skip
+        folder,
+        settings=settings,
+        config=config,
+        report=report,
+        dataset=dataset,
+        fingerprint=fingerprint,
+        specs=specs,
+        normalisation=[list(facts.mean), std],
+        crop=_crop(training.crop, facts.sizes),
+    )
 
 
 def _as_loaded(config: RunConfig, pairs: dict[int, Pair]) -> RunConfig:

@@ -1,8 +1,9 @@
 """What runs share however their outputs came about: the plan noted at the start, and how a run is finished."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pipelines import evaluation
 from pipelines.config import RunConfig, TrainingConfig
@@ -12,12 +13,16 @@ from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
 from pipelines.progress import Progress
 from pipelines.reading import DataReading
-from pipelines.schema import HEADS, Head
+from pipelines.schema import HEADS, SPLITS, Head, Split
 from pipelines.storage import Run, RunWriter, files
 from pipelines.verdict import decide
 
 PLAN = "plan.json"
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+_CHANGED: Final = (
+    "the data set has changed since the run was begun: {}. Put it back as it was, or start a new run under another --name"
+)
+_NAMED_FILES: Final = 3  # of those that were written since a run was begun
 
 
 class Plan:
@@ -33,6 +38,8 @@ class Plan:
         self.fingerprint: str = noted["fingerprint"]
         self.groups: dict[str, str] = noted["groups"]
         self._crop = noted["crop"]
+        self._splits: Mapping[Split, list[str]] = noted.get("splits", {})  # plans of before say nothing of them
+        self._file = folder / PLAN
 
     @property
     def training(self) -> TrainingConfig:
@@ -49,14 +56,49 @@ class Plan:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data set, opened when it is first needed."""
-        return open_dataset(self.config.dataset, self.config.reading)
+        """The data set, opened when it is first needed. Raises DatasetError unless its splits are those of the plan."""
+        dataset = open_dataset(self.config.dataset, self.config.reading)
+        for split, names in self._splits.items():
+            if list(dataset.images(split)) != names:
+                raise DatasetError(_CHANGED.format(f"{split} lists other images"))
+        return dataset
+
+    def check_unchanged(self, *, during: bool = False) -> None:
+        """Compare the data set, as it lies on the disk now, with the one the run was begun with.
+
+        during: work was done on it since it was last compared. Where it has changed, nobody can tell what was made of
+        which state of it, so the attempt is given up for good, even if the files are put back.
+        Raises DatasetError when it has changed, or had while an attempt was at work.
+        """
+        noted = files.read_json(self._file)
+        if "changed" in noted:
+            raise DatasetError(f"{noted['changed']}. Start a new run under another --name")
+        try:
+            dataset = open_dataset(self.config.dataset, self.config.reading)
+            if self.fingerprint == dataset.fingerprint():
+                return
+            why = f"its files are not those the run was begun with{_written_since(dataset, self._file)}"
+        except DatasetError as error:
+            why = str(error)
+        if during:
+            changed = f"the data set changed while this run was made: {why}"
+            files.write_json(self._file, noted | {"changed": changed})
+            raise DatasetError(f"{changed}. Nothing of it is shown; start a new run under another --name")
+        raise DatasetError(_CHANGED.format(why))
 
     @property
     def heads(self) -> list[Head]:
         """Contenders, in the order of schema.HEADS."""
         present = {spec.head for spec in self.specs}
         return [head for head in HEADS if head in present]
+
+
+def _written_since(dataset: Dataset, file: Path) -> str:
+    """The first files of a data set that are newer than a file, in brackets; nothing where none is."""
+    newer = [path for path in sorted(dataset.files()) if path.stat().st_mtime > file.stat().st_mtime]
+    names = ", ".join(path.relative_to(dataset.root).as_posix() for path in newer[:_NAMED_FILES])
+    more = f" and {len(newer) - _NAMED_FILES} more" if len(newer) > _NAMED_FILES else ""
+    return f" (written since: {names}{more})" if newer else ""
 
 
 def begun_before(folder: Path, settings: dict[str, Any]) -> bool:
@@ -68,15 +110,8 @@ def begun_before(folder: Path, settings: dict[str, Any]) -> bool:
             "the run to resume was begun with other settings; repeat its command with --resume, or start a new "
             "run under another --name"
         )
-    check_unchanged(folder)
+    Plan(folder).check_unchanged()
     return True
-
-
-def check_unchanged(folder: Path) -> None:
-    """Raise DatasetError when the data set is no longer the one the run was begun with."""
-    plan = Plan(folder)
-    if plan.fingerprint != plan.dataset.fingerprint():
-        raise DatasetError("the data set has changed since the run was begun; start a new run under another --name")
 
 
 def check_ok(report: CheckReport) -> None:
@@ -100,16 +135,21 @@ def note_plan(
     config: RunConfig,
     report: CheckReport,
     dataset: Dataset,
+    fingerprint: str,
     specs: list[HeadSpec],
     **notes: Any,
 ) -> None:
-    """Write what a run is begun with; plan.json comes last, so that a plan is whole where there is one."""
+    """Write what a run is begun with; plan.json comes last, so that a plan is whole where there is one.
+
+    fingerprint: of the data set before it was read for the first time.
+    """
     files.write_json(folder / "dataset.json", report.model_dump(mode="json"))
     files.write_json(folder / "config.json", config.model_dump(mode="json"))
     plan: dict[str, Any] = {
         "settings": settings,
         "config": config.model_dump(mode="json"),
-        "fingerprint": dataset.fingerprint(),
+        "fingerprint": fingerprint,
+        "splits": {split: list(dataset.images(split)) for split in SPLITS},
         "normalisation": None,
         "specs": [spec.model_dump(mode="json") for spec in specs],
         "groups": dict(dataset.groups),
@@ -118,12 +158,15 @@ def note_plan(
     files.write_json(folder / PLAN, plan | notes)
 
 
-def finish(writer: RunWriter, progress: Progress) -> Run:
-    """Count, measure, judge and commit."""
+def finish(writer: RunWriter, progress: Progress, *, recount: bool = False) -> Run:
+    """Count, measure, judge and commit.
+
+    recount: of a whole run, whose data set may have moved or changed since; the stored predictions have not.
+    Raises DatasetError when the data set has changed while the run was made.
+    """
     plan = Plan(writer.folder)
     seeds = plan.config.seeds
     dataset: dict[str, Any] = files.read_json(writer.folder / "dataset.json")
-    # From the run itself: the data set may have moved or changed since, the stored predictions have not.
     truth = evaluation.Truth(dataset["kind"], tuple(dataset["classes"]), dataset["background"], plan.groups)
     facts = evaluation.evaluate(
         writer.folder, truth, plan.config.evaluation,
@@ -132,6 +175,8 @@ def finish(writer: RunWriter, progress: Progress) -> Run:
     metrics = files.read_table(writer.folder / "metrics.parquet").to_pandas()
     verdict = decide(dataset, metrics, facts)
     files.write_json(writer.folder / "verdict.json", verdict.model_dump(mode="json"))
+    if not recount:
+        plan.check_unchanged(during=True)
     with progress.stage("commit", 0):  # a job in this stage is not killed (pipelines.turns)
         place = writer.commit(
             state="done",

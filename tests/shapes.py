@@ -72,3 +72,6 @@ class Shapes(Dataset):
 
     def fingerprint(self) -> str:
         raise DatasetError("a generated set has no files")
+
+    def files(self) -> tuple[Path, ...]:
+        return ()

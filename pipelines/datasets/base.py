@@ -1,7 +1,7 @@
 """What every data set format offers: named images with truth, splits, groups and a fingerprint."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -89,6 +89,10 @@ class Dataset(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """sha256, in hex, of everything that decides what this data set contains."""
+
+    @abstractmethod
+    def files(self) -> Iterable[Path]:
+        """Every file that decides what this data set contains; each existed when it was opened."""
 
     def probabilities(self, name: str) -> Float32Array | None:
         """Known label probabilities, (C, H, W) float32 in [0, 1] at the image's own size; None when none are given."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -138,7 +139,11 @@ class Described(Dataset):
     def fingerprint(self) -> str:
         """sha256 over what is said of the files and over name, length and content of each."""
         said = json.dumps(self.reading.model_dump(mode="json"), sort_keys=True).encode()
-        return fingerprint_of(self.source.files(), self.root, said=said)
+        return fingerprint_of(self.files(), self.root, said=said)
+
+    def files(self) -> Iterable[Path]:
+        """Those that the source reads."""
+        return self.source.files()
 
 
 def _kind(source: Source, classes: Classes) -> Kind:

@@ -164,9 +164,9 @@ class NativeDataset(Dataset):
 
     def fingerprint(self) -> str:
         """sha256 over name, length and content of dataset.toml, tables, images, masks and probabilities."""
-        return fingerprint_of(self.content(), self.root)
+        return fingerprint_of(self.files(), self.root)
 
-    def content(self) -> list[Path]:
+    def files(self) -> list[Path]:
         """Every file that decides what this data set contains, sorted."""
         tables = [self.root / DESCRIPTION, self.root / "groups.csv"]
         tables += [self.root / "splits" / f"{split}.txt" for split in SPLITS]

@@ -47,7 +47,7 @@ class NativeSource(Source):
 
     def files(self) -> Iterable[Path]:
         """Tables, images and masks."""
-        return self._set.content()
+        return self._set.files()
 
 
 def _recognise(root: Path) -> str | None:

@@ -31,12 +31,21 @@ def prepare(
     if begun_before(folder, settings):
         return
     dataset = open_dataset(config.dataset, config.reading)
+    fingerprint = dataset.fingerprint()
     specs = [next(iter(by_seed.values())).spec for by_seed in alignments(dataset, sources).values()]
     splits = config.evaluation.splits
     _check_images(dataset, splits, sources)
     report = _for_import(check_dataset(dataset, size=imported.size, progress=progress), splits)
     check_ok(report)
-    note_plan(folder, settings=settings, config=spelt_out(config, dataset), report=report, dataset=dataset, specs=specs)
+    note_plan(
+        folder,
+        settings=settings,
+        config=spelt_out(config, dataset),
+        report=report,
+        dataset=dataset,
+        fingerprint=fingerprint,
+        specs=specs,
+    )
 
 
 def alignments(
