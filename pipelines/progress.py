@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from pipelines.errors import Cancelled
 
 _EVERY = 0.5  # seconds between two writes of the record
+_EVERY_LINE = 60.0  # seconds between two lines of a log file, besides those of stages and notes
 _kept: list[Path] = []  # the record of this process, once keep_record was called
 
 
@@ -41,7 +42,8 @@ class Progress:
     record: JSON file that is replaced atomically at most twice a second, with stage, done, total, seconds
     (since the stage began), seconds_left (None until it can be told), message, curves and stages (name and seconds of
     each that is over). By default what `keep_record` said, if there is a stream.
-    stream: terminal to draw on, or None to be silent.
+    stream: terminal to draw on, or None to be silent. A log file (nohup, a cluster's job) gets the first and the last
+    line of each stage, every `note`, and a line a minute.
     """
 
     def __init__(self, *, record: Path | None = None, stream: TextIO | None = None) -> None:
@@ -49,7 +51,7 @@ class Progress:
         self._stream = stream
         self._cancelled = threading.Event()
         self._began = time.monotonic()
-        self._shown = 0.0
+        self._shown = self._logged = 0.0
         self._first_done = 0
         self._width = 0
         self.state: dict[str, Any] = {"stage": "", "done": 0, "total": 0, "message": "", "curves": []}
@@ -85,6 +87,14 @@ class Progress:
         """Add one point to the live curves, such as head, seed, epoch, score."""
         self.state["curves"].append(values)
         self._show()
+
+    def note(self, text: str) -> None:
+        """Add a line to a log file, with the speed of this stage and its time left; a terminal has them in its bar."""
+        if self._stream is None or self._stream.isatty():
+            return
+        done, seconds = self.state["done"] - self._first_done, time.monotonic() - self._began
+        speed = f"  {done / seconds:.3g} steps/s" if done > 0 and seconds > 0 else ""
+        self._log(self._stream, f"{self.state['stage']:<14} {text}{speed}{self._tail()}")
 
     def cancel(self) -> None:
         """Ask the work to stop at its next safe point."""
@@ -131,18 +141,25 @@ class Progress:
         if stream.isatty():
             stream.write("\r" + line.ljust(self._width))
             self._width = len(line)
-        elif force:  # a log file gets the first and last line of a stage
-            stream.write(line + "\n")
+            stream.flush()
+        elif force or time.monotonic() - self._logged >= _EVERY_LINE:
+            self._log(stream, line)
+
+    def _log(self, stream: TextIO, line: str) -> None:
+        self._logged = time.monotonic()
+        stream.write(line.rstrip() + "\n")
         stream.flush()
 
     def line(self) -> str:
         """One line for a terminal: stage, bar, count, time left."""
         done, total = self.state["done"], max(self.state["total"], 1)
         filled = int(24 * min(done / total, 1))
-        left = self.seconds_left
-        tail = "" if left is None else f"  {clock(left)} left"
         bar = "█" * filled + "·" * (24 - filled)
-        return f"{self.state['stage']:<14} {bar} {done}/{self.state['total']}{tail}  {self.state['message']}"
+        return f"{self.state['stage']:<14} {bar} {done}/{self.state['total']}{self._tail()}  {self.state['message']}"
+
+    def _tail(self) -> str:
+        left = self.seconds_left
+        return "" if left is None else f"  {clock(left)} left"
 
 
 def clock(seconds: float) -> str:

@@ -20,7 +20,8 @@ from pipelines.verdict import decide
 PLAN = "plan.json"
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 _CHANGED: Final = (
-    "the data set has changed since the run was begun: {}. Put it back as it was, or start a new run under another --name"
+    "the data set has changed since the run was begun: {}. "
+    "Put it back as it was, or start a new run under another --name"
 )
 _NAMED_FILES: Final = 3  # of those that were written since a run was begun
 

@@ -1,8 +1,10 @@
 """Matched training: what enters the networks, what is kept, what a stop leaves behind."""
 
+import io
 import itertools
 import json
 import math
+import re
 import resource
 from collections import defaultdict
 from pathlib import Path
@@ -48,6 +50,22 @@ def train(dataset, config, folder, *, progress=None, **options):
         progress=progress or Progress(),
         **options,
     )
+
+
+def test_a_log_file_gets_a_line_an_epoch_with_loss_score_and_rate_of_each_head(tmp_path):
+    log = io.StringIO()
+    rows = train(Shapes("exclusive"), LIGHT, tmp_path, progress=Progress(stream=log))
+    lines = [line for line in log.getvalue().splitlines() if re.match(r"train seed 3 +epoch \d/2  sigmoid", line)]
+    assert len(lines) == LIGHT.epochs
+    for epoch, line in enumerate(lines, 1):
+        assert re.search(r"steps/s  \d+:\d\d left$", line)
+        for head in ("sigmoid", "softmax"):
+            mine = [row for row in rows if row["head"] == head and row["epoch"] == epoch]
+            losses = [row["loss"] for row in mine if row["split"] == "train"]
+            (score,) = [row["score"] for row in mine if row["split"] == "val"]
+            rate = mine[-2]["learning_rate"]
+            told = f"{head}: loss {sum(losses) / len(losses):.4f}, Dice {score:.4f}, learning rate {rate:.3g}"
+            assert told in line
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:

@@ -194,6 +194,7 @@ class _Training:
             self._row(contender.head, "val", self.step, score=score)
             self._point(contender.head, epoch, score)
         self.validated = epoch
+        self.progress.note(self._epoch_line(epoch))
 
     def _row(self, head: Head, split: str, step: int, **values: float | None) -> None:
         row: dict[str, Any] = dict.fromkeys(("loss", "score", "learning_rate")) | values
@@ -211,6 +212,16 @@ class _Training:
         point = {"head": head, "seed": self.seed, "epoch": epoch, "score": score, "loss": sum(losses) / len(losses)}
         self.points.append(point)
         self.progress.point(**point)
+
+    def _epoch_line(self, epoch: int) -> str:
+        """An epoch for a log file: of each head its mean loss, its score and the rate it learns at."""
+        last = [row for row in self.rows[-2 * len(self.specs) :] if row["split"] == "train"]
+        rates = {row["head"]: row["learning_rate"] for row in last}
+        parts = [f"epoch {epoch}/{self.config.epochs}"]
+        for point in self.points[-len(self.specs) :]:
+            score = "" if point["score"] is None else f", Dice {point['score']:.4f}"
+            parts.append(f"{point['head']}: loss {point['loss']:.4f}{score}, learning rate {rates[point['head']]:.3g}")
+        return "  ".join(parts)
 
     # Checkpoints -----------------------------------------------------------------------------------------------
 
