@@ -52,14 +52,28 @@ def sample_pixels(predictions: Iterable[Prediction], *, valid_pixels: int, budge
 
 
 def fit_temperature(spec: HeadSpec, sample: Sample) -> float:
-    """Temperature in [0.05, 20] that minimises the NLL of the sample; found by Brent's method in log T."""
+    """Temperature in [0.05, 20] that minimises the NLL of the sample; found by Brent's method in log T.
+
+    1 where no class is both there and not: the lowest NLL is then that of a network that says the same everywhere.
+    """
+    if not _both(sample.truth).any():
+        return 1.0
     return _minimise(lambda t: mean_nll(spec, sample, t))
 
 
 def fit_by_class(sample: Sample) -> tuple[float, ...]:
-    """For a sigmoid head, the temperature in [0.05, 20] of each class that minimises that class's NLL."""
+    """For a sigmoid head, the temperature in [0.05, 20] of each class that minimises that class's NLL.
+
+    1 for a class that the sample has no pixel with, or none without.
+    """
     signed = np.where(sample.truth, -sample.log_odds, sample.log_odds)
-    return tuple(_minimise(partial(_class_nll, row)) for row in signed)
+    known = _both(sample.truth)
+    return tuple(_minimise(partial(_class_nll, row)) if k else 1.0 for row, k in zip(signed, known, strict=True))
+
+
+def _both(truth: BoolArray) -> BoolArray:
+    """(C,) bool: classes that some pixels carry and others do not. truth: (C, M) bool."""
+    return truth.any(axis=1) & ~truth.all(axis=1)
 
 
 def _class_nll(signed: Float32Array, temperature: float) -> float:

@@ -1,11 +1,13 @@
 """What `check` tells about a data set: facts, findings and the ceiling of one label a pixel."""
 
 import functools
+import json
+import math
 import tracemalloc
 
 import numpy as np
 import pytest
-from make_dataset import EXCLUSIVE, exclusive, overlapping, picture, save, tables
+from make_dataset import EXCLUSIVE, OVERLAPPING, exclusive, overlapping, picture, save, tables
 from PIL import Image
 from places import shared_data
 
@@ -44,6 +46,47 @@ def test_a_sound_set_has_no_error_and_right_numbers(tmp_path):
     assert (report.ceiling_macro_dice, report.ceiling_macro_iou, report.priority_macro_dice) == (1, 1, 1)
     assert [one.images for one in report.splits] == [8, 2, 2]
     assert report.splits[0].set_counts == {"grass": 128, "tree": 128, "lake": 64}
+
+
+def test_from_no_pixel_nothing_is_claimed(tmp_path):
+    root = overlapping(tmp_path / "set", images=6)
+    for path in root.glob("masks/*/*.png"):
+        path.write_bytes(b"")
+    report = check_dataset(root)
+    assert (report.images, report.images_read, report.valid_pixels) == (6, 0, 0)
+    assert "The truth says nothing yet: not one of its images could be read." in report.text()
+    assert "can be perfect" not in report.text()
+    assert "nan" not in report.text()
+    strict = json.loads(report.model_dump_json(), parse_constant=pytest.fail)
+    assert strict["ceiling_macro_dice"] is None
+    again = CheckReport.model_validate_json(report.model_dump_json())
+    assert math.isnan(again.ceiling_macro_dice)
+    assert math.isnan(again.class_facts[0].priority_iou)
+
+
+def test_from_some_of_the_images_the_claim_is_of_those(tmp_path):
+    root = exclusive(tmp_path / "set")
+    (root / "masks" / "im03.png").write_bytes(b"")
+    report = check_dataset(root)
+    assert "1 of the 12 images could not be read; of the others: No pixel carries two" in " ".join(
+        report.text().split()
+    )
+
+
+def test_a_set_whose_every_pixel_is_ignored_says_so(tmp_path):
+    root = exclusive(tmp_path / "set")
+    for path in (root / "masks").iterdir():
+        save(path, np.full((6, 8), 9, np.uint8))
+    assert "The truth says nothing yet: not one pixel of it counts." in check_dataset(root).text()
+
+
+def test_an_overlapping_set_with_a_class_that_never_occurs_names_another_as_the_worst(tmp_path):
+    root = overlapping(tmp_path / "set")
+    tables(root, OVERLAPPING.replace('"cell"', '"aaa", "cell"'), None)
+    for path in (root / "images").iterdir():
+        save(root / "masks" / "aaa" / path.name, np.zeros((6, 8), np.uint8))
+    # Of 36 pixels with a label 4 carry both; the best macro Dice gives all 4 to nucleus, so cell has 28 of its 32.
+    assert "(cell: Dice 0.933)" in " ".join(check_dataset(root).text().split())  # 2 · 28 / (28 + 32)
 
 
 def test_overlap_pairs_nesting_and_ceiling_by_hand(tmp_path):

@@ -1,5 +1,6 @@
 """The rule of docs/verdict.md, case by case, on tables of metrics written by hand."""
 
+import json
 import math
 
 import pandas as pd
@@ -10,7 +11,7 @@ from pipelines.verdict import Margin, decide
 from pipelines.verdict.evidence import Estimate
 
 
-def dataset(kind="exclusive", *, overlap=0.0, ceiling=1.0, shares=(0.5, 0.5)):
+def dataset(kind="exclusive", *, overlap=0.0, ceiling=1.0, shares=(0.5, 0.5), absent_in_val=None, absent_in_test=None):
     return {
         "kind": kind,
         "exclusive": overlap == 0.0,
@@ -18,6 +19,10 @@ def dataset(kind="exclusive", *, overlap=0.0, ceiling=1.0, shares=(0.5, 0.5)):
         "ceiling_macro_dice": ceiling,
         "ceiling_macro_iou": ceiling,
         "class_facts": [{"name": f"c{k}", "share": share} for k, share in enumerate(shares)],
+        "splits": [
+            {"split": split, "images": 40, "class_pixels": {f"c{k}": 100 for k in range(len(shares))} | absent}
+            for split, absent in (("train", {}), ("val", absent_in_val or {}), ("test", absent_in_test or {}))
+        ],
     }
 
 
@@ -82,6 +87,47 @@ def test_exclusive_truth_with_fewer_than_three_seeds_is_never_settled(gap, seeds
 def test_one_seed_says_where_it_leans():
     assert "leans to softmax" in decide(dataset(), metrics(WORSE, seeds=1), facts()).headline
     assert "leans to no practical difference" in decide(dataset(), metrics(SAME, seeds=1), facts()).headline
+
+
+# Nothing to find: Dice has no value --------------------------------------------------------------------------------
+
+NOTHING = (math.nan, math.nan, math.nan)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("powerset", [None, NOTHING])
+def test_a_test_split_with_nothing_to_find_is_said_in_words_everywhere(seeds, powerset):
+    data = dataset("binary", shares=(0.1,), absent_in_test={"c0": 0})
+    table = metrics(NOTHING, seeds=seeds, brier=NOTHING, powerset=powerset, levels=(math.nan, math.nan))
+    judged = decide(data, table, facts())
+    why = "no pixel of test carries c0, so Dice has no value"
+    assert (judged.answer, judged.confidence) == ("not enough evidence", "tentative")
+    assert judged.headline == f"Not known: {why}."
+    assert judged.reasons[0].code == "DICE-UNDEFINED"
+    assert judged.reasons[0].text.lower().startswith(why.lower())
+    assert judged.would_change == ("Images in test with c0: without them nothing is measured.",)
+    assert "nan" not in judged.text().lower()
+    json.loads(judged.model_dump_json(), parse_constant=pytest.fail)
+
+
+def test_one_head_alone_says_the_same():
+    data = dataset("binary", shares=(0.1,), absent_in_test={"c0": 0})
+    table = metrics(NOTHING, brier=NOTHING, levels=(math.nan, math.nan))
+    judged = decide(data, table[table["head"] == "sigmoid"], facts())
+    assert judged.headline == "Only the sigmoid head is here, and no pixel of test carries c0, so Dice has no value."
+    assert judged.reasons[0].code == "DICE-UNDEFINED"
+    assert "nan" not in judged.text().lower()
+
+
+def test_classes_that_val_or_test_lacks_are_named_with_what_follows():
+    data = dataset(shares=(0.4, 0.3, 0.3), absent_in_val={"c1": 0, "c2": 0}, absent_in_test={"c2": 0})
+    judged = decide(data, metrics(SAME), facts())
+    (reason,) = [one for one in judged.reasons if one.code == "ABSENT-CLASSES"]
+    assert reason.text == (
+        "No pixel of test carries c2: no score there, and macro is the mean of the others. No pixel of val carries c1 "
+        "or c2, so their thresholds could not be tuned and no temperature of their own fitted: p > 0.5 and 1 stand."
+    )
+    assert not [one for one in decide(dataset(), metrics(SAME), facts()).reasons if one.code == "ABSENT-CLASSES"]
 
 
 # Equal accuracy: the proper score decides --------------------------------------------------------------------------

@@ -126,9 +126,11 @@ def _copies(same: Mapping[bytes, list[str]], in_splits: Mapping[str, list[Split]
 
 
 def _class_findings(dataset: Dataset, facts: Mapping[Split, SplitFacts], total: SplitFacts) -> Iterable[Finding]:
+    unread = len(dataset.names()) > total.images
+    everything = f"the {total.images} images that could be read" if unread else "the whole set"
     for index, name in enumerate(dataset.classes):
         if total.images and not total.class_pixels[index]:
-            problem = f"no pixel of the whole set carries class {name}; label it or take it out of dataset.toml"
+            problem = f"no pixel of {everything} carries class {name}; label it or take it out of dataset.toml"
             yield _finding("CLASS-EMPTY", "error", problem)
             continue
         for split in SPLITS:

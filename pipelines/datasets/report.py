@@ -1,11 +1,12 @@
 """What a check found in a data set: frozen models, and their layout for a terminal."""
 
+import math
 import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from pipelines.datasets.base import Finding, Severity
 from pipelines.schema import Kind, Split
@@ -15,10 +16,17 @@ _SHOWN_ROWS: Final = 12
 _WIDTH: Final = 100
 
 
-class Part(BaseModel):
-    """Base of all parts of a report: frozen. NaN, for what has no value, is written as NaN."""
+def _known(value: Any) -> Any:
+    return math.nan if value is None else value
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+Score: TypeAlias = Annotated[float, BeforeValidator(_known)]  # NaN where there is none, null in JSON
+
+
+class Part(BaseModel):
+    """Base of all parts of a report: frozen, and null in JSON where a score has no value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
 class ClassFacts(Part):
@@ -33,10 +41,10 @@ class ClassFacts(Part):
     pixels: int
     share: float
     images: int
-    ceiling_dice: float
-    ceiling_iou: float
-    priority_dice: float
-    priority_iou: float
+    ceiling_dice: Score
+    ceiling_iou: Score
+    priority_dice: Score
+    priority_iou: Score
 
 
 class PairFacts(Part):
@@ -74,9 +82,9 @@ class CheckReport(Part):
     """Everything that a check found.
 
     sizes: (height, width, images), commonest first. labels_per_pixel: valid pixels with 0, 1, 2, … labels.
-    exclusive: no valid pixel carries two labels. overlap_share: pixels with two labels or more, of valid pixels;
-    overlap_share_labelled: of pixels with one label or more. Shares of nothing are 0.
-    priority: class names, first wins, that priority_* follows; () where labels cannot overlap.
+    exclusive: no valid pixel carries two labels, which says nothing where there are none. overlap_share: pixels with
+    two labels or more, of valid pixels; overlap_share_labelled: of pixels with one label or more. Shares of nothing
+    are 0. priority: class names, first wins, that priority_* follows; () where labels cannot overlap.
     """
 
     name: str
@@ -96,16 +104,26 @@ class CheckReport(Part):
     exclusive: bool
     overlap_share: float
     overlap_share_labelled: float
-    ceiling_macro_dice: float
-    ceiling_macro_iou: float
-    priority_macro_dice: float
-    priority_macro_iou: float
+    ceiling_macro_dice: Score
+    ceiling_macro_iou: Score
+    priority_macro_dice: Score
+    priority_macro_iou: Score
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
         """Whether nothing stands in the way of training: no finding is an error."""
         return not any(finding.severity == "error" for finding in self.findings)
+
+    @property
+    def images_read(self) -> int:
+        """Images whose picture and truth could be read; nothing in the report is of the others."""
+        return sum(count for _, _, count in self.sizes)
+
+    @property
+    def valid_pixels(self) -> int:
+        """Pixels that count, over all images that could be read."""
+        return sum(self.labels_per_pixel)
 
     def text(self) -> str:
         """The report for a terminal."""
@@ -116,6 +134,15 @@ class CheckReport(Part):
 
 def truth_alone(report: CheckReport) -> str:
     """What the truth says about the two last layers before any training, in two or three sentences."""
+    if not report.valid_pixels:
+        none = "not one pixel of it counts" if report.images_read else "not one of its images could be read"
+        return f"The truth says nothing yet: {none}."
+    unread = report.images - report.images_read
+    part = f"{unread} of the {report.images} images could not be read; of the others: " if unread else ""
+    return part + _truth_of_pixels(report)
+
+
+def _truth_of_pixels(report: CheckReport) -> str:
     if report.kind == "binary":
         return (
             "The truth has one class against background. A two-class softmax is a sigmoid of the difference of its "
@@ -126,7 +153,7 @@ def truth_alone(report: CheckReport) -> str:
             "No pixel carries two labels, so one label a pixel can be perfect (Dice and IoU 1): the truth sets neither "
             "head a limit."
         )
-    worst = min(report.class_facts, key=lambda one: one.ceiling_dice)
+    worst = min((one for one in report.class_facts if one.pixels), key=lambda one: one.ceiling_dice)
     return (
         f"{_percent(report.overlap_share)} of the pixels carry two labels or more "
         f"({_percent(report.overlap_share_labelled)} of the labelled ones). One label a pixel can reach macro Dice "
@@ -151,7 +178,7 @@ def _split_table(report: CheckReport) -> str:
     for one in report.splits:
         every = one.valid_pixels + one.ignored_pixels
         groups = "–" if one.groups is None else f"{one.groups}"
-        ignored = _percent(one.ignored_pixels / every if every else 0.0)
+        ignored = _percent(one.ignored_pixels / every) if every else "–"
         rows.append([one.split, f"{one.images}", groups, f"{one.valid_pixels:,}", ignored])
     return _table(rows)
 
@@ -161,10 +188,10 @@ def _class_table(report: CheckReport) -> str:
     head = ["class", "pixels", "share", "images"]
     rows = [head + (["best Dice", "best IoU", "priority Dice", "priority IoU"] if overlapping else [])]
     for one in report.class_facts:
-        row = [one.name, f"{one.pixels:,}", _percent(one.share), f"{one.images}"]
+        row = [one.name, f"{one.pixels:,}", _percent(one.share) if report.valid_pixels else "–", f"{one.images}"]
         if overlapping:
             scores = (one.ceiling_dice, one.ceiling_iou, one.priority_dice, one.priority_iou)
-            row += [f"{score:.3f}" for score in scores]
+            row += [_score(score) for score in scores]
         rows.append(row)
     if overlapping:
         macro = (
@@ -173,19 +200,17 @@ def _class_table(report: CheckReport) -> str:
             report.priority_macro_dice,
             report.priority_macro_iou,
         )
-        rows.append(["macro", "", "", "", *(f"{score:.3f}" for score in macro)])
+        rows.append(["macro", "", "", "", *(_score(score) for score in macro)])
     note = "\nbest: the highest that one label a pixel can reach; priority: when the first in order takes each pixel."
     return _table(rows) + (note if overlapping else "")
 
 
 def _overlap_block(report: CheckReport) -> str:
-    if report.kind != "overlapping":
+    if report.kind != "overlapping" or not report.valid_pixels:
         return ""
-    valid = sum(report.labels_per_pixel)
     rows = [["labels on a pixel", "pixels", "share"]]
     rows += [
-        [f"{labels}", f"{n:,}", _percent(n / valid if valid else 0.0)]
-        for labels, n in enumerate(report.labels_per_pixel)
+        [f"{labels}", f"{n:,}", _percent(n / report.valid_pixels)] for labels, n in enumerate(report.labels_per_pixel)
     ]
     blocks = [_table(rows)]
     if report.pairs:
@@ -235,6 +260,10 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 def _plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _score(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def _percent(share: float) -> str:

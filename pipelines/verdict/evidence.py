@@ -54,6 +54,8 @@ class Estimate:
 
         digits: those where there is no interval.
         """
+        if math.isnan(self.value):
+            return "without a value"
         if math.isnan(self.low):
             return f"{signed(self.value, digits)} (no interval)"
         return bracketed(self.value, self.low, self.high, decimals_of(self.low, self.high, fewest=3), sign=True)
@@ -99,6 +101,16 @@ class Evidence:
         """Sigmoid minus the contender."""
         row = next(name for name, other in DIFFERENCES.items() if other == contender)
         return self.get(row, metric, class_name=class_name, variant=variant, seed=seed)
+
+    def absent(self, split: str) -> tuple[str, ...]:
+        """Classes that no pixel of a split carries, as far as pixels count."""
+        parts = (part["class_pixels"] for part in self.dataset["splits"] if part["split"] == split)
+        return tuple(name for pixels in parts for name, count in pixels.items() if not count)
+
+    @property
+    def undefined(self) -> bool:
+        """Whether no head has a Dice on the split, because no pixel of it carries a class."""
+        return all(math.isnan(self.get(head, "dice").value) for head in self.heads)
 
     @property
     def findings(self) -> dict[str, list[dict[str, str]]]:

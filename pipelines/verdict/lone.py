@@ -66,6 +66,8 @@ def _how_to_add(heads: Sequence[Head], missing: Missing) -> str:
 def _headline(evidence: Evidence, margin: Margin) -> str:
     here = only(evidence.heads)
     dataset = evidence.dataset
+    if evidence.undefined:
+        return f"{here}, and {reasons.why_undefined(evidence)}."
     if evidence.misused:
         return f"{here}, and its outputs are not what they are said to be, so its numbers are wrong."
     if dataset["kind"] == "binary":
@@ -84,13 +86,22 @@ def _headline(evidence: Evidence, margin: Margin) -> str:
 
 
 def _reasons(evidence: Evidence, margin: Margin) -> tuple[Reason, ...]:
-    found: list[Reason | None] = [*reasons.misuse_reasons(evidence), reasons.truth_reason(evidence, margin)]
-    for head in evidence.heads:
+    found: list[Reason | None] = [
+        reasons.undefined_reason(evidence),
+        *reasons.misuse_reasons(evidence),
+        reasons.truth_reason(evidence, margin),
+    ]
+    for head in () if evidence.undefined else evidence.heads:
         found += [
             _scores(evidence, head), _ceiling(evidence, head, margin), _temperature(evidence, head),
             _threshold(evidence, head), _reading(evidence, head), _seeds(evidence, head),
         ]  # fmt: skip
-    found += [reasons.rare_reason(evidence), reasons.interval_reason(evidence), reasons.split_reason(evidence)]
+    found += [
+        reasons.rare_reason(evidence),
+        reasons.absent_reason(evidence),
+        reasons.interval_reason(evidence),
+        reasons.split_reason(evidence),
+    ]
     return tuple(reason for reason in found if reason is not None)
 
 

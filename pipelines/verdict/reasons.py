@@ -8,7 +8,7 @@ from typing import Final
 from pipelines.metrics.bootstrap import CONFIDENCE
 from pipelines.rounding import signed
 from pipelines.schema import MACRO
-from pipelines.sentences import begun
+from pipelines.sentences import begun, none_carries
 from pipelines.verdict.evidence import Evidence, Position
 from pipelines.verdict.model import Margin, Reason, Supports
 
@@ -50,6 +50,47 @@ def truth_reason(evidence: Evidence, margin: Margin) -> Reason:
         code="TRUTH-OVERLAPS-LITTLE", title="Labels share few pixels", supports="neither", value=lost,
         text=share + bound + f"That loss lies inside the margin of {margin.dice:g}.",
     )  # fmt: skip
+
+
+def why_undefined(evidence: Evidence) -> str:
+    """Why Dice has no value on the split, as half a sentence."""
+    absent = evidence.absent(evidence.split)
+    why = none_carries(absent, evidence.split) if absent else f"{evidence.split} has no pixel that counts"
+    return f"{why}, so Dice has no value"
+
+
+def undefined_reason(evidence: Evidence) -> Reason | None:
+    """That nothing can be compared, because the split has nothing to find."""
+    if not evidence.undefined:
+        return None
+    return Reason(
+        code="DICE-UNDEFINED",
+        title="Dice has no value",
+        text=f"{begun(why_undefined(evidence))}: there is nothing to find and nothing to be missed. What a head calls "
+        "there is a false alarm, which the Confusion and Images pages count.",
+        supports="caution",
+    )
+
+
+def absent_reason(evidence: Evidence) -> Reason | None:
+    """Classes without a score on the split, and those whose thresholds could not be tuned on validation."""
+    parts = []
+    scored = evidence.absent(evidence.split)
+    if scored and not evidence.undefined:
+        parts.append(
+            f"{begun(none_carries(scored, evidence.split))}: no score there, and {MACRO} is the mean of the others."
+        )
+    validated = any(part["split"] == "val" and part["images"] for part in evidence.dataset["splits"])
+    untuned = evidence.absent("val") if validated and evidence.split != "val" else ()
+    if untuned:
+        those = "its threshold" if len(untuned) == 1 else "their thresholds"
+        parts.append(
+            f"{begun(none_carries(untuned, 'val'))}, so {those} could not be tuned and no temperature of their own "
+            "fitted: p > 0.5 and 1 stand."
+        )
+    if not parts:
+        return None
+    return Reason(code="ABSENT-CLASSES", title="Classes that are missing", text=" ".join(parts), supports="caution")
 
 
 def accuracy_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason:
@@ -132,8 +173,9 @@ def seeds_reason(evidence: Evidence, contender: str, fewest: int) -> Reason:
 
 def class_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason | None:
     """The class with the largest difference outside the margin, said with how many were looked at."""
-    names = [entry["name"] for entry in evidence.dataset["class_facts"]]
-    gaps = {name: evidence.difference(contender, "dice", class_name=name) for name in names}
+    every = [entry["name"] for entry in evidence.dataset["class_facts"]]
+    gaps = {name: evidence.difference(contender, "dice", class_name=name) for name in every}
+    names = [name for name, gap in gaps.items() if not math.isnan(gap.value)]
     outside = {name: gap for name, gap in gaps.items() if gap.position(margin.dice) in ("above", "below")}
     if len(names) < 2 or not outside:
         return None

@@ -27,6 +27,8 @@ def judge(evidence: Evidence, margin: Margin | None = None) -> Verdict:
     margin = margin or Margin()
     if not evidence.contenders:
         return lone.judge(evidence, margin)
+    if evidence.undefined:
+        return _undefined(evidence, margin)
     contender = _contender(evidence, margin)
     answer = _answer(evidence, contender, margin)
     gap = evidence.difference(contender, "dice")
@@ -49,6 +51,31 @@ def judge(evidence: Evidence, margin: Margin | None = None) -> Verdict:
         reasons=_reasons(evidence, contender, margin),
         would_change=_would_change(answer, evidence, contender, margin, needed),
         images_needed=needed,
+        split=evidence.split,
+        seeds=evidence.seeds,
+        margin=margin,
+    )
+
+
+def _undefined(evidence: Evidence, margin: Margin) -> Verdict:
+    """Nothing is known where Dice has no value."""
+    contender = evidence.contenders[0]
+    found = [
+        reasons.undefined_reason(evidence),
+        *reasons.misuse_reasons(evidence),
+        reasons.truth_reason(evidence, margin),
+        reasons.absent_reason(evidence),
+        reasons.split_reason(evidence),
+    ]
+    missing = " or ".join(evidence.absent(evidence.split)) or "pixels that count"
+    return Verdict(
+        answer="not enough evidence",
+        contender=contender,
+        headline=f"Not known: {reasons.why_undefined(evidence)}.",
+        confidence="tentative",
+        reasons=tuple(reason for reason in found if reason is not None),
+        would_change=(f"Images in {evidence.split} with {missing}: without them nothing is measured.",),
+        images_needed=None,
         split=evidence.split,
         seeds=evidence.seeds,
         margin=margin,
@@ -169,6 +196,7 @@ def _reasons(evidence: Evidence, contender: str, margin: Margin) -> tuple[Reason
         factors.swap_reason(evidence, contender),
         reasons.seeds_reason(evidence, contender, FEWEST_SEEDS),
         reasons.rare_reason(evidence),
+        reasons.absent_reason(evidence),
         reasons.interval_reason(evidence),
         reasons.split_reason(evidence),
     ]
