@@ -382,7 +382,7 @@ def compare(
     chosen: Margin = settings.build(Margin, {"dice": margin})
     found = comparison.compare([open_run(runs, name) for name in names])
     if as_json:
-        typer.echo(json.dumps(comparison.as_json(found, chosen), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(comparison.as_json(found, chosen), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         typer.echo(comparison.text(found, chosen))
 

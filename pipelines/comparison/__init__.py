@@ -34,7 +34,7 @@ from pipelines.comparison.model import (
 )
 from pipelines.comparison.views import before_after, effect_rows
 from pipelines.metrics import METRICS
-from pipelines.sentences import begun
+from pipelines.sentences import begun, none_carries
 from pipelines.storage import Run
 from pipelines.verdict import FEWEST_SEEDS, Margin
 
@@ -87,6 +87,10 @@ def _table(cells: Cells) -> pd.DataFrame:
 def _notes(matched: Match) -> tuple[str, ...]:
     """What differs besides the loss, how many seeds there are, and why intervals may be too narrow."""
     notes = list(matched.notes)
+    for part in matched.members[0].run.dataset["splits"]:
+        absent = [name for name, pixels in part["class_pixels"].items() if not pixels]
+        if part["split"] == matched.split and absent:
+            notes.append(f"{begun(none_carries(absent, matched.split))}, so no score of it has a value there.")
     if matched.differences:
         notes.append(f"It is not the loss alone that differs: {', '.join(matched.differences)}.")
     if matched.kind == "exclusive" and matched.thresholds:
@@ -118,7 +122,8 @@ def text(comparison: Comparison, margin: Margin) -> str:
     for name in HEADLINES:
         found = conclude(comparison, name, margin)
         lines += ["", *_wrapped(found.sentences), *effects_text(comparison, name)]
-        lines.append(f"  95% intervals, joint for all pairs of a factor; + is better; margin {found.margin:.2g}")
+        if found.effects:
+            lines.append(f"  95% intervals, joint for all pairs of a factor; + is better; margin {found.margin:.2g}")
     return "\n".join([*lines, *(["", *_wrapped(comparison.notes)] if comparison.notes else [])])
 
 
