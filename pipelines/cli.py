@@ -390,27 +390,20 @@ def compare(
 def list_command(runs: Runs = RUNS) -> None:
     """List the runs, newest first. What is damaged is named on standard error, with what to do."""
     whole, damaged = scan_runs(runs)
-    problems = [(one.name, one.problem) for one in damaged]
+    problems = [one.problem for one in damaged]
     for one in whole:
-        columns, problem = _list_columns(one)
-        typer.echo("  ".join(text.ljust(width) for text, width in zip(columns, (32, 20, 32, 24), strict=True)).rstrip())
-        problems += [(one.name, problem)] if problem else []
-    for name, problem in problems:
-        typer.echo(f"damaged: {name}: {problem}", err=True)
+        columns = [one.name, str(one.manifest["created"])]
+        try:
+            columns += [str(one.dataset["name"]), str(one.verdict["answer"])]
+        except RunError as error:
+            problems.append(str(error))
+        typer.echo(
+            "  ".join(text.ljust(width) for text, width in zip(columns, (32, 20, 32, 24), strict=False)).rstrip()
+        )
+    for problem in problems:
+        typer.echo(f"warning: {problem}", err=True)
     if not whole and not damaged:
         typer.echo(f"no runs in {runs}; make one with `python -m pipelines run DATASET`", err=True)
-
-
-def _list_columns(run: Run) -> tuple[list[str], str]:
-    """Name, time, data set and answer of a run, those that cannot be read empty; and why, and what to do."""
-    columns, problem = [run.name, str(run.manifest["created"])], ""
-    for read in (lambda: run.dataset["name"], lambda: run.verdict["answer"]):
-        try:
-            columns.append(str(read()))
-        except RunError as error:
-            columns.append("")
-            problem = problem or str(error)
-    return columns, problem
 
 
 @app.command()

@@ -24,15 +24,16 @@ class Plan:
     """What was noted when a run was begun: settings, data set, heads and, of networks, the input normalisation."""
 
     def __init__(self, folder: Path) -> None:
-        noted = files.read_json(folder / PLAN)
-        self.config = RunConfig.model_validate(noted["config"])
-        models = noted["settings"].get("models")
-        self.models = None if models is None else Path(models)
-        self.specs = [HeadSpec.model_validate(spec) for spec in noted["specs"]]
-        self._normalisation = noted["normalisation"]
-        self.fingerprint: str = noted["fingerprint"]
-        self.groups: dict[str, str] = noted["groups"]
-        self._crop = noted["crop"]
+        noted = read_plan(folder)
+        with files.reading(folder / PLAN):
+            self.config = RunConfig.model_validate(noted["config"])
+            models = noted["settings"].get("models")
+            self.models = None if models is None else Path(models)
+            self.specs = [HeadSpec.model_validate(spec) for spec in noted["specs"]]
+            self._normalisation = noted["normalisation"]
+            self.fingerprint: str = noted["fingerprint"]
+            self.groups: dict[str, str] = noted["groups"]
+            self._crop = noted["crop"]
 
     @property
     def training(self) -> TrainingConfig:
@@ -63,13 +64,21 @@ def begun_before(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether an earlier attempt has noted its plan here. Raises ConfigError when that was of other settings."""
     if not (folder / PLAN).exists():
         return False
-    if files.read_json(folder / PLAN)["settings"] != settings:
+    if read_plan(folder)["settings"] != settings:
         raise ConfigError(
             "the run to resume was begun with other settings; repeat its command with --resume, or start a new "
             "run under another --name"
         )
     check_unchanged(folder)
     return True
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """plan.json. Raises RunError when it, or what was written with it, is missing or has changed since."""
+    plan = files.read_sealed(folder / PLAN)
+    for name, known in plan.get("sha256", {}).items():  # plans of before these were kept have none
+        files.check_sha256(folder / name, known)
+    return plan
 
 
 def check_unchanged(folder: Path) -> None:
@@ -115,7 +124,8 @@ def note_plan(
         "groups": dict(dataset.groups),
         "crop": None,
     }
-    files.write_json(folder / PLAN, plan | notes)
+    plan["sha256"] = {name: files.sha256(folder / name) for name in ("dataset.json", "config.json")}
+    files.write_sealed(folder / PLAN, plan | notes)
 
 
 def finish(writer: RunWriter, progress: Progress) -> Run:

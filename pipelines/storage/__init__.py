@@ -12,7 +12,7 @@ from pipelines.storage.manage import (
     size_in_words,
     trash_bytes,
 )
-from pipelines.storage.manifest import check_source
+from pipelines.storage.manifest import check_source, run_of
 from pipelines.storage.outside import PredictionsFile, PredictionsWarning
 from pipelines.storage.places import counts_folder, predictions_folder, previews_file
 from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter
@@ -47,6 +47,7 @@ __all__ = [
     "rename_run",
     "restore_run",
     "run_bytes",
+    "run_of",
     "scan_runs",
     "size_in_words",
     "staged_attempts",

@@ -21,10 +21,8 @@ from pipelines.storage.places import EVALUATED, MANIFEST, STAGING
 
 # All that was seen when files with flipped bits, cut, emptied or replaced were read. Among the ValueErrors are those of
 # JSON, UTF-8, pydantic and most of Arrow's.
-_DAMAGE: Final = (
-    OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, EOFError, MemoryError,
-    pa.ArrowException, zlib.error, struct.error,
-)  # fmt: skip
+_OF_PYTHON: Final = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+_DAMAGE: Final = (*_OF_PYTHON, EOFError, MemoryError, pa.ArrowException, zlib.error, struct.error)
 COMPRESSION = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
 
 
@@ -129,10 +127,41 @@ def read_object(path: Path) -> dict[str, Any]:
     return values
 
 
+def checksum(values: dict[str, Any]) -> str:
+    """SHA-256, hex, of a JSON object without its own `checksum`."""
+    body = {key: value for key, value in values.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def write_sealed(path: Path, values: dict[str, Any]) -> None:
+    """Replace a JSON file atomically, with its own checksum in it."""
+    values = json.loads(json.dumps(values))  # as it will be read
+    write_json(path, values | {"checksum": checksum(values)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Content of a JSON file that was written sealed. Raises RunError when it is missing, damaged or has changed.
+
+    Files without a checksum are of before they were sealed, and pass.
+    """
+    values = read_object(path)
+    if values.get("checksum") not in (None, checksum(values)):
+        raise RunError(f"{name_of(path)} has changed since it was written; {remedy(path)}")
+    return values
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, known: str) -> None:
+    """Raise RunError when a file is missing, cannot be read or has changed."""
+    with reading(path):
+        same = sha256(path) == known
+    if not same:
+        raise RunError(f"{name_of(path)} has changed since it was written; {remedy(path)}")
 
 
 def write_table(path: Path, table: pa.Table, **options: Any) -> None:

@@ -6,7 +6,6 @@ checksum of its own that is verified on reading.
 """
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -76,7 +75,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Entry]]:
         if not path.is_file():
             raise NoSuchRun(f"there is no run {folder.name} in {folder.parent}; see `python -m pipelines list`")
         manifest = files.read_object(path)
-        if manifest.get("checksum") != checksum(manifest):
+        if manifest.get("checksum") != files.checksum(manifest):
             raise RunError(f"the manifest of {folder.name} is damaged; {files.remedy(path)}")
         if manifest.get("schema_version") != SCHEMA_VERSION:
             raise RunError(
@@ -84,12 +83,6 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Entry]]:
                 "make the run again or use the version that made it"
             )
         return manifest, {entry.path: entry for entry in _Manifest.model_validate(manifest).files}
-
-
-def checksum(values: dict[str, Any]) -> str:
-    """SHA-256, hex, of a JSON object without its own `checksum`."""
-    body = {key: value for key, value in values.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def describe(folder: Path, path: Path) -> dict[str, Any]:
@@ -125,13 +118,29 @@ def check_source(path: Path) -> None:
 
     What lies in no run passes. Raises RunError as `check` does.
     """
-    path = path.resolve()
-    run = next((folder for folder in (path, *path.parents) if _is_run(folder)), None)
+    run = _folder_of_run(path)
     if run is not None:
-        inside = path.relative_to(run).as_posix()
-        prefix = "" if inside == "." else f"{inside}/"
-        entries = read_manifest(run)[1].values()
-        check(run, [entry for entry in entries if entry.path == inside or entry.path.startswith(prefix)])
+        inside = path.resolve().relative_to(run)
+        check(run, [entry for entry in read_manifest(run)[1].values() if Path(entry.path).is_relative_to(inside)])
+
+
+def run_of(path: Path) -> dict[str, Any] | None:
+    """What tells the run that a file or folder lies in from all others: name, created, checksum; None outside of runs.
+
+    Raises RunError when its manifest is damaged.
+    """
+    run = _folder_of_run(path)
+    return None if run is None else identity(read_manifest(run)[0])
+
+
+def identity(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What tells a run from all others, even after a rename."""
+    return {name: manifest.get(name) for name in ("name", "created", "checksum")}
+
+
+def _folder_of_run(path: Path) -> Path | None:
+    path = path.resolve()
+    return next((folder for folder in (path, *path.parents) if _is_run(folder)), None)
 
 
 def _is_run(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.schema import SCHEMA_VERSION
 from pipelines.storage import files
-from pipelines.storage.manifest import Entry, check, checksum, describe, read_manifest
+from pipelines.storage.manifest import Entry, check, describe, identity, read_manifest
 from pipelines.storage.places import EVALUATED, MANIFEST, STAGING, TRASH, check_name
 
 _NOT_LISTED: Final = ("checkpoints", MANIFEST, "progress.json")
@@ -86,8 +86,7 @@ class RunWriter:
                 except OSError:  # a disk without links
                     shutil.copy2(source / entry.path, place)
             self._taken_over[entry.path] = entry, place.stat().st_ino
-        parent = {name: manifest.get(name) for name in ("name", "created", "checksum")}
-        self._parents = [parent, *manifest.get("parents", [])]
+        self._parents = [identity(manifest), *manifest.get("parents", [])]
 
     def _describe(self, path: Path) -> dict[str, Any]:
         """The manifest's entry of a file. Raises RunError when one that was taken over has changed since."""
@@ -113,7 +112,7 @@ class RunWriter:
             **({"parents": self._parents} if self._parents else {}),
             "files": [self._describe(path) for path in _content(self.folder)],
         }
-        manifest["checksum"] = checksum(manifest)
+        manifest["checksum"] = files.checksum(manifest)
         files.write_json(self.folder / MANIFEST, manifest)
         for folder in {path.parent for path in _content(self.folder)} | {self.folder}:
             files.sync_folder(folder)
