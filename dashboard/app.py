@@ -36,6 +36,7 @@ def draw() -> None:
     st.logo(_HERE / "icon.png", size="large")
     components.style(state.theme())
     names = loaders.run_names()
+    damaged = {one.name: one.problem for one in loaders.damaged_runs()}
     evidence = bool(names)  # without a run there is none
     # In reading order: the answer, the evidence, the pixels, what to do.
     pages = [
@@ -61,9 +62,13 @@ def draw() -> None:
         if names:
             with st.sidebar:
                 state.pick_run(names)
+                if damaged:
+                    also = f"Damaged and not in this list: {', '.join(damaged)}. The page Runs says what to do."
+                    st.caption(components.plain(also))
             missing = state.missing_run()
             if missing is not None:
-                components.problem(f"There is no run {missing} here; this is {st.session_state[state.RUN]} instead.")
+                why = damaged.get(missing, f"There is no run {missing} here")
+                components.problem(f"{why}; this is {st.session_state[state.RUN]} instead.")
         page.run()
     except PipelineError as error:
         components.problem(str(error))

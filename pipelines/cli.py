@@ -12,7 +12,7 @@ import typer
 
 from pipelines import config as settings
 from pipelines import estimate_command, jobs_commands, manage_commands
-from pipelines.errors import Cancelled, ConfigError, NoSuchRun, PipelineError
+from pipelines.errors import Cancelled, ConfigError, NoSuchRun, PipelineError, RunError
 from pipelines.imports import command as import_command
 from pipelines.imports.models import command as import_model_command
 from pipelines.jobs.foreground import listed, note_command_line
@@ -20,7 +20,8 @@ from pipelines.jobs.names import free_name, stem_of
 from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, reading_of
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.reading import write_reading
-from pipelines.storage import Run, RunWriter, files, list_runs, open_run, staged_attempts
+from pipelines.storage import Run, RunWriter, files, list_runs, open_run, scan_runs, staged_attempts
+from pipelines.storage.places import check_name
 
 app = typer.Typer(
     add_completion=False,
@@ -309,10 +310,10 @@ def evaluate(name: RunName, runs: Runs = RUNS) -> None:
     progress = Progress(stream=sys.stderr)
     if os.sep in name:
         runs, name = Path(name).resolve().parent, Path(name).resolve().name
-    whole = open_run(runs, name).folder if (runs / name).is_dir() else None
+    whole = open_run(runs, name).folder if (runs / check_name(name)).is_dir() else None
     with (
         cancel_on_signals(progress),
-        RunWriter.open(runs, name, resume=whole is None, copy_of=whole) as writer,
+        RunWriter.open(runs, name, resume=whole is None, copy_of=whole, recount=True) as writer,
     ):
         _show_verdict(finish(writer, progress, recount=whole is not None))
 
@@ -389,13 +390,21 @@ def compare(
 
 @app.command("list")
 def list_command(runs: Runs = RUNS) -> None:
-    """List the runs, newest first."""
-    rows = [(one.name, one.manifest["created"], one.dataset["name"], one.verdict["answer"]) for one in list_runs(runs)]
-    for row in rows:
+    """List the runs, newest first. What is damaged is named on standard error, with what to do."""
+    whole, damaged = scan_runs(runs)
+    problems = [one.problem for one in damaged]
+    for one in whole:
+        columns = [one.name, str(one.manifest["created"])]
+        try:
+            columns += [str(one.dataset["name"]), str(one.verdict["answer"])]
+        except RunError as error:
+            problems.append(str(error))
         typer.echo(
-            "  ".join(str(value).ljust(width) for value, width in zip(row, (32, 20, 32, 24), strict=True)).rstrip()
+            "  ".join(text.ljust(width) for text, width in zip(columns, (32, 20, 32, 24), strict=False)).rstrip()
         )
-    if not rows:
+    for problem in problems:
+        typer.echo(f"warning: {problem}", err=True)
+    if not whole and not damaged:
         typer.echo(f"no runs in {runs}; make one with `python -m pipelines run DATASET`", err=True)
 
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -17,8 +18,10 @@ from pipelines.models import Pair, load_pair
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import TRAINING_SCHEMA
 from pipelines.stages import Plan, begun_before, check_ok, finish, note_plan, spelt_out
-from pipelines.storage import Run, RunWriter, files
+from pipelines.storage import Run, RunWriter, files, run_of
 from pipelines.training import train_pair
+
+MODELS_FROM: Final = "models_from.json"  # where networks were loaded from: the folder, and the run that it lies in
 
 
 def make_run(
@@ -138,6 +141,7 @@ def _copy_models(plan: Plan, folder: Path) -> None:
         place = source / f"seed={seed}" if (source / f"seed={seed}").is_dir() else source
         for head in pair:
             shutil.copytree(place / f"head={head}", staged / f"seed={seed}" / f"head={head}")
+    files.write_json(folder / MODELS_FROM, {"folder": str(source.resolve()), "run": run_of(source)})
     staged.rename(folder / "models")
 
 

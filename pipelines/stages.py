@@ -30,17 +30,19 @@ class Plan:
     """What was noted when a run was begun: settings, data set, heads and, of networks, the input normalisation."""
 
     def __init__(self, folder: Path) -> None:
-        noted = files.read_json(folder / PLAN)
-        self.config = RunConfig.model_validate(noted["config"])
-        models = noted["settings"].get("models")
-        self.models = None if models is None else Path(models)
-        self.specs = [HeadSpec.model_validate(spec) for spec in noted["specs"]]
-        self._normalisation = noted["normalisation"]
-        self.fingerprint: str = noted["fingerprint"]
-        self.groups: dict[str, str] = noted["groups"]
-        self._crop = noted["crop"]
-        self._splits: Mapping[Split, list[str]] = noted.get("splits", {})  # plans of before say nothing of them
-        self._file = folder / PLAN
+        noted = read_plan(folder)
+        with files.reading(folder / PLAN):
+            self.config = RunConfig.model_validate(noted["config"])
+            models = noted["settings"].get("models")
+            self.models = None if models is None else Path(models)
+            self.specs = [HeadSpec.model_validate(spec) for spec in noted["specs"]]
+            self._normalisation = noted["normalisation"]
+            self.fingerprint: str = noted["fingerprint"]
+            self.groups: dict[str, str] = noted["groups"]
+            self._crop = noted["crop"]
+            # Plans of before say nothing of splits.
+            self._splits: Mapping[Split, list[str]] = noted.get("splits", {})
+        self._folder = folder
 
     @property
     def training(self) -> TrainingConfig:
@@ -71,19 +73,19 @@ class Plan:
         which state of it, so the attempt is given up for good, even if the files are put back.
         Raises DatasetError when it has changed, or had while an attempt was at work.
         """
-        noted = files.read_json(self._file)
+        noted = read_plan(self._folder)
         if "changed" in noted:
             raise DatasetError(f"{noted['changed']}. Start a new run under another --name")
         try:
             dataset = open_dataset(self.config.dataset, self.config.reading)
             if self.fingerprint == dataset.fingerprint():
                 return
-            why = f"its files are not those the run was begun with{_written_since(dataset, self._file)}"
+            why = f"its files are not those the run was begun with{_written_since(dataset, self._folder / PLAN)}"
         except DatasetError as error:
             why = str(error)
         if during:
             changed = f"the data set changed while this run was made: {why}"
-            files.write_json(self._file, noted | {"changed": changed})
+            files.write_sealed(self._folder / PLAN, noted | {"changed": changed})
             raise DatasetError(f"{changed}. Nothing of it is shown; start a new run under another --name")
         raise DatasetError(_CHANGED.format(why))
 
@@ -106,13 +108,21 @@ def begun_before(folder: Path, settings: dict[str, Any]) -> bool:
     """Whether an earlier attempt has noted its plan here. Raises ConfigError when that was of other settings."""
     if not (folder / PLAN).exists():
         return False
-    if files.read_json(folder / PLAN)["settings"] != settings:
+    if read_plan(folder)["settings"] != settings:
         raise ConfigError(
             "the run to resume was begun with other settings; repeat its command with --resume, or start a new "
             "run under another --name"
         )
     Plan(folder).check_unchanged()
     return True
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """plan.json. Raises RunError when it, or what was written with it, is missing or has changed since."""
+    plan = files.read_sealed(folder / PLAN)
+    for name, known in plan.get("sha256", {}).items():  # plans of before these were kept have none
+        files.check_sha256(folder / name, known)
+    return plan
 
 
 def check_ok(report: CheckReport) -> None:
@@ -156,7 +166,8 @@ def note_plan(
         "groups": dict(dataset.groups),
         "crop": None,
     }
-    files.write_json(folder / PLAN, plan | notes)
+    plan["sha256"] = {name: files.sha256(folder / name) for name in ("dataset.json", "config.json")}
+    files.write_sealed(folder / PLAN, plan | notes)
 
 
 def finish(writer: RunWriter, progress: Progress, *, recount: bool = False) -> Run:

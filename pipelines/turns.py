@@ -94,7 +94,7 @@ def ticket(attempt: Path) -> int | None:
     try:
         content = json.loads((attempt / ATTEMPT).read_text(encoding="utf-8"))
         return int(content["queued"]) if content["waits"] else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
         return None
 
 
@@ -207,7 +207,7 @@ def committing(attempt: Path) -> bool:
     """Whether the run is being put in its place: that is short, and nothing is gained by killing it."""
     try:
         return str(json.loads((attempt / "progress.json").read_text())["stage"]).startswith("commit")
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return False
 
 

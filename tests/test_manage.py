@@ -255,13 +255,13 @@ def test_trash_that_is_itself_a_link_is_refused(tmp_path):
 def test_emptying_gives_back_what_nobody_else_uses(tmp_path):
     # A recount keeps weights.bin (1,000 bytes) by a hard link and writes note.txt anew: the old run in the trash holds
     # its manifest and its note.txt (3 bytes) alone. Twice recounted, weights.bin is still in use by the run itself.
-    first = make(tmp_path, "run", content="old", size=1000)
+    size = run_bytes(make(tmp_path, "run", content="old", size=1000))
     for text in ("new", "newer"):
         with RunWriter.open(tmp_path, "run", copy_of=tmp_path / "run") as writer:
             files.write_text(writer.folder / "note.txt", text)
             writer.commit()
     old = list_trash(tmp_path)[-1]
-    assert old.bytes == run_bytes(first)
+    assert old.bytes == size
     assert old.frees == old.bytes - 1000
     assert trash_bytes(tmp_path) == sum(one.bytes - 1000 for one in list_trash(tmp_path))
     delete_run(tmp_path, "run")  # now all three are in the trash, and weights.bin goes with the last of them

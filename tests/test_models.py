@@ -232,8 +232,9 @@ def test_a_missing_file_is_named(saved, name):
         ("model.safetensors", lambda b: b"\xff" * 64, r"model.safetensors is damaged"),
     ],
 )
-def test_damage_is_one_clear_line(saved, name, damage, line):
+def test_damage_is_one_clear_line_without_checksums_too(saved, name, damage, line):
     _, folder, _ = saved
+    forget_checksums(folder)
     path = folder / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ModelError, match=line) as caught:
@@ -241,8 +242,39 @@ def test_damage_is_one_clear_line(saved, name, damage, line):
     assert "\n" not in str(caught.value)
 
 
+def forget_checksums(folder):
+    """As files were saved before they had checksums."""
+    path = folder / "head.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in values.items() if name not in ("sha256", "checksum")}))
+
+
+@pytest.mark.parametrize("name", ["head.json", "config.json", "model.safetensors"])
+def test_one_flipped_bit_of_a_saved_network_is_named(saved, name):
+    _, folder, _ = saved
+    path = folder / name
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for at in rng.integers(0, len(whole), 12):
+        content = bytearray(whole)
+        content[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=name) as caught:
+            load_model(folder)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(whole)
+    load_model(folder)
+
+
+def test_networks_saved_before_there_were_checksums_open(saved):
+    _, folder, head = saved
+    forget_checksums(folder)
+    assert load_model(folder)[1] == head.model_copy(update={"sha256": None, "checksum": None})
+
+
 def test_a_pickle_is_not_read_as_weights(saved):
     network, folder, _ = saved
+    forget_checksums(folder)
     (folder / "model.safetensors").unlink()
     torch.save(network.state_dict(), folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"model.safetensors is missing"):

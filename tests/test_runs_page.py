@@ -424,4 +424,20 @@ def test_damaged_run_leaves_the_page_standing(page, folder):
     at = page(folder, "one")
     assert healthy(at), (at.exception, at.error)
     verdicts = dict(zip(at.dataframe[0].value["Run"], at.dataframe[0].value["Verdict"], strict=True))
-    assert "cannot be read" in verdicts["other"]
+    assert verdicts["other"] == (
+        "metrics.parquet of other has changed since the run was made; `python -m pipelines evaluate other` makes it anew"
+    )
+
+
+@pytest.mark.parametrize("content", ["[]", "[" * 5000, "{", None])
+def test_run_that_cannot_be_opened_is_named_and_the_others_are_shown(page, folder, content):
+    manifest = folder / "other" / "manifest.json"
+    manifest.unlink()
+    if content is not None:
+        manifest.write_text(content)
+    at = page(folder, "other")
+    assert not at.exception
+    assert list(at.dataframe[0].value["Run"]) == ["two", "one"]
+    texts = [one.value.replace("\\", "") for one in [*at.error, *at.caption]]
+    assert any("manifest.json of other is" in text and "restore it from a copy" in text for text in texts)
+    assert "Damaged and not in this list: other. The page Runs says what to do." in texts

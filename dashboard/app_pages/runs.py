@@ -13,6 +13,7 @@ from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
 from dashboard.parts import part
 from dashboard.tables import SHOWN
+from pipelines.errors import RunError
 from pipelines.metrics import METRICS
 from pipelines.storage import Run
 from pipelines.storage.summary import Summary
@@ -141,8 +142,19 @@ def draw_settings(shown: list[Summary]) -> None:
         components.download(scores, key="numbers_csv", name="runs-scores", label="Scores as CSV")
 
 
+def has_readable_training(run: Run) -> bool:
+    """Whether a run's training can be drawn, if it has one; what is wrong with it is told."""
+    try:
+        loaders.learning(run)
+    except RunError as error:
+        components.problem(str(error))
+        return False
+    return True
+
+
 def draw_training(runs: list[Run]) -> None:
     """Loss and validation score of each run that was trained here."""
+    runs = [one for one in runs if has_readable_training(one)]
     untrained = [loaders.summary(one) for one in runs if loaders.learning(one) is None]
     loaded = [one.name for one in untrained if one.origin != "imported"]
     imported = [one.name for one in untrained if one.origin == "imported"]
@@ -161,11 +173,18 @@ def draw_training(runs: list[Run]) -> None:
         )
 
 
+def draw_damaged() -> None:
+    """Runs that cannot be opened, and what to do about each."""
+    for one in loaders.damaged_runs():
+        components.problem(one.problem)
+
+
 theme = state.theme()
 st.title("Runs")
 components.readable_chips()
 found = loaders.catalogue()
 names = [one.name for one in found]
+draw_damaged()
 if found:
     run = state.current_run()
     summaries = [loaders.summary(one) for one in found]

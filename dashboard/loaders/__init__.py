@@ -35,6 +35,7 @@ from dashboard.loaders.process import freeze_once
 from dashboard.loaders.runs import (
     KEY,
     RUNS_VARIABLE,
+    damaged_runs,
     dataset,
     evidence,
     forget_names,
@@ -61,6 +62,7 @@ __all__ = [
     "comparable",
     "compared",
     "counts",
+    "damaged_runs",
     "dataset",
     "ece_by_image",
     "error_picture",

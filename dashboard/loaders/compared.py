@@ -13,12 +13,9 @@ from pipelines.storage import Run, open_run
 def _comparable(run: Run, names: tuple[str, ...]) -> dict[str, str | None]:
     found = {}
     for name in names:
-        if name == run.name:
-            found[name] = comparison.loss_of(run)
-            continue
         try:
-            other = open_run(run.folder.parent, name)
-            if comparison.comparable(run, other):
+            other = run if name == run.name else open_run(run.folder.parent, name)
+            if other is run or comparison.comparable(run, other):
                 found[name] = comparison.loss_of(other)
         except RunError:
             continue  # gone or damaged since it was listed: not there to be chosen

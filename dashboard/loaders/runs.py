@@ -10,7 +10,7 @@ import streamlit as st
 
 from pipelines.recipe import Ingredients, ingredients_of
 from pipelines.schema import Head
-from pipelines.storage import Run, list_runs
+from pipelines.storage import DamagedRun, Run, scan_runs
 from pipelines.verdict import Evidence
 
 RUNS_VARIABLE: Final = "PIPELINES_RUNS"
@@ -24,18 +24,24 @@ def runs_folder() -> Path:
 
 
 @st.cache_data(ttl=2, max_entries=4, show_spinner=False)
-def _names(folder: str) -> list[str]:
-    return [run.name for run in list_runs(Path(folder))]
+def _scanned(folder: str) -> tuple[list[str], list[DamagedRun]]:
+    runs, damaged = scan_runs(Path(folder))
+    return [run.name for run in runs], damaged
 
 
 def run_names() -> list[str]:
     """Names of all whole runs, newest first; looked up at most every two seconds."""
-    return _names(str(runs_folder()))
+    return _scanned(str(runs_folder()))[0]
+
+
+def damaged_runs() -> list[DamagedRun]:
+    """What lies beside the runs and cannot be opened, with what to do; looked up together with their names."""
+    return _scanned(str(runs_folder()))[1]
 
 
 def forget_names() -> None:
     """Look the runs up afresh next time."""
-    _names.clear()
+    _scanned.clear()
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEY)

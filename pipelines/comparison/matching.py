@@ -11,7 +11,7 @@ from pipelines.config import LOSSES
 from pipelines.errors import RunError
 from pipelines.metrics.bootstrap import Resampling
 from pipelines.schema import Head, Kind, Split
-from pipelines.storage import Run, files
+from pipelines.storage import Run
 from pipelines.verdict import missing_head
 
 RunFactor: TypeAlias = Literal["loss", "run"]
@@ -164,8 +164,7 @@ def _trained_how(run: Run) -> tuple[dict[str, Any], bool]:
     }
     if run.training() is not None:
         return settings, False
-    beside = sorted((run.folder / "models").glob("seed=*/head=*/head.json"))
-    noted = files.read_json(beside[0]) if beside else {}
+    noted = run.head_file(run.heads[0], run.seeds[0]) or {}
     return {name: noted.get(name) for name in _IN_HEAD_FILE} | {"seeds": list(run.seeds)}, True
 
 

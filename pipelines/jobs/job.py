@@ -148,7 +148,7 @@ class Job:
         """What the newest attempt's command found, if it leaves something; None when it has not, or is damaged."""
         try:
             found = json.loads(((self.attempt or self.folder) / turns.RESULT).read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
 

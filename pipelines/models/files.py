@@ -1,9 +1,12 @@
-"""Trained networks to folders and back: config.json and model.safetensors as SMP writes them, and head.json beside."""
+"""Trained networks to folders and back: config.json and model.safetensors as SMP writes them, and head.json beside.
+
+Flipped bits in weights load without a word, so that head.json carries the checksums of all three files.
+"""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
@@ -15,7 +18,11 @@ from pipelines.errors import ModelError
 from pipelines.heads import HeadSpec
 from pipelines.models.build import create
 from pipelines.schema import SCHEMA_VERSION, Head, Kind
+from pipelines.storage import check_source, files
+from pipelines.storage.files import checksum
 
+HEAD_FILE, CONFIG_FILE, WEIGHTS_FILE = "head.json", "config.json", "model.safetensors"
+_DAMAGE: Final = (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, MemoryError)
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Mean and standard deviation of the three colours, on images in [0, 1]; the network sees (image - mean) / std."""
 
@@ -27,7 +34,8 @@ class HeadFile(BaseModel):
 
     mean, std: input normalisation on images in [0, 1]. size: (height, width) images were resized to, None for their
     own. crop: training crop when size is None. best_epoch: 1-based epoch of the weights. best_score: macro Dice on
-    validation in [0, 1], None without a validation split.
+    validation in [0, 1], None without a validation split. sha256: of the two files beside it, by name; checksum: of
+    the rest of this file; both None in files of before they were kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +52,8 @@ class HeadFile(BaseModel):
     seed: int
     best_epoch: int
     best_score: float | None
+    sha256: dict[str, str] | None = None
+    checksum: str | None = None
 
     @property
     def normalisation(self) -> Normalisation:
@@ -89,7 +99,10 @@ def save_model(
         folder.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(folder, config={**options, "_model_class": type(model).__name__})  # type: ignore[operator]
         (folder / "README.md").unlink(missing_ok=True)  # a model card full of blanks
-        (folder / "head.json").write_text(head.model_dump_json(indent=2) + "\n")
+        sums = {name: files.sha256(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE)}
+        head = head.model_copy(update={"sha256": sums})
+        head = head.model_copy(update={"checksum": checksum(head.model_dump(mode="json"))})
+        (folder / HEAD_FILE).write_text(head.model_dump_json(indent=2) + "\n")
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder} cannot be written: {error}; free some space and run again with --resume") from None
     return head
@@ -101,7 +114,9 @@ def load_model(folder: Path) -> tuple[nn.Module, HeadFile]:
     Raises ModelError when a file is missing, damaged or does not fit the others.
     """
     head = _read_head(folder)
-    options = _read_json(folder / "config.json")
+    options = _read_json(folder / CONFIG_FILE)
+    for name, known in (head.sha256 or {}).items():
+        _check_sha256(folder / name, known)
     options.pop("_model_class", None)
     channels = len(head.spec.channels)
     if options.get("classes") != channels or options.get("activation") is not None:
@@ -110,12 +125,12 @@ def load_model(folder: Path) -> tuple[nn.Module, HeadFile]:
             f"head.json needs {channels} and none; save the model again"
         )
     model = create(head.architecture, **(options | {"encoder_weights": None}))
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS_FILE
     try:
         model.load_state_dict(load_file(weights), strict=True)  # SMP drops what does not fit if not strict
     except FileNotFoundError:
         raise ModelError(f"{weights} is missing; a saved model is config.json, model.safetensors, head.json") from None
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except _DAMAGE as error:
         first = (str(error).splitlines() or ["unreadable"])[0]
         raise ModelError(f"{weights} is damaged or of another network: {first}; train or save it again") from None
     return model.eval(), head
@@ -124,9 +139,11 @@ def load_model(folder: Path) -> tuple[nn.Module, HeadFile]:
 def load_pair(folder: Path, *, kind: Kind, classes: Sequence[str]) -> dict[int, Pair]:
     """All saved pairs under a run folder (models/seed=S/head=H) or one pair folder (head=H), by seed.
 
-    Raises ModelError when there is none, heads are missing or repeated, or they do not fit the data set's kind and
-    classes (by name and order).
+    Files of a whole run are compared with its manifest first. Raises RunError when one has changed, ModelError when
+    there is no pair, heads are missing or repeated, or they do not fit the data set's kind and classes (by name and
+    order).
     """
+    check_source(folder / "models" if (folder / "models").is_dir() else folder)
     runs = sorted((folder / "models").glob("seed=*")) or sorted(folder.glob("seed=*")) or [folder]
     pairs: dict[int, Pair] = {}
     for place in runs:
@@ -152,12 +169,32 @@ def _check_fit(place: Path, head: HeadFile, kind: Kind, classes: tuple[str, ...]
 
 
 def _read_head(folder: Path) -> HeadFile:
+    values = _read_json(folder / HEAD_FILE)
     try:
-        return HeadFile.model_validate(_read_json(folder / "head.json"))
+        head = HeadFile.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"{folder}/head.json: {where}: {first['msg']}; save the model again") from None
+    if head.checksum is not None and head.checksum != checksum(values):
+        raise ModelError(
+            f"{folder}/head.json has changed since the model was saved; restore it from a copy, or save the model again"
+        )
+    return head
+
+
+def _check_sha256(path: Path, known: str) -> None:
+    """Raise ModelError unless a file is what it was when the model was saved."""
+    try:
+        same = files.sha256(path) == known
+    except FileNotFoundError:
+        raise ModelError(f"{path} is missing; a saved model is config.json, model.safetensors and head.json") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}; restore it from a copy") from None
+    if not same:
+        raise ModelError(
+            f"{path} is damaged: it has changed since the model was saved; restore it from a copy, or train it again"
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -165,7 +202,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text())
     except FileNotFoundError:
         raise ModelError(f"{path} is missing; a saved model is config.json, model.safetensors and head.json") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}; save the model again") from None
     if not isinstance(values, dict):
         raise ModelError(f"{path} must hold an object, got {type(values).__name__}; save the model again")

@@ -1,6 +1,5 @@
 """A run, a head and a seed to all that its code needs."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.schema import Head, Variant
 from pipelines.storage import Run
+from pipelines.storage.places import models_folder
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def ingredients_of(run: Run, head: Head, *, seed: int | None = None) -> Ingredie
     """
     if head not in run.heads or (seed is not None and seed not in run.seeds):
         raise RunError(f"{run.name} has heads {', '.join(run.heads)} and seeds {run.seeds}, not {head} and {seed}")
-    notes = {one: _notes(run, head, one) for one in run.seeds}
+    notes = {one: run.head_file(head, one) for one in run.seeds}
     if seed is None:
         seed = max(run.seeds, key=lambda one: (_score(notes[one]), -one))
     spec = run.spec(run.splits[0], head, seed)
@@ -69,27 +69,10 @@ def ingredients_of(run: Run, head: Head, *, seed: int | None = None) -> Ingredie
         threshold_spread=_spread(tuned),
         by_argmax=facts["decision"] == "argmax",
         ignored=bool(run.dataset["ignored_share"]),
-        weights=None if notes[seed] is None else f"{_place(head, seed)}",
+        weights=None if notes[seed] is None else models_folder(head, seed).as_posix(),
         mean=tuple(note["mean"]) if note else None,
         std=tuple(note["std"]) if note else None,
     )
-
-
-def _place(head: Head, seed: int) -> str:
-    return f"models/seed={seed}/head={head}"
-
-
-def _notes(run: Run, head: Head, seed: int) -> dict[str, Any] | None:
-    """head.json of one network, None where the run holds no models."""
-    file = run.folder / _place(head, seed) / "head.json"
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{file.relative_to(run.folder)} of {run.name} is damaged ({error}); make the run again"
-        ) from None
 
 
 def _score(notes: dict[str, Any] | None) -> float:

@@ -12,16 +12,18 @@ from pipelines.storage.manage import (
     size_in_words,
     trash_bytes,
 )
+from pipelines.storage.manifest import check_source, run_of
 from pipelines.storage.outside import PredictionsFile, PredictionsWarning
 from pipelines.storage.places import counts_folder, predictions_folder, previews_file
 from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter
 from pipelines.storage.previews import PreviewWriter
-from pipelines.storage.runs import Run, list_runs, open_run
+from pipelines.storage.runs import DamagedRun, Run, list_runs, open_run, scan_runs
 from pipelines.storage.staging import RunWriter, staged_attempts
 from pipelines.storage.stored import read_counts
 
 __all__ = [
     "CountsWriter",
+    "DamagedRun",
     "Prediction",
     "PredictionReader",
     "PredictionWriter",
@@ -31,6 +33,7 @@ __all__ = [
     "Run",
     "RunWriter",
     "TrashEntry",
+    "check_source",
     "counts_folder",
     "delete_run",
     "empty_trash",
@@ -44,6 +47,8 @@ __all__ = [
     "rename_run",
     "restore_run",
     "run_bytes",
+    "run_of",
+    "scan_runs",
     "size_in_words",
     "staged_attempts",
     "trash_bytes",

@@ -130,9 +130,11 @@ def _table(images: Sequence[str], arrays: dict[str, Int64Array]) -> pa.Table:
 def iter_counts(folder: Path) -> Iterator[Counts]:
     """All images of one split, head, seed and variant in blocks; each block carries the pooled counts of the whole."""
     table = files.read_table(folder / POOLED_FILE)
-    shared: dict[str, Any] = {name: array[0] for name, array in arrays_of(table, shapes_of(table.schema)).items()}
+    with files.reading(folder / POOLED_FILE):
+        shared: dict[str, Any] = {name: array[0] for name, array in arrays_of(table, shapes_of(table.schema)).items()}
     shared |= read_sets(folder)
-    with files.open_parquet(folder / IMAGES_FILE) as file:
+    path = folder / IMAGES_FILE
+    with files.open_parquet(path) as file, files.reading(path):
         for table in row_groups(file):
             arrays = arrays_of(table, shapes_of(table.schema))
             yield Counts(images=tuple(table["image"].to_pylist()), **(shared | arrays))
@@ -141,23 +143,24 @@ def iter_counts(folder: Path) -> Iterator[Counts]:
 def read_sets(folder: Path) -> dict[str, Any]:
     """`sets` and `set_pixels` of Counts."""
     table = files.read_table(folder / SETS_FILE)
-    sets = np.stack([table[name].to_numpy() for name in ("truth", "called")], axis=-1)
-    return {"sets": sets, "set_pixels": table["pixels"].to_numpy()}
+    with files.reading(folder / SETS_FILE):
+        sets = np.stack([table[name].to_numpy() for name in ("truth", "called")], axis=-1)
+        return {"sets": sets, "set_pixels": table["pixels"].to_numpy()}
 
 
 def row_groups(
     file: pq.ParquetFile, columns: list[str] | None = None, groups: range | None = None
 ) -> Iterator[pa.Table]:
-    """Each row group of a file of counts, or some of them. Raises RunError when it is damaged."""
+    """Each row group of a file of counts, or some of them; to be called inside `files.reading`."""
     for group in range(file.num_row_groups) if groups is None else groups:
-        try:
-            yield file.read_row_group(group, columns=columns)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise RunError(f"these counts are damaged ({error}); run evaluate again") from None
+        yield file.read_row_group(group, columns=columns)
 
 
 def shapes_of(schema: pa.Schema) -> dict[str, tuple[int, ...]]:
-    """Shape of each array by name, without the images' axis. Raises RunError when the grid of scores is another one."""
+    """Shape of each array by name, without the images' axis; to be called inside `files.reading`.
+
+    Raises RunError when the grid of scores is another one.
+    """
     metadata = schema.metadata or {}
     if metadata.get(b"grid") != GRID_VERSION.encode():
         raise RunError("these counts were made on another grid of scores; run evaluate again")

@@ -1,18 +1,78 @@
-"""Small files written so that a crash or a full disk leaves the old content or the new, never half of it."""
+"""Small files written so that a crash or a full disk leaves the old content or the new, never half of it.
+
+And read so that whatever a damaged file can raise is one RunError, which names the file and says what to do.
+"""
 
 import contextlib
 import hashlib
 import json
 import os
+import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import RunError
+from pipelines.errors import PipelineError, RunError
+from pipelines.storage.places import EVALUATED, MANIFEST, STAGING
 
+# All that was seen when files with flipped bits, cut, emptied or replaced were read. Among the ValueErrors are those of
+# JSON, UTF-8, pydantic and most of Arrow's.
+_OF_PYTHON: Final = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+_DAMAGE: Final = (*_OF_PYTHON, EOFError, MemoryError, pa.ArrowException, zlib.error, struct.error)
 COMPRESSION = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever reading a damaged file can raise into one RunError with its name, the reason and what to do."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except FileNotFoundError:
+        raise RunError(f"{name_of(path)} is missing; {remedy(path)}") from None
+    except _DAMAGE as error:
+        raise RunError(f"{name_of(path)} is damaged ({reason(error)}); {remedy(path)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error, with its kind where the line alone says little."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).splitlines()[:2]).strip()[:200]
+    if not text:
+        return type(error).__name__
+    return text if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {text}"
+
+
+def name_of(path: Path) -> str:
+    """A file for a message: its path in its run, and the run's name."""
+    inside = _in_run(path)
+    return f"{path.name} in {path.parent.name}" if inside is None else f"{inside[1].as_posix()} of {inside[0].name}"
+
+
+def remedy(path: Path) -> str:
+    """What to do about a file of a run that is damaged or missing."""
+    folder, inside = _in_run(path) or (path.parent, Path(path.name))
+    if folder.parent.name == STAGING:
+        return "start the run again without --resume"
+    if inside.name == MANIFEST:
+        return f"restore it from a copy, or put the run in the trash: `python -m pipelines delete {folder.name}`"
+    if inside.parts[0] in EVALUATED:
+        return f"`python -m pipelines evaluate {folder.name}` makes it anew"
+    return "restore it from a copy, or make the run again"
+
+
+def _in_run(path: Path) -> tuple[Path, Path] | None:
+    """The folder of the run, whole or staged, that a file belongs to, and its path in there; None outside of runs."""
+    for folder in path.parents:
+        if os.path.lexists(folder / MANIFEST) or folder.parent.name == STAGING:
+            return folder, path.relative_to(folder)
+    return None
 
 
 def sync_file(path: Path) -> None:
@@ -55,18 +115,53 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Content of a JSON file. Raises RunError when it is missing or damaged."""
-    try:
+    with reading(path):
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path.name} is missing from {path.parent.name}; make the run again") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path.name} in {path.parent.name} cannot be read ({error}); make the run again") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Content of a JSON file that holds an object. Raises RunError when it is missing, damaged or holds another."""
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise RunError(f"{name_of(path)} is damaged (it holds {type(values).__name__}, not an object); {remedy(path)}")
+    return values
+
+
+def checksum(values: dict[str, Any]) -> str:
+    """SHA-256, hex, of a JSON object without its own `checksum`."""
+    body = {key: value for key, value in values.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def write_sealed(path: Path, values: dict[str, Any]) -> None:
+    """Replace a JSON file atomically, with its own checksum in it."""
+    values = json.loads(json.dumps(values))  # as it will be read
+    write_json(path, values | {"checksum": checksum(values)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Content of a JSON file that was written sealed. Raises RunError when it is missing, damaged or has changed.
+
+    Files without a checksum are of before they were sealed, and pass.
+    """
+    values = read_object(path)
+    if values.get("checksum") not in (None, checksum(values)):
+        raise RunError(f"{name_of(path)} has changed since it was written; {remedy(path)}")
+    return values
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's content, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, known: str) -> None:
+    """Raise RunError when a file is missing, cannot be read or has changed."""
+    with reading(path):
+        same = sha256(path) == known
+    if not same:
+        raise RunError(f"{name_of(path)} has changed since it was written; {remedy(path)}")
 
 
 def write_table(path: Path, table: pa.Table, **options: Any) -> None:
@@ -85,18 +180,11 @@ def write_table(path: Path, table: pa.Table, **options: Any) -> None:
 
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a parquet file with its page checksums verified. Raises RunError when it is missing or damaged."""
-    try:
+    with reading(path):
         return pq.ParquetFile(path, page_checksum_verification=True)
-    except FileNotFoundError:
-        raise RunError(f"{path.name} is missing from {path.parent.name}; make the run again") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RunError(f"{path.name} in {path.parent.name} cannot be read ({error}); make the run again") from None
 
 
 def read_table(path: Path, *, columns: list[str] | None = None) -> pa.Table:
     """Read a whole parquet file. Raises RunError when it is missing or damaged."""
-    with open_parquet(path) as file:
-        try:
-            return file.read(columns=columns)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise RunError(f"{path.name} in {path.parent.name} is damaged ({error}); make the run again") from None
+    with open_parquet(path) as file, reading(path):
+        return file.read(columns=columns)

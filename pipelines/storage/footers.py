@@ -30,7 +30,9 @@ _FOOTERS: Final = Recent(KEPT_BYTES)
 
 def open_again(path: Path) -> pq.ParquetFile:
     """`files.open_parquet` for files that are opened time and again. Raises RunError when it is missing or damaged."""
-    return pq.ParquetFile(path, metadata=footer_of(path), page_checksum_verification=True)
+    footer = footer_of(path)
+    with files.reading(path):
+        return pq.ParquetFile(path, metadata=footer, page_checksum_verification=True)
 
 
 def footer_of(path: Path) -> pq.FileMetaData:

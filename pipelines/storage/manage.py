@@ -5,6 +5,7 @@ touches no file and a crash leaves the old name or the new. The trash is runs/.t
 recount puts the run that it replaces too.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from typing import Final
 
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.storage import files
+from pipelines.storage.manifest import read_manifest
 from pipelines.storage.moves import held, make, move
 from pipelines.storage.places import MANIFEST, TRASH, check_name
 from pipelines.storage.runs import Run
@@ -201,8 +203,8 @@ def _free_name(runs: Path, name: str) -> str:
 def _is_whole(folder: Path) -> bool:
     """Whether there is a valid manifest and every file that it names, in its size."""
     try:
-        listed = Run(folder).manifest["files"]
-        return all((folder / one["path"]).stat().st_size == one["bytes"] for one in listed)
+        entries = read_manifest(folder)[1].values()
+        return all((folder / one.path).stat().st_size == one.bytes for one in entries)
     except (RunError, OSError):
         return False
 
@@ -211,7 +213,8 @@ def _stats(folders: Iterable[Path]) -> Iterator[os.stat_result]:
     for folder in folders:
         for place, _, names in os.walk(folder):
             for name in names:
-                yield os.lstat(os.path.join(place, name))
+                with contextlib.suppress(FileNotFoundError):  # removed by another process in this moment
+                    yield os.lstat(os.path.join(place, name))
 
 
 def _freed(folders: Iterable[Path]) -> int:

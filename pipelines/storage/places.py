@@ -1,10 +1,8 @@
-"""Names and places inside a runs folder, and the manifest that makes a folder a run."""
+"""Names and places inside a runs folder."""
 
-import hashlib
-import json
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pipelines.errors import RunError
 from pipelines.schema import Head, Reading, Split, Variant
@@ -12,6 +10,8 @@ from pipelines.schema import Head, Reading, Split, Variant
 MANIFEST: Final = "manifest.json"
 STAGING: Final = ".staging"
 TRASH: Final = ".trash"
+# What evaluation makes from the rest of a run: the first part of the paths of these files.
+EVALUATED: Final = ("statistics", "metrics.parquet", "image_scores.parquet", "evaluation.json", "verdict.json")
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
@@ -29,6 +29,11 @@ def predictions_folder(split: Split, head: Head, seed: int) -> Path:
     return Path("predictions") / f"split={split}" / f"head={head}" / f"seed={seed}"
 
 
+def models_folder(head: Head, seed: int) -> Path:
+    """Place of a network inside a run."""
+    return Path("models") / f"seed={seed}" / f"head={head}"
+
+
 def counts_folder(split: Split, head: Reading, seed: int, variant: Variant) -> Path:
     """Place of counts inside a run."""
     return Path("statistics") / f"split={split}" / f"head={head}" / f"seed={seed}" / f"variant={variant}"
@@ -37,9 +42,3 @@ def counts_folder(split: Split, head: Reading, seed: int, variant: Variant) -> P
 def previews_file(split: Split) -> Path:
     """Place of the images of a split, as seen by the networks, inside a run."""
     return Path("previews") / f"split={split}.parquet"
-
-
-def checksum(manifest: dict[str, Any]) -> str:
-    """SHA-256, hex, of a manifest's content without its own checksum."""
-    body = {key: value for key, value in manifest.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -22,7 +22,6 @@ from pipelines.storage.footers import footer_of
 
 LARGEST_SIDE = 65_535  # x and y are uint16
 _NONE = "there are no predictions in {}; run predict first"
-_UNDESCRIBED = "the predictions in {} lack their description; run predict again"
 
 
 class Prediction(NamedTuple):
@@ -158,38 +157,44 @@ def _half(values: Float32Array) -> list[pa.Array]:
     return [pa.array(row.reshape(-1).astype(np.float16)) for row in values]
 
 
-def spec_of(folder: Path) -> HeadSpec:
+def spec_of(folder: Path, parts: Sequence[Path]) -> HeadSpec:
     """The head whose predictions a folder holds. Raises RunError where they are missing or lack their description."""
-    first = min(folder.glob("part-*.parquet"), default=None)
-    if first is None:
+    if not parts:
         raise RunError(_NONE.format(folder.name))
-    try:
-        return HeadSpec.model_validate_json(footer_of(first).metadata[b"head"])
-    except (KeyError, TypeError, ValueError):
-        raise RunError(_UNDESCRIBED.format(folder.name)) from None
+    with files.reading(parts[0]):
+        return HeadSpec.model_validate_json(footer_of(parts[0]).metadata[b"head"])
 
 
 class PredictionReader:
-    """Reads the predictions of one split, head and seed, one image at a time."""
+    """Reads the predictions of one split, head and seed, one image at a time.
 
-    def __init__(self, folder: Path, *, open_part: Callable[[Path], pq.ParquetFile] = files.open_parquet) -> None:
-        self._parts = [open_part(path) for path in sorted(folder.glob("part-*.parquet"))]
-        if not self._parts:
+    parts: their files; None for all that are in the folder. Raises RunError when one is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        parts: Sequence[Path] | None = None,
+        open_part: Callable[[Path], pq.ParquetFile] = files.open_parquet,
+    ) -> None:
+        paths = sorted(folder.glob("part-*.parquet")) if parts is None else parts
+        if not paths:
             raise RunError(_NONE.format(folder.name))
-        try:
-            self.spec = HeadSpec.model_validate_json(self._parts[0].schema_arrow.metadata[b"head"])
-            lists = [json.loads(part.metadata.metadata[b"images"]) for part in self._parts]
-            # What the writer noticed about the logits: codes, severities and sentences of docs/misuse.md.
-            self.findings: list[dict[str, str]] = [
-                one for part in self._parts for one in json.loads(part.metadata.metadata.get(b"findings", b"[]"))
-            ]
-        except (KeyError, TypeError, ValueError):
-            raise RunError(_UNDESCRIBED.format(folder.name)) from None
-        self._place = {
-            name: (part, group, height, width)
-            for part, images in zip(self._parts, lists, strict=True)
-            for group, (name, height, width) in enumerate(images)
-        }
+        self._parts: list[pq.ParquetFile] = []
+        # What the writer noticed about the logits: codes, severities and sentences of docs/misuse.md.
+        self.findings: list[dict[str, str]] = []
+        self._place: dict[str, tuple[Path, pq.ParquetFile, int, int, int]] = {}
+        for path in paths:
+            part = open_part(path)
+            self._parts.append(part)
+            with files.reading(path):
+                notes = part.metadata.metadata
+                if path == paths[0]:
+                    self.spec = HeadSpec.model_validate_json(part.schema_arrow.metadata[b"head"])
+                self.findings += json.loads(notes.get(b"findings", b"[]"))
+                for group, (name, height, width) in enumerate(json.loads(notes[b"images"])):
+                    self._place[name] = (path, part, group, height, width)
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -198,35 +203,37 @@ class PredictionReader:
 
     def read(self, image: str) -> Prediction:
         """One image, from its own row group. Raises RunError when it is not there or damaged."""
-        if image not in self._place:
-            raise RunError(
-                f"there is no image {image} in these predictions; choose one of the {len(self._place)} listed"
-            )
-        part, group, height, width = self._place[image]
+        path, part, group, height, width = self._where(image)
         spec, shape = self.spec, (-1, height, width)
         names = [truth_column(name) for name in spec.classes] + [log_odds_column(name) for name in spec.classes]
         extras = [channel_column(name) for name in spec.extra_channels]
         last = ["logsumexp"] if "logsumexp" in part.schema_arrow.names else []
-        try:
+        with files.reading(path):
             table = part.read_row_group(group, columns=["valid", *names, *extras, *last])
-        except (OSError, pa.ArrowInvalid) as error:
-            raise RunError(f"the predictions of {image} are damaged ({error}); run predict again") from None
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-        count = len(spec.classes)
-        empty = np.empty((0, height, width), np.float16)
-        return Prediction(
-            image=image,
-            truth=np.stack([columns[name] for name in names[:count]]).reshape(shape),
-            valid=columns["valid"].reshape(height, width),
-            log_odds=np.stack([columns[name] for name in names[count:]]).reshape(shape),
-            extra=np.stack([columns[name] for name in extras]).reshape(shape) if extras else empty,
-            logsumexp=columns["logsumexp"].reshape(height, width) if last else None,
-        )
+            columns = {name: table[name].to_numpy() for name in table.column_names}
+            count = len(spec.classes)
+            empty = np.empty((0, height, width), np.float16)
+            return Prediction(
+                image=image,
+                truth=np.stack([columns[name] for name in names[:count]]).reshape(shape),
+                valid=columns["valid"].reshape(height, width),
+                log_odds=np.stack([columns[name] for name in names[count:]]).reshape(shape),
+                extra=np.stack([columns[name] for name in extras]).reshape(shape) if extras else empty,
+                logsumexp=columns["logsumexp"].reshape(height, width) if last else None,
+            )
 
     def valid(self, image: str) -> BoolArray:
         """Which pixels of an image count, (H, W) bool, without reading the rest of it."""
-        part, group, height, width = self._place[image]
-        return part.read_row_group(group, columns=["valid"])["valid"].to_numpy().reshape(height, width)
+        path, part, group, height, width = self._where(image)
+        with files.reading(path):
+            return part.read_row_group(group, columns=["valid"])["valid"].to_numpy().reshape(height, width)
+
+    def _where(self, image: str) -> tuple[Path, pq.ParquetFile, int, int, int]:
+        if image not in self._place:
+            raise RunError(
+                f"there is no image {image} in these predictions; choose one of the {len(self._place)} listed"
+            )
+        return self._place[image]
 
     def __iter__(self) -> Iterator[Prediction]:
         return (self.read(image) for image in self._place)

@@ -2,74 +2,83 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
 from pipelines.arrays import Int64Array
-from pipelines.errors import NoSuchRun, RunError
+from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
-from pipelines.schema import HEADS, SCHEMA_VERSION, VARIANTS, Head, Reading, Split, Variant
+from pipelines.schema import HEADS, VARIANTS, Head, Reading, Split, Variant
 from pipelines.statistics.counts import Counts
 from pipelines.storage import files
 from pipelines.storage.footers import open_again
+from pipelines.storage.manifest import Entry, check, read_manifest
 from pipelines.storage.places import (
     MANIFEST,
     check_name,
-    checksum,
     counts_folder,
+    models_folder,
     predictions_folder,
     previews_file,
-)  # fmt: skip
+)
 from pipelines.storage.predictions import PredictionReader, spec_of
 from pipelines.storage.stored import Result, map_blocks, read_bins, read_counts
 
+# Any of these makes a folder that has no manifest a run that has lost it.
+_OF_A_RUN: Final = ("predictions", "statistics", "models", "dataset.json", "plan.json")
+
 
 class Run:
-    """A whole run, read-only. Raises RunError when its manifest is missing, damaged or of another version."""
+    """A whole run, read-only. Raises RunError when its manifest is missing, damaged or of another version.
+
+    Whatever is read is first compared with the manifest: all methods and properties that read a file raise RunError,
+    which names it, when it is missing or has changed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
-        if not (folder / MANIFEST).is_file():
-            raise NoSuchRun(f"there is no run {folder.name} in {folder.parent}; see `python -m pipelines list`")
-        self.manifest: dict[str, Any] = files.read_json(folder / MANIFEST)
-        if self.manifest.get("checksum") != checksum(self.manifest):
-            raise RunError(f"the manifest of {self.name} is damaged; make the run again")
-        if self.manifest["schema_version"] != SCHEMA_VERSION:
-            raise RunError(
-                f"{self.name} has format {self.manifest['schema_version']}, this version reads {SCHEMA_VERSION}; "
-                "make the run again or use the version that made it"
-            )
-        self._files = {entry["path"]: entry for entry in self.manifest["files"]}
+        self.manifest, self._files = read_manifest(folder)
 
     @property
     def checksum(self) -> str:
         """Changes with any file of the run; caches are keyed by it."""
         return str(self.manifest["checksum"])
 
+    def has(self, path: str) -> bool:
+        """Whether the manifest names a file."""
+        return path in self._files
+
     @property
     def config(self) -> dict[str, Any]:
         """Settings the run was made with."""
-        return files.read_json(self._listed("config.json"))
+        return files.read_object(self._listed("config.json"))
 
     @property
     def dataset(self) -> dict[str, Any]:
         """What the check found in the data set."""
-        return files.read_json(self._listed("dataset.json"))
+        return files.read_object(self._listed("dataset.json"))
 
     @property
     def verdict(self) -> dict[str, Any]:
         """Which last layer, and why."""
-        return files.read_json(self._listed("verdict.json"))
+        return files.read_object(self._listed("verdict.json"))
 
     @property
     def facts(self) -> dict[str, Any]:
         """What evaluation noted beside the numbers: temperatures, groups, warnings."""
-        return files.read_json(self._listed("evaluation.json"))
+        return files.read_object(self._listed("evaluation.json"))
+
+    def head_file(self, head: Head, seed: int) -> dict[str, Any] | None:
+        """head.json of one network (models.HeadFile); None where the run holds no such network."""
+        path = f"{models_folder(head, seed).as_posix()}/head.json"
+        return files.read_object(self._listed(path)) if path in self._files else None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -97,7 +106,11 @@ class Run:
 
     def metrics(self) -> pd.DataFrame:
         """metrics.parquet, columns of schema.METRICS_SCHEMA."""
-        return files.read_table(self._listed("metrics.parquet")).to_pandas()
+        return self.metrics_table().to_pandas()
+
+    def metrics_table(self, columns: list[str] | None = None) -> pa.Table:
+        """metrics.parquet, or some of its columns, as an Arrow table."""
+        return files.read_table(self._listed("metrics.parquet"), columns=columns)
 
     def image_scores(self) -> pd.DataFrame:
         """image_scores.parquet, columns of schema.IMAGE_SCORES_SCHEMA."""
@@ -138,11 +151,13 @@ class Run:
 
     def predictions(self, split: Split, head: Head, seed: int) -> PredictionReader:
         """Reader of single images; close it after use."""
-        return PredictionReader(self._folder(predictions_folder(split, head, seed)), open_part=open_again)
+        folder = self._folder(predictions_folder(split, head, seed))
+        return PredictionReader(folder, parts=self._parts(folder), open_part=open_again)
 
     def spec(self, split: Split, head: Head, seed: int) -> HeadSpec:
         """What the channels of one network's predictions stand for."""
-        return spec_of(self._folder(predictions_folder(split, head, seed)))
+        folder = self._folder(predictions_folder(split, head, seed))
+        return spec_of(folder, self._parts(folder))
 
     def preview(self, split: Split, image: str) -> bytes:
         """One image as the networks saw it, JPEG. Raises RunError when it is not there."""
@@ -150,7 +165,7 @@ class Run:
         place = _places_of_previews(path, self.checksum).get(image)
         if place is None:
             raise RunError(f"there is no image {image} in split {split}; choose another")
-        with open_again(path) as file:
+        with open_again(path) as file, files.reading(path):
             return bytes(file.read_row_group(place, columns=["jpeg"])["jpeg"][0].as_py())
 
     def verify(self) -> list[str]:
@@ -160,26 +175,46 @@ class Run:
             place = self.folder / path
             if not place.is_file():
                 problems.append(f"{path} is missing")
-            elif place.stat().st_size != entry["bytes"] or files.sha256(place) != entry["sha256"]:
+                continue
+            with files.reading(place):  # read anew, whatever is remembered of it
+                same = place.stat().st_size == entry.bytes and files.sha256(place) == entry.sha256
+            if not same:
                 problems.append(f"{path} has changed since the run was made")
         return problems
 
     def _listed(self, path: str) -> Path:
+        """Place of a file, which is as the manifest says."""
         if path not in self._files:
             raise RunError(f"{self.name} has no {path}; run evaluate on it first")
+        check(self.folder, [self._files[path]])
         return self.folder / path
 
     def _folder(self, path: Path) -> Path:
-        if not any(name.startswith(path.as_posix() + "/") for name in self._files):
+        """Place of a folder, whose files are as the manifest says."""
+        if path not in self._by_folder:
             raise RunError(f"{self.name} has no {path.as_posix()}; run evaluate on it first")
+        check(self.folder, self._by_folder[path])
         return self.folder / path
+
+    def _parts(self, folder: Path) -> list[Path]:
+        """The parts of predictions that the manifest names: a stray one beside them is not read."""
+        listed = self._by_folder[folder.relative_to(self.folder)]
+        return sorted(self.folder / entry.path for entry in listed if entry.path.endswith(".parquet"))
+
+    @cached_property
+    def _by_folder(self) -> dict[Path, list[Entry]]:
+        found: defaultdict[Path, list[Entry]] = defaultdict(list)
+        for path, entry in self._files.items():
+            found[Path(path).parent].append(entry)
+        return dict(found)
 
 
 @lru_cache(maxsize=16)
 def _places_of_previews(path: Path, _checksum: str) -> dict[str, int]:
     """Row group of each image: reading a column of so many takes longer than an image."""
-    with files.open_parquet(path) as file:
-        return {name: place for place, name in enumerate(file.read(columns=["image"])["image"].to_pylist())}
+    table = files.read_table(path, columns=["image"])
+    with files.reading(path):
+        return {name: place for place, name in enumerate(table["image"].to_pylist())}
 
 
 def open_run(runs: Path, name: str) -> Run:
@@ -189,13 +224,36 @@ def open_run(runs: Path, name: str) -> Run:
     return Run(runs / check_name(name))
 
 
+class DamagedRun(NamedTuple):
+    """A folder that was a run and cannot be opened. problem: why, and what to do."""
+
+    name: str
+    problem: str
+
+
 def list_runs(runs: Path) -> list[Run]:
     """Whole runs, newest first; folders without a valid manifest are not runs."""
-    found = []
-    for folder in runs.iterdir() if runs.is_dir() else ():
-        if folder.is_dir() and not folder.name.startswith("."):
-            try:
-                found.append(Run(folder))
-            except RunError:
-                continue
-    return sorted(found, key=lambda run: (run.manifest["created"], run.name), reverse=True)
+    return scan_runs(runs)[0]
+
+
+def scan_runs(runs: Path) -> tuple[list[Run], list[DamagedRun]]:
+    """Runs, newest first, and what lies beside them and was a run, by name. A stray folder is neither.
+
+    Raises RunError when the folder of runs cannot be read.
+    """
+    whole: list[Run] = []
+    damaged: list[DamagedRun] = []
+    with files.reading(runs):
+        folders = sorted(path for path in runs.iterdir() if not path.name.startswith(".")) if runs.is_dir() else []
+    for folder in folders:
+        try:
+            if os.path.lexists(folder / MANIFEST):
+                check_name(folder.name)
+                whole.append(Run(folder))
+            elif any((folder / name).exists() for name in _OF_A_RUN):
+                raise RunError(f"{MANIFEST} of {folder.name} is missing; restore it from a copy, or remove the folder")
+        except RunError as error:
+            damaged.append(DamagedRun(folder.name, str(error)))
+        except OSError as error:
+            damaged.append(DamagedRun(folder.name, f"{folder} cannot be read ({error.strerror}); see who may read it"))
+    return sorted(whole, key=lambda run: (run.manifest["created"], run.name), reverse=True), damaged

@@ -11,12 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, Final
 
-import pyarrow.parquet as pq
-
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.schema import SCHEMA_VERSION
 from pipelines.storage import files
-from pipelines.storage.places import MANIFEST, STAGING, TRASH, check_name, checksum
+from pipelines.storage.manifest import Entry, check, describe, identity, read_manifest
+from pipelines.storage.places import EVALUATED, MANIFEST, STAGING, TRASH, check_name
 
 _NOT_LISTED: Final = ("checkpoints", MANIFEST, "progress.json")
 _PACKAGES: Final = ("torch", "torchvision", "segmentation_models_pytorch", "numpy", "pandas", "pyarrow", "scikit-learn")
@@ -27,13 +26,20 @@ class RunWriter:
 
     def __init__(self, runs: Path, name: str, folder: Path, lock: IO[str]) -> None:
         self.runs, self.name, self.folder, self._lock = runs, name, folder, lock
+        self._parents: list[dict[str, Any]] = []
+        self._taken_over: dict[str, tuple[Entry, int]] = {}  # by path, with the number of the linked file
 
     @classmethod
     @contextmanager
-    def open(cls, runs: Path, name: str, *, resume: bool = False, copy_of: Path | None = None) -> Iterator["RunWriter"]:
+    def open(
+        cls, runs: Path, name: str, *, resume: bool = False, copy_of: Path | None = None, recount: bool = False
+    ) -> Iterator["RunWriter"]:
         """Take the run's name and a staging folder: a new one, the newest one (resume) or one linked to a whole run.
 
-        Raises RunError when another process is writing this run, or the name is taken.
+        recount: whether what evaluation makes is left out of the copy. Whatever is taken over is compared with the
+        whole run's manifest, which the new one names among its `parents`.
+        Raises RunError when another process is writing this run, the name is taken, or a file that would be taken over
+        is missing or has changed.
         """
         check_name(name)
         staging = runs / STAGING
@@ -45,23 +51,50 @@ class RunWriter:
                 raise RunError(f"another process is working on {name}; wait for it or choose another --name") from None
             if copy_of is None and (runs / name).exists():
                 raise RunError(f"there is a run {name} in {runs} already; choose another --name")
-            yield cls(runs, name, cls._folder(staging, name, resume=resume, copy_of=copy_of), lock)
+            writer = cls(runs, name, cls._folder(staging, name, resume=resume and copy_of is None), lock)
+            if copy_of is not None:
+                try:
+                    writer._take_over(copy_of, recount=recount)
+                except RunError:
+                    shutil.rmtree(writer.folder, ignore_errors=True)
+                    raise
+            yield writer
 
     @staticmethod
-    def _folder(staging: Path, name: str, *, resume: bool, copy_of: Path | None) -> Path:
+    def _folder(staging: Path, name: str, *, resume: bool) -> Path:
         attempts = staged_attempts(staging.parent, name)
-        if resume and copy_of is None:
+        if resume:
             if not attempts:
                 raise NoSuchRun(f"there is nothing to resume under the name {name}; start it without --resume")
             return attempts[-1]
         number = int(attempts[-1].name.rpartition(".")[2]) + 1 if attempts else 1
         folder = staging / f"{name}.{number}"
-        if copy_of is None:
-            folder.mkdir()
-        else:  # files of a whole run are never changed in place, so links will do
-            shutil.copytree(copy_of, folder, copy_function=os.link)
-            (folder / MANIFEST).unlink()
+        folder.mkdir()
         return folder
+
+    def _take_over(self, source: Path, *, recount: bool) -> None:
+        """Link the files of a whole run, which are never changed in place, and note whose they are."""
+        manifest, entries = read_manifest(source)
+        wanted = [one for one in entries.values() if not (recount and one.path.split("/")[0] in EVALUATED)]
+        check(source, wanted)
+        for entry in wanted:
+            place = self.folder / entry.path
+            with files.reading(source / entry.path):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(source / entry.path, place)
+                except OSError:  # a disk without links
+                    shutil.copy2(source / entry.path, place)
+            self._taken_over[entry.path] = entry, place.stat().st_ino
+        self._parents = [identity(manifest), *manifest.get("parents", [])]
+
+    def _describe(self, path: Path) -> dict[str, Any]:
+        """The manifest's entry of a file. Raises RunError when one that was taken over has changed since."""
+        entry = describe(self.folder, path)
+        parent, number = self._taken_over.get(entry["path"], (None, 0))
+        if parent is not None and path.stat().st_ino == number and entry["sha256"] != parent.sha256:
+            raise RunError(f"{entry['path']} of {self.name} has changed in this moment; restore it from a copy")
+        return entry
 
     def commit(self, **facts: Any) -> Path:
         """Write the manifest, make everything durable and rename the folder into place; returns the place.
@@ -76,9 +109,10 @@ class RunWriter:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "software": {package: _version(package) for package in _PACKAGES},
             **facts,
-            "files": [_entry(self.folder, path) for path in _content(self.folder)],
+            **({"parents": self._parents} if self._parents else {}),
+            "files": [self._describe(path) for path in _content(self.folder)],
         }
-        manifest["checksum"] = checksum(manifest)
+        manifest["checksum"] = files.checksum(manifest)
         files.write_json(self.folder / MANIFEST, manifest)
         for folder in {path.parent for path in _content(self.folder)} | {self.folder}:
             files.sync_folder(folder)
@@ -106,18 +140,6 @@ def staged_attempts(runs: Path, name: str) -> list[Path]:
 def _content(folder: Path) -> list[Path]:
     every = sorted(path for path in folder.rglob("*") if path.is_file())
     return [path for path in every if path.relative_to(folder).parts[0] not in _NOT_LISTED]
-
-
-def _entry(folder: Path, path: Path) -> dict[str, Any]:
-    files.sync_file(path)
-    entry: dict[str, Any] = {
-        "path": path.relative_to(folder).as_posix(),
-        "bytes": path.stat().st_size,
-        "sha256": files.sha256(path),
-    }
-    if path.suffix == ".parquet":
-        entry["rows"] = pq.read_metadata(path).num_rows
-    return entry
 
 
 def _version(package: str) -> str:

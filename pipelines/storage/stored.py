@@ -117,13 +117,14 @@ def read_bins(folders: Sequence[Path], bins: int) -> Int64Array:
 def _has_bins(folder: Path, bins: int) -> bool:
     if not (folder / BINS_FILE).exists():
         return False
-    with files.open_parquet(folder / BINS_FILE) as file:
+    with files.open_parquet(folder / BINS_FILE) as file, files.reading(folder / BINS_FILE):
         return shapes_of(file.schema_arrow)["bins"][-1] == bins
 
 
 def _blocks(folder: Path, names: Sequence[str], groups: range) -> Iterator[Counts]:
     """Some row groups as Counts with some of the arrays. Each caller reads by a file of its own: threads share none."""
-    with files.open_parquet(folder / IMAGES_FILE) as file:
+    path = folder / IMAGES_FILE
+    with files.open_parquet(path) as file, files.reading(path):
         every = shapes_of(file.schema_arrow)
         shapes = {name: every[name] for name in names}
         for table in row_groups(file, ["image", *names], groups):
@@ -151,10 +152,12 @@ def _images(folders: Sequence[Path]) -> tuple[str, ...]:
 def _check(folder: Path) -> tuple[str, ...]:
     """Names of the images. Raises RunError when a file is missing, damaged or of another grid."""
     for name in (IMAGES_FILE, POOLED_FILE):
-        with files.open_parquet(folder / name) as file:
+        with files.open_parquet(folder / name) as file, files.reading(folder / name):
             shapes_of(file.schema_arrow)
     files.open_parquet(folder / SETS_FILE).close()
-    return tuple(files.read_table(folder / IMAGES_FILE, columns=["image"])["image"].to_pylist())
+    table = files.read_table(folder / IMAGES_FILE, columns=["image"])
+    with files.reading(folder / IMAGES_FILE):
+        return tuple(table["image"].to_pylist())
 
 
 def _by_image(folder: Path, name: str) -> Int64Array:
@@ -164,7 +167,7 @@ def _by_image(folder: Path, name: str) -> Int64Array:
 
 def _arrays_by_image(path: Path, name: str) -> Int64Array:
     """An array of all images, (N, ...), read block by block into its place."""
-    with files.open_parquet(path) as file:
+    with files.open_parquet(path) as file, files.reading(path):
         shape = {name: shapes_of(file.schema_arrow)[name]}
         out = np.zeros((file.metadata.num_rows, *shape[name]), np.int64)
         start = 0
@@ -177,12 +180,14 @@ def _arrays_by_image(path: Path, name: str) -> Int64Array:
 def _sum(folder: Path, name: str) -> Int64Array:
     """The sum of an array over the images, as it was written or, in runs that are older than those sums, added up."""
     table = files.read_table(folder / POOLED_FILE)
-    shapes = shapes_of(table.schema)
-    if name in shapes:
-        return arrays_of(table, {name: shapes[name]})[name][0].copy()
+    with files.reading(folder / POOLED_FILE):
+        shapes = shapes_of(table.schema)
+        if name in shapes:
+            return arrays_of(table, {name: shapes[name]})[name][0].copy()
     if name in SUMMED:
         raise RunError(f"{POOLED_FILE} of {folder.name} has no {name}; run evaluate again")
-    with files.open_parquet(folder / IMAGES_FILE) as file:
+    path = folder / IMAGES_FILE
+    with files.open_parquet(path) as file, files.reading(path):
         shape = {name: shapes_of(file.schema_arrow)[name]}
         out = np.zeros(shape[name], np.int64)
         for table in row_groups(file, [name]) if out.size else ():

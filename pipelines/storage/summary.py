@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from pipelines.errors import RunError
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, HEADS, MACRO, Head, Split
-from pipelines.storage import files
 from pipelines.storage.manage import run_bytes
 from pipelines.storage.runs import Run
 
@@ -92,20 +91,18 @@ def _settings(run: Run, config: dict[str, Any]) -> tuple[dict[str, Any], Origin]
     evaluation = {name: value for name, value in config["evaluation"].items() if name not in _NOT_TOLD}
     if config["training"] is None:
         return {"size": config["imported"]["size"]} | evaluation, "imported"
-    if any(entry["path"] == "training.parquet" for entry in run.manifest["files"]):
+    if run.has("training.parquet"):
         training = {name: value for name, value in config["training"].items() if name not in _NOT_TOLD}
         return training | evaluation, "trained"
-    beside = sorted((run.folder / "models").glob("seed=*/head=*/head.json"))
-    noted = files.read_json(beside[0]) if beside else {}
+    noted = (run.head_file(run.heads[0], run.seeds[0]) if run.heads else None) or {}
     return {name: noted.get(name) for name in _OF_A_NETWORK} | evaluation, "loaded"
 
 
 def _scores(run: Run, split: Split | None) -> dict[tuple[str, str], Interval]:
     """Means over the classes, all pixels and all seeds; only these rows of the table are turned into Python."""
-    listed = any(entry["path"] == "metrics.parquet" for entry in run.manifest["files"])
-    if not listed or split is None:
+    if not run.has("metrics.parquet") or split is None:
         raise RunError(f"{run.name} has no metrics; run evaluate on it first")
-    table = files.read_table(run.folder / "metrics.parquet", columns=_COLUMNS)
+    table = run.metrics_table(_COLUMNS)
     keep = pc.equal(table["seed"], ALL_SEEDS)
     for column, values in (
         ("split", [split]), ("variant", ["raw"]), ("region", ["all"]), ("class", [MACRO, ALL_CLASSES]),

@@ -3,6 +3,9 @@
 import json
 import os
 import pickle
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +21,8 @@ from pipelines.models import Normalisation
 from pipelines.schema import Split
 
 _VERSION: Final = 1
+_OF_PYTHON: Final = (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError)
+_DAMAGE: Final = (*_OF_PYTHON, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error)
 _SPLITS: Final[tuple[Split, ...]] = ("train", "val")
 
 
@@ -52,9 +57,13 @@ def load_checkpoint(path: Path, *, settings: Mapping[str, str]) -> dict[str, Any
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"the checksum of {broken} is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
         version, saved, state = content["version"], content["settings"], content["state"]
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except _DAMAGE as error:
         raise RunError(
             f"checkpoint {path} is damaged ({_first_line(error)}); delete it to train this seed from the start"
         ) from None

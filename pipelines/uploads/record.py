@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from pydantic import TypeAdapter
+
 from pipelines.storage import files
 from pipelines.uploads.archives import root_of
 
@@ -15,7 +17,6 @@ State: TypeAlias = Literal["receiving", "received", "unpacking", "ready", "refus
 
 RECORD: Final = "upload.json"
 ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
-_STATES: Final = ("receiving", "received", "unpacking", "ready", "refused")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -100,15 +101,17 @@ class Upload:
         return changed
 
 
+_UPLOAD: Final = TypeAdapter(Upload)
+
+
 def load(folder: Path) -> Upload | None:
     """The upload of a folder; None when there is none or its record is not ours."""
     try:
         facts = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        facts["passed_over"] = tuple(facts["passed_over"])
-        found = Upload(folder=folder, **facts)
-    except (OSError, ValueError, TypeError, KeyError):
+        found = _UPLOAD.validate_python({**facts, "folder": folder})
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return found if found.state in _STATES and ID.fullmatch(folder.name) else None
+    return found if ID.fullmatch(folder.name) else None
 
 
 def new_folder(workspace: Path) -> Path:

@@ -1,0 +1,353 @@
+"""Files of a run damaged one at a time: every command says so in one line, no number changes, other runs stay listed.
+
+DAMAGE_FUZZ=1 goes through every file and damage instead of a seeded choice of them.
+"""
+
+import json
+import os
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from imported_runs import import_heads
+from synthetic import make_run
+
+from pipelines import cli
+from pipelines.config import TrainingConfig
+from pipelines.errors import RunError
+from pipelines.heads import head_specs
+from pipelines.models import build_model, save_model
+from pipelines.schema import TRAINING_SCHEMA, VARIANTS
+from pipelines.statistics.counts import PER_IMAGE, POOLED
+from pipelines.storage import Run, RunWriter, files, list_runs, manifest, open_run, scan_runs
+from pipelines.storage.places import EVALUATED, MANIFEST
+from pipelines.storage.summary import summarise
+
+EVERYTHING = bool(os.environ.get("DAMAGE_FUZZ"))
+TRIALS = 60
+
+
+def flipped(content, seed):
+    rng = np.random.default_rng(seed)
+    changed = bytearray(content)
+    changed[int(rng.integers(len(changed)))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+DAMAGES = {
+    "missing": None,
+    "emptied": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    **{f"bit {seed}": partial(flipped, seed=seed) for seed in range(4)},
+    "a list": lambda content: b"[]",
+    "an object": lambda content: b"{}",
+    "a number": lambda content: b"1e999",
+    "nested": lambda content: b"[" * 100_000,
+    "not UTF-8": lambda content: b"\xff\xfe" + content,
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A runs folder with `run`, which has every kind of file, and `other`, of the same data."""
+    runs = tmp_path_factory.mktemp("sound")
+    pair = make_run(runs, "other", kind="overlapping", classes=("a", "b"), images=2, size=(24, 32))
+    import_heads(runs, "run", pair, ("sigmoid", "softmax"))
+    spec = head_specs("overlapping", ("a", "b"))[0]
+    with RunWriter.open(runs, "run", copy_of=runs / "run") as writer:
+        training = TrainingConfig(encoder="tu-mobilenetv3_small_050")
+        network = build_model("Unet", training.encoder, channels=len(spec.channels))
+        save_model(
+            network,
+            spec,
+            writer.folder / "models" / "seed=0" / "head=sigmoid",
+            normalisation=((0.5,) * 3, (0.2,) * 3),
+            config=training,
+            seed=0,
+            best_epoch=1,
+            best_score=None,
+        )
+        row = {"head": "sigmoid", "seed": 0, "epoch": 1, "step": 1, "split": "train", "loss": 0.5, "score": None}
+        table = pa.Table.from_pylist([row | {"learning_rate": 0.1, "seconds": 1.0}], schema=TRAINING_SCHEMA)
+        files.write_table(writer.folder / "training.parquet", table)
+        writer.commit(data_fingerprint="f")
+    shutil.rmtree(runs / ".trash")
+    return runs
+
+
+@pytest.fixture(scope="module")
+def values(sound):
+    return {name: read() for name, read in readers(Run(sound / "run"))}
+
+
+def readers(run):
+    """Everything that can be read from a run, by name, each as bytes or text that can be compared."""
+    yield "config", lambda: json.dumps(run.config)
+    yield "dataset", lambda: json.dumps(run.dataset)
+    yield "verdict", lambda: json.dumps(run.verdict)
+    yield "facts", lambda: json.dumps(run.facts)
+    yield "head file", lambda: json.dumps(run.head_file("sigmoid", 0))
+    yield "metrics", lambda: run.metrics().to_csv()
+    yield "image scores", lambda: run.image_scores().to_csv()
+    yield "training", lambda: run.training().to_csv()
+    for split in ("test", "val"):
+        for head in ("sigmoid", "softmax"):
+            yield f"spec {split} {head}", lambda split=split, head=head: run.spec(split, head, 0).model_dump_json()
+            yield f"predictions {split} {head}", partial(predictions, run, split, head)
+            yield (
+                f"bins {split} {head}",
+                lambda split=split, head=head: run.image_bins(split, head, (0,), bins=15).tobytes(),
+            )
+            for variant in VARIANTS[:2]:
+                yield f"counts {split} {head} {variant}", partial(counts, run, split, head, variant)
+        yield f"preview {split}", lambda split=split: run.preview(split, f"{split}_01")
+
+
+def counts(run, split, head, variant):
+    read = run.counts(split, head, 0, variant=variant)
+    whole = run.counts(split, head, 0, variant=variant, whole=True)
+    return b"".join(getattr(one, name).tobytes() for one in (read, whole) for name in (*PER_IMAGE, *POOLED))
+
+
+def predictions(run, split, head):
+    with run.predictions(split, head, 0) as reader:
+        arrays = [array for one in reader for array in one[1:] if array is not None]
+        arrays += [reader.valid(image) for image in reader.images]
+        return repr((reader.images, reader.spec, reader.findings)).encode() + b"".join(one.tobytes() for one in arrays)
+
+
+def copied(sound, folder):
+    """A runs folder that shares its files with the sound one."""
+    for name in ("run", "other"):
+        shutil.copytree(sound / name, folder / name, copy_function=os.link)
+    return folder
+
+
+def damage(path, how):
+    """Replace a file, which other folders may share, by its damage; returns whether anything changed."""
+    content = path.read_bytes()
+    path.unlink()
+    changed = None if DAMAGES[how] is None else DAMAGES[how](content)
+    if changed is not None:
+        path.write_bytes(changed)
+    return changed != content
+
+
+def every_trial(run):
+    paths = [MANIFEST, *(entry["path"] for entry in run.manifest["files"])]
+    return [(path, how) for path in paths for how in DAMAGES]
+
+
+def chosen(trials, number):
+    if EVERYTHING:
+        return trials
+    rng = np.random.default_rng(7)
+    return [trials[at] for at in sorted(rng.choice(len(trials), number, replace=False))]
+
+
+def call(capsys, *arguments):
+    """Exit status, standard output and the lines of standard error of a command, in this process."""
+    before, sys.argv = sys.argv, ["pipelines", *map(str, arguments)]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        sys.argv = before
+    out, error = capsys.readouterr()
+    return ended.value.code or 0, out, error.splitlines()
+
+
+def check_refusal(status, lines, path, how):
+    """Exit 2 and one line that says which file, and what to do."""
+    assert status == 2, (path, how, lines)
+    assert len(lines) == 1, (path, how, lines)
+    assert lines[0].startswith("error: "), (path, how, lines)
+    named = path if path != MANIFEST else "manifest"
+    assert named in lines[0] or "there is no run run" in lines[0], (path, how, lines)
+    assert ";" in lines[0], (path, how, lines)
+
+
+def test_no_damage_changes_a_number_or_hides_another_run(sound, values, tmp_path, capsys):
+    whole = {name: call(capsys, *words, "--runs", sound) for name, words in COMMANDS.items()}
+    assert [status for status, _, _ in whole.values()] == [0, 0, 0]
+    for number, (path, how) in enumerate(chosen(every_trial(Run(sound / "run")), TRIALS)):
+        runs = copied(sound, tmp_path / str(number))
+        if not damage(runs / "run" / path, how):
+            continue
+        check_listing(runs, path, how, capsys)
+        for name, words in COMMANDS.items():
+            status, out, lines = call(capsys, *words, "--runs", runs)
+            if status == 0:
+                assert (out, lines) == whole[name][1:], (path, how, name)
+            else:
+                check_refusal(status, lines, path, how)
+        status, out, lines = call(capsys, "verify", "run", "--runs", runs)
+        if path == MANIFEST:
+            check_refusal(status, lines, path, how)
+            continue
+        assert (status, out, len(lines)) == (1, "", 1), (path, how, lines)
+        assert lines[0].startswith(f"{path} ")
+        changed = 0
+        run = Run(runs / "run")
+        for name, read in readers(run):
+            try:
+                assert read() == values[name], (path, how, name)
+            except RunError as error:
+                changed += 1
+                text = str(error)
+                assert path in text, (path, how, name, text)
+                assert "\n" not in text
+                assert len(text) < 400
+        assert changed or Path(path).parts[0] not in ("predictions", "previews", "training.parquet"), (path, how)
+        assert summarise(run).name == "run"
+
+
+COMMANDS = {
+    "verdict": ("verdict", "run"),
+    "judged anew": ("verdict", "run", "--margin", "0.02"),
+    "compare": ("compare", "run", "other"),
+}
+
+
+def check_listing(runs, path, how, capsys):
+    status, out, lines = call(capsys, "list", "--runs", runs)
+    assert status == 0
+    rows = [line.split()[0] for line in out.splitlines()]
+    assert "other" in rows
+    if path == MANIFEST:
+        assert rows == ["other"]
+        assert [one.name for one in scan_runs(runs)[1]] == ["run"]
+    if path in (MANIFEST, "dataset.json", "verdict.json"):
+        assert len(lines) == 1, (path, how, lines)
+        assert path in lines[0] or "manifest" in lines[0]
+        assert ";" in lines[0]
+        assert lines[0].startswith("warning: ")
+
+
+def test_a_recount_takes_over_no_damage_and_mends_what_it_makes(sound, tmp_path, capsys):
+    every = every_trial(Run(sound / "run"))
+    taken_over = [(path, how) for path, how in every if path.split("/")[0] not in EVALUATED]
+    made_anew = [(path, how) for path, how in every if path.split("/")[0] in EVALUATED]
+    before = json.dumps(Run(sound / "run").verdict)
+    for number, (path, how) in enumerate(chosen(taken_over, 20) + chosen(made_anew, 2)):
+        runs = copied(sound, tmp_path / str(number))
+        if not damage(runs / "run" / path, how):
+            continue
+        status, out, lines = call(capsys, "evaluate", "run", "--runs", runs)
+        if (path, how) in taken_over:
+            assert out == ""
+            check_refusal(status, lines, path, how)
+            assert not list((runs / ".staging").glob("run.*[0-9]"))
+        else:
+            assert status == 0, (path, how, lines)
+            assert Run(runs / "run").verify() == []
+            assert json.dumps(Run(runs / "run").verdict) == before
+
+
+def test_a_recount_names_the_run_that_it_was_made_from(sound, tmp_path, capsys):
+    runs = copied(sound, tmp_path)
+    first = Run(runs / "run")
+    for _ in range(2):
+        assert call(capsys, "evaluate", "run", "--runs", runs)[0] == 0
+    parents = Run(runs / "run").manifest["parents"]
+    assert [set(one) for one in parents] == [{"name", "created", "checksum"}] * 3  # the fixture added files once
+    assert parents[1]["checksum"] == first.checksum
+    assert parents[2] == first.manifest["parents"][0]
+    (runs / "run" / "stray.json").write_text("{}")
+    assert call(capsys, "evaluate", "run", "--runs", runs)[0] == 0
+    assert not (runs / "run" / "stray.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["predictions", "statistics", "previews", "metrics.parquet"])
+def test_large_files_are_known_by_their_footer_and_pages(sound, values, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(manifest, "WHOLE_BYTES", 0)  # as if all were large
+    runs = copied(sound, tmp_path)
+    run = Run(runs / "run")
+    parquet = [entry["path"] for entry in run.manifest["files"] if entry["path"].startswith(kind)]
+    place = runs / "run" / parquet[0]
+    content = place.read_bytes()
+    footer = 8 + int.from_bytes(content[-8:-4], "little")
+    rng = np.random.default_rng(3)
+    trials = 400 if EVERYTHING else 12
+    refused = 0
+    for at in [
+        *rng.integers(0, len(content) - footer, trials),
+        *rng.integers(len(content) - footer, len(content), trials),
+    ]:
+        changed = bytearray(content)
+        changed[at] ^= 1 << int(rng.integers(8))
+        place.unlink()
+        place.write_bytes(changed)
+        found = []
+        for name, read in readers(Run(runs / "run")):
+            try:
+                assert read() == values[name], (at, len(content), footer, name)
+            except RunError as error:
+                assert parquet[0] in str(error)
+                found.append(name)
+        assert found or at < len(content) - footer, at  # every flip in a footer is noticed
+        refused += bool(found)
+    assert refused >= trials
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: {**values, "files": {}},
+        lambda values: {**values, "created": 5},
+        lambda values: {**values, "created": "yesterday"},
+        lambda values: {name: value for name, value in values.items() if name != "files"},
+        lambda values: {name: value for name, value in values.items() if name != "created"},
+        lambda values: {**values, "files": [{"path": "../other/config.json", "bytes": 1, "sha256": "0" * 64}]},
+        lambda values: {**values, "files": [*values["files"], {"path": "x", "bytes": "1", "sha256": "0" * 64}]},
+        lambda values: {**values, "schema_version": "one"},
+        lambda values: [values],
+    ],
+)
+def test_manifest_of_another_form_is_one_line_even_with_a_right_checksum(sound, tmp_path, change):
+    runs = copied(sound, tmp_path)
+    place = runs / "run" / MANIFEST
+    changed = change(json.loads(place.read_text()))
+    if isinstance(changed, dict):
+        changed["checksum"] = files.checksum(changed)
+    place.unlink()
+    place.write_text(json.dumps(changed))
+    with pytest.raises(RunError) as caught:
+        open_run(runs, "run")
+    assert "\n" not in str(caught.value)
+    assert [one.name for one in list_runs(runs)] == ["other"]
+    assert [one.name for one in scan_runs(runs)[1]] == ["run"]
+
+
+def test_runs_of_before_footers_were_kept_open(sound, values, tmp_path, monkeypatch):
+    runs = copied(sound, tmp_path)
+    place = runs / "run" / MANIFEST
+    old = json.loads(place.read_text())
+    for entry in old["files"]:
+        entry.pop("footer_sha256", None)
+    del old["parents"]
+    old["checksum"] = files.checksum(old)
+    place.unlink()
+    place.write_text(json.dumps(old))
+    monkeypatch.setattr(manifest, "WHOLE_BYTES", 0)
+    assert {name: read() for name, read in readers(Run(runs / "run"))} == values
+
+
+def test_stray_part_beside_predictions_is_not_read(sound, values, tmp_path):
+    run = Run(copied(sound, tmp_path) / "run")
+    part = next((run.folder / "predictions").glob("split=test/head=sigmoid/seed=0/*.parquet"))
+    shutil.copy(part, part.with_name("part-00001.parquet"))
+    assert predictions(run, "test", "sigmoid") == values["predictions test sigmoid"]
+
+
+def test_folder_whose_name_no_command_takes_is_named(sound, tmp_path):
+    runs = copied(sound, tmp_path)
+    (runs / "run").rename(runs / "run copy")
+    assert [one.name for one in list_runs(runs)] == ["other"]
+    ((name, problem),) = scan_runs(runs)[1]
+    assert name == "run copy"
+    assert "a run's name is" in problem
