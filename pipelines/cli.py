@@ -204,14 +204,34 @@ def run(
 
 @app.command()
 def sample(runs: Runs = RUNS) -> None:
-    """Make sure the sample run exists: train the sample pair unless it is there, going on if it was interrupted."""
-    from pipelines.jobs import SAMPLE_RUN, sample_arguments
+    """Make sure the sample run exists: train the first seed unless it is there, and the others in the background."""
+    from pipelines.jobs import SAMPLE_RUN, sample_arguments, start_later_seeds
 
     if any(one.name == SAMPLE_RUN for one in list_runs(runs)):
         typer.echo(f"{runs / SAMPLE_RUN} is there")
-        return
-    begun = ["--resume"] if staged_attempts(runs, SAMPLE_RUN) else []
-    app([*sample_arguments(), "--runs", str(runs), *begun], standalone_mode=False)
+    else:
+        begun = ["--resume"] if staged_attempts(runs, SAMPLE_RUN) else []
+        app([*sample_arguments(), "--runs", str(runs), *begun], standalone_mode=False)
+    later = start_later_seeds(runs)
+    if later is not None:
+        typer.echo(f"More seeds are trained in the background (job {later.id}); then they are part of {SAMPLE_RUN}.")
+
+
+@app.command("add-seeds")
+def add_seeds(
+    run: RunName,
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds that the run does not have.")],
+    runs: Runs = RUNS,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted attempt.")] = False,
+    name: Annotated[str | None, typer.Option(help="The same as RUN, as jobs give it.", hidden=True)] = None,
+) -> None:
+    """Train more seeds of RUN, with its settings, and measure all of them again. What it replaces goes to the trash."""
+    from pipelines.run import add_seeds as train_more
+
+    runs, run = _split_path(runs, run)
+    with listed(runs, run):
+        progress = Progress(stream=sys.stderr)
+        _show_verdict(train_more(run, parse_seeds(seeds), runs=runs, progress=progress, resume=resume))
 
 
 @app.command()
@@ -302,14 +322,18 @@ def predict(name: StagedName, runs: Runs = RUNS) -> None:
     _stage(name, runs, "predict")
 
 
+def _split_path(runs: Path, name: str) -> tuple[Path, str]:
+    """The runs folder and the name of a run that may be given as a path."""
+    return (Path(name).resolve().parent, Path(name).resolve().name) if os.sep in name else (runs, name)
+
+
 @app.command()
 def evaluate(name: RunName, runs: Runs = RUNS) -> None:
     """Count, measure and judge again: an interrupted run, which it completes, or a whole one, which it replaces."""
     from pipelines.stages import finish
 
     progress = Progress(stream=sys.stderr)
-    if os.sep in name:
-        runs, name = Path(name).resolve().parent, Path(name).resolve().name
+    runs, name = _split_path(runs, name)
     whole = open_run(runs, name).folder if (runs / check_name(name)).is_dir() else None
     with (
         cancel_on_signals(progress),

@@ -17,8 +17,8 @@ from pipelines.heads import HeadSpec, head_specs
 from pipelines.models import Pair, load_pair
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import TRAINING_SCHEMA
-from pipelines.stages import Plan, begun_before, check_ok, finish, note_plan, spelt_out
-from pipelines.storage import Run, RunWriter, files, run_of
+from pipelines.stages import Plan, add_to_plan, begun_before, check_ok, finish, note_plan, spelt_out
+from pipelines.storage import Run, RunWriter, files, open_run, run_of
 from pipelines.training import train_pair
 
 MODELS_FROM: Final = "models_from.json"  # where networks were loaded from: the folder, and the run that it lies in
@@ -42,6 +42,30 @@ def make_run(
         prepare(writer.folder, config, models, progress)
         train(writer.folder, progress)
         Plan(writer.folder).check_unchanged(during=True)
+        predict(writer.folder, progress)
+        return finish(writer, progress)
+
+
+def add_seeds(name: str, seeds: Sequence[int], *, runs: Path, progress: Progress, resume: bool = False) -> Run:
+    """Train more seeds of a whole run, measure all of them and replace it; what it was goes to the trash.
+
+    What the run has is taken over. resume: go on with what an interrupted attempt trained.
+    Raises ConfigError when the run has one of the seeds or was not trained here, DatasetError when the data set is not
+    the one it was trained on, Cancelled (resumable) when a stop was asked for.
+    """
+    whole = open_run(runs, name)
+    known = sorted(set(whole.seeds) & set(seeds))
+    if known:
+        raise ConfigError(f"{name} has seed {known[0]} already; it has {', '.join(map(str, whole.seeds))}, give others")
+    with (
+        cancel_on_signals(progress),
+        RunWriter.open(runs, name, resume=resume, copy_of=whole.folder, recount=True) as writer,
+    ):
+        add_to_plan(writer.folder, seeds)
+        plan = Plan(writer.folder)
+        plan.check_unchanged()
+        train(writer.folder, progress)
+        plan.check_unchanged(during=True)
         predict(writer.folder, progress)
         return finish(writer, progress)
 

@@ -1,6 +1,6 @@
 """What runs share however their outputs came about: the plan noted at the start, and how a run is finished."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -166,8 +166,28 @@ def note_plan(
         "groups": dict(dataset.groups),
         "crop": None,
     }
-    plan["sha256"] = {name: files.sha256(folder / name) for name in ("dataset.json", "config.json")}
-    files.write_sealed(folder / PLAN, plan | notes)
+    _write_plan(folder, plan | notes)
+
+
+def _write_plan(folder: Path, plan: dict[str, Any]) -> None:
+    noted = {name: files.sha256(folder / name) for name in ("dataset.json", "config.json")}
+    files.write_sealed(folder / PLAN, plan | {"sha256": noted})
+
+
+def add_to_plan(folder: Path, seeds: Sequence[int]) -> None:
+    """Have the networks of a run in the making trained with more seeds. Nothing changes where the plan has them.
+
+    Raises ConfigError for a run whose networks were not trained here.
+    """
+    plan = read_plan(folder)
+    config = Plan(folder).config
+    if config.training is None or plan["settings"].get("models") is not None:
+        raise ConfigError("the networks of this run were trained elsewhere; import them again with more seeds")
+    every = tuple(sorted({*config.training.seeds, *seeds}))
+    for settings in (plan["config"], plan["settings"]["config"]):
+        settings["training"]["seeds"] = list(every)
+    files.write_json(folder / "config.json", plan["config"])
+    _write_plan(folder, plan)
 
 
 def finish(writer: RunWriter, progress: Progress, *, recount: bool = False) -> Run:

@@ -73,7 +73,8 @@ def fit_by_class(sample: Sample) -> tuple[float, ...]:
 
 def _both(truth: BoolArray) -> BoolArray:
     """(C,) bool: classes that some pixels carry and others do not. truth: (C, M) bool."""
-    return truth.any(axis=1) & ~truth.all(axis=1)
+    there = np.count_nonzero(truth, axis=1)
+    return (there > 0) & (there < truth.shape[1])
 
 
 def _class_nll(signed: Float32Array, temperature: float) -> float:

@@ -22,7 +22,7 @@ def offer_sample() -> None:
     )
     if st.button("Train the sample pair", type="primary", icon=":material/play_arrow:", key="train_sample"):
         try:
-            listing.show_next(jobs.start(jobs.sample_arguments(), folder))
+            listing.show_next(jobs.start_sample(folder))
         except PipelineError as error:
             components.problem(str(error))
             return

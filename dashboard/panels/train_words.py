@@ -12,7 +12,7 @@ from pipelines.errors import RunError
 from pipelines.jobs import Job, State, Status
 from pipelines.jobs.names import upload_folders
 
-MAKES_RUNS: Final = ("run", "sample", "import", "import-model", "evaluate", "train", "predict")
+MAKES_RUNS: Final = ("run", "sample", "import", "import-model", "evaluate", "add-seeds", "train", "predict")
 STATES: Final[dict[State, str]] = {
     "queued": "in line", "running": "at work", "committing": "nearly done", "done": "done", "failed": "failed",
     "cancelled": "cancelled", "orphaned": "orphaned", "damaged": "damaged",

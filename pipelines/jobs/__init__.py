@@ -9,7 +9,7 @@ from pipelines.jobs.job import Job
 from pipelines.jobs.listing import find_job, list_jobs, sweep
 from pipelines.jobs.names import free_name
 from pipelines.jobs.record import ENDED, State, Status, end
-from pipelines.jobs.sample import SAMPLE_RUN, sample_arguments
+from pipelines.jobs.sample import SAMPLE_RUN, sample_arguments, start_later_seeds, start_sample
 from pipelines.jobs.space import check_space, needed_bytes
 from pipelines.jobs.start import COMMANDS, resume, retry, start
 from pipelines.turns import GRACE_SECONDS, JOBS, SLOTS_VARIABLE
@@ -34,5 +34,7 @@ __all__ = [
     "retry",
     "sample_arguments",
     "start",
+    "start_later_seeds",
+    "start_sample",
     "sweep",
 ]

@@ -19,7 +19,7 @@ from pipelines.storage import staged_attempts
 from pipelines.storage.moves import held
 from pipelines.storage.places import MANIFEST
 
-RESUMABLE: Final = ("run", "import", "import-model")  # commands that take --resume
+RESUMABLE: Final = ("run", "add-seeds", "import", "import-model")  # commands that take --resume
 _LOG_SHOWN: Final = 20_000  # bytes of a log's end
 
 
@@ -49,7 +49,7 @@ class Job:
         """Name of the run the job makes, if its command line gives one."""
         arguments = self.arguments
         named = option(arguments, "--name")
-        if named is None and arguments[:1] in (["evaluate"], ["import"], ["import-model"]):
+        if named is None and arguments[:1] in (["evaluate"], ["add-seeds"], ["import"], ["import-model"]):
             return next((part for part in arguments[1:] if not part.startswith("-")), None)
         return named
 

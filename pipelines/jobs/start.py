@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "train",
     "predict",
     "evaluate",
+    "add-seeds",
     "import",
     "import-model",
     "export",

@@ -36,6 +36,8 @@ class RunWriter:
     ) -> Iterator["RunWriter"]:
         """Take the run's name and a staging folder: a new one, the newest one (resume) or one linked to a whole run.
 
+        copy_of: the whole run; with resume the newest attempt goes on from it, if there is one.
+
         recount: whether what evaluation makes is left out of the copy. Whatever is taken over is compared with the
         whole run's manifest, which the new one names among its `parents`.
         Raises RunError when another process is writing this run, the name is taken, or a file that would be taken over
@@ -51,22 +53,24 @@ class RunWriter:
                 raise RunError(f"another process is working on {name}; wait for it or choose another --name") from None
             if copy_of is None and (runs / name).exists():
                 raise RunError(f"there is a run {name} in {runs} already; choose another --name")
-            writer = cls(runs, name, cls._folder(staging, name, resume=resume and copy_of is None), lock)
+            writer = cls(runs, name, cls._folder(staging, name, resume=resume, anew=copy_of is not None), lock)
             if copy_of is not None:
                 try:
                     writer._take_over(copy_of, recount=recount)
                 except RunError:
-                    shutil.rmtree(writer.folder, ignore_errors=True)
+                    if not resume:
+                        shutil.rmtree(writer.folder, ignore_errors=True)
                     raise
             yield writer
 
     @staticmethod
-    def _folder(staging: Path, name: str, *, resume: bool) -> Path:
+    def _folder(staging: Path, name: str, *, resume: bool, anew: bool) -> Path:
+        """The newest attempt (resume) or a new one. anew: whether one can be begun where there is none to resume."""
         attempts = staged_attempts(staging.parent, name)
-        if resume:
-            if not attempts:
-                raise NoSuchRun(f"there is nothing to resume under the name {name}; start it without --resume")
+        if resume and attempts:
             return attempts[-1]
+        if resume and not anew:
+            raise NoSuchRun(f"there is nothing to resume under the name {name}; start it without --resume")
         number = int(attempts[-1].name.rpartition(".")[2]) + 1 if attempts else 1
         folder = staging / f"{name}.{number}"
         folder.mkdir()
@@ -79,6 +83,8 @@ class RunWriter:
         check(source, wanted)
         for entry in wanted:
             place = self.folder / entry.path
+            if place.exists():  # of an attempt that is gone on with
+                continue
             with files.reading(source / entry.path):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 try:
