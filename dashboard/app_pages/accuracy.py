@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, error_pictures, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.accuracy import BY_IMAGE, POOLED, class_title
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
@@ -22,6 +23,7 @@ _CLICKED: Final = "clicked_image"
 _ACROSS: Final = 4  # pictures in a row
 
 
+@guarded
 def say_gaps() -> None:
     """The difference in both averages, in words."""
     found = tables.gaps(shown)
@@ -71,6 +73,7 @@ def choose_margin() -> float:
         )  # fmt: skip
 
 
+@guarded
 def draw_alone() -> None:
     """One image with the errors of the only head, the worst first."""
     table = tables.image_values(shown)
@@ -82,6 +85,7 @@ def draw_alone() -> None:
     error_pictures.draw_image(lens, row, score=METRICS[metric].title, of=of_class)
 
 
+@guarded
 def draw_pairs(margin: float) -> None:
     """Image against image, with the image that was clicked or chosen beside it."""
     table = tables.image_pairs(shown, margin=margin)

@@ -5,6 +5,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.confusion import CellImages
@@ -66,6 +67,7 @@ def clicked_in(picture: Picture) -> dict[str, Any] | None:
     )  # fmt: skip
 
 
+@guarded
 def draw_differences(panel: Panel) -> None:
     """The cells in which the heads differ most."""
     value, write = ("share", percent) if form == "share" else ("pixels", count)
@@ -99,6 +101,7 @@ def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None
         st.rerun()
 
 
+@guarded
 def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
     """The images with most pixels of the framed cell."""
     truth, predicted, head = chosen

@@ -6,6 +6,7 @@ from typing import Final
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.comparison import cells_figure, effects_figure
 from dashboard.parts import part
 from dashboard.rounding import typeset, with_interval
@@ -67,6 +68,7 @@ def choose_margin() -> Margin:
     return Margin(dice=float(dice))
 
 
+@guarded
 def draw_cells(found: Comparison, measures: tuple[str, str]) -> None:
     """Labels and probabilities of every run and head, before and after their remedy."""
     for column, measure in zip(st.columns(2), measures, strict=True):
@@ -88,6 +90,7 @@ def draw_cells(found: Comparison, measures: tuple[str, str]) -> None:
     )
 
 
+@guarded
 def draw_effects(found: Comparison, conclusions: tuple[Conclusion, Conclusion]) -> None:
     """What moves labels and what moves probabilities."""
     for column, one in zip(st.columns(2), conclusions, strict=True):
@@ -126,6 +129,7 @@ def judged(found: Comparison, measures: tuple[str, str]) -> None:
     draw_effects(found, conclusions)
 
 
+@guarded
 def offer_more(losses: dict[str, str | None]) -> None:
     """How to make runs with the losses that are not there yet."""
     missing = [loss for loss in LOSSES if loss not in losses.values()]

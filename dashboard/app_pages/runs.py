@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, export, loaders, manage, state
+from dashboard.boundary import callback, guarded
 from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
 from dashboard.parts import part
@@ -40,6 +41,7 @@ def start_choice() -> list[str]:
     return st.session_state[_COMPARE]
 
 
+@guarded
 def draw_table(chosen: Sequence[str]) -> None:
     """Every run; ticked rows are compared."""
     frame, texts = table.catalogue(summaries)
@@ -49,6 +51,7 @@ def draw_table(chosen: Sequence[str]) -> None:
     # Rows are ticked by their number: another order or choice of runs is another table.
     key = f"runs_{zlib.crc32('/'.join(names).encode()):x}_{st.session_state.get(_TIMES, 0)}"
 
+    @callback
     def take_over() -> None:
         rows = st.session_state[key]["selection"]["rows"]
         st.session_state[_COMPARE] = [names[row] for row in rows][:_MOST]
@@ -69,6 +72,7 @@ def draw_table(chosen: Sequence[str]) -> None:
 def choose_runs() -> list[Run]:
     """Runs side by side, in the link; this one alone when none is chosen."""
 
+    @callback
     def changed() -> None:
         st.session_state[_TIMES] = st.session_state.get(_TIMES, 0) + 1
 
@@ -102,6 +106,7 @@ def compare(runs: list[Run]) -> None:
         components.show(panel, run="runs")
 
 
+@guarded
 def say_what_can_be_compared(runs: list[Run], shown: list[Summary]) -> None:
     """Whether the runs are of one data set, and where their differences are taken apart."""
     if len(runs) < 2:
@@ -122,6 +127,7 @@ def say_what_can_be_compared(runs: list[Run], shown: list[Summary]) -> None:
     )  # fmt: skip
 
 
+@guarded
 def draw_settings(shown: list[Summary]) -> None:
     """Settings, those that differ first, and the numbers below them."""
     head = ["", *(one.name for one in shown)]
@@ -141,6 +147,7 @@ def draw_settings(shown: list[Summary]) -> None:
         components.download(scores, key="numbers_csv", name="runs-scores", label="Scores as CSV")
 
 
+@guarded
 def draw_training(runs: list[Run]) -> None:
     """Loss and validation score of each run that was trained here."""
     untrained = [loaders.summary(one) for one in runs if loaders.learning(one) is None]

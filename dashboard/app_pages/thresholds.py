@@ -6,6 +6,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import components, state
+from dashboard.boundary import callback, guarded
 from dashboard.figures.cuts import INNER, Cuts, cut_text, cuts_of_link, link_text
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.figures.thresholds import SCALES, Scale
@@ -58,6 +59,7 @@ def kept_cuts() -> dict[Head, tuple[int, ...]]:
     return cuts
 
 
+@callback
 def moved(head: Head, key: str) -> None:
     """A slider was moved: of one class, or of all at once."""
     cuts = kept_cuts()
@@ -67,6 +69,7 @@ def moved(head: Head, key: str) -> None:
     keep(cuts | {head: tuple(some)})
 
 
+@callback
 def take(cuts: Cuts) -> None:
     """A button was pressed."""
     keep(kept_cuts() | dict(cuts))
@@ -111,6 +114,7 @@ def threshold_buttons() -> None:
             )  # fmt: skip
 
 
+@guarded
 def draw_scores(cuts: Cuts) -> None:
     """What the chosen thresholds give, as numbers, beside how far p can be taken at its word."""
     numbers, words = st.columns([3, 2])
@@ -144,6 +148,7 @@ def choose_costs() -> Costs:
     return Costs(float(fp), float(fn))
 
 
+@guarded
 def draw_costs(found: list[Policy], price: Costs) -> None:
     """The cost curve beside its points as numbers, and which head is cheaper."""
     figure, numbers = st.columns([3, 2])

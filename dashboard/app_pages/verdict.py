@@ -5,6 +5,7 @@ from typing import Final, cast
 import streamlit as st
 
 from dashboard import components, export, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.forest_plot import forest_plot
 from dashboard.panels import verdict as panels
@@ -35,6 +36,7 @@ def choose_margin() -> Margin:
     return Margin(dice=chosen, classwise_ece=ece, brier_relative=brier)
 
 
+@guarded
 def draw_code(verdict: Verdict) -> None:
     """Code to copy for the head that won, or for the one that the reader takes where either will do."""
     st.header("Use it")

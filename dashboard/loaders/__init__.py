@@ -34,7 +34,9 @@ from dashboard.loaders.pixels import example, pixel_values, prediction, preview
 from dashboard.loaders.process import freeze_once
 from dashboard.loaders.runs import (
     KEY,
+    RUN,
     RUNS_VARIABLE,
+    damage_of,
     dataset,
     evidence,
     forget_names,
@@ -52,6 +54,7 @@ __all__ = [
     "KEY",
     "METRIC_NAMES",
     "MOST_LABELS",
+    "RUN",
     "RUNS_VARIABLE",
     "Shows",
     "advantages",
@@ -61,6 +64,7 @@ __all__ = [
     "comparable",
     "compared",
     "counts",
+    "damage_of",
     "dataset",
     "ece_by_image",
     "error_picture",
