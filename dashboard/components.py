@@ -248,6 +248,13 @@ def empty(title: str, text: str) -> None:
     st.info(plain(text), title=plain(title), icon=":material/info:")
 
 
+def notes(*lines: str) -> None:
+    """Small sentences on what cannot be shown and why, those that there are."""
+    for line in lines:
+        if line:
+            st.caption(plain(line))
+
+
 def missing(run: Run, lacks: str) -> bool:
     """One line on what a page cannot show of a run without a pair; returns whether there is none. lacks: what it is."""
     gone = missing_head(run.heads)

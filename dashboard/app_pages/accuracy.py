@@ -10,7 +10,7 @@ from dashboard.boundary import guarded
 from dashboard.figures.accuracy import BY_IMAGE, POOLED, class_title
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.panels import Selection
+from dashboard.panels import Selection, absence
 from dashboard.panels import accuracy as panels
 from dashboard.panels import accuracy_tables as tables
 from dashboard.parts import part
@@ -26,6 +26,10 @@ _ACROSS: Final = 4  # pictures in a row
 @guarded
 def say_gaps() -> None:
     """The difference in both averages, in words."""
+    why = absence.why_no_value(run, split, METRICS[metric].title, class_name)
+    if why:
+        components.paragraph(why, theme)
+        return
     found = tables.gaps(shown)
     parts = {POOLED: "over all pixels together", BY_IMAGE: "as the mean of images"}
     said = [
@@ -180,6 +184,7 @@ shown = Selection(run, split, seeds, contender, region=region, metric=metric, cl
 of_class = class_title(tables.first_name(shown))
 lens = error_pictures.Lens(run, theme, split, seeds[0], contender, class_name)
 st.caption(METRICS[metric].description)
+components.notes(absence.note(run, split))
 if pair:
     say_gaps()
 components.head_legend(run.heads, theme)

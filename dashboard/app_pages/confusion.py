@@ -9,7 +9,7 @@ from dashboard.boundary import guarded
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.confusion import CellImages
-from dashboard.panels import Panel, Picture, Selection
+from dashboard.panels import Panel, Picture, Selection, absence
 from dashboard.panels import confusion as panels
 from dashboard.panels import confusion_tables as tables
 from dashboard.parts import part
@@ -157,6 +157,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Cells", ("share", "count"), key="cells", title=lambda one: "Row shares" if one == "share" else "Pixels"
     )
 shown = Selection(run, split, seeds, contender, region=region)
+components.notes(absence.note(run, split))
 rows, columns = tables.names_of(shown, decision)
 above, below = st.container(), st.container()
 with below:

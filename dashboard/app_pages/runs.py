@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import components, export, loaders, manage, state
 from dashboard.boundary import callback, guarded
+from dashboard.panels import absence
 from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
 from dashboard.parts import part
@@ -104,6 +105,8 @@ def compare(runs: list[Run]) -> None:
     panel = panels.comparison(runs, theme, metric=metric)
     if panel is not None:
         components.show(panel, run="runs")
+    else:
+        components.empty(f"{METRICS[metric].title} has no value in these runs", "Why is said below the numbers.")
 
 
 @guarded
@@ -128,7 +131,7 @@ def say_what_can_be_compared(runs: list[Run], shown: list[Summary]) -> None:
 
 
 @guarded
-def draw_settings(shown: list[Summary]) -> None:
+def draw_settings(runs: list[Run], shown: list[Summary]) -> None:
     """Settings, those that differ first, and the numbers below them."""
     head = ["", *(one.name for one in shown)]
     differ, same = panels.settings(shown)
@@ -140,6 +143,9 @@ def draw_settings(shown: list[Summary]) -> None:
         components.small_table(head[:2] if len(shown) == 1 else ["", "in all"], [row[:2] for row in same], theme)
     titles, rows = panels.numbers(shown)
     components.small_table(["Mean of classes, 95% interval", *titles], rows, theme)
+    for one in runs:
+        absent = absence.note(one, one.splits[0])
+        components.notes(f"{one.name}: {absent}" if absent else "")
     settings_of = pd.DataFrame([*differ, *same], columns=["setting", *head[1:]])
     scores = pd.concat([panels.scores(shown, metric=metric) for metric in panels.KEY_METRICS])
     with st.container(horizontal=True):
@@ -181,7 +187,7 @@ if found:
     shown = [loaders.summary(one) for one in runs]
     say_what_can_be_compared(runs, shown)
     compare(runs)
-    draw_settings(shown)
+    draw_settings(runs, shown)
     st.header("Training")
     draw_training(runs)
     st.header("Report and tables of this run")

@@ -10,6 +10,7 @@ from dashboard.boundary import callback, guarded
 from dashboard.figures.cuts import INNER, Cuts, cut_text, cuts_of_link, link_text
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.figures.thresholds import SCALES, Scale
+from dashboard.panels import absence
 from dashboard.panels import threshold_choice as choice
 from dashboard.panels import threshold_curves as curves
 from dashboard.panels import threshold_sentences as sentences
@@ -73,6 +74,16 @@ def moved(head: Head, key: str) -> None:
 def take(cuts: Cuts) -> None:
     """A button was pressed."""
     keep(kept_cuts() | dict(cuts))
+
+
+def tuning_note() -> str:
+    """Which thresholds are called tuned and are not."""
+    text = absence.untuned(run)
+    if not text:
+        return ""
+    return (
+        f"{text} What is cheapest on validation for such a class is never to call it, which says nothing of the test."
+    )
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -200,6 +211,7 @@ components.headline(
     color=theme.muted if found.winner is None else theme.heads[found.winner],
 )  # fmt: skip
 components.paragraph(found.more, theme)
+components.notes(absence.note(run, split), tuning_note())
 best = panels.choices(whole, theme, scale=scale)
 if best is not None:
     components.show(best, run=run.name)

@@ -8,6 +8,7 @@ from dashboard import components, export, loaders, state
 from dashboard.boundary import guarded
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.forest_plot import forest_plot
+from dashboard.panels import absence
 from dashboard.panels import verdict as panels
 from dashboard.panels.cards import color_of, reason_card
 from dashboard.python_code import python_code
@@ -50,6 +51,7 @@ def draw_code(verdict: Verdict) -> None:
     given = loaders.ingredients(run, head, seed)
     settled = None if verdict.missing else verdict.answer in ("sigmoid", "softmax")
     components.paragraph(advice(given, settled=settled), theme)
+    components.notes(absence.untuned(run) if given.tuned and not given.by_argmax else "")
     python_code("\n\n\n".join(code_of(given).values()), key="code")
 
 
@@ -102,6 +104,7 @@ draw_code(verdict)
 st.header("Scores")
 scores, readable = loaders.score_tables(run, cast(Split, verdict.split))
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
+components.notes(absence.note(run, cast(Split, verdict.split)))
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")
 
 st.header("Send it")

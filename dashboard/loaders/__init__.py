@@ -18,6 +18,7 @@ from dashboard.loaders.compared import comparable, compared
 from dashboard.loaders.confusion import cell_images, set_confusion
 from dashboard.loaders.counted import (
     BINS,
+    absent_classes,
     counts,
     ece_by_image,
     evaluation_bins,
@@ -57,6 +58,7 @@ __all__ = [
     "RUN",
     "RUNS_VARIABLE",
     "Shows",
+    "absent_classes",
     "advantages",
     "after_temperature",
     "catalogue",

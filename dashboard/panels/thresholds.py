@@ -11,6 +11,7 @@ from dashboard.figures.lanes import choices_figure, dots_figure
 from dashboard.figures.marks import Mark, Role, colored
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.figures.thresholds import Level, Scale
+from dashboard.panels import absence
 from dashboard.panels.base import Panel, Picture
 from dashboard.panels.threshold_choice import Look
 from dashboard.panels.threshold_choice import choices as choices_table
@@ -59,6 +60,7 @@ def scores(look: Look, theme: Theme, *, cuts: Cuts | None = None, scale: Scale =
     chosen = look.filled(cuts)
     pictures = []
     for name, lines in look.scores.items():
+        why = absence.why_no_value(look.run, look.split, _TITLES[name], look.class_name)
         marks, levels = [], []
         for head, line in lines.items():
             marks += _score_marks(look, head, line, look.scores["dice"][head], chosen[head])
@@ -69,11 +71,11 @@ def scores(look: Look, theme: Theme, *, cuts: Cuts | None = None, scale: Scale =
         }
         figure = figures.threshold_figure(
             lines, marks, theme, title=f"{_TITLES[name]}, {look.title}", scale=scale, levels=levels,
-            subtitle=f"at the chosen threshold: {colored(at, theme, titles=HEAD_SHORT)}", y_title=_TITLES[name],
+            subtitle=why or f"at the chosen threshold: {colored(at, theme, titles=HEAD_SHORT)}", y_title=_TITLES[name],
             span=figures.span_of_scores(list(lines.values()), [*(m.y for m in marks), *(level.y for level in levels)]),
         )  # fmt: skip
         said = ", ".join(f"{HEAD_TITLES[head]} {value}" for head, value in at.items())
-        alt = f"{_TITLES[name]} of {look.title} against the threshold; at the chosen thresholds {said}."
+        alt = why or f"{_TITLES[name]} of {look.title} against the threshold; at the chosen thresholds {said}."
         pictures.append(Picture(f"threshold_{name}", figure, alt))
     title = "Dice and IoU against the threshold"
     return Panel("threshold_scores", title, tuple(pictures), look.score_table, "threshold_scores", columns=2)
@@ -85,7 +87,7 @@ def _score_marks(look: Look, head: Head, line: Float64Array, dice: Float64Array,
         ("half", "0.5", HALF_CELL), ("chosen", "chosen", look.shown_cut(chosen)),
     ]  # fmt: skip
     tuned, best = look.tuned_cuts(head), float(thresholds.greatest(line)[0])
-    if tuned is not None:
+    if tuned is not None and (look.index is None or look.title not in look.untuned):
         places.append(("tuned", "tuned on validation", look.shown_cut(tuned)))
     if not np.isnan(best):
         places.append(("best", "greatest here", first_cell_above(best)))

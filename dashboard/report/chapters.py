@@ -5,6 +5,7 @@ from typing import Final, cast
 
 from dashboard import loaders
 from dashboard.figures.theme import HEAD_TITLES
+from dashboard.panels import absence
 from dashboard.panels import verdict as verdict_panels
 from dashboard.panels.cards import color_of, reason_card
 from dashboard.report import describe
@@ -75,6 +76,9 @@ def _verdict(subject: Subject) -> Chapter:
         blocks.append(Bullets(title, tuple(map(typeset, verdict.would_change))))
     blocks.append(_code(subject))
     blocks.append(Summary("Scores", readable, "scores", scores, "scores"))
+    absent = absence.note(run, subject.split)
+    if absent:
+        blocks.append(Text((absent,)))
     return Chapter("verdict", "Verdict", lead, tuple(blocks))
 
 
