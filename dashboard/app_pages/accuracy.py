@@ -26,10 +26,6 @@ _ACROSS: Final = 4  # pictures in a row
 @guarded
 def say_gaps() -> None:
     """The difference in both averages, in words."""
-    why = absence.why_no_value(run, split, METRICS[metric].title, class_name)
-    if why:
-        components.paragraph(why, theme)
-        return
     found = tables.gaps(shown)
     parts = {POOLED: "over all pixels together", BY_IMAGE: "as the mean of images"}
     said = [
@@ -185,14 +181,21 @@ of_class = class_title(tables.first_name(shown))
 lens = error_pictures.Lens(run, theme, split, seeds[0], contender, class_name)
 st.caption(METRICS[metric].description)
 components.notes(absence.note(run, split))
-if pair:
+why = ""
+if absence.left_out(run, split, metric):
+    why = absence.why_no_value(run, split, METRICS[metric].title, class_name)
+if why:
+    components.empty(f"{METRICS[metric].title} has no value here", why)
+elif pair:
     say_gaps()
 components.head_legend(run.heads, theme)
-known = panels.known_by_class(shown, theme)
-draw_with_margin()
-spread = panels.spread_of_images(shown, theme)
-if spread is not None:
-    st.header("Spread of the images")
-    components.show(spread, run=run.name)
+if not why:
+    known = panels.known_by_class(shown, theme)
+    draw_with_margin()
+    spread = panels.spread_of_images(shown, theme)
+    if spread is not None:
+        st.header("Spread of the images")
+        components.show(spread, run=run.name)
+if why or spread is not None:
     st.header("Images to look at")
     draw_gallery()

@@ -84,7 +84,7 @@ def draw_scores() -> None:
     selection = replace(shown, class_name=None if name == _MEAN else name)
     scores = panels.scores(selection)
     if scores.empty:
-        why = absence.why_no_value(run, split, "calibration error", selection.class_name)
+        why = absence.why_no_value(run, split, "the mean over the classes", selection.class_name)
         components.empty("No calibration metric has a value", why or "Choose other pixels or another class.")
         return
     table = panels.readable_scores(scores, contender=contender)

@@ -129,12 +129,12 @@ def judged(found: Comparison, measures: tuple[str, str]) -> None:
                 typeset(begun(one.advice)), above=f"{what}: {METRICS[one.measure].title}",
                 color=theme.muted, theme=theme,
             )  # fmt: skip
-            components.paragraph(typeset(" ".join(one.sentences)), theme)
-            if not one.effects:
-                components.notes(absence.why_no_value(run, found.split, METRICS[one.measure].title))
+            why = "" if one.effects else absence.why_no_value(run, found.split, METRICS[one.measure].title)
+            components.paragraph(why or typeset(" ".join(one.sentences)), theme)
     if found.notes:
         components.bullets([typeset(note) for note in found.notes], theme)
-    draw_effects(found, conclusions)
+    if any(one.effects for one in conclusions):
+        draw_effects(found, conclusions)
 
 
 @guarded

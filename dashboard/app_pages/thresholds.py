@@ -79,11 +79,8 @@ def take(cuts: Cuts) -> None:
 def tuning_note() -> str:
     """Which thresholds are called tuned and are not."""
     text = absence.untuned(run)
-    if not text:
-        return ""
-    return (
-        f"{text} What is cheapest on validation for such a class is never to call it, which says nothing of the test."
-    )
+    more = "On validation it is cheapest never to call such a class, which says nothing of other images."
+    return f"{text} {more}" if text else ""
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -211,7 +208,7 @@ components.headline(
     color=theme.muted if found.winner is None else theme.heads[found.winner],
 )  # fmt: skip
 components.paragraph(found.more, theme)
-components.notes(absence.note(run, split), tuning_note())
+components.notes(absence.note(run, split) if whole.present.any() else "", tuning_note())
 best = panels.choices(whole, theme, scale=scale)
 if best is not None:
     components.show(best, run=run.name)
@@ -228,7 +225,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 look = whole if chosen == state.EVERY_CLASS else replace(whole, class_name=chosen)
 if not look.present.any() or (look.index is not None and not look.present[look.index]):
     components.empty(
-        "These images do not have this class", "Its recall, Dice and curves need true pixels; choose another class."
+        "These images do not have this class" if look.index is not None else "These images have no class",
+        "Recall, Dice and curves need true pixels; choose " + ("another class." if whole.present.any() else "others."),
     )
 calibration = sentences.calibration_said(look, choice.choices(look))
 restore()

@@ -80,6 +80,7 @@ dataset = loaders.dataset(run)
 slot = st.container()
 margin = choose_margin() if missing_head(run.heads) is None else Margin()
 verdict = judge(loaders.evidence(run), margin)
+split = cast(Split, verdict.split)
 
 with slot:
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
@@ -87,11 +88,13 @@ with slot:
         typeset(verdict.headline), above=panels.certainty(verdict), color=color_of(answer, verdict, theme), theme=theme,
         level=1,
     )  # fmt: skip
-    components.facts_line(state.run_facts(run, dataset, cast(Split, verdict.split)), theme)
-components.show(
-    panels.figures_of(run, theme, split=cast(Split, verdict.split), verdict=verdict), run=run.name,
-    draw=forest_plot if verdict.contender else components.chart,
-)  # fmt: skip
+    components.facts_line(state.run_facts(run, dataset, split), theme)
+figures = panels.figures_of(run, theme, split=split, verdict=verdict)
+if figures.pictures:
+    components.show(figures, run=run.name, draw=forest_plot if verdict.contender else components.chart)
+else:
+    why = absence.why_no_value(run, split, "any score of it")
+    components.empty("There is nothing to draw", why or "No score of this run has a value.")
 
 st.header("Why")
 components.cards([reason_card(reason, verdict, theme) for reason in verdict.reasons], theme)
@@ -102,9 +105,9 @@ if verdict.would_change:
 draw_code(verdict)
 
 st.header("Scores")
-scores, readable = loaders.score_tables(run, cast(Split, verdict.split))
+scores, readable = loaders.score_tables(run, split)
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
-components.notes(absence.note(run, cast(Split, verdict.split)))
+components.notes(absence.note(run, split))
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")
 
 st.header("Send it")

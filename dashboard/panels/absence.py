@@ -1,9 +1,19 @@
 """What has no value because no pixel carries a class, in sentences for pages and the report; "" where all is there."""
 
+from typing import Final
+
 from dashboard import loaders
 from pipelines.schema import Split
 from pipelines.sentences import begun, no_value, none_carries, not_tuned
 from pipelines.storage import Run
+
+# What is right of the pixels without a class needs none with it.
+_WITHOUT_TRUTH: Final = ("specificity", "accuracy", "pixel_accuracy")
+
+
+def left_out(run: Run, split: Split, metric: str) -> tuple[str, ...]:
+    """Classes that have no score in these images, because no pixel carries them."""
+    return () if metric in _WITHOUT_TRUTH else loaders.absent_classes(run, split)
 
 
 def note(run: Run, split: Split) -> str:
@@ -13,8 +23,8 @@ def note(run: Run, split: Split) -> str:
         return ""
     them = "it" if len(absent) == 1 else "them"
     return (
-        f"{begun(none_carries(absent, split))}, so scores that need true pixels of {them} have no value. Where such a "
-        "class has a Dice or IoU of 0, pixels were called it all the same."
+        f"{begun(none_carries(absent, split))}, so scores that need true pixels of {them} have no value, and the mean "
+        f"of the classes leaves {them} out."
     )
 
 

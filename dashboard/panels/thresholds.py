@@ -16,6 +16,7 @@ from dashboard.panels.base import Panel, Picture
 from dashboard.panels.threshold_choice import Look
 from dashboard.panels.threshold_choice import choices as choices_table
 from dashboard.panels.threshold_costs import PER, Costs, Policy, policy_table
+from dashboard.panels.threshold_sentences import cost_text
 from dashboard.rounding import rounded
 from pipelines.arrays import Float64Array
 from pipelines.metrics import thresholds
@@ -69,10 +70,11 @@ def scores(look: Look, theme: Theme, *, cuts: Cuts | None = None, scale: Scale =
             head: rounded(float(line[cut])) if (cut := look.shown_cut(chosen[head])) is not None else "differs by class"
             for head, line in lines.items()
         }
+        heights = [*(mark.y for mark in marks), *(level.y for level in levels)]
         figure = figures.threshold_figure(
             lines, marks, theme, title=f"{_TITLES[name]}, {look.title}", scale=scale, levels=levels,
             subtitle=why or f"at the chosen threshold: {colored(at, theme, titles=HEAD_SHORT)}", y_title=_TITLES[name],
-            span=figures.span_of_scores(list(lines.values()), [*(m.y for m in marks), *(level.y for level in levels)]),
+            span=(0.0, 1.0) if why else figures.span_of_scores(list(lines.values()), heights),
         )  # fmt: skip
         said = ", ".join(f"{HEAD_TITLES[head]} {value}" for head, value in at.items())
         alt = why or f"{_TITLES[name]} of {look.title} against the threshold; at the chosen thresholds {said}."
@@ -123,7 +125,7 @@ def costs(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, *, sc
     # Calling a class everywhere or nowhere takes no model; each class does what is cheaper for it.
     first = each[look.heads[0]]
     without = float(look.curve(np.fmin(first[..., :1], first[..., -1:]))[0])
-    levels = [Level(f"without a model: {without:.3g}", theme.muted, without)]
+    levels = [] if np.isnan(without) else [Level(f"without a model: {without:.3g}", theme.muted, without)]
     marks = []
     roles: dict[str, Role] = {"chosen": "chosen", "bayes": "bayes", "cheapest": "cheapest"}
     for one in found:
@@ -151,4 +153,4 @@ def costs(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, *, sc
 
 def _each_cost(look: Look, policy: Policy) -> str:
     pairs = zip(look.heads, policy.cost.values, strict=True)
-    return ", ".join(f"{HEAD_TITLES[head]} {cost[0]:.3g}" for head, cost in pairs)
+    return ", ".join(f"{HEAD_TITLES[head]} {cost_text(float(cost[0]))}" for head, cost in pairs)

@@ -67,8 +67,9 @@ def _verdict(subject: Subject) -> Chapter:
     )
     if verdict.missing is not None:
         lead = "What the truth and what is here say alone; which last layer takes the other head too."
+    figures = verdict_panels.figures_of(run, THEME, split=subject.split, verdict=verdict)
     blocks: list[Block] = [
-        verdict_panels.figures_of(run, THEME, split=subject.split, verdict=verdict),
+        *([figures] if figures.pictures else []),
         Cards("Why", tuple(reason_card(reason, verdict, THEME) for reason in verdict.reasons)),
     ]
     if verdict.would_change:

@@ -81,8 +81,9 @@ def accuracy_chapter(subject: Subject) -> Chapter:
     """Labels against the truth, by class, seed and image."""
     shown, margin = subject.shown, subject.verdict.margin.dice
     no_scores = "no image has a score of both heads" if subject.pair else "there is nothing to compare"
+    why = absence.why_no_value(subject.run, subject.split, "Dice")
     parts = [
-        Part("By class", accuracy.by_class(shown, THEME, margin=margin)),
+        Part("By class", None if why else accuracy.by_class(shown, THEME, margin=margin), "no class has a score"),
         Part("By seed", accuracy.by_seed(shown, THEME, margin=margin), "there is one seed"),
         Part("Image by image", accuracy.paired_images(shown, THEME, margin=margin), no_scores),
         Part("Spread of the images", accuracy.spread_of_images(shown, THEME), "no image has a score"),
