@@ -229,6 +229,8 @@ if not look.present.any() or (look.index is not None and not look.present[look.i
         "Recall, Dice and curves need true pixels; choose " + ("another class." if whole.present.any() else "others."),
     )
 calibration = sentences.calibration_said(look, choice.choices(look))
+if not calibration:
+    calibration = [absence.why_no_value(run, split, "Dice", look.class_name)]
 restore()
 adjust()
 

@@ -100,7 +100,8 @@ def by_image(shown: Selection, theme: Theme) -> Panel | None:
     title = f"Calibration error of single images, {bins} bins"
     figure = by_image_figure(pooled, single, theme, title=title)
     said = "; ".join(
-        f"{row['class']}, {HEAD_SHORT[row['head']].lower()}: {rounded(row['pooled'])} pooled, median image {rounded(row['p50'])}"
+        f"{row['class']}, {HEAD_SHORT[row['head']].lower()}: {rounded(row['pooled'])} pooled, "
+        f"median image {rounded(row['p50'])}"
         for row in pooled.head(8).to_dict("records")
     )
     table = pooled.sort_values("class", key=lambda one: one.map(names.index), kind="stable", ignore_index=True)

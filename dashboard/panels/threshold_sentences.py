@@ -188,9 +188,6 @@ def calibration_said(look: Look, table: pd.DataFrame) -> list[str]:
 
     table: of `threshold_choice.choices`.
     """
-    absent = absence.why_no_value(look.run, look.split, "Dice", look.class_name)
-    if absent:
-        return [absent]
     said = []
     for head in look.heads:
         rows = table[table["head"] == head]
