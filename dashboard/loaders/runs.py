@@ -52,7 +52,7 @@ def _damage(folder: str, name: str) -> str | None:
     except Exception as error:  # whatever a manifest that holds something else leads to
         return f"The manifest of {name} is damaged ({type(error).__name__}); {advice}."
     more = f", and {len(changes) - 1} more of its files" if len(changes) > 1 else ""
-    return f"{name} is damaged: {changes[0]}{more}; {advice}." if changes else None
+    return f"Run {name} is damaged: {changes[0]}{more}; {advice}." if changes else None
 
 
 def damage_of(name: str) -> str | None:
