@@ -14,8 +14,7 @@ _ROOT = str(Path(__file__).resolve().parents[1])
 if _ROOT not in sys.path:  # `streamlit run` puts dashboard/ on the path, not the folder that holds it
     sys.path.insert(0, _ROOT)
 
-from dashboard import starting, upload  # noqa: E402
-from pipelines.errors import PipelineError  # noqa: E402
+from dashboard import boundary, starting, upload  # noqa: E402
 
 _HERE = Path(__file__).parent
 
@@ -27,6 +26,7 @@ def _page(file: str, title: str, icon: str, *, shown: bool = True) -> Any:
     )  # fmt: skip
 
 
+@boundary.guarded
 def draw() -> None:
     """The page that the address names, with the menu beside it."""
     starting.load_parts()
@@ -35,8 +35,11 @@ def draw() -> None:
     st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png", layout="wide")
     st.logo(_HERE / "icon.png", size="large")
     components.style(state.theme())
-    names = loaders.run_names()
-    damaged = {one.name: one.problem for one in loaders.damaged_runs()}
+    names: list[str] = []
+    damaged: dict[str, str] = {}
+    with boundary.boundary():
+        names = loaders.run_names()
+        damaged = {one.name: one.problem for one in loaders.damaged_runs()}
     evidence = bool(names)  # without a run there is none
     # In reading order: the answer, the evidence, the pixels, what to do.
     pages = [
@@ -58,24 +61,27 @@ def draw() -> None:
     page = st.navigation(pages, expanded=True)
     if page.visibility == "hidden":  # a link to evidence that is not there
         st.switch_page("app_pages/train.py")
-    try:
-        if names:
-            with st.sidebar:
-                state.pick_run(names)
-                if damaged:
-                    also = f"Damaged and not in this list: {', '.join(damaged)}. The page Runs says what to do."
-                    st.caption(components.plain(also))
-            missing = state.missing_run()
-            if missing is not None:
-                why = damaged.get(missing, f"There is no run {missing} here")
-                components.problem(f"{why}; this is {st.session_state[state.RUN]} instead.")
+    if names:
+        with st.sidebar:
+            state.pick_run(names)
+            if damaged:
+                also = f"Damaged and not in this list: {', '.join(damaged)}. The page Runs says what to do."
+                st.caption(components.plain(also))
+        missing = state.missing_run()
+        if missing is not None:
+            components.problem(f"{missing} This is {st.session_state[state.RUN]} instead.")
+    with boundary.boundary():
         page.run()
-    except PipelineError as error:
-        components.problem(str(error))
     loaders.freeze_once()
 
 
 if __name__ == "__main__":
     draw()
 else:
-    app = st.App(Path(__file__), routes=upload.routes(), middleware=upload.middleware(), lifespan=starting.lifespan)
+    app = st.App(
+        Path(__file__),
+        routes=upload.routes(),
+        middleware=upload.middleware(),
+        lifespan=starting.lifespan,
+        on_script_error=boundary.show_error,  # for what no boundary is around
+    )

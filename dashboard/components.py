@@ -1,13 +1,14 @@
 """Pieces of pages: safe text, figures with their table and download, cards, legends, empty states."""
 
 import html
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
+from dashboard.boundary import plain as plain  # pages say components.plain and components.problem
+from dashboard.boundary import problem as problem
 from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_TITLES, Theme, words_in
 from dashboard.how_to_read import HOW_TO_READ
@@ -20,7 +21,6 @@ from pipelines.schema import Head
 from pipelines.storage import Run
 from pipelines.verdict import missing_head, only
 
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/])")
 GUIDE: Final = "app_pages/guide.py"
 _JPEG: Final = b"\xff\xd8"
 _LINE: Final = 40  # characters of a small table's cell from which on it breaks into lines
@@ -30,11 +30,6 @@ CHART: Final[dict[str, Any]] = {
     "modeBarButtons": [["toImage"]],
     "responsive": True,
 }
-
-
-def plain(text: object) -> str:
-    """Text that Markdown shows as it stands: names come from files and may hold anything."""
-    return _MARKDOWN.sub(r"\\\1", str(text))
 
 
 def style(theme: Theme) -> None:
@@ -248,14 +243,16 @@ def _card(card: Card, theme: Theme) -> str:
     )
 
 
-def problem(message: str) -> None:
-    """One clear line about something that went wrong."""
-    st.error(plain(message), icon=":material/error:")
-
-
 def empty(title: str, text: str) -> None:
     """Why there is nothing to see, and what to do."""
     st.info(plain(text), title=plain(title), icon=":material/info:")
+
+
+def notes(*lines: str) -> None:
+    """Small sentences on what cannot be shown and why, those that there are."""
+    for line in lines:
+        if line:
+            st.caption(plain(line))
 
 
 def missing(run: Run, lacks: str) -> bool:

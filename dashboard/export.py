@@ -4,6 +4,7 @@ from typing import Final
 
 import streamlit as st
 
+from dashboard.boundary import guarded
 from dashboard.loaders.report import exported
 from dashboard.report.names import report_name, tables_name
 from pipelines.storage import Run
@@ -16,6 +17,7 @@ _REPORT_HELP: Final = (
 _TABLES_HELP: Final = "Every table of this run as CSV files in one ZIP, with an index that says what each holds."
 
 
+@guarded
 def draw(run: Run, *, margin: Margin | None = None) -> None:
     """Both buttons; files are made when one is pressed. margin: of the verdict on screen, None for the run's own."""
     margins = None if margin is None else (margin.dice, margin.classwise_ece, margin.brier_relative)

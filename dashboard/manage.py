@@ -6,6 +6,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import callback, guarded
 from dashboard.rounding import count
 from pipelines.errors import RunError
 from pipelines.storage import (
@@ -34,6 +35,7 @@ def say() -> None:
         components.problem(text)
 
 
+@guarded
 def draw_run(run: Run, names: Sequence[str], *, lists: Sequence[str] = ()) -> None:
     """Fields to rename a run and to delete it.
 
@@ -55,6 +57,7 @@ def draw_run(run: Run, names: Sequence[str], *, lists: Sequence[str] = ()) -> No
     )
 
 
+@guarded
 def draw_trash() -> None:
     """What is in the trash, with a button to take each run back, and one to empty it."""
     try:
@@ -87,6 +90,7 @@ def _draw_entry(entry: TrashEntry) -> None:
 
 
 @st.dialog("Delete this run?")
+@guarded
 def _confirm_delete(name: str, size: str, names: tuple[str, ...]) -> None:
     st.text(name)
     st.markdown(f"It goes to the trash with its {components.plain(size)}; nothing is lost before the trash is emptied.")
@@ -100,6 +104,7 @@ def _confirm_delete(name: str, size: str, names: tuple[str, ...]) -> None:
 
 
 @st.dialog("Empty the trash?")
+@guarded
 def _confirm_empty(entries: int, freed: int) -> None:
     runs = "The run in it is" if entries == 1 else f"The {count(entries)} runs in it are"
     st.markdown(f"{runs} removed for good, and {components.plain(size_in_words(freed))} are free again.")
@@ -113,13 +118,15 @@ def _confirm_empty(entries: int, freed: int) -> None:
 # Steps: each returns what it did in words --------------------------------------------------------------------------
 
 
+@callback
 def _attempt(step: Callable[..., str], *arguments: Any) -> None:
     """Do a step and keep what is to be said of it for the next time the page is drawn."""
     try:
         st.session_state[_SAID] = (True, step(*arguments))
     except RunError as error:
         st.session_state[_SAID] = (False, str(error))
-    loaders.forget_runs()
+    finally:
+        loaders.forget_runs()
 
 
 def _rename(name: str, key: str, lists: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import state
+from dashboard.boundary import callback
 from dashboard.figures.guide import REACH
 from dashboard.panels import guide as panels
 from dashboard.panels.guide import CLASSES, START, Setting
@@ -14,6 +15,7 @@ _LOGITS: Final = ("z1", "z2", "z3")
 _CODINGS: Final[dict[Coding, str]] = {"priority": "one wins", "split": "shared out"}
 
 
+@callback
 def apply(setting: Setting) -> None:
     """Put every control where a setting has it."""
     values: dict[str, Any] = dict(zip(_LOGITS, setting.logits, strict=False))

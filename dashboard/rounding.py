@@ -2,12 +2,18 @@
 
 import math
 import re
+from typing import TypeGuard
 
 import pandas as pd
 
 from pipelines import rounding
 
 NO_VALUE = "–"
+
+
+def _is_number(value: float | None) -> TypeGuard[float]:
+    """Whether a value can be written: neither missing nor NaN nor infinite."""
+    return value is not None and not pd.isna(value) and math.isfinite(value)
 
 
 def with_interval(
@@ -20,9 +26,9 @@ def with_interval(
     fewest: int = 2,
 ) -> str:
     """Value and interval with the decimals that the interval deserves, such as "0.812 [0.797, 0.826]"."""
-    if value is None or pd.isna(value):
+    if not _is_number(value):
         return NO_VALUE
-    if low is None or high is None or pd.isna(low) or pd.isna(high):
+    if not (_is_number(low) and _is_number(high)):
         return minus(f"{rounding.signed(value, 3) if signed else f'{value:.3f}'}{unit}")
     if value == low == high == 0:
         return f"0{unit}"
@@ -32,7 +38,7 @@ def with_interval(
 
 def percent(share: float | None, *, signed: bool = False) -> str:
     """A share as percent with about three digits, such as "10.7%", "0.23%" or "< 0.01%"."""
-    if share is None or pd.isna(share):
+    if not _is_number(share):
         return NO_VALUE
     plus = "+" if signed else ""
     value = 100 * share
@@ -44,11 +50,13 @@ def percent(share: float | None, *, signed: bool = False) -> str:
 
 def rounded(value: float | None) -> str:
     """A score without an interval, with three decimals."""
-    return NO_VALUE if value is None or pd.isna(value) else minus(f"{value:.3f}")
+    return minus(f"{value:.3f}") if _is_number(value) else NO_VALUE
 
 
 def count(number: float) -> str:
     """A whole number with thin spaces between thousands."""
+    if not _is_number(number):
+        return NO_VALUE
     return f"{int(number):,}".replace(",", "\u202f")
 
 

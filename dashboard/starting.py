@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from anyio import to_thread
 
-from dashboard import upload
-from pipelines.errors import PipelineError
+from dashboard import boundary, upload
 
 _lock: Final = threading.Lock()
 
@@ -28,19 +27,19 @@ def load_parts() -> None:
 
 def prepare() -> None:
     """Import what the first page needs, and look its newest run up. A run that cannot be read is told on the page."""
-    load_parts()
-    from dashboard import loaders
-    from pipelines.storage import open_run
-    from pipelines.verdict import Margin, judge
-
     try:
+        load_parts()
+        from dashboard import loaders
+        from pipelines.storage import open_run
+        from pipelines.verdict import Margin, judge
+
         for name in loaders.run_names()[:1]:
             run = open_run(loaders.runs_folder(), name)
             judge(loaders.evidence(run), Margin())
             for head in run.heads:
                 loaders.ingredients(run, head, None)
-    except (PipelineError, OSError):
-        return
+    except Exception as error:  # nobody waits for this thread: the page meets the same error, and shows it
+        boundary.line_of(error, failed="The preparation of the first page")
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Controls that pages share: their keys are the names in the URL, so that a copied link opens the same view."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeVar
 
@@ -10,9 +11,10 @@ from dashboard.figures.theme import HEAD_TITLES, Theme, theme_of
 from dashboard.panels.origin import network_facts
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.storage import Run, open_run
+from pipelines.storage.places import NAME
 from pipelines.verdict import missing_head
 
-RUN: Final = "run"
+RUN: Final = loaders.RUN
 _MISSING: Final = "missing_run"
 BINS: Final = loaders.BINS
 REGION_TITLES: Final[dict[str, str]] = {
@@ -53,9 +55,12 @@ def pick_run(names: Sequence[str]) -> None:
 
 
 def missing_run() -> str | None:
-    """The run that a link or the session asked for and that is not there; told once."""
+    """Why the run that a link or the session asked for is not shown, as a sentence; told once."""
     missing = st.session_state.pop(_MISSING, None)
-    return None if missing is None else str(missing)
+    if missing is None:
+        return None
+    damage = loaders.damage_of(str(missing)) if re.fullmatch(NAME, str(missing)) else None
+    return damage or f"There is no run {missing} here."
 
 
 def current_run() -> Run:

@@ -23,8 +23,8 @@ from pipelines.verdict import decide
 SPLITS = ("val", "test")
 
 
-def write_dataset(folder, *, kind, classes, images=6, size=(40, 56), seed=0, name="Blobs", empty=()):
-    """A native data set of blobs; classes named in `empty` get no pixel."""
+def write_dataset(folder, *, kind, classes, images=6, size=(40, 56), seed=0, name="Blobs", empty=(), absent=None):
+    """A native data set of blobs; classes named in `empty` get no pixel, those in `absent` none in that split."""
     rng = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
     names = {split: [f"{split}_{k:02d}" for k in range(images)] for split in ("train", "val", "test")}
@@ -32,7 +32,7 @@ def write_dataset(folder, *, kind, classes, images=6, size=(40, 56), seed=0, nam
         fields = ndimage.gaussian_filter(rng.normal(size=(len(classes), *size)), (0, 5, 5))
         fields /= fields.std()
         for index, class_name in enumerate(classes):
-            if class_name in empty:
+            if class_name in (*empty, *(absent or {}).get(image.split("_")[0], ())):
                 fields[index] = -np.inf
         picture = np.stack([np.nan_to_num(fields[k % len(classes)], neginf=0.0) for k in range(3)], axis=-1)
         noisy = np.clip(128 + 40 * picture + rng.normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
@@ -60,11 +60,18 @@ def _write_masks(folder, image, kind, classes, fields):
 
 
 def make_run(
-    runs: Path, name: str, *, kind, classes, images=6, seeds=(0,), size=(40, 56), empty=(), title="Blobs"
+    runs: Path, name: str, *, kind, classes, images=6, seeds=(0,), size=(40, 56), empty=(), absent=None, title="Blobs"
 ) -> Run:
     """A committed run over a fresh data set in runs/.data/<name>."""
     path = write_dataset(
-        runs / ".data" / name, kind=kind, classes=classes, images=images, size=size, empty=empty, name=title
+        runs / ".data" / name,
+        kind=kind,
+        classes=classes,
+        images=images,
+        size=size,
+        empty=empty,
+        absent=absent,
+        name=title,
     )
     dataset = open_dataset(path)
     specs = heads.head_specs(kind, dataset.classes, set_counts=scan(dataset, "train").set_counts)

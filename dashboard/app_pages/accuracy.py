@@ -6,10 +6,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, error_pictures, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.accuracy import BY_IMAGE, POOLED, class_title
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.panels import Selection
+from dashboard.panels import Selection, absence
 from dashboard.panels import accuracy as panels
 from dashboard.panels import accuracy_tables as tables
 from dashboard.parts import part
@@ -22,6 +23,7 @@ _CLICKED: Final = "clicked_image"
 _ACROSS: Final = 4  # pictures in a row
 
 
+@guarded
 def say_gaps() -> None:
     """The difference in both averages, in words."""
     found = tables.gaps(shown)
@@ -71,6 +73,7 @@ def choose_margin() -> float:
         )  # fmt: skip
 
 
+@guarded
 def draw_alone() -> None:
     """One image with the errors of the only head, the worst first."""
     table = tables.image_values(shown)
@@ -82,6 +85,7 @@ def draw_alone() -> None:
     error_pictures.draw_image(lens, row, score=METRICS[metric].title, of=of_class)
 
 
+@guarded
 def draw_pairs(margin: float) -> None:
     """Image against image, with the image that was clicked or chosen beside it."""
     table = tables.image_pairs(shown, margin=margin)
@@ -176,14 +180,22 @@ shown = Selection(run, split, seeds, contender, region=region, metric=metric, cl
 of_class = class_title(tables.first_name(shown))
 lens = error_pictures.Lens(run, theme, split, seeds[0], contender, class_name)
 st.caption(METRICS[metric].description)
-if pair:
+components.notes(absence.note(run, split))
+why = ""
+if absence.left_out(run, split, metric):
+    why = absence.why_no_value(run, split, METRICS[metric].title, class_name)
+if why:
+    components.empty(f"{METRICS[metric].title} has no value here", why)
+elif pair:
     say_gaps()
 components.head_legend(run.heads, theme)
-known = panels.known_by_class(shown, theme)
-draw_with_margin()
-spread = panels.spread_of_images(shown, theme)
-if spread is not None:
-    st.header("Spread of the images")
-    components.show(spread, run=run.name)
+if not why:
+    known = panels.known_by_class(shown, theme)
+    draw_with_margin()
+    spread = panels.spread_of_images(shown, theme)
+    if spread is not None:
+        st.header("Spread of the images")
+        components.show(spread, run=run.name)
+if why or spread is not None:
     st.header("Images to look at")
     draw_gallery()

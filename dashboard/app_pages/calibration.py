@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import components, loaders, state
 from dashboard.components import Cell
 from dashboard.figures.theme import words_in
-from dashboard.panels import Selection
+from dashboard.panels import Selection, absence
 from dashboard.panels import calibration as panels
 from dashboard.parts import part
 from pipelines.schema import REGIONS, Head, Variant
@@ -81,7 +81,12 @@ def draw_scores() -> None:
             state.keep_valid("score_class", [_MEAN, *names])
             with st.container(width=300):
                 name = st.selectbox("Scores of", [_MEAN, *names], key="score_class", bind="query-params")
-    scores = panels.scores(replace(shown, class_name=None if name == _MEAN else name))
+    selection = replace(shown, class_name=None if name == _MEAN else name)
+    scores = panels.scores(selection)
+    if scores.empty:
+        why = absence.why_no_value(run, split, "the mean over the classes", selection.class_name)
+        components.empty("No calibration metric has a value", why or "Choose other pixels or another class.")
+        return
     table = panels.readable_scores(scores, contender=contender)
     groups: dict[str, int] = {}
     for column in table.columns[1:]:
@@ -111,6 +116,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     region = state.region_of(REGIONS, width=run.facts["boundary_width"])
 shown = Selection(run, split, seeds, variant=variant, region=region)
 components.head_legend(run.heads, theme)
+components.notes(absence.note(run, split))
 for said in (panels.temperatures(run), panels.temperatures_by_class(run) if variant == "temperature-by-class" else ""):
     if said:
         st.caption(components.plain(said))

@@ -5,10 +5,11 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.confusion import CellImages
-from dashboard.panels import Panel, Picture, Selection
+from dashboard.panels import Panel, Picture, Selection, absence
 from dashboard.panels import confusion as panels
 from dashboard.panels import confusion_tables as tables
 from dashboard.parts import part
@@ -66,6 +67,7 @@ def clicked_in(picture: Picture) -> dict[str, Any] | None:
     )  # fmt: skip
 
 
+@guarded
 def draw_differences(panel: Panel) -> None:
     """The cells in which the heads differ most."""
     value, write = ("share", percent) if form == "share" else ("pixels", count)
@@ -99,6 +101,7 @@ def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None
         st.rerun()
 
 
+@guarded
 def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
     """The images with most pixels of the framed cell."""
     truth, predicted, head = chosen
@@ -154,6 +157,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Cells", ("share", "count"), key="cells", title=lambda one: "Row shares" if one == "share" else "Pixels"
     )
 shown = Selection(run, split, seeds, contender, region=region)
+components.notes(absence.note(run, split))
 rows, columns = tables.names_of(shown, decision)
 above, below = st.container(), st.container()
 with below:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.dataset import check, choose, looks, split, table
 from dashboard.figures.labels import SPLIT_TITLES
 from dashboard.figures.pictures import jpeg, label_picture
@@ -16,7 +17,7 @@ from pipelines import readings
 from pipelines.datasets import FORMATS
 from pipelines.datasets.described import Described
 from pipelines.datasets.look import Asked, Looked, LookedSource
-from pipelines.errors import DatasetError, PipelineError
+from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 from pipelines.sentences import begun
 
@@ -166,6 +167,7 @@ def described(
     return dataset, reading
 
 
+@guarded
 def preview(looked: Looked, dataset: Described) -> None:
     """Some images with their classes over them."""
     st.header("A first look")
@@ -205,6 +207,7 @@ def hand_over(query: dict[str, str], key: str, *, ready: bool) -> None:
             )
 
 
+@guarded
 def draw_set(chosen: choose.Chosen) -> None:
     """Everything about one data set, from its format to what comes next."""
     looked, source, options = read_as(chosen.path)
@@ -242,7 +245,4 @@ st.title("Data")
 begin()
 picked = choose.choose()
 if picked is not None:
-    try:
-        draw_set(picked)
-    except PipelineError as problem:
-        components.problem(str(problem))
+    draw_set(picked)

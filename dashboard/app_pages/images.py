@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import callback, guarded
 from dashboard.figures import pictures
 from dashboard.figures.theme import HEAD_SHORT
 from dashboard.how_to_read import HOW_TO_READ
@@ -35,12 +36,14 @@ class Chosen(NamedTuple):
     score: str
 
 
+@callback
 def step(by: int) -> None:
     """Go on in the order shown."""
     names = st.session_state["images_shown"]
     st.session_state["image"] = names[(names.index(st.session_state["image"]) + by) % len(names)]
 
 
+@callback
 def open_image(name: str) -> None:
     """Show one image; a name that is not in the order shown is left alone."""
     if name in st.session_state["images_shown"]:
@@ -65,6 +68,7 @@ def id_of(image: str, chosen: Chosen) -> str:
     return f"{run.checksum}/{chosen.split}/{chosen.seed}/{chosen.heads[-1]}/{theme.dark}/{image}"
 
 
+@guarded
 def show_viewer(image: str, chosen: Chosen) -> None:
     """One image in layers, and the exact numbers of the pixel that is kept."""
     split, seed, heads, _ = chosen
@@ -93,6 +97,7 @@ def show_viewer(image: str, chosen: Chosen) -> None:
     components.small_table(heading, list(zip(dataset["classes"], there, *columns, strict=True)), theme)
 
 
+@guarded
 def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
     """A page of thumbnails in the order of the table."""
     split, seed, heads, score = chosen

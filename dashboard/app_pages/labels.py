@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.labels import SPLIT_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.overlap import spread_images
@@ -18,6 +19,7 @@ _ACROSS: Final = 4  # examples side by side
 _MARK: Final = "#8436b5"  # of marked pixels: no head's colour, and far from the faded image
 
 
+@guarded
 def draw_findings(findings: list[dict[str, Any]]) -> None:
     """Everything the check had to say, worst first."""
     if not findings:
@@ -33,6 +35,7 @@ def draw_findings(findings: list[dict[str, Any]]) -> None:
         )
 
 
+@guarded
 def draw_examples() -> None:
     """A few images with their truth."""
     components.legend(list(zip(dataset["classes"], dataset["colors"], strict=True)), theme)
@@ -45,6 +48,7 @@ def draw_examples() -> None:
             st.text(name)
 
 
+@guarded
 def draw_kinds() -> None:
     """For each kind of pixel the image that shows it best."""
     kinds = panels.kinds(run, split=split)

@@ -6,7 +6,9 @@ from typing import Final
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.comparison import cells_figure, effects_figure
+from dashboard.panels import absence
 from dashboard.parts import part
 from dashboard.rounding import typeset, with_interval
 from pipelines.comparison import (
@@ -67,10 +69,18 @@ def choose_margin() -> Margin:
     return Margin(dice=float(dice))
 
 
+@guarded
 def draw_cells(found: Comparison, measures: tuple[str, str]) -> None:
     """Labels and probabilities of every run and head, before and after their remedy."""
+    drawn = []
     for column, measure in zip(st.columns(2), measures, strict=True):
         table = before_after(found, measure)
+        if table["value"].isna().all():
+            with column:
+                why = absence.why_no_value(run, found.split, METRICS[measure].title)
+                components.empty(f"{METRICS[measure].title} has no value", why or "No run here has it.")
+            continue
+        drawn.append(f"cells_{measure}")
         settings = list(dict.fromkeys(table["setting"]))
         better = METRICS[measure].better
         told = f"{better} is better" + (f"; hollow {settings[0]}, filled {settings[1]}" if len(settings) > 1 else "")
@@ -83,11 +93,10 @@ def draw_cells(found: Comparison, measures: tuple[str, str]) -> None:
                 cells_figure(table, theme, title=title, subtitle=told), key=f"cells_{measure}",
                 alt=f"{title}, of each run and head; best {where}: {said}.", name=f"{run.name}-losses-{measure}",
             )  # fmt: skip
-    components.explain(
-        "losses", found.table, key="losses", name=f"{run.name}-losses", charts=[f"cells_{one}" for one in measures]
-    )
+    components.explain("losses", found.table, key="losses", name=f"{run.name}-losses", charts=drawn)
 
 
+@guarded
 def draw_effects(found: Comparison, conclusions: tuple[Conclusion, Conclusion]) -> None:
     """What moves labels and what moves probabilities."""
     for column, one in zip(st.columns(2), conclusions, strict=True):
@@ -120,12 +129,15 @@ def judged(found: Comparison, measures: tuple[str, str]) -> None:
                 typeset(begun(one.advice)), above=f"{what}: {METRICS[one.measure].title}",
                 color=theme.muted, theme=theme,
             )  # fmt: skip
-            components.paragraph(typeset(" ".join(one.sentences)), theme)
+            why = "" if one.effects else absence.why_no_value(run, found.split, METRICS[one.measure].title)
+            components.paragraph(why or typeset(" ".join(one.sentences)), theme)
     if found.notes:
         components.bullets([typeset(note) for note in found.notes], theme)
-    draw_effects(found, conclusions)
+    if any(one.effects for one in conclusions):
+        draw_effects(found, conclusions)
 
 
+@guarded
 def offer_more(losses: dict[str, str | None]) -> None:
     """How to make runs with the losses that are not there yet."""
     missing = [loss for loss in LOSSES if loss not in losses.values()]

@@ -5,6 +5,7 @@ from typing import Final
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.loaders.overlap import Which
@@ -45,6 +46,7 @@ def draw_figures(maps_at: dict[str, float]) -> None:
         st.rerun()
 
 
+@guarded
 def draw_maps(threshold: float) -> None:
     """Where each head gives several labels or none against the truth, on the images that have most of it."""
     what = "Where labels conflict or are missing" if len(classes) > 1 else "Where the label is missing"

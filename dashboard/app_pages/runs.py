@@ -9,6 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, export, loaders, manage, state
+from dashboard.boundary import callback, guarded
+from dashboard.panels import absence
 from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
 from dashboard.parts import part
@@ -41,6 +43,7 @@ def start_choice() -> list[str]:
     return st.session_state[_COMPARE]
 
 
+@guarded
 def draw_table(chosen: Sequence[str]) -> None:
     """Every run; ticked rows are compared."""
     frame, texts = table.catalogue(summaries)
@@ -50,6 +53,7 @@ def draw_table(chosen: Sequence[str]) -> None:
     # Rows are ticked by their number: another order or choice of runs is another table.
     key = f"runs_{zlib.crc32('/'.join(names).encode()):x}_{st.session_state.get(_TIMES, 0)}"
 
+    @callback
     def take_over() -> None:
         rows = st.session_state[key]["selection"]["rows"]
         st.session_state[_COMPARE] = [names[row] for row in rows][:_MOST]
@@ -70,6 +74,7 @@ def draw_table(chosen: Sequence[str]) -> None:
 def choose_runs() -> list[Run]:
     """Runs side by side, in the link; this one alone when none is chosen."""
 
+    @callback
     def changed() -> None:
         st.session_state[_TIMES] = st.session_state.get(_TIMES, 0) + 1
 
@@ -101,8 +106,11 @@ def compare(runs: list[Run]) -> None:
     panel = panels.comparison(runs, theme, metric=metric)
     if panel is not None:
         components.show(panel, run="runs")
+    else:
+        components.empty(f"{METRICS[metric].title} has no value in these runs", "Why is said below the numbers.")
 
 
+@guarded
 def say_what_can_be_compared(runs: list[Run], shown: list[Summary]) -> None:
     """Whether the runs are of one data set, and where their differences are taken apart."""
     if len(runs) < 2:
@@ -123,7 +131,8 @@ def say_what_can_be_compared(runs: list[Run], shown: list[Summary]) -> None:
     )  # fmt: skip
 
 
-def draw_settings(shown: list[Summary]) -> None:
+@guarded
+def draw_settings(runs: list[Run], shown: list[Summary]) -> None:
     """Settings, those that differ first, and the numbers below them."""
     head = ["", *(one.name for one in shown)]
     differ, same = panels.settings(shown)
@@ -135,6 +144,9 @@ def draw_settings(shown: list[Summary]) -> None:
         components.small_table(head[:2] if len(shown) == 1 else ["", "in all"], [row[:2] for row in same], theme)
     titles, rows = panels.numbers(shown)
     components.small_table(["Mean of classes, 95% interval", *titles], rows, theme)
+    for one in runs:
+        absent = absence.note(one, one.splits[0])
+        components.notes(f"{one.name}: {absent}" if absent else "")
     settings_of = pd.DataFrame([*differ, *same], columns=["setting", *head[1:]])
     scores = pd.concat([panels.scores(shown, metric=metric) for metric in panels.KEY_METRICS])
     with st.container(horizontal=True):
@@ -152,6 +164,7 @@ def has_readable_training(run: Run) -> bool:
     return True
 
 
+@guarded
 def draw_training(runs: list[Run]) -> None:
     """Loss and validation score of each run that was trained here."""
     runs = [one for one in runs if has_readable_training(one)]
@@ -193,7 +206,7 @@ if found:
     shown = [loaders.summary(one) for one in runs]
     say_what_can_be_compared(runs, shown)
     compare(runs)
-    draw_settings(shown)
+    draw_settings(runs, shown)
     st.header("Training")
     draw_training(runs)
     st.header("Report and tables of this run")

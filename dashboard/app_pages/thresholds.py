@@ -6,9 +6,11 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import components, state
+from dashboard.boundary import callback, guarded
 from dashboard.figures.cuts import INNER, Cuts, cut_text, cuts_of_link, link_text
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.figures.thresholds import SCALES, Scale
+from dashboard.panels import absence
 from dashboard.panels import threshold_choice as choice
 from dashboard.panels import threshold_curves as curves
 from dashboard.panels import threshold_sentences as sentences
@@ -58,6 +60,7 @@ def kept_cuts() -> dict[Head, tuple[int, ...]]:
     return cuts
 
 
+@callback
 def moved(head: Head, key: str) -> None:
     """A slider was moved: of one class, or of all at once."""
     cuts = kept_cuts()
@@ -67,9 +70,17 @@ def moved(head: Head, key: str) -> None:
     keep(cuts | {head: tuple(some)})
 
 
+@callback
 def take(cuts: Cuts) -> None:
     """A button was pressed."""
     keep(kept_cuts() | dict(cuts))
+
+
+def tuning_note() -> str:
+    """Which thresholds are called tuned and are not."""
+    text = absence.untuned(run)
+    more = "On validation it is cheapest never to call such a class, which says nothing of other images."
+    return f"{text} {more}" if text else ""
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -111,6 +122,7 @@ def threshold_buttons() -> None:
             )  # fmt: skip
 
 
+@guarded
 def draw_scores(cuts: Cuts) -> None:
     """What the chosen thresholds give, as numbers, beside how far p can be taken at its word."""
     numbers, words = st.columns([3, 2])
@@ -144,6 +156,7 @@ def choose_costs() -> Costs:
     return Costs(float(fp), float(fn))
 
 
+@guarded
 def draw_costs(found: list[Policy], price: Costs) -> None:
     """The cost curve beside its points as numbers, and which head is cheaper."""
     figure, numbers = st.columns([3, 2])
@@ -195,6 +208,7 @@ components.headline(
     color=theme.muted if found.winner is None else theme.heads[found.winner],
 )  # fmt: skip
 components.paragraph(found.more, theme)
+components.notes(absence.note(run, split) if whole.present.any() else "", tuning_note())
 best = panels.choices(whole, theme, scale=scale)
 if best is not None:
     components.show(best, run=run.name)
@@ -211,9 +225,12 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 look = whole if chosen == state.EVERY_CLASS else replace(whole, class_name=chosen)
 if not look.present.any() or (look.index is not None and not look.present[look.index]):
     components.empty(
-        "These images do not have this class", "Its recall, Dice and curves need true pixels; choose another class."
+        "These images do not have this class" if look.index is not None else "These images have no class",
+        "Recall, Dice and curves need true pixels; choose " + ("another class." if whole.present.any() else "others."),
     )
 calibration = sentences.calibration_said(look, choice.choices(look))
+if not calibration:
+    calibration = [absence.why_no_value(run, split, "Dice", look.class_name)]
 restore()
 adjust()
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.panels import train_form as panel
 from dashboard.panels.train_form import Choices
 from dashboard.training import data, estimates, following, form, listing
@@ -12,6 +13,7 @@ from pipelines.jobs.estimates import Estimate
 from pipelines.storage.places import check_name
 
 
+@guarded
 def offer_sample() -> None:
     """What there is to do without a run."""
     components.paragraph(
@@ -29,6 +31,7 @@ def offer_sample() -> None:
         st.rerun()
 
 
+@guarded
 def new_training() -> None:
     """Data, settings, what they would take, and the start."""
     st.header("A new training", anchor="new")
@@ -92,6 +95,7 @@ def start(chosen: data.Chosen, choices: Choices, name: str, found: Estimate | No
     st.rerun()
 
 
+@guarded
 def show_jobs() -> None:
     """One job, and the list of all."""
     shown = listing.pick(every)

@@ -5,8 +5,10 @@ from typing import Final, cast
 import streamlit as st
 
 from dashboard import components, export, loaders, state
+from dashboard.boundary import guarded
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.forest_plot import forest_plot
+from dashboard.panels import absence
 from dashboard.panels import verdict as panels
 from dashboard.panels.cards import color_of, reason_card
 from dashboard.python_code import python_code
@@ -35,6 +37,7 @@ def choose_margin() -> Margin:
     return Margin(dice=chosen, classwise_ece=ece, brier_relative=brier)
 
 
+@guarded
 def draw_code(verdict: Verdict) -> None:
     """Code to copy for the head that won, or for the one that the reader takes where either will do."""
     st.header("Use it")
@@ -48,6 +51,7 @@ def draw_code(verdict: Verdict) -> None:
     given = loaders.ingredients(run, head, seed)
     settled = None if verdict.missing else verdict.answer in ("sigmoid", "softmax")
     components.paragraph(advice(given, settled=settled), theme)
+    components.notes(absence.untuned(run) if given.tuned and not given.by_argmax else "")
     python_code("\n\n\n".join(code_of(given).values()), key="code")
 
 
@@ -76,6 +80,7 @@ dataset = loaders.dataset(run)
 slot = st.container()
 margin = choose_margin() if missing_head(run.heads) is None else Margin()
 verdict = judge(loaders.evidence(run), margin)
+split = cast(Split, verdict.split)
 
 with slot:
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
@@ -83,11 +88,13 @@ with slot:
         typeset(verdict.headline), above=panels.certainty(verdict), color=color_of(answer, verdict, theme), theme=theme,
         level=1,
     )  # fmt: skip
-    components.facts_line(state.run_facts(run, dataset, cast(Split, verdict.split)), theme)
-components.show(
-    panels.figures_of(run, theme, split=cast(Split, verdict.split), verdict=verdict), run=run.name,
-    draw=forest_plot if verdict.contender else components.chart,
-)  # fmt: skip
+    components.facts_line(state.run_facts(run, dataset, split), theme)
+figures = panels.figures_of(run, theme, split=split, verdict=verdict)
+if figures.pictures:
+    components.show(figures, run=run.name, draw=forest_plot if verdict.contender else components.chart)
+else:
+    why = absence.why_no_value(run, split, "any score of it")
+    components.empty("There is nothing to draw", why or "No score of this run has a value.")
 
 st.header("Why")
 components.cards([reason_card(reason, verdict, theme) for reason in verdict.reasons], theme)
@@ -98,8 +105,9 @@ if verdict.would_change:
 draw_code(verdict)
 
 st.header("Scores")
-scores, readable = loaders.score_tables(run, cast(Split, verdict.split))
+scores, readable = loaders.score_tables(run, split)
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
+components.notes(absence.note(run, split))
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")
 
 st.header("Send it")

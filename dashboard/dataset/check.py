@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, state
+from dashboard.boundary import guarded
 from dashboard.panels import labels as panels
 from dashboard.panels.cards import finding_card
 from dashboard.rounding import count, percent
@@ -65,6 +66,7 @@ def _start(runs: Path, data: Path, kept: Kept) -> None:
 
 
 @st.fragment(run_every="500ms")
+@guarded
 def _follow(job: jobs.Job) -> None:
     if not job.alive():
         st.rerun()

@@ -20,6 +20,7 @@ from dashboard.figures.theme import (
     layout,
     words_in,
 )
+from dashboard.rounding import rounded
 from pipelines.arrays import Float64Array
 from pipelines.schema import Head
 
@@ -111,7 +112,7 @@ def _errors(errors: Mapping[Head, float], theme: Theme) -> str:
     """The heads' calibration errors in their colours; three names do not fit over a small diagram."""
     names = {head: f"{HEAD_SHORT[head]} " if len(errors) <= 2 else "" for head in errors}
     said = (
-        f'<span style="color:{words_in(theme.heads[head], theme)}">{names[head]}{error:.3f}</span>'
+        f'<span style="color:{words_in(theme.heads[head], theme)}">{names[head]}{rounded(error)}</span>'
         for head, error in errors.items()
     )
     return f"ECE: {' · '.join(said)}"

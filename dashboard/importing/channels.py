@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components
+from dashboard.boundary import callback
 from dashboard.panels.importing import match, split_names, usual_names
 from pipelines.imports.trial import Truth
 from pipelines.schema import Head
@@ -56,6 +57,7 @@ def _fill(head: Head, count: int, truth: Truth) -> None:
             )  # fmt: skip
 
 
+@callback
 def _take(head: Head, names: tuple[str, ...] | None) -> None:
     given = split_names(st.session_state[f"import_paste_{head}"]) if names is None else names
     st.session_state[f"import_names_{head}"] = list(given)

@@ -5,6 +5,7 @@ from typing import Final
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import callback, guarded
 from dashboard.panels.importing_words import progress_words
 from dashboard.rounding import duration
 from pipelines import jobs
@@ -49,6 +50,7 @@ def draw(*, here: bool) -> None:
 
 
 @st.fragment(run_every=1.0)
+@guarded
 def _follow(job: Job) -> None:
     status = job.status()
     if status.state in jobs.ENDED:
@@ -83,6 +85,7 @@ def _end(job: Job, status: Status) -> None:
         st.code(job.log() or "The log is empty.", language=None)
 
 
+@callback
 def _pick(name: str) -> None:
     loaders.forget_names()
     st.session_state[state.RUN] = name

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import callback
 from dashboard.figures.pictures import jpeg, label_picture
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.importing import follow
@@ -96,6 +97,7 @@ def start(truth: Truth, arguments: Callable[[str], list[str]], *, label: str, pr
         components.problem(refused)
 
 
+@callback
 def _begin(arguments: Callable[[str], list[str]], name: str, prefix: str) -> None:
     try:
         job = jobs.start(arguments(name), loaders.runs_folder())

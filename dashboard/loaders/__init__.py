@@ -18,6 +18,7 @@ from dashboard.loaders.compared import comparable, compared
 from dashboard.loaders.confusion import cell_images, set_confusion
 from dashboard.loaders.counted import (
     BINS,
+    absent_classes,
     counts,
     ece_by_image,
     evaluation_bins,
@@ -34,7 +35,9 @@ from dashboard.loaders.pixels import example, pixel_values, prediction, preview
 from dashboard.loaders.process import freeze_once
 from dashboard.loaders.runs import (
     KEY,
+    RUN,
     RUNS_VARIABLE,
+    damage_of,
     damaged_runs,
     dataset,
     evidence,
@@ -53,8 +56,10 @@ __all__ = [
     "KEY",
     "METRIC_NAMES",
     "MOST_LABELS",
+    "RUN",
     "RUNS_VARIABLE",
     "Shows",
+    "absent_classes",
     "advantages",
     "after_temperature",
     "catalogue",
@@ -62,6 +67,7 @@ __all__ = [
     "comparable",
     "compared",
     "counts",
+    "damage_of",
     "damaged_runs",
     "dataset",
     "ece_by_image",

@@ -35,6 +35,14 @@ def whole_counts(run: Run, split: Split, head: Head, seeds: tuple[int, ...], var
     return run.counts(split, head, seeds, variant=variant, whole=True)
 
 
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)
+def absent_classes(run: Run, split: Split) -> tuple[str, ...]:
+    """Classes that no pixel of a split carries, in channel order."""
+    counted = whole_counts(run, split, run.heads[0], run.seeds[:1], "raw")
+    pixels = counted.score[:, :, :, 1].sum(axis=(0, 2, 3))
+    return tuple(name for name, number in zip(dataset(run)["classes"], pixels, strict=True) if not number)
+
+
 def units_of(run: Run, split: Split) -> tuple[int, ...] | None:
     """What evaluation resampled, as the unit of each image; None where it noted no groups."""
     units = run.facts["resampling"][split].get("of_image")

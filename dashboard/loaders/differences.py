@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import tables
+from dashboard.loaders.counted import absent_classes
 from dashboard.loaders.runs import KEY, dataset, metrics
 from pipelines.schema import Split, Variant
 from pipelines.storage import Run
@@ -17,10 +18,10 @@ def advantages(
     run: Run, *, metric: str, split: Split, variant: Variant, contender: Contender
 ) -> tuple[pd.DataFrame, Sequence[float]]:
     """Rows of `tables.differences`, and the first row's advantage in each seed (`tables.seed_advantages`)."""
-    frame = metrics(run)
-    table = tables.differences(
-        frame, metric=metric, split=split, variant=variant, contender=contender, classes=dataset(run)["classes"]
-    )
+    frame, absent = metrics(run), absent_classes(run, split)
+    classes = dataset(run)["classes"]
+    table = tables.differences(frame, metric=metric, split=split, variant=variant, contender=contender, classes=classes)
+    table = table[~table["class"].isin(absent)].reset_index(drop=True)  # their mean leaves these out too
     if table.empty:
         return table, []
     first = str(table["class"].iloc[0])

@@ -8,11 +8,13 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
+from pipelines.errors import NoSuchRun, PipelineError
 from pipelines.recipe import Ingredients, ingredients_of
 from pipelines.schema import Head
-from pipelines.storage import DamagedRun, Run, scan_runs
+from pipelines.storage import DamagedRun, Run, open_run, scan_runs
 from pipelines.verdict import Evidence
 
+RUN: Final = "run"  # name of the run that was picked, in the session and in links
 RUNS_VARIABLE: Final = "PIPELINES_RUNS"
 KEY: Final[dict[str | type[Any], Callable[[Any], Any]]] = {Run: lambda run: f"{run.folder}|{run.checksum}"}
 
@@ -42,6 +44,29 @@ def damaged_runs() -> list[DamagedRun]:
 def forget_names() -> None:
     """Look the runs up afresh next time."""
     _scanned.clear()
+
+
+@st.cache_data(ttl=10, max_entries=8, show_spinner=False)
+def _damage(folder: str, name: str) -> str | None:
+    advice = "choose another run, or make this one again"
+    try:
+        changes = open_run(Path(folder), name).verify()
+    except NoSuchRun:
+        return None
+    except PipelineError as error:
+        return str(error)
+    except Exception as error:  # whatever a manifest that holds something else leads to
+        return f"The manifest of {name} is damaged ({type(error).__name__}); {advice}."
+    more = f", and {len(changes) - 1} more of its files" if len(changes) > 1 else ""
+    return f"Run {name} is damaged: {changes[0]}{more}; {advice}." if changes else None
+
+
+def damage_of(name: str) -> str | None:
+    """What is wrong with a run's files, in one line; None when all are as they were when it was made.
+
+    Reads every file of the run: asked only when something has failed.
+    """
+    return _damage(str(runs_folder()), name)
 
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=KEY)

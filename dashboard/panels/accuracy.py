@@ -20,6 +20,7 @@ from dashboard.figures.accuracy import (
 from dashboard.figures.accuracy_images import boxes_figure, pairs_figure
 from dashboard.figures.forest import forest_figure
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
+from dashboard.panels import absence
 from dashboard.panels.accuracy_tables import (
     averages,
     class_names,
@@ -197,11 +198,13 @@ def spread_of_images(shown: Selection, theme: Theme) -> Panel | None:
     names = class_names(shown.run, metric) if shown.class_name is None else [shown.class_name]
     rows = loaders.stored_rows(shown.run, shown.split, metric, shown.region)
     pooled = rows[rows["seed"] == shown.row_seed].set_index(["head", "class"])["value"]
+    absent = absence.left_out(shown.run, shown.split, metric)
+    pooled = pooled[~pooled.index.isin(absent, level="class")]
     found, points = [], []
     for head in shown.run.heads:
         values = values_of(shown, head)
         for name in names:
-            known = values[name].dropna()
+            known = values[name].dropna() if name not in absent else values[name].iloc[:0]
             quantiles = np.quantile(known, QUANTILES) if len(known) else [np.nan] * len(QUANTILES)
             entry = {"class": name, "head": head, "images": len(known), "pooled": pooled.get((head, name), np.nan)}
             entry |= {"mean": known.mean() if len(known) else np.nan}

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dashboard import loaders
 from dashboard.figures.accuracy import BY_IMAGE, POOLED
+from dashboard.panels import absence
 from dashboard.panels.selection import Selection
 from dashboard.tables import difference_row
 from pipelines.metrics import METRICS
@@ -38,12 +39,16 @@ def class_names(run: Run, metric: str) -> list[str]:
 
 
 def averages(shown: Selection) -> dict[str, pd.DataFrame]:
-    """Rows of `loaders.stored_rows` of both averages: over all pixels, and the mean over images."""
+    """Rows of `loaders.stored_rows` of both averages: over all pixels, and the mean over images.
+
+    Of classes that no pixel carries there are none: a Dice of 0 says that they were called, nothing of how well.
+    """
     run, split, metric, region = shown.run, shown.split, shown.metric, shown.region
     found = {name: loaders.stored_rows(run, split, f"{metric}{suffix}", region) for name, suffix in _SUFFIXES.items()}
     if found[BY_IMAGE].empty:
         found[BY_IMAGE] = loaders.image_means(run, split, metric, region)
-    return found
+    absent = absence.left_out(run, split, metric)
+    return {name: rows[~rows["class"].isin(absent)] for name, rows in found.items()}
 
 
 def row_names(shown: Selection) -> list[str]:

@@ -12,11 +12,12 @@ from dashboard.figures.reliability import Columns, Scale, reliability_figure
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.panels.base import Panel, Picture
 from dashboard.panels.selection import Selection
-from dashboard.rounding import NO_VALUE, with_interval
+from dashboard.rounding import NO_VALUE, rounded, with_interval
 from dashboard.tables import difference_row
 from pipelines.metrics import METRICS
 from pipelines.metrics.tables import TOP_LABEL
 from pipelines.schema import ALL_CLASSES, DIFFERENCES, MACRO, Head, Variant
+from pipelines.sentences import begun, none_carries
 from pipelines.storage import Run
 
 # Proper scores first, which decide; then their parts, the errors over bins, which explain, and the line.
@@ -99,7 +100,8 @@ def by_image(shown: Selection, theme: Theme) -> Panel | None:
     title = f"Calibration error of single images, {bins} bins"
     figure = by_image_figure(pooled, single, theme, title=title)
     said = "; ".join(
-        f"{row['class']}, {HEAD_SHORT[row['head']].lower()}: {row['pooled']:.3f} pooled, median image {row['p50']:.3f}"
+        f"{row['class']}, {HEAD_SHORT[row['head']].lower()}: {rounded(row['pooled'])} pooled, "
+        f"median image {rounded(row['p50'])}"
         for row in pooled.head(8).to_dict("records")
     )
     table = pooled.sort_values("class", key=lambda one: one.map(names.index), kind="stable", ignore_index=True)
@@ -184,14 +186,18 @@ def temperatures_by_class(run: Run) -> str:
     if not fitted:
         return ""
     said = [f"{name} {np.mean([one[name] for one in fitted.values()]):.2f}" for name in next(iter(fitted.values()))]
-    return f"Sigmoid's temperatures by class: {', '.join(said)}." + (
+    absent = loaders.absent_classes(run, "val") if "val" in run.splits else ()
+    unfit = f" {begun(none_carries(absent, 'val'))}: there the temperature has no meaning." if absent else ""
+    return f"Sigmoid's temperatures by class: {', '.join(said)}.{unfit}" + (
         " Softmax keeps its one: its classes share a pixel." if len(run.heads) > 1 else ""
     )
 
 
 def calibration_error(rows: Columns) -> float:
-    """Expected calibration error of the bins shown: the gaps weighted by the share of pixels."""
+    """Expected calibration error of the bins shown: the gaps weighted by the share of pixels; NaN without a pixel."""
     share, observed, mean_p = (np.asarray(rows[name]) for name in ("share", "observed", "mean_p"))
+    if not np.nansum(share) > 0:
+        return float("nan")
     return float(np.nansum(share * np.abs(observed - mean_p)))  # an empty bin has no gap
 
 
@@ -202,5 +208,5 @@ def _diagram(rows: Mapping[Head, Columns], name: str, theme: Theme, scale: Scale
         rows, theme, title=name, height=height, errors=errors, scale=scale,
         observed="share correct" if name == TOP_LABEL else "observed share",
     )  # fmt: skip
-    said = ", ".join(f"{HEAD_TITLES[head]} ECE {error:.3f}" for head, error in errors.items())
+    said = ", ".join(f"{HEAD_TITLES[head]} ECE {rounded(error)}" for head, error in errors.items())
     return Picture(f"reliability_{name}", figure, f"Reliability of {name}: {said}.")

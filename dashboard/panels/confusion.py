@@ -85,7 +85,10 @@ def _pictures(
 def _matrix_alt(joined: pd.DataFrame, head: Head, share: str) -> str:
     """The matrix in words: how often each class is found, and what the worst one is taken for."""
     right = joined[joined["truth"] == joined["predicted"]]
-    found = ", ".join(f"{row['truth']} {percent(row[share])}" for row in right.to_dict("records"))
+    found = ", ".join(
+        f"{row['truth']} {'has no pixel' if pd.isna(row[share]) else percent(row[share])}"
+        for row in right.to_dict("records")
+    )
     return f"Confusion matrix of {HEAD_TITLES[head]}; share of each class that is found: {found}."
 
 

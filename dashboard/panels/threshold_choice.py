@@ -1,5 +1,6 @@
 """A run and thresholds of single classes to numbers: what was chosen, and what it costs."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -87,12 +88,17 @@ class Look(Selection):
 
     @cached_property
     def scores(self) -> dict[str, dict[Head, Float64Array]]:
-        """Dice and IoU of what is shown, by name and head, at every cut, (CELLS + 1)."""
+        """Dice and IoU of what is shown, by name and head, at every cut, (CELLS + 1); NaN of a class without truth."""
         functions = {"dice": thresholds.dice_curve, "iou": thresholds.iou_curve}
-        return {
-            name: {head: self.curve(function(self.of(head).hist)) for head in self.heads}
-            for name, function in functions.items()
-        }
+        absent = ~self.present
+        found: dict[str, dict[Head, Float64Array]] = {}
+        for name, function in functions.items():
+            found[name] = {}
+            for head in self.heads:
+                values = function(self.of(head).hist)
+                values[:, absent] = np.nan  # 0 wherever the class is called, which says nothing of a threshold
+                found[name][head] = self.curve(values)
+        return found
 
     @cached_property
     def score_table(self) -> pd.DataFrame:
@@ -131,6 +137,11 @@ class Look(Selection):
             head: None if some is None else tuple(first_cell_above(round(one * STEPS) / STEPS) for one in some)
             for head, some in found.items()
         }
+
+    @cached_property
+    def untuned(self) -> tuple[str, ...]:
+        """Classes that validation has no pixel of, which keep 0.5."""
+        return loaders.absent_classes(self.run, "val") if "val" in self.run.splits else ()
 
     def tuned_cuts(self, head: Head) -> tuple[int, ...] | None:
         """The cut of each class that was tuned on validation; None without validation images."""
@@ -199,13 +210,18 @@ def _labels(look: Look, head: Head, outcomes: Float64Array, cuts: tuple[int, ...
 
 
 def choices(look: Look) -> pd.DataFrame:
-    """`metrics.decisions.threshold_choices` of both heads, classes without truth left out; column head, class first."""
-    frames = [
-        decisions.threshold_choices(
-            look.of(head).hist, tuned(look.run, head, look.seeds, look.variant), classes=look.classes
-        ).assign(head=head)
-        for head in look.heads
-    ]
+    """`metrics.decisions.threshold_choices` of both heads, classes without truth left out; column head, class first.
+
+    The 0.5 that a class keeps which validation has no pixel of is no tuned threshold: there tuned is NaN.
+    """
+    frames = []
+    for head in look.heads:
+        given = tuned(look.run, head, look.seeds, look.variant)
+        if given is not None:
+            given = tuple(
+                math.nan if name in look.untuned else one for name, one in zip(look.classes, given, strict=True)
+            )
+        frames.append(decisions.threshold_choices(look.of(head).hist, given, classes=look.classes).assign(head=head))
     table = pd.concat(frames, ignore_index=True)
     return table[table["best"].notna()].reset_index(drop=True)
 

@@ -9,6 +9,7 @@ import pandas as pd
 from dashboard import loaders, tables
 from dashboard.figures.cuts import Cuts, cut_text
 from dashboard.figures.theme import HEAD_TITLES
+from dashboard.panels import absence
 from dashboard.panels.threshold_choice import Look, live_scores, threshold_said
 from dashboard.panels.threshold_costs import PER, Policy
 from dashboard.rounding import NO_VALUE, minus, percent, rounded, with_interval
@@ -60,6 +61,9 @@ def answer(look: Look, *, margin: float | None = None) -> Answer:
     before += f", by argmax {dice_gap(look, 'dice').text}" if exclusive else ""
     mean = "Mean Dice" if len(look.classes) > 1 else "Dice"
     less = f"{mean} of sigmoid less that of {HEAD_TITLES[look.contender].lower()}"
+    absent = absence.why_no_value(look.run, look.split, mean)
+    if absent:
+        return Answer("Whether tuned thresholds make up for the head cannot be told here", absent, None)
     if math.isnan(tuned.value):
         why = (
             "Thresholds cannot be judged on the images that they were tuned on; choose the test images."
@@ -82,6 +86,9 @@ def _answer_alone(look: Look, room: float) -> Answer:
     mean = "Mean Dice" if len(look.classes) > 1 else "Dice"
     more = f"{mean} of {name.lower()} is {half.level} at p > 0.5"
     more += f" and {stored(look, head, 'dice').level} by argmax" if exclusive else ""
+    absent = absence.why_no_value(look.run, look.split, mean)
+    if absent:
+        return Answer(f"What tuned thresholds are worth to {name.lower()} cannot be told here", absent, None)
     if math.isnan(tuned.value):
         why = "validation images are needed to tune on, and others to judge by"
         return Answer(f"What tuned thresholds are worth to {name.lower()} cannot be told here", f"{more}; {why}.", None)

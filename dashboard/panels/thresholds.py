@@ -11,10 +11,12 @@ from dashboard.figures.lanes import choices_figure, dots_figure
 from dashboard.figures.marks import Mark, Role, colored
 from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.figures.thresholds import Level, Scale
+from dashboard.panels import absence
 from dashboard.panels.base import Panel, Picture
 from dashboard.panels.threshold_choice import Look
 from dashboard.panels.threshold_choice import choices as choices_table
 from dashboard.panels.threshold_costs import PER, Costs, Policy, policy_table
+from dashboard.panels.threshold_sentences import cost_text
 from dashboard.rounding import rounded
 from pipelines.arrays import Float64Array
 from pipelines.metrics import thresholds
@@ -59,6 +61,7 @@ def scores(look: Look, theme: Theme, *, cuts: Cuts | None = None, scale: Scale =
     chosen = look.filled(cuts)
     pictures = []
     for name, lines in look.scores.items():
+        why = absence.why_no_value(look.run, look.split, _TITLES[name], look.class_name)
         marks, levels = [], []
         for head, line in lines.items():
             marks += _score_marks(look, head, line, look.scores["dice"][head], chosen[head])
@@ -67,13 +70,14 @@ def scores(look: Look, theme: Theme, *, cuts: Cuts | None = None, scale: Scale =
             head: rounded(float(line[cut])) if (cut := look.shown_cut(chosen[head])) is not None else "differs by class"
             for head, line in lines.items()
         }
+        heights = [*(mark.y for mark in marks), *(level.y for level in levels)]
         figure = figures.threshold_figure(
             lines, marks, theme, title=f"{_TITLES[name]}, {look.title}", scale=scale, levels=levels,
-            subtitle=f"at the chosen threshold: {colored(at, theme, titles=HEAD_SHORT)}", y_title=_TITLES[name],
-            span=figures.span_of_scores(list(lines.values()), [*(m.y for m in marks), *(level.y for level in levels)]),
+            subtitle=why or f"at the chosen threshold: {colored(at, theme, titles=HEAD_SHORT)}", y_title=_TITLES[name],
+            span=(0.0, 1.0) if why else figures.span_of_scores(list(lines.values()), heights),
         )  # fmt: skip
         said = ", ".join(f"{HEAD_TITLES[head]} {value}" for head, value in at.items())
-        alt = f"{_TITLES[name]} of {look.title} against the threshold; at the chosen thresholds {said}."
+        alt = why or f"{_TITLES[name]} of {look.title} against the threshold; at the chosen thresholds {said}."
         pictures.append(Picture(f"threshold_{name}", figure, alt))
     title = "Dice and IoU against the threshold"
     return Panel("threshold_scores", title, tuple(pictures), look.score_table, "threshold_scores", columns=2)
@@ -85,7 +89,7 @@ def _score_marks(look: Look, head: Head, line: Float64Array, dice: Float64Array,
         ("half", "0.5", HALF_CELL), ("chosen", "chosen", look.shown_cut(chosen)),
     ]  # fmt: skip
     tuned, best = look.tuned_cuts(head), float(thresholds.greatest(line)[0])
-    if tuned is not None:
+    if tuned is not None and (look.index is None or look.title not in look.untuned):
         places.append(("tuned", "tuned on validation", look.shown_cut(tuned)))
     if not np.isnan(best):
         places.append(("best", "greatest here", first_cell_above(best)))
@@ -121,7 +125,7 @@ def costs(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, *, sc
     # Calling a class everywhere or nowhere takes no model; each class does what is cheaper for it.
     first = each[look.heads[0]]
     without = float(look.curve(np.fmin(first[..., :1], first[..., -1:]))[0])
-    levels = [Level(f"without a model: {without:.3g}", theme.muted, without)]
+    levels = [] if np.isnan(without) else [Level(f"without a model: {without:.3g}", theme.muted, without)]
     marks = []
     roles: dict[str, Role] = {"chosen": "chosen", "bayes": "bayes", "cheapest": "cheapest"}
     for one in found:
@@ -149,4 +153,4 @@ def costs(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, *, sc
 
 def _each_cost(look: Look, policy: Policy) -> str:
     pairs = zip(look.heads, policy.cost.values, strict=True)
-    return ", ".join(f"{HEAD_TITLES[head]} {cost[0]:.3g}" for head, cost in pairs)
+    return ", ".join(f"{HEAD_TITLES[head]} {cost_text(float(cost[0]))}" for head, cost in pairs)

@@ -45,9 +45,11 @@ def levels(run: Run, theme: Theme, *, split: Split) -> Panel:
     frame = loaders.metrics(run)
     classes = list(loaders.dataset(run)["classes"])
     names = [MACRO, *classes] if len(classes) > 1 else classes
+    absent = loaders.absent_classes(run, split)
     pictures, drawn = [], []
     for metric, title, subtitle, which in _plots(run):
         table = tables.levels(frame, metric=metric, split=split, variant=which, heads=run.heads, names=names)
+        table = table[~table["class"].isin(absent)].reset_index(drop=True)
         drawn.append(table.assign(metric=metric, variant=which))
         if table.empty:
             continue

@@ -5,6 +5,7 @@ from typing import Final, cast
 
 from dashboard import loaders
 from dashboard.figures.theme import HEAD_TITLES
+from dashboard.panels import absence
 from dashboard.panels import verdict as verdict_panels
 from dashboard.panels.cards import color_of, reason_card
 from dashboard.report import describe
@@ -66,8 +67,9 @@ def _verdict(subject: Subject) -> Chapter:
     )
     if verdict.missing is not None:
         lead = "What the truth and what is here say alone; which last layer takes the other head too."
+    figures = verdict_panels.figures_of(run, THEME, split=subject.split, verdict=verdict)
     blocks: list[Block] = [
-        verdict_panels.figures_of(run, THEME, split=subject.split, verdict=verdict),
+        *([figures] if figures.pictures else []),
         Cards("Why", tuple(reason_card(reason, verdict, THEME) for reason in verdict.reasons)),
     ]
     if verdict.would_change:
@@ -75,6 +77,9 @@ def _verdict(subject: Subject) -> Chapter:
         blocks.append(Bullets(title, tuple(map(typeset, verdict.would_change))))
     blocks.append(_code(subject))
     blocks.append(Summary("Scores", readable, "scores", scores, "scores"))
+    absent = absence.note(run, subject.split)
+    if absent:
+        blocks.append(Text((absent,)))
     return Chapter("verdict", "Verdict", lead, tuple(blocks))
 
 

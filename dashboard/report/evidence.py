@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from dashboard.panels import (
     Panel,
+    absence,
     accuracy,
     calibration,
     confusion,
@@ -38,6 +39,12 @@ def _chapter(key: str, title: str, lead: str, parts: Sequence[Part], *, before: 
     shown = [part.panel for part in parts if part.panel is not None]
     left = tuple((part.title, part.missing) for part in parts if part.panel is None)
     return Chapter(key, title, lead, (*before, *shown, *([LeftOut(left)] if left else [])))
+
+
+def _absent(subject: Subject, *more: str) -> list[Block]:
+    """What has no value because no pixel carries a class; nothing where all classes are there."""
+    lines = tuple(one for one in (absence.note(subject.run, subject.split), *more) if one)
+    return [Text(lines)] if lines else []
 
 
 def labels_chapter(subject: Subject) -> Chapter:
@@ -74,13 +81,15 @@ def accuracy_chapter(subject: Subject) -> Chapter:
     """Labels against the truth, by class, seed and image."""
     shown, margin = subject.shown, subject.verdict.margin.dice
     no_scores = "no image has a score of both heads" if subject.pair else "there is nothing to compare"
+    why = absence.why_no_value(subject.run, subject.split, "Dice")
     parts = [
-        Part("By class", accuracy.by_class(shown, THEME, margin=margin)),
+        Part("By class", None if why else accuracy.by_class(shown, THEME, margin=margin), "no class has a score"),
         Part("By seed", accuracy.by_seed(shown, THEME, margin=margin), "there is one seed"),
         Part("Image by image", accuracy.paired_images(shown, THEME, margin=margin), no_scores),
         Part("Spread of the images", accuracy.spread_of_images(shown, THEME), "no image has a score"),
     ]
-    return _chapter("accuracy", "Accuracy", "How well the labels fit the truth, in Dice, as decided.", parts)
+    lead = "How well the labels fit the truth, in Dice, as decided."
+    return _chapter("accuracy", "Accuracy", lead, parts, before=_absent(subject))
 
 
 def calibration_chapter(subject: Subject) -> Chapter:
@@ -97,7 +106,8 @@ def calibration_chapter(subject: Subject) -> Chapter:
         ),
     ]
     lead = "Whether the probabilities can be taken at their word; figures are as trained."
-    return _chapter("calibration", "Calibration", lead, parts, before=[metrics])
+    before = _absent(subject) if scores.empty else [*_absent(subject), metrics]
+    return _chapter("calibration", "Calibration", lead, parts, before=before)
 
 
 def confusion_chapter(subject: Subject) -> Chapter:
@@ -106,7 +116,7 @@ def confusion_chapter(subject: Subject) -> Chapter:
         Part("Confusion", confusion.matrices(subject.shown, THEME)),
         Part("Label sets", confusion.label_sets(subject.shown, THEME), "there is one class"),
     ]
-    return _chapter("confusion", "Confusion", "Which classes are taken for which.", parts)
+    return _chapter("confusion", "Confusion", "Which classes are taken for which.", parts, before=_absent(subject))
 
 
 def overlap_chapter(subject: Subject) -> Chapter:
@@ -141,7 +151,8 @@ def thresholds_chapter(subject: Subject) -> Chapter:
         Part("Keeping the surest pixels", threshold_curves.selective_prediction(look, THEME)),
     ]
     lead = "What another threshold than 0.5 is worth, for the mean of the classes; a mistake of either kind costs 1."
-    return _chapter("thresholds", "Thresholds", lead, parts)
+    before = _absent(subject, absence.untuned(subject.run))
+    return _chapter("thresholds", "Thresholds", lead, parts, before=before)
 
 
 def training_chapter(subject: Subject) -> Chapter:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import components, loaders, state
+from dashboard.boundary import guarded
 from dashboard.rounding import duration
 from pipelines import jobs
 from pipelines.errors import PipelineError
@@ -76,6 +77,7 @@ def follow(job: jobs.Job) -> None:
     """Where it stands, until it ends."""
 
     @st.fragment(run_every=0.7)
+    @guarded
     def look() -> None:
         if not job.alive():
             st.rerun()

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import components, loaders, state, upload
+from dashboard.boundary import callback, guarded
 from dashboard.figures.training import curve_figure, loss_figure
 from dashboard.panels import train_examples
 from dashboard.panels import train_words as words
@@ -32,6 +33,7 @@ def draw(job: Job) -> None:
         components.problem(said)
 
     @st.fragment(run_every=_EVERY if alive else None)
+    @guarded
     def look() -> None:
         status = job.status()
         if alive and status.state in jobs.ENDED:
@@ -102,6 +104,7 @@ def _end(job: Job, status: Status, *, is_open: bool) -> None:
             _buttons(job, status)
 
 
+@callback
 def _take_run(name: str) -> None:
     st.session_state[state.RUN] = name
 
@@ -127,6 +130,7 @@ def _do(step: Callable[[Job], object], job: Job) -> None:
 
 
 @st.dialog("Remove this job?")
+@guarded
 def _confirm_removal(job: Job) -> None:
     st.text(job.title if job.run_name else f"job {job.id}")
     begun = sum(one.stat().st_size for at in _unfinished(job) for one in at.rglob("*") if one.is_file())
@@ -140,6 +144,7 @@ def _confirm_removal(job: Job) -> None:
             st.rerun()
 
 
+@callback
 def _remove(job: Job) -> None:
     listing.removed(job)
     try:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import components, loaders
+from dashboard.boundary import callback, guarded
 from dashboard.panels import train_words as words
 from pipelines import jobs
 from pipelines.jobs import Job
@@ -57,6 +58,7 @@ def pick(every: list[Job]) -> Job | None:
     if len(ids) == 1:
         return every[0]
 
+    @callback
     def changed() -> None:
         st.query_params[JOB] = st.session_state[_PICK]
 
@@ -71,6 +73,7 @@ def draw_table(every: list[Job]) -> None:
     alive = any(job.alive() for job in every)
 
     @st.fragment(run_every=3.0 if alive else None)
+    @guarded
     def look() -> None:
         rows = []
         for job in every[:_MOST]:

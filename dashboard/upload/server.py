@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from streamlit import config
 
+from dashboard.boundary import line_of
 from dashboard.upload.owners import OwnerCookie
 from dashboard.upload.tokens import Permit, permit_of
 from pipelines.errors import PipelineError, UploadError
@@ -90,8 +91,8 @@ async def _sweep_for_ever() -> None:
     while True:
         try:
             await to_thread.run_sync(lambda: uploads().sweep())
-        except (PipelineError, OSError) as error:  # the next hour tries again
-            print(f"old uploads could not be deleted: {error}")
+        except Exception as error:  # the next hour tries again
+            print(line_of(error, failed="The deletion of old uploads"))
         await asyncio.sleep(_SWEEP_EVERY)
 
 
@@ -107,6 +108,8 @@ def _answering(work: Callable[[Request, Permit], Awaitable[Any]]) -> Callable[[R
             return _json({"message": str(error)}, _STATUS.get(code, 400))
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it
+        except Exception as error:
+            return _json({"message": line_of(error, failed="The upload")}, 500)
 
     return answer
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import streamlit as st
 
+from dashboard.boundary import callback
 from dashboard.viewer import link
 
 GALLERY: Final = "gallery_pictures"
@@ -39,6 +40,7 @@ def viewer(block: bytes, *, on_step: Callable[[int], None]) -> None:
     on_step: called with +1 or −1 when the next or previous image is asked for by keyboard.
     """
 
+    @callback
     def stepped() -> None:
         by = st.session_state[link.KEY].get("step")
         if by in (1, -1):
@@ -62,6 +64,7 @@ def gallery(block: bytes, *, on_open: Callable[[str], None]) -> None:
     the image that was chosen.
     """
 
+    @callback
     def opened() -> None:
         name = st.session_state[GALLERY].get("open")
         if isinstance(name, str):

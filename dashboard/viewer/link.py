@@ -7,6 +7,8 @@ from typing import Any, Final, TypeGuard
 
 import streamlit as st
 
+from dashboard.boundary import callback
+
 KEY: Final = "viewer"
 _LAST: Final = "viewer_last"  # the view last seen, for whoever comes back from another page
 _VIEW: Final = re.compile(r"[a-z0-9.\-]{1,120}")  # as view.js writes it; what it cannot read it leaves out
@@ -38,6 +40,7 @@ def start() -> Start:
     return Start(view if _VIEW.fullmatch(view) else "", st.query_params.get("image"), pixel)
 
 
+@callback
 def keep() -> None:
     """Put what the viewer said into the link."""
     view = _said().get("view")
