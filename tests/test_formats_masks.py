@@ -22,6 +22,7 @@ from mask_layouts import (
 )
 from PIL import Image, ImageFilter
 
+from pipelines import links
 from pipelines.datasets import FORMATS, open_dataset, open_source, recognise
 from pipelines.datasets.formats.masks import paired_values
 from pipelines.errors import DatasetError
@@ -259,13 +260,17 @@ def test_a_mask_is_looked_at_once_in_a_process(tmp_path):
     assert all(again.files[path] is first.files[path] for path in paths)
 
 
-def test_links_are_not_followed(tmp_path):
+def test_links_out_of_the_allowed_folders_are_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setenv(links.ROOTS, str(tmp_path / "set"))
     outside = save(tmp_path / "outside" / "secret.png", picture(0))
     root = pairs(tmp_path / "set", [index_mask(1, 2)] * 3)
     (root / "images" / "secret.png").symlink_to(outside)
     save(root / "masks" / "secret.png", index_mask(1, 2))
     (root / "more").symlink_to(outside.parent)
-    assert open_dataset(root).names() == ("00", "01", "02")
+    dataset = open_dataset(root)
+    assert dataset.names() == ("00", "01", "02")
+    (note,) = [one for one in dataset.structure() if one.code == "LINKS"]
+    assert note.message.startswith("2 links are passed over, such as more: leading nowhere")
 
 
 # Indexed

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines import links
 from pipelines.arrays import BoolArray, Float32Array
-from pipelines.datasets import coding, imageio, orientation, splits
+from pipelines.datasets import coding, imageio, listing, orientation, splits
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.description import DESCRIPTION, IGNORE_LAYER, Description, read_description
 from pipelines.datasets.fingerprint import fingerprint_of
@@ -19,18 +20,20 @@ from pipelines.schema import SPLITS, Split
 
 def recognise(path: Path) -> str | None:
     """The reason to think that a folder is in this format."""
-    return f"it holds {DESCRIPTION}" if (path / DESCRIPTION).is_file() else None
+    there = (path / DESCRIPTION).is_file() and links.of(path).follows(path / DESCRIPTION)
+    return f"it holds {DESCRIPTION}" if there else None
 
 
 def open_native(path: Path) -> "NativeDataset":
     """Open a folder; reads its tables and file names, no pixels. Raises DatasetError."""
-    return NativeDataset(path, read_description(path))
+    with links.reading(path) as found:
+        return NativeDataset(path, read_description(path), found)
 
 
 class NativeDataset(Dataset):
     """A folder in the native format."""
 
-    def __init__(self, root: Path, description: Description) -> None:
+    def __init__(self, root: Path, description: Description, found: links.Links) -> None:
         self.root = root
         self.name = description.name
         self.kind = description.kind
@@ -40,6 +43,7 @@ class NativeDataset(Dataset):
         self.priority = description.priority
         self._ignore_index = description.ignore_index
         self._layout: Layout = read_layout(root, self._layers())
+        self._findings = (*self._layout.findings, *listing.passed_over(found, root))
         self.groups = self._layout.groups
         self._splits = self._layout.splits or splits.seeded_split(self.names(), self.groups)
         self._alignment = orientation.Alignment(self)
@@ -58,7 +62,7 @@ class NativeDataset(Dataset):
 
     def structure(self) -> tuple[Finding, ...]:
         """Everything that is wrong with files, lists and tables."""
-        return self._layout.findings
+        return self._findings
 
     def examine(self, name: str, *, size: tuple[int, int] | None = None) -> Examination:
         """One image with its truth, and everything that is wrong with them."""
@@ -170,7 +174,7 @@ class NativeDataset(Dataset):
     def probabilities(self, name: str) -> Float32Array | None:
         """Label probabilities from probabilities/<class>/<stem>.png, p = value / 255; None without that folder."""
         folder = self.root / "probabilities"
-        if not folder.is_dir():
+        if not (folder.is_dir() and links.of(self.root).follows(folder)):
             return None
         if name not in self._layout.images:
             raise DatasetError(f"there is no image {name!r} in {self.root.name}/images; choose one of its images")

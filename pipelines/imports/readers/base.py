@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from numpy.typing import NDArray
 
 from pipelines.config import build
-from pipelines.datasets import imageio
+from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Item
 from pipelines.errors import ConfigError, DatasetError, ShapeError
 from pipelines.imports.source import OutputSource
@@ -19,6 +19,7 @@ from pipelines.misuse.declaration import Activation, Declaration, Values
 from pipelines.schema import Head
 
 MOST_FILES: Final = 1_000_000
+_DEEPEST: Final = 32  # folders in folders
 _MOST_TIMES: Final = 16  # the pixels of an output against those of its truth
 _PICTURE: Final = re.compile(r"\.(png|jpe?g|tiff?|bmp|webp|npy|npz)$", re.IGNORECASE)
 _KEY: Final = re.compile(r"(seed|head|split)=(.+)")
@@ -80,7 +81,7 @@ def gather(path: Path, head: Head) -> dict[int | None, dict[str, Path]]:
     if not path.is_dir():
         raise ConfigError(f"{printable(str(path))} is not there; give the file or folder of the outputs of {head}")
     found: dict[int | None, dict[str, Path]] = {}
-    for number, file in enumerate(sorted(one for one in path.rglob("*") if one.is_file())):
+    for number, file in enumerate(sorted(listing.walk(path, depth=_DEEPEST, most=MOST_FILES + 1))):
         if number >= MOST_FILES:
             raise DatasetError(
                 f"{path.name} holds more than {MOST_FILES:,} files; put an archive of arrays there instead"
