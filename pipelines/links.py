@@ -35,7 +35,7 @@ class Links:
         name would bring files twice, or for ever, and are not followed.
         """
         real = Path(os.path.realpath(path))
-        if real == path:
+        if real == path and not path.is_symlink():  # a link to itself leads to itself
             return True
         again = below is not None and (
             below.is_relative_to(real) or (real.is_relative_to(below) and (real.is_dir() or real.name == path.name))

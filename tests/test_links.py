@@ -118,7 +118,8 @@ def test_loops_end_and_no_folder_or_file_is_read_twice(tmp_path):
     assert [name for name in dataset.names() if name.startswith("im")] == [f"im{index:02d}" for index in range(12)]
     assert len(dataset.names()) == 14
     (note,) = notes(dataset)
-    assert note.startswith("6 links are passed over")  # up, self, again, ring, more/im00.png, far/back
+    # far/back, farther (the same folder as far), images/again, more/im00.png, ring, self, up
+    assert note.startswith("7 links are passed over")
 
 
 def test_links_lead_no_farther_than_the_allowed_folders(tmp_path, monkeypatch):
@@ -153,7 +154,8 @@ def test_native_tables_and_folders_obey_the_allowed_folders(tmp_path, monkeypatc
     assert notes(dataset)[0].startswith("2 links are passed over, such as images/im12.png")
     (root / "dataset.toml").unlink()
     (root / "dataset.toml").symlink_to(outside / "dataset.toml")
-    assert open_dataset(root).reading.format == "indexed"
+    with pytest.raises(DatasetError, match="2 of them links"):
+        open_dataset(root)
 
 
 def test_the_process_of_a_first_look_keeps_the_allowed_folders(tmp_path, monkeypatch):

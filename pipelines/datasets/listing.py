@@ -65,11 +65,15 @@ def tree(
             continue
         yield folder, sorted(names)
         if len(folder) < depth:
-            for name in sorted(inside)[:widest][::-1]:
+            fresh = []
+            for name in sorted(inside)[:widest]:
                 real = os.path.realpath(here / name)
-                if real not in visited:
+                if real in visited:
+                    found.passed_over[here / name] = None
+                else:
                     visited.add(real)
-                    waiting.append((*folder, name))
+                    fresh.append((*folder, name))
+            waiting += reversed(fresh)
 
 
 def folders(root: Path) -> list[Path]:
