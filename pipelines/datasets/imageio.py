@@ -4,6 +4,7 @@ Whatever is read is upright: turned as the EXIF orientation of its own file says
 """
 
 import io
+import mmap
 import struct
 import warnings
 import zlib
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,14 +83,26 @@ def read_head(path: Path, *, content: bytes | None = None) -> tuple[tuple[int, i
 
     content: the picture's bytes where they are no file of their own. Raises DatasetError for a damaged file.
     """
-    content = _content(path) if content is None else content
-    with _explained(path), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-        # Pillow decodes a whole PNG to look for orientation at its end.
-        plain = picture.format == "PNG" and not any(word in content for word in (b"eXIf", b"exif", b"Orientation"))
-        orientation = 1 if plain else _orientation(picture)
+    try:
+        stream: BinaryIO = path.open("rb") if content is None else io.BytesIO(content)
+    except OSError as error:
+        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+    with stream, _explained(path), Image.open(stream, formats=FORMATS) as picture:
         own = (picture.height, picture.width)
+        if picture.format == "PNG" and not _may_turn(stream, content):
+            return own, 1
+        orientation = _orientation(picture)
     swapped = orientation > 4 and picture.format != "TIFF"  # Pillow gives the size of a TIFF upright
     return (own[::-1] if swapped else own), orientation
+
+
+def _may_turn(stream: BinaryIO, content: bytes | None) -> bool:
+    """Whether a PNG holds a word of EXIF or XMP; Pillow would decode all of it to look for them at its end."""
+    words = (b"eXIf", b"exif", b"Orientation")
+    if content is not None:
+        return any(word in content for word in words)
+    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        return any(held.find(word) >= 0 for word in words)
 
 
 def read_mask(path: Path, *, content: bytes | None = None) -> NDArray[Any]:
@@ -223,8 +236,8 @@ def _open(path: Path, content: bytes | None = None) -> _Decoded:
         _check_header(path, picture)
         _check_whole(path, content, form)
         orientation = _orientation(picture) if form == "TIFF" else 1  # loading turns a TIFF and drops its tag
-        deep = _deep(path, picture, content)
         picture.load()
+        deep = _deep(path, picture, content)
         if form != "TIFF":
             orientation = _orientation(picture)
             picture = ImageOps.exif_transpose(picture) if orientation != 1 else picture
@@ -247,14 +260,7 @@ def _deep(path: Path, picture: Image.Image, content: bytes) -> NDArray[np.uint16
 
         values = imagecodecs.png_decode(content)
     elif picture.format == "TIFF" and picture.mode not in _ONE_CHANNEL and max(_tiff_bits(picture)) > 8:
-        import tifffile
-
-        with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as tif:
-            page: Any = tif.pages[0]
-            if page.is_tiled and int(np.prod(page.chunks)) * 2 > MAX_BYTES:
-                raise DatasetError(f"{_short(path)} has tiles of more than {MAX_BYTES:,} bytes; save smaller ones")
-            values = page.asarray()
-            values = np.moveaxis(values, 0, 2) if page.planarconfig == 2 and values.ndim == 3 else values
+        values = _tiff_values(path, content)
     else:
         return None
     if values.dtype != np.uint16 or values.ndim != 3 or not 2 <= values.shape[2] <= 4 or picture.mode == "CMYK":
@@ -263,6 +269,21 @@ def _deep(path: Path, picture: Image.Image, content: bytes) -> NDArray[np.uint16
             "channels; save it as an RGB PNG"
         )
     return np.asarray(values)
+
+
+def _tiff_values(path: Path, content: bytes) -> NDArray[Any]:
+    """The array of a TIFF file of one page, channels last, that Pillow could decode."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as tif:
+            page: Any = tif.pages[0]
+            if page.is_tiled and int(np.prod(page.chunks)) * 2 > MAX_BYTES:
+                raise DatasetError(f"{_short(path)} has tiles of more than {MAX_BYTES:,} bytes; save smaller ones")
+            values: NDArray[Any] = page.asarray()
+            return np.moveaxis(values, 0, 2) if page.planarconfig == 2 and values.ndim == 3 else values
+    except tifffile.TiffFileError as error:
+        raise DatasetError(f"{_short(path)} is damaged or truncated ({error}); copy or save it again") from None
 
 
 def _tiff_bits(picture: Image.Image) -> tuple[int, ...]:

@@ -170,11 +170,13 @@ def _stored_fits(picture: Picture, truth: Truth, turned: Truth) -> bool:
 
 def _contrast(image: Float32Array, layers: BoolArray) -> float:
     """Share of the variance of an image's colours, (H, W, 3), that its first labels explain; 0 for a flat image."""
-    index = np.where(layers.any(axis=0), layers.argmax(axis=0), len(layers))
-    label = imageio.resize_mask(index, image.shape[:2]).ravel()
-    pixels = image.reshape(-1, 3).astype(np.float64)
-    pixels -= pixels.mean(axis=0)
+    factor = min(1.0, _SIDE / max(image.shape[:2]))
+    size = (max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
+    layers, channels = imageio.resize_mask(layers, size), imageio.resize_mask(np.moveaxis(image, 2, 0), size)
+    label = np.where(layers.any(axis=0), layers.argmax(axis=0), len(layers)).ravel()
+    pixels = channels.reshape(3, -1).astype(np.float64)
+    pixels -= pixels.mean(axis=1, keepdims=True)
     counts = np.maximum(np.bincount(label, minlength=len(layers) + 1), 1)
-    sums = np.stack([np.bincount(label, pixels[:, channel], len(layers) + 1) for channel in range(3)])
+    sums = np.stack([np.bincount(label, channel, len(layers) + 1) for channel in pixels])
     whole = float((pixels**2).sum())
     return float((sums**2 / counts).sum()) / whole if whole else 0.0

@@ -63,10 +63,10 @@ def value_labels(
             path: counts and {value // _STRETCH: n for value, n in counts.items()}
             for path, counts in seen.files.items()
         }
-        made, findings = value_labels(Seen(eight, seen.unreadable), names, colors=colors)
+        made, notes = value_labels(Seen(eight, seen.unreadable), names, colors=colors)
         problem = f"the masks' values are 8-bit values made 16, all multiples of {_STRETCH}: {_STRETCH} is read as 1"
         stretched = tuple(tuple(value * _STRETCH for value in some) for some in made.values)
-        return ValueLabels(made.labels, stretched), [_note("VALUES-STRETCHED", problem), *findings]
+        return ValueLabels(made.labels, stretched), [_note("VALUES-STRETCHED", problem), *notes]
     _check_count(seen, total)
     findings: list[Finding] = []
     named: dict[int, Named] = {}
