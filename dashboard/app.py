@@ -15,6 +15,8 @@ if _ROOT not in sys.path:  # `streamlit run` puts dashboard/ on the path, not th
     sys.path.insert(0, _ROOT)
 
 from dashboard import boundary, starting, upload  # noqa: E402
+from pipelines import links  # noqa: E402
+from pipelines.uploads.paths import data_roots  # noqa: E402
 
 _HERE = Path(__file__).parent
 
@@ -30,6 +32,7 @@ def _page(file: str, title: str, icon: str, *, shown: bool = True) -> Any:
 def draw() -> None:
     """The page that the address names, with the menu beside it."""
     starting.load_parts()
+    links.keep_inside(data_roots())
     from dashboard import components, loaders, state  # their caches want a server that is there
 
     st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png", layout="wide")

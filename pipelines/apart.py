@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from pipelines import links
+
 MEMORY: Final = 3 * 2**30  # bytes beyond what its libraries take
 SECONDS: Final = 60.0
 _ROOT: Final = Path(__file__).resolve().parents[1]
 # All that the process is told of our surroundings.
-_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", links.ROOTS)
 
 
 def run_apart(module: str, folder: Path, *, what: str, seconds: float = SECONDS, memory: int = MEMORY) -> str | None:

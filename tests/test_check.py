@@ -180,14 +180,18 @@ def test_values_of_a_class_layer_other_than_0_and_255_are_named(tmp_path):
     assert "masks/cell/im00.png holds 17, 128, allowed are 0 and 255" in message(report, "MASK-VALUES")
 
 
-def test_a_mask_of_the_unturned_size_is_told_apart_from_a_wrong_size(tmp_path):
+def test_a_mask_of_the_stored_size_is_turned_with_its_picture_and_another_size_is_refused(tmp_path):
     root = exclusive(tmp_path / "set")
     exif = Image.Exif()
     exif[0x0112] = 6
     save(root / "images" / "im00.png", picture(0), exif=exif)  # stored 8×6, upright 6×8
-    assert "once turned upright by its EXIF orientation" in message(check_dataset(root), "PAIR-SIZE")
+    found = check_dataset(root)
+    assert "PAIR-SIZE" not in codes(found)
+    assert message(found, "EXIF-TURNED").startswith("1 picture is turned upright by EXIF; the truth of 1 was taken as")
     save(root / "masks" / "im00.png", np.zeros((8, 6), np.uint8))
     assert "PAIR-SIZE" not in codes(check_dataset(root))
+    save(root / "masks" / "im00.png", np.zeros((8, 7), np.uint8))
+    assert "masks/im00.png is 7×8, its image im00.png is 6×8" in message(check_dataset(root), "PAIR-SIZE")
 
 
 def test_names_that_collide_are_found(tmp_path):

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import opening
 import pytest
-from make_dataset import exclusive, overlapping, save
+from make_dataset import exclusive, overlapping, picture, save
+from PIL import Image
 
 from pipelines import jobs, readings
 from pipelines.reading import DataReading, parse_reading
@@ -160,6 +161,21 @@ def test_names_from_files_are_text(page, place):
         assert "<script>" not in one.proto.body
     for one in [*at.markdown, *at.caption, *at.error]:
         assert "![x](" not in str(one.value)
+
+
+def test_pictures_that_exif_turns_are_told_and_the_option_settles_how_truth_lies(page, place):
+    root = exclusive(place / "set")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for index in range(4):
+        save(root / "images" / f"im{index:02d}.png", picture(index), exif=exif)
+    at = page(data=str(root))
+    assert problems(at) == []
+    assert "pictures are turned by EXIF" in text_of(at)
+    (field,) = (one for one in at.text_input if one.label == "orientation")
+    field.set_value("stored").run()
+    assert "pictures are turned by EXIF" not in text_of(at)
+    assert readings.find(place / "runs", root, key_of(at)).reading.options == {"orientation": "stored"}
 
 
 def test_options_of_a_format_are_used_and_kept_in_the_link(page, place):

@@ -4,22 +4,33 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_dataset import picture, save
-from PIL import Image
+from PIL import Image, ImageOps
 
-from pipelines.datasets.imageio import MAX_PIXELS, read_mask, read_picture, resize_mask
+from pipelines.datasets.imageio import (
+    MAX_PIXELS,
+    read_colors,
+    read_grey,
+    read_head,
+    read_mask,
+    read_picture,
+    resize_mask,
+    turn,
+)
 from pipelines.errors import DatasetError
 
 
 def test_eight_bit_rgb_is_divided_by_255(tmp_path):
     values = picture(0)
-    image, own, turned = read_picture(save(tmp_path / "a.png", values))
+    image, own, orientation = read_picture(save(tmp_path / "a.png", values))
     assert image.dtype == np.float32
-    assert (own, turned) == ((6, 8), False)
+    assert (own, orientation) == ((6, 8), 1)
     np.testing.assert_allclose(image, values / 255, atol=1e-7)
     assert image.min() >= 0
     assert image.max() <= 1
@@ -57,15 +68,103 @@ def test_exif_orientation_turns_the_picture_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown after a quarter turn clockwise
     path = save(tmp_path / "a.png", values, exif=exif)
-    image, own, turned = read_picture(path)
-    assert (own, turned) == ((7, 4), True)
+    image, own, orientation = read_picture(path)
+    assert (own, orientation) == ((7, 4), 6)
     np.testing.assert_allclose(image, np.rot90(values, -1) / 255, atol=1e-7)
 
 
-def test_masks_are_never_turned(tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_that_is_read_is_upright_by_its_own_orientation(tmp_path, suffix, orientation):
+    stored = Image.fromarray(picture(3, height=4, width=7))
+    stored.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(stored))
+    options = {"webp": {"lossless": True}, "jpg": {"quality": 100, "subsampling": 0}}.get(suffix, {})
+    path = save(tmp_path / f"a.{suffix}", np.asarray(stored), exif=stored.getexif(), **options)
+    near = {"atol": 4 if suffix == "jpg" else 0}
+    image, own, told = read_picture(path)
+    np.testing.assert_allclose(np.rint(image * 255), upright, **near)
+    assert (own, told) == (upright.shape[:2], orientation)
+    assert read_head(path) == read_head(path, content=path.read_bytes()) == (own, orientation)
+    np.testing.assert_allclose(read_colors(path).astype(int), upright, **near)
+    np.testing.assert_array_equal(turn(np.moveaxis(np.asarray(stored), 2, 0), orientation), np.moveaxis(upright, 2, 0))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_is_upright_by_its_own_orientation(tmp_path, suffix, dtype):
+    values = np.arange(28).reshape(4, 7).astype(dtype)
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert read_mask(save(tmp_path / "m.png", np.zeros((4, 7), np.uint8), exif=exif)).shape == (4, 7)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / f"m.{suffix}", values, exif=exif)), np.rot90(values, -1))
+
+
+@pytest.mark.parametrize("told", [0, 9, 300])
+def test_an_orientation_that_is_none_leaves_a_picture_as_stored(tmp_path, told):
+    exif = Image.Exif()
+    exif[0x0112] = told
+    path = save(tmp_path / "a.png", picture(3), exif=exif)
+    assert read_picture(path)[1:] == read_head(path) == ((6, 8), 1)
+
+
+DEEP = np.array([[[0, 1, 2], [255, 256, 300]], [[257, 514, 65535], [9, 9, 9]]], np.uint16)
+
+
+def deep(path, values):
+    """A file of 16 bits a channel: PNG or TIFF."""
+    if path.suffix == ".png":
+        path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(values)))
+    else:
+        tifffile.imwrite(path, values, photometric="rgb" if values.shape[2] > 2 else "minisblack")
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_pictures_of_16_bits_a_channel_keep_their_steps(tmp_path, suffix):
+    path = deep(tmp_path / f"a.{suffix}", DEEP)
+    np.testing.assert_allclose(read_picture(path)[0], DEEP / 65535, rtol=1e-6)
+    np.testing.assert_allclose(read_picture(path, size=(1, 1))[0][0, 0], DEEP.mean(axis=(0, 1)) / 65535, rtol=1e-5)
+    alpha = np.dstack([DEEP, np.full((2, 2), 7, np.uint16)])
+    np.testing.assert_allclose(read_picture(deep(tmp_path / f"b.{suffix}", alpha))[0], DEEP / 65535, rtol=1e-6)
+
+
+def test_sixteen_bit_grey_with_alpha_keeps_its_steps(tmp_path):
+    path = deep(tmp_path / "a.png", DEEP[:, :, :2])
+    np.testing.assert_allclose(read_picture(path)[0][:, :, 2], DEEP[:, :, 0] / 65535, rtol=1e-6)
+    assert read_grey(path).tolist() == [[0, 255], [257, 9]]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_values_of_a_mask_in_16_bit_colours_come_as_stored(tmp_path, suffix):
+    values = np.array([[0, 1, 2], [3, 300, 65535]], np.uint16)
+    path = deep(tmp_path / f"m.{suffix}", np.repeat(values[:, :, None], 3, axis=2))
+    np.testing.assert_array_equal(read_grey(path), values)
+    assert read_grey(deep(tmp_path / f"c.{suffix}", DEEP)) is None
+
+
+def test_wholly_transparent_pixels_of_16_bits_are_black(tmp_path):
+    values = np.full((1, 2, 4), 5, np.uint16)
+    values[0, 1, 3] = 0
+    assert read_grey(deep(tmp_path / "m.png", values)).tolist() == [[5, 0]]
+
+
+def test_colours_of_16_bits_are_taken_where_8_bits_hold_them_and_refused_elsewhere(tmp_path):
+    eight = np.array([[[0, 128, 255], [7, 8, 9]]], np.uint16)
+    assert read_colors(deep(tmp_path / "raw.png", eight)).tolist() == eight.tolist()
+    assert read_colors(deep(tmp_path / "scaled.png", eight * 257)).tolist() == eight.tolist()
+    with pytest.raises(DatasetError, match=r"other\.png has colours of 16 bits that 8 bits cannot hold"):
+        read_colors(deep(tmp_path / "other.png", DEEP))
+
+
+def test_a_cut_16_bit_file_is_refused_in_one_line(tmp_path):
+    path = deep(tmp_path / "a.png", DEEP)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DatasetError, match="truncated"):
+        read_picture(path)
+    path = deep(tmp_path / "a.tif", DEEP)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DatasetError, match=r"a\.tif"):
+        read_picture(path)
 
 
 def test_palette_masks_give_indices_not_colours(tmp_path):

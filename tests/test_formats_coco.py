@@ -16,6 +16,7 @@ from places import REPO
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from pipelines import links
 from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats import json_file, polygons
 from pipelines.errors import DatasetError
@@ -269,8 +270,9 @@ def test_two_files_about_one_image_are_united(tmp_path):
     assert only.exclusive
 
 
-def test_paths_outside_are_never_read(tmp_path):
+def test_paths_outside_are_never_read(tmp_path, monkeypatch):
     root = tmp_path / "set"
+    monkeypatch.setenv(links.ROOTS, str(root))
     save(tmp_path / "secret.png", picture(9, HEIGHT, WIDTH))
     content = document(3)
     content["images"][0]["file_name"] = "../../../secret.png"

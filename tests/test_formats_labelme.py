@@ -13,6 +13,7 @@ from make_dataset import picture, save
 from PIL import Image
 from places import REPO
 
+from pipelines import links
 from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
@@ -127,7 +128,8 @@ def test_splits_from_folders_and_windows_paths(tmp_path):
     assert dataset.kind == "binary"
 
 
-def test_paths_outside_are_never_read(tmp_path):
+def test_paths_outside_are_never_read(tmp_path, monkeypatch):
+    monkeypatch.setenv(links.ROOTS, str(tmp_path / "set"))
     save(tmp_path / "secret.png", picture(9, HEIGHT, WIDTH))
     root = tmp_path / "set"
     root.mkdir()

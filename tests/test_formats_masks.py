@@ -3,6 +3,7 @@
 import os
 import time
 
+import imagecodecs
 import numpy as np
 import pytest
 from make_dataset import exclusive, overlapping, picture, save
@@ -21,8 +22,11 @@ from mask_layouts import (
     with_palette,
 )
 from PIL import Image, ImageFilter
+from places import shared_data
 
+from pipelines import links
 from pipelines.datasets import FORMATS, open_dataset, open_source, recognise
+from pipelines.datasets.check import check_dataset
 from pipelines.datasets.formats.masks import paired_values
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
@@ -259,13 +263,17 @@ def test_a_mask_is_looked_at_once_in_a_process(tmp_path):
     assert all(again.files[path] is first.files[path] for path in paths)
 
 
-def test_links_are_not_followed(tmp_path):
+def test_links_out_of_the_allowed_folders_are_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setenv(links.ROOTS, str(tmp_path / "set"))
     outside = save(tmp_path / "outside" / "secret.png", picture(0))
     root = pairs(tmp_path / "set", [index_mask(1, 2)] * 3)
     (root / "images" / "secret.png").symlink_to(outside)
     save(root / "masks" / "secret.png", index_mask(1, 2))
     (root / "more").symlink_to(outside.parent)
-    assert open_dataset(root).names() == ("00", "01", "02")
+    dataset = open_dataset(root)
+    assert dataset.names() == ("00", "01", "02")
+    (note,) = [one for one in dataset.structure() if one.code == "LINKS"]
+    assert note.message.startswith("2 links are passed over, such as more: leading nowhere")
 
 
 # Indexed
@@ -284,6 +292,37 @@ def test_masks_of_two_values_are_binary(tmp_path, value):
     dataset = open_dataset(pairs(tmp_path, [rows(0, 1, value)] * 3))
     assert (dataset.kind, dataset.classes) == ("binary", ("foreground",))
     assert dataset.read("00").truth.sum() == 16
+
+
+def sixteen(values):
+    """A 16-bit RGB PNG whose channels are equal."""
+    return imagecodecs.png_encode(np.repeat(values.astype(np.uint16)[:, :, None], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ((0, 1, 2), ["background", "class 1", "class 2"]),
+        ((0, 1, 300), ["background", "class 1", "class 300"]),
+        ((0, 257, 514), ["background", "class 1", "class 2"]),
+        ((0, 257, 65535), ["background", "class 1", "ignored"]),
+    ],
+)
+def test_masks_of_16_bit_colours_keep_every_value(tmp_path, values, names):
+    root = pairs(tmp_path, [rows(0, 1)] * 3)
+    for path in (root / "masks").iterdir():
+        path.write_bytes(sixteen(np.repeat(np.array(values)[:, None], 2, axis=0).repeat(8, axis=1)))
+    found = source(tmp_path)
+    assert [one.name for one in found.labels] == names
+    np.testing.assert_array_equal(found.truth("00").layers.sum(axis=(1, 2)), [16, 16, 16])
+    assert ("VALUES-STRETCHED" in codes(found.findings)) == (257 in values)
+
+
+def test_the_case_of_16_bit_colours_has_the_counts_of_its_masks():
+    root = shared_data().parent / "cases" / "png16_rgb" / "data"
+    if not root.is_dir():
+        pytest.skip("the folder shared/cases is not beside this checkout")
+    assert [one.pixels for one in check_dataset(root).class_facts] == [8447, 591, 538, 664]
 
 
 def test_one_bit_masks_and_grey_rgb_masks_are_binary_too(tmp_path):

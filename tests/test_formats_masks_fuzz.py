@@ -10,6 +10,7 @@ import pytest
 from make_dataset import picture, save
 from mask_layouts import FOLDERS, index_mask, rows
 
+from pipelines import links
 from pipelines.datasets import open_dataset, recognise
 from pipelines.errors import PipelineError
 from pipelines.reading import DataReading
@@ -155,7 +156,7 @@ def test_names_that_are_no_utf8_are_read(tmp_path):
     assert dataset.classes == ("_cell",)
 
 
-def test_hostile_tables_of_names_are_refused_or_kept_as_text(tmp_path):
+def test_hostile_tables_of_names_are_refused_or_kept_as_text(tmp_path, monkeypatch):
     FOLDERS["indexed"](tmp_path)
     source = random.Random(7)
     for _ in range(CASES // 3):
@@ -177,6 +178,7 @@ def test_hostile_tables_of_names_are_refused_or_kept_as_text(tmp_path):
     outside.write_text("secret\n")
     (tmp_path / "classes.txt").unlink()
     (tmp_path / "classes.txt").symlink_to(outside)
+    monkeypatch.setenv(links.ROOTS, str(tmp_path))
     assert "secret" not in open_dataset(tmp_path).classes
     for wrong in (f"../{outside.name}", str(outside), "classes.txt", "masks"):
         with pytest.raises(PipelineError, match="option names must be a file inside"):

@@ -13,6 +13,7 @@ import tifffile
 from format_mutations import ends_well, mutate_folder
 from make_dataset import picture, save
 
+from pipelines import links
 from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats.nnunet import volumes
 from pipelines.errors import DatasetError
@@ -268,7 +269,8 @@ def test_tiff_stacks(tmp_path, dtype):
         np.testing.assert_allclose(item.image[:, :, 2], np.clip((values[z] - low) / (high - low), 0, 1), atol=1e-3)
 
 
-def test_files_that_dataset_json_lists(tmp_path):
+def test_files_that_dataset_json_lists(tmp_path, monkeypatch):
+    monkeypatch.setenv(links.ROOTS, str(tmp_path / "set"))
     root = raw(tmp_path / "set", cases=2)
     save_nifti(tmp_path / "out.nii.gz", intensities(0))
     entries = {

@@ -82,8 +82,8 @@ def test_tags_of_maps_are_passed_over(tmp_path):
 def test_the_first_three_channels_are_red_green_and_blue(tmp_path):
     values = values_of((6, 8, 5), np.uint16)
     path = write(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig")
-    image, own, turned = read_picture(path, TiffReading())
-    assert (image.dtype, own, turned) == (np.float32, (6, 8), False)
+    image, own, orientation = read_picture(path, TiffReading())
+    assert (image.dtype, own, orientation) == (np.float32, (6, 8), 1)
     np.testing.assert_allclose(image, values[:, :, :3] / 65535, atol=1e-6)
 
 

@@ -1,13 +1,15 @@
 """Every format of outputs against its own writer, in another order of files, and at its edges."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from listed import Listed, item
 from outputs_on_disk import WRITERS, all_logits, probabilities_of, write_outputs
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.numpy import save_file
 from scipy.special import expit, softmax
 from synthetic import make_run, write_dataset
@@ -385,3 +387,42 @@ def test_a_footer_that_would_end_the_process_is_refused_in_one_line(tmp_path, ma
     assert footers.can_be_read(good), "the process is started anew"
     (tmp_path / "nothing.parquet").write_bytes(b"PAR1")
     assert footers.can_be_read(tmp_path / "nothing.parquet"), "damage that can be told is told by the reader"
+
+
+# Pictures that EXIF turns ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_outputs_of_the_stored_size_are_turned_with_their_picture(orientation, tmp_path):
+    stored = np.arange(48, dtype=np.float32).reshape(2, 4, 6)
+    np.save(tmp_path / "x.npy", stored)
+    (source,) = open_outputs(tmp_path, said(), Listed("x")).sources.values()
+    turned = replace(item("x", size=(6, 4)), orientation=orientation)
+    layers = [Image.fromarray(layer) for layer in stored]
+    for layer in layers:
+        layer.getexif()[0x0112] = orientation
+    expected = np.stack([np.asarray(ImageOps.exif_transpose(layer)) for layer in layers])
+    np.testing.assert_array_equal(source.read(turned), expected)
+    assert source.findings() == ()
+
+
+def test_outputs_of_the_upright_size_stay_and_those_without_a_telling_size_are_told(tmp_path):
+    for name, shape in (("a", (2, 6, 4)), ("b", (2, 4, 6)), ("c", (2, 5, 5))):
+        np.save(tmp_path / f"{name}.npy", np.arange(np.prod(shape), dtype=np.float32).reshape(shape))
+    (source,) = open_outputs(tmp_path, said(), Listed("a", "b", "c")).sources.values()
+    upright = np.load(tmp_path / "a.npy")
+    np.testing.assert_array_equal(source.read(replace(item("a", size=(6, 4)), orientation=6)), upright)
+    assert source.findings() == ()
+    source.read(replace(item("b", size=(4, 6)), orientation=3))
+    source.read(replace(item("c", size=(5, 5)), orientation=8))
+    (told,) = source.findings()
+    assert (told["code"], told["severity"]) == ("EXIF-UNDECIDED", "warning")
+    assert told["message"].startswith("2 outputs (b and c)") or told["message"].startswith("2 outputs (b, c)")
+
+
+def test_maps_of_16_bit_colours_are_refused_rather_than_read_with_8_bits(tmp_path):
+    (tmp_path / "a").mkdir()
+    values = np.full((4, 6, 3), 300, np.uint16)
+    (tmp_path / "a" / "x.png").write_bytes(imagecodecs.png_encode(values))
+    with pytest.raises(DatasetError, match="is a colour image"):
+        read_map(tmp_path / "a" / "x.png")

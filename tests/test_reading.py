@@ -238,10 +238,10 @@ def test_a_broken_native_folder_says_the_same_through_its_table(tmp_path):
 
 def test_a_mask_of_another_size_than_its_picture_is_found(tmp_path):
     source = Stripes(tmp_path)
-    source.picture = lambda name, size=None: Picture(np.zeros((8, 6, 3), np.float32), (8, 6), turned=True)
+    source.picture = lambda name, size=None: Picture(np.zeros((8, 6, 3), np.float32), (8, 6), orientation=3)
     found = Described(source, DataReading()).examine("a_0_0")
     assert [one.code for one in found.findings] == ["PAIR-SIZE"]
-    assert "EXIF" in found.findings[0].message
+    assert "its image is 6×8" in found.findings[0].message
 
 
 def test_the_fingerprint_follows_files_and_reading(tmp_path):

@@ -125,7 +125,7 @@ def test_classes_that_val_or_test_lacks_are_named_with_what_follows():
     (reason,) = [one for one in judged.reasons if one.code == "ABSENT-CLASSES"]
     assert reason.text == (
         "No pixel of test carries c2: no score there, and macro is the mean of the others. No pixel of val carries c1 "
-        "or c2, so their thresholds could not be tuned and no temperature of their own fitted: p > 0.5 and 1 stand."
+        "or c2, so their thresholds could not be tuned and stay at 0.5; a temperature of a class's own stays at 1."
     )
     assert not [one for one in decide(dataset(), metrics(SAME), facts()).reasons if one.code == "ABSENT-CLASSES"]
 

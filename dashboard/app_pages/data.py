@@ -188,6 +188,9 @@ def preview(looked: Looked, dataset: Described) -> None:
                     alt=f"Classes of {item.name}",
                 )  # fmt: skip
                 st.text(item.name)
+    for one in looked.findings:
+        if one.code == "EXIF-UNDECIDED":
+            st.warning(components.plain(f"{one.code}: {one.message}"), icon=":material/warning:")
     for one in looked.unread[:5]:
         components.problem(f"{one.code}: {one.message}")
 

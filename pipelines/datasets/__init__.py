@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.datasets import native, native_source
+from pipelines import links
+from pipelines.datasets import listing, native, native_source
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.described import Described
 from pipelines.datasets.format import Format
@@ -58,7 +59,10 @@ def open_source(path: str | Path, reading: DataReading | None = None) -> tuple[s
     if wrong:
         known = f"its options are {', '.join(one.options)}" if one.options else "it has none"
         raise DatasetError(f"the format {chosen} has no option {wrong[0]!r}; {known}")
-    return chosen, one.open(root, said.options)
+    with links.reading(root) as found:
+        source = one.open(root, said.options)
+    source.findings = (*source.findings, *listing.passed_over(found, root))
+    return chosen, source
 
 
 def open_dataset(path: str | Path, reading: DataReading | None = None) -> Dataset:
@@ -113,8 +117,10 @@ def _first(root: Path, path: str | Path) -> str:
     if found is None:
         there = sorted(one.name for one in root.iterdir() if not one.name.startswith("."))
         some = ", ".join(repr(name)[1:-1][:40] for name in there[:5]) + (" …" if len(there) > 5 else "")
+        closed = sum(one.is_symlink() and not links.of(root).follows(one) for one in root.iterdir())
+        told = f", {closed} of them links that lead nowhere or out of the folders that may be read" if closed else ""
         raise DatasetError(
-            f"{path} is in no known format (it holds {some or 'nothing'}); known are {', '.join(FORMATS)}: see "
+            f"{path} is in no known format (it holds {some or 'nothing'}{told}); known are {', '.join(FORMATS)}: see "
             "docs/data-formats.md for how each lies on the disk, or name the one it is"
         )
     return found

@@ -33,21 +33,42 @@ class Item:
     """One image with its truth.
 
     image: (H, W, 3) float32 in [0, 1]. truth: (C, H, W) bool, False everywhere where not valid.
-    valid: (H, W) bool, False where the truth is to be ignored.
+    valid: (H, W) bool, False where the truth is to be ignored. orientation: EXIF's, 1 to 8, that the picture was
+    turned upright by; truth is upright too.
     """
 
     name: str
     image: Float32Array
     truth: BoolArray
     valid: BoolArray
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How truth was laid on a picture that its EXIF orientation turns upright.
+
+    drawn: on the upright or on the stored picture; stored truth is turned along. by: what told it: the size of the
+    truth, the option, the sizes of other images of the set, how well colours fit in most of them, or nothing
+    ("default"); "same" where it makes no difference. stored_fits: whether the classes of this image differ more in
+    colour with its truth as drawn on the stored picture.
+    """
+
+    drawn: Literal["upright", "stored"]
+    by: Literal["size", "option", "others", "colors", "default", "same"]
+    stored_fits: bool = False
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What reading one image gave: the item unless an error stands in the way, and every finding."""
+    """What reading one image gave: the item unless an error stands in the way, and every finding.
+
+    turn: how its truth was laid on a picture that EXIF turns; None for all others.
+    """
 
     item: Item | None
     findings: tuple[Finding, ...]
+    turn: Turn | None = None
 
 
 class Dataset(ABC):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import open_dataset
-from pipelines.datasets.base import Dataset, Finding, Severity
+from pipelines.datasets import open_dataset, orientation
+from pipelines.datasets.base import Dataset, Finding, Severity, Turn
 from pipelines.datasets.facts import FactsCounter, SplitFacts
 from pipelines.datasets.report import CheckReport, ClassFacts, Nesting, PairFacts, SplitSummary, truth_alone
 from pipelines.datasets.summary import summarise
@@ -43,6 +43,7 @@ def check_dataset(
     counters = {split: FactsCounter(len(dataset.classes)) for split in SPLITS}
     everything = FactsCounter(len(dataset.classes))
     same: dict[bytes, list[str]] = defaultdict(list)
+    turns: dict[str, Turn] = {}
 
     def look(name: str) -> None:
         found = dataset.examine(name, size=size)
@@ -50,6 +51,8 @@ def check_dataset(
         if found.item is None:
             return
         everything.add(found.item)
+        if found.turn is not None:
+            turns[name] = found.turn
         for split in in_splits.get(name, ()):
             counters[split].add(found.item)
         shape = str(found.item.image.shape).encode()
@@ -62,6 +65,7 @@ def check_dataset(
             shown.advance()
     facts = {split: counter.facts() for split, counter in counters.items()}
     total = everything.facts()
+    findings += orientation.findings(turns)
     findings += _split_findings(dataset, in_splits)
     findings += _all_ignored(facts)
     findings += _copies(same, in_splits)

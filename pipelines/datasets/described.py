@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.arrays import BoolArray
-from pipelines.datasets import imageio, splits
+from pipelines.datasets import imageio, orientation, splits
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.classes import Classes, describe, order_of, plan_classes
 from pipelines.datasets.fingerprint import fingerprint_of
@@ -28,6 +28,7 @@ class Described(Dataset):
         self.root = source.root
         self.name = source.name
         self._names = frozenset(source.names())
+        self._alignment = orientation.Alignment(source, reading.options.get(orientation.OPTION))
         classes, renamed = plan_classes(source.labels, source.complete, reading)
         if reading.priority is None:
             reading = reading.model_copy(update={"priority": _priority(source, classes)})
@@ -82,13 +83,15 @@ class Described(Dataset):
             findings.extend(truth.findings)
         except DatasetError as error:
             findings.append(Finding(code="MASK-UNREADABLE", severity="error", message=str(error)))
+        turn = None
+        if picture is not None and truth is not None:
+            truth, turn = self._alignment.align(picture, truth)
         if picture is not None and truth is not None and truth.valid.shape != picture.own:
             height, width = truth.valid.shape
-            problem = f"the truth of {name} is {width}×{height}, its image is {picture.own[1]}×{picture.own[0]}"
-            if picture.turned and truth.valid.shape == picture.own[::-1]:
-                problem += " once turned upright by its EXIF orientation; turn the mask the same way"
-            else:
-                problem += "; resize the mask (nearest neighbour) or remove the pair"
+            problem = (
+                f"the truth of {name} is {width}×{height}, its image is {picture.own[1]}×{picture.own[0]}; resize the "
+                "mask (nearest neighbour) or remove the pair"
+            )
             findings.append(Finding(code="PAIR-SIZE", severity="error", message=problem))
         if picture is None or truth is None or any(one.severity == "error" for one in findings):
             return Examination(None, tuple(findings))
@@ -97,8 +100,8 @@ class Described(Dataset):
             problem = f"every pixel of {name} is to be ignored, so it teaches and tests nothing; label it or remove it"
             findings.append(Finding(code="ALL-IGNORED", severity="warning", message=problem))
         shape = size or picture.own
-        item = Item(name, picture.image, imageio.resize_mask(layers, shape), imageio.resize_mask(valid, shape))
-        return Examination(item, tuple(findings))
+        layers, valid = imageio.resize_mask(layers, shape), imageio.resize_mask(valid, shape)
+        return Examination(Item(name, picture.image, layers, valid, picture.orientation), tuple(findings), turn)
 
     def _decode(self, name: str, truth: Truth, findings: list[Finding]) -> tuple[BoolArray, BoolArray]:
         """Truth (C, H, W) and valid (H, W), both bool."""

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pipelines import links
 from pipelines.errors import DatasetError
 from pipelines.schema import BACKGROUND_CHANNEL, RESERVED_CLASS_NAMES, Kind
 
@@ -121,7 +122,7 @@ def _contradiction(given: Description) -> str | None:
 def read_description(root: Path) -> Description:
     """The validated dataset.toml of a data set folder. Raises DatasetError, one line with every problem."""
     path = root / DESCRIPTION
-    if not path.is_file():
+    if not (path.is_file() and links.of(root).follows(path)):
         raise DatasetError(f"{root.name}/{DESCRIPTION} is missing; write one with name, kind and classes")
     if path.stat().st_size > _MAX_BYTES:
         raise DatasetError(f"{root.name}/{DESCRIPTION} is larger than {_MAX_BYTES:,} bytes; it needs a few lines only")

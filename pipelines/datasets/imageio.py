@@ -1,15 +1,23 @@
-"""Image files to arrays, safely: pictures as RGB in [0, 1], masks as the raw values they hold."""
+"""Image files to arrays, safely: pictures as RGB in [0, 1], masks as the raw values they hold.
+
+Whatever is read is upright: turned as the EXIF orientation of its own file says.
+"""
 
 import io
+import mmap
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from pipelines.arrays import Float32Array, UInt8Array
 from pipelines.errors import DatasetError
@@ -20,10 +28,22 @@ MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")  # JPEG and WebP change
 MAX_PIXELS: Final = 2**26  # 64 megapixels: 768 MB as float32 RGB
 MAX_BYTES: Final = 2**30
 
-_ORIENTATION: Final = 0x0112  # EXIF tag
+_ORIENTATION: Final = 0x0112  # EXIF tag, and TIFF's
 _SIXTEEN_BIT: Final = ("I;16", "I;16B", "I;16L", "I;16N")
+_ONE_CHANNEL: Final = ("1", "L", "P", "I", "F", *_SIXTEEN_BIT)
 # Damage surfaces as half a dozen types, depending on the format and the byte.
-_DAMAGE: Final = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, EOFError, struct.error, zlib.error)
+_DAMAGE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # Pillow stretches grey PNGs of 2 and 4 bits to 0…255; dividing by these gives the stored values back.
 _GREY_STRETCH: Final = {2: 85, 4: 17}
@@ -31,20 +51,23 @@ _GREY_STRETCH: Final = {2: 85, 4: 17}
 
 def read_picture(
     path: Path, *, size: tuple[int, int] | None = None, content: bytes | None = None
-) -> tuple[Float32Array, tuple[int, int], bool]:
+) -> tuple[Float32Array, tuple[int, int], int]:
     """A picture as RGB, upright by its EXIF orientation.
 
     size: (height, width) to resize to, bilinear with antialiasing; None keeps its own.
     content: the picture's bytes where they are no file of their own; the path then only names them.
-    Returns the image, (H, W, 3) float32 in [0, 1]; its own (height, width) before resizing; and whether EXIF
-    turned it by 90°. Grey is repeated to three channels, alpha is dropped, 16-bit values are divided by 65535.
-    Raises DatasetError when the file is not a whole picture of a known format.
+    Returns the image, (H, W, 3) float32 in [0, 1]; its own (height, width), upright, before resizing; and the EXIF
+    orientation that it was turned by, 1 to 8. Grey is repeated to three channels, alpha is dropped, 16-bit values are
+    divided by 65535. Raises DatasetError when the file is not a whole picture of a known format.
     """
-    picture, orientation = _open(path, content, upright=True)
-    turned = orientation in (5, 6, 7, 8)
+    decoded = _open(path, content)
+    picture, deep = decoded.picture, decoded.deep
+    if deep is None and picture.mode in _SIXTEEN_BIT:
+        deep = np.asarray(picture).astype(np.uint16)[:, :, None]
+    if deep is not None:
+        own = (deep.shape[0], deep.shape[1])
+        return _sixteen_bit(deep, size), own, decoded.orientation
     own = (picture.height, picture.width)
-    if picture.mode in _SIXTEEN_BIT:
-        return _sixteen_bit(picture, size), own, turned
     if picture.mode in ("I", "F"):
         raise DatasetError(
             f"{_short(path)} holds 32-bit values (mode {picture.mode}), whose range is not known; save it with 16 bits"
@@ -52,7 +75,34 @@ def read_picture(
     picture = picture.convert("RGB") if picture.mode != "RGB" else picture
     if size is not None and size != own:
         picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.multiply(np.asarray(picture), np.float32(1 / 255), dtype=np.float32), own, turned
+    return np.multiply(np.asarray(picture), np.float32(1 / 255), dtype=np.float32), own, decoded.orientation
+
+
+def read_head(path: Path, *, content: bytes | None = None) -> tuple[tuple[int, int], int]:
+    """A picture's (height, width), upright, and its EXIF orientation, 1 to 8, without decoding its pixels.
+
+    content: the picture's bytes where they are no file of their own. Raises DatasetError for a damaged file.
+    """
+    try:
+        stream: BinaryIO = path.open("rb") if content is None else io.BytesIO(content)
+    except OSError as error:
+        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+    with stream, _explained(path), Image.open(stream, formats=FORMATS) as picture:
+        own = (picture.height, picture.width)
+        if picture.format == "PNG" and not _may_turn(stream, content):
+            return own, 1
+        orientation = _orientation(picture)
+    swapped = orientation > 4 and picture.format != "TIFF"  # Pillow gives the size of a TIFF upright
+    return (own[::-1] if swapped else own), orientation
+
+
+def _may_turn(stream: BinaryIO, content: bytes | None) -> bool:
+    """Whether a PNG holds a word of EXIF or XMP; Pillow would decode all of it to look for them at its end."""
+    words = (b"eXIf", b"exif", b"Orientation")
+    if content is not None:
+        return any(word in content for word in words)
+    with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        return any(held.find(word) >= 0 for word in words)
 
 
 def read_mask(path: Path, *, content: bytes | None = None) -> NDArray[Any]:
@@ -62,13 +112,14 @@ def read_mask(path: Path, *, content: bytes | None = None) -> NDArray[Any]:
     Palette indices and 16-bit values come as stored, never converted through their colour.
     Raises DatasetError for a colour image or a damaged file.
     """
-    picture, _ = _open(path, content, upright=False)
+    decoded = _open(path, content)
+    picture = decoded.picture
     if picture.mode == "1":
         # As an array this is bool over bytes of 0 and 255, which only some operations take for True.
         return (np.asarray(picture.convert("L")) > 0).astype(np.uint8)
     if picture.mode == "L":
         values = np.asarray(picture)
-        stretch = _GREY_STRETCH.get(_png_depth(path, content)) if picture.format == "PNG" else None
+        stretch = _GREY_STRETCH.get(_png_depth(path, content)) if decoded.form == "PNG" else None
         return values // np.uint8(stretch) if stretch else values
     if picture.mode == "P":
         return np.asarray(picture)
@@ -86,15 +137,45 @@ def read_colors(path: Path, *, content: bytes | None = None) -> UInt8Array:
     """The colours of a mask as stored, (H, W, 3) uint8; pixels that are wholly transparent come as black.
 
     content: the mask's bytes where they are no file of their own; the path then only names them.
-    Raises DatasetError for values of more than 8 bits and for a damaged file.
+    Colours of 16 bits are taken where 8 hold them: all values at most 255, or all multiples of 257 (8 bits made 16).
+    Raises DatasetError for other values of more than 8 bits and for a damaged file.
     """
-    picture, _ = _open(path, content, upright=False)
-    if picture.mode in (*_SIXTEEN_BIT, "I", "F"):
-        raise DatasetError(f"{_short(path)} has no colours of 8 bits (mode {picture.mode}); save it as an RGB PNG")
-    colors = np.array(picture.convert("RGB"))
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        colors[np.asarray(picture.convert("RGBA"))[:, :, 3] == 0] = 0
-    return colors
+    colors = _colors(path, _open(path, content))
+    if colors.dtype == np.uint8:
+        return colors
+    if colors.max(initial=0) > 255:
+        if (colors % 257).any():
+            raise DatasetError(
+                f"{_short(path)} has colours of 16 bits that 8 bits cannot hold; save it as an 8-bit RGB PNG, or its "
+                "class indices as a grey one"
+            )
+        colors = colors // np.uint16(257)
+    return colors.astype(np.uint8)
+
+
+def read_grey(path: Path, *, content: bytes | None = None) -> NDArray[Any] | None:
+    """The values of a mask saved in colour whose channels are all equal, (H, W) uint8 or uint16; None for others.
+
+    content: the mask's bytes where they are no file of their own. Raises DatasetError as `read_colors` does, but not
+    for values of 16 bits, which come as stored.
+    """
+    colors = _colors(path, _open(path, content))
+    equal = (colors[:, :, 0] == colors[:, :, 1]).all() and (colors[:, :, 0] == colors[:, :, 2]).all()
+    return colors[:, :, 0] if equal else None
+
+
+def turn(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """An array (..., H, W) as stored turned upright by an EXIF orientation, 1 to 8; 5 to 8 swap height and width.
+
+    >>> turn(np.array([[1, 2], [3, 4]]), 6)  # shown after a quarter turn clockwise
+    array([[3, 1],
+           [4, 2]])
+    """
+    if orientation > 4:
+        values = values.swapaxes(-1, -2)
+    if orientation in (2, 3, 6, 7):
+        values = values[..., ::-1]
+    return values[..., ::-1, :] if orientation in (3, 4, 7, 8) else values
 
 
 def resize_mask(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
@@ -108,38 +189,120 @@ def resize_mask(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return values[..., rows[:, None], columns]
 
 
-def _open(path: Path, content: bytes | None = None, *, upright: bool) -> tuple[Image.Image, int]:
-    """Decode the whole file, or say in one line why not; also its EXIF orientation (1: as stored)."""
+@dataclass(frozen=True)
+class _Decoded:
+    """A file's pixels, upright. deep: (H, W, C) uint16 where Pillow's picture has cut them to 8 bits a channel."""
+
+    picture: Image.Image
+    form: str | None
+    orientation: int
+    deep: NDArray[np.uint16] | None
+
+
+def _content(path: Path) -> bytes:
     try:
-        if content is None:
-            if path.stat().st_size > MAX_BYTES:
-                raise DatasetError(
-                    f"{_short(path)} has {path.stat().st_size:,} bytes, allowed are {MAX_BYTES:,}; cut it"
-                )
-            content = path.read_bytes()
+        if path.stat().st_size > MAX_BYTES:
+            raise DatasetError(f"{_short(path)} has {path.stat().st_size:,} bytes, allowed are {MAX_BYTES:,}; cut it")
+        return path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Whatever a damaged file raises inside becomes a DatasetError that names it."""
     try:
         with warnings.catch_warnings():
             # Damage that matters raises below; odd metadata alone is no reason to refuse or to chatter.
             warnings.simplefilter("ignore", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _decode(path, content, upright=upright)
+            yield
     except UnidentifiedImageError:
         raise DatasetError(f"{_short(path)} is not a readable {', '.join(FORMATS)} file; save it again") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DatasetError(f"{_short(path)} has more than {MAX_PIXELS:,} pixels; cut it into tiles") from None
+    except DatasetError:
+        raise
     except _DAMAGE as error:
         raise DatasetError(f"{_short(path)} is damaged or truncated ({error}); copy or save it again") from None
 
 
-def _decode(path: Path, content: bytes, *, upright: bool) -> tuple[Image.Image, int]:
-    picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-    _check_header(path, picture)
-    _check_whole(path, content, picture.format)
-    picture.load()
-    orientation = picture.getexif().get(_ORIENTATION, 1) if upright else 1
-    return (ImageOps.exif_transpose(picture) if orientation != 1 else picture), orientation
+def _open(path: Path, content: bytes | None = None) -> _Decoded:
+    """Decode the whole file, or say in one line why not."""
+    content = _content(path) if content is None else content
+    with _explained(path):
+        picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+        form = picture.format
+        _check_header(path, picture)
+        _check_whole(path, content, form)
+        orientation = _orientation(picture) if form == "TIFF" else 1  # loading turns a TIFF and drops its tag
+        picture.load()
+        deep = _deep(path, picture, content)
+        if form != "TIFF":
+            orientation = _orientation(picture)
+            picture = ImageOps.exif_transpose(picture) if orientation != 1 else picture
+        if deep is not None:
+            deep = np.moveaxis(turn(np.moveaxis(deep, 2, 0), orientation), 0, 2)
+        return _Decoded(picture, form, orientation, deep)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1, as stored, for anything else."""
+    told = picture.getexif().get(_ORIENTATION, 1)
+    return told if isinstance(told, int) and 1 <= told <= 8 else 1
+
+
+def _deep(path: Path, picture: Image.Image, content: bytes) -> NDArray[np.uint16] | None:
+    """Channels of 16 bits as stored, (H, W, C), which Pillow would cut to 8; None for everything else."""
+    # The decoders are slow to import, and most files hold 8 bits.
+    if picture.format == "PNG" and content[24] == 16 and content[25] != 0:  # bit depth; colour type, 0 is grey
+        import imagecodecs
+
+        values = imagecodecs.png_decode(content)
+    elif picture.format == "TIFF" and picture.mode not in _ONE_CHANNEL and max(_tiff_bits(picture)) > 8:
+        values = _tiff_values(path, content)
+    else:
+        return None
+    if values.dtype != np.uint16 or values.ndim != 3 or not 2 <= values.shape[2] <= 4 or picture.mode == "CMYK":
+        raise DatasetError(
+            f"{_short(path)} has {values.dtype} values of the shape {values.shape}, expected 8 or 16 bits and up to 4 "
+            "channels; save it as an RGB PNG"
+        )
+    return np.asarray(values)
+
+
+def _tiff_values(path: Path, content: bytes) -> NDArray[Any]:
+    """The array of a TIFF file of one page, channels last, that Pillow could decode."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as tif:
+            page: Any = tif.pages[0]
+            if page.is_tiled and int(np.prod(page.chunks)) * 2 > MAX_BYTES:
+                raise DatasetError(f"{_short(path)} has tiles of more than {MAX_BYTES:,} bytes; save smaller ones")
+            values: NDArray[Any] = page.asarray()
+            return np.moveaxis(values, 0, 2) if page.planarconfig == 2 and values.ndim == 3 else values
+    except tifffile.TiffFileError as error:
+        raise DatasetError(f"{_short(path)} is damaged or truncated ({error}); copy or save it again") from None
+
+
+def _tiff_bits(picture: Image.Image) -> tuple[int, ...]:
+    told = picture.tag_v2.get(258, (1,)) if isinstance(picture, TiffImageFile) else (1,)
+    return tuple(told) if isinstance(told, tuple) else (int(told),)
+
+
+def _colors(path: Path, decoded: _Decoded) -> NDArray[Any]:
+    """Red, green and blue, (H, W, 3) uint8, or uint16 as stored; black where they are wholly transparent."""
+    picture, deep = decoded.picture, decoded.deep
+    if deep is not None:
+        some = deep[:, :, :3] if deep.shape[2] > 2 else np.repeat(deep[:, :, :1], 3, axis=2)
+        return some if deep.shape[2] == 3 else np.where(deep[:, :, -1:] == 0, np.uint16(0), some)
+    if picture.mode in (*_SIXTEEN_BIT, "I", "F"):
+        raise DatasetError(f"{_short(path)} has no colours of 8 bits (mode {picture.mode}); save it as an RGB PNG")
+    colors = np.array(picture.convert("RGB"))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        colors[np.asarray(picture.convert("RGBA"))[:, :, 3] == 0] = 0
+    return colors
 
 
 def _check_header(path: Path, picture: Image.Image) -> None:
@@ -177,12 +340,14 @@ def _png_depth(path: Path, content: bytes | None) -> int:
         return file.read(25)[24]  # signature 8, length 4, IHDR 4, width 4, height 4, bit depth
 
 
-def _sixteen_bit(picture: Image.Image, size: tuple[int, int] | None) -> Float32Array:
-    grey = np.asarray(picture).astype(np.float32) * np.float32(1 / 65535)
-    if size is not None and size != grey.shape:
-        smaller = Image.fromarray(grey).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        grey = np.asarray(smaller)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+def _sixteen_bit(values: NDArray[np.uint16], size: tuple[int, int] | None) -> Float32Array:
+    """One to four channels, (H, W, C), as RGB in [0, 1]; alpha, the last of two or four, is dropped."""
+    colors = values[:, :, : 3 if values.shape[2] > 2 else 1].astype(np.float32) * np.float32(1 / 65535)
+    if size is not None and size != values.shape[:2]:
+        layers = [Image.fromarray(np.ascontiguousarray(colors[:, :, index])) for index in range(colors.shape[2])]
+        layers = [layer.resize((size[1], size[0]), Image.Resampling.BILINEAR) for layer in layers]
+        colors = np.stack([np.asarray(layer) for layer in layers], axis=2)
+    return np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors
 
 
 def _short(path: Path) -> str:

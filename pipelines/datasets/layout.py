@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipelines import links
 from pipelines.datasets.base import Finding, Severity
 from pipelines.datasets.description import IGNORE_LAYER
 from pipelines.datasets.imageio import IMAGE_SUFFIXES, MASK_SUFFIXES
@@ -35,7 +36,7 @@ class Layout:
 def read_layout(root: Path, layers: Sequence[str]) -> Layout:
     """List a data set folder. layers: mask folders that are expected. Raises DatasetError without images/ or masks/."""
     for folder in ("images", "masks"):
-        if not (root / folder).is_dir():
+        if not _is_folder(root / folder):
             raise DatasetError(f"{root.name}/{folder} is missing; put the {folder} there, one file an image")
     findings: list[Finding] = []
     images = _files(root / "images", IMAGE_SUFFIXES, findings)
@@ -44,7 +45,7 @@ def read_layout(root: Path, layers: Sequence[str]) -> Layout:
     masks: dict[tuple[str, str], Path] = {}
     for layer in (*layers, IGNORE_LAYER) if "" not in layers else layers:
         place = root / "masks" / layer
-        if place.is_dir():
+        if _is_folder(place):
             masks |= {(layer, name): path for name, path in _files(place, MASK_SUFFIXES, findings).items()}
     _check_layers(root, layers, masks, findings)
     _check_partners(images, masks, findings)
@@ -59,7 +60,7 @@ def _files(folder: Path, suffixes: tuple[str, ...], findings: list[Finding]) -> 
     folded: dict[str, str] = {}
     where = "/".join(folder.parts[-2:]) if folder.parent.name == "masks" else folder.name
     for path in sorted(folder.iterdir(), key=lambda one: one.name):
-        if path.name.startswith(".") or path.is_dir():
+        if path.name.startswith(".") or path.is_dir() or not links.of(folder).follows(path):
             continue
         if path.suffix.lower() not in suffixes:
             problem = (
@@ -92,7 +93,7 @@ def _check_layers(
     root: Path, layers: Sequence[str], masks: Mapping[tuple[str, str], Path], findings: list[Finding]
 ) -> None:
     """Say once what a whole missing or misplaced mask folder means."""
-    folders = sorted(path.name for path in (root / "masks").iterdir() if path.is_dir())
+    folders = sorted(path.name for path in (root / "masks").iterdir() if _is_folder(path))
     if "" in layers and not masks and folders:
         problem = (
             f"masks/ holds folders ({', '.join(folders[:5])}) but no mask files; one mask a class is for "
@@ -121,12 +122,12 @@ def _read_splits(
     root: Path, images: Mapping[str, Path], findings: list[Finding]
 ) -> dict[Split, tuple[str, ...]] | None:
     folder = root / "splits"
-    if not folder.is_dir():
+    if not _is_folder(folder):
         return None
     lists: dict[Split, tuple[str, ...]] = {}
     for split in SPLITS:
         path = folder / f"{split}.txt"
-        if not path.is_file():
+        if not (path.is_file() and links.of(root).follows(path)):
             problem = f"splits/{split}.txt is missing; add it, or remove splits/ to have the images split for you"
             _add(findings, "SPLIT-MISSING", "error", problem)
             lists[split] = ()
@@ -150,7 +151,7 @@ def _read_splits(
 
 def _read_groups(root: Path, images: Mapping[str, Path], findings: list[Finding]) -> dict[str, str]:
     path = root / "groups.csv"
-    if not path.is_file():
+    if not (path.is_file() and links.of(root).follows(path)):
         return {}
     reader = csv.DictReader(_text(path).splitlines(), strict=True)
     try:
@@ -179,6 +180,10 @@ def _fill_groups(groups: dict[str, str], images: Iterable[str], findings: list[F
         problem = f"groups.csv does not name {name}, which becomes a group of its own; add a line for it"
         _add(findings, "GROUP-MISSING", "warning", problem)
         groups[name] = f"image {name}"
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and links.of(path).follows(path)
 
 
 def _resolve(line: str, images: Mapping[str, Path]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from pipelines import links
 from pipelines.datasets.base import Finding
 from pipelines.datasets.imageio import IMAGE_SUFFIXES
 from pipelines.errors import DatasetError
@@ -15,45 +16,97 @@ MAX_FILES: Final = 500_000
 MAX_DEPTH: Final = 8
 
 
-def walk(root: Path, *, suffixes: Sequence[str] = (), depth: int = MAX_DEPTH) -> Iterator[Path]:
+def walk(root: Path, *, suffixes: Sequence[str] = (), depth: int = MAX_DEPTH, most: int = MAX_FILES) -> Iterator[Path]:
     """Files under a folder with one of these endings (lower case, such as ".png"; () for any), in the order of names.
 
-    Hidden files and folders, links and what macOS adds to archives are passed over.
-    Raises DatasetError for more than MAX_FILES files.
+    Hidden files and folders, links that are not followed and what macOS adds to archives are passed over.
+    Raises DatasetError for more than `most` files.
     """
     seen = 0
-    for folder, folders, names in os.walk(root, followlinks=False):
-        here = Path(folder)
-        deep = len(here.relative_to(root).parts) >= depth
-        folders[:] = [] if deep else sorted(one for one in folders if not _passed_over(one))
-        for name in sorted(names):
-            if _passed_over(name) or (suffixes and not name.lower().endswith(tuple(suffixes))):
-                continue
-            path = here / name
-            if path.is_symlink() or not path.is_file():
+    for folder, names in tree(root, depth=depth):
+        for name in names:
+            if suffixes and not name.lower().endswith(tuple(suffixes)):
                 continue
             seen += 1
-            if seen > MAX_FILES:
-                raise DatasetError(f"{root.name} holds more than {MAX_FILES:,} files; give the folder of one data set")
-            yield path
+            if seen > most:
+                raise DatasetError(f"{root.name} holds more than {most:,} files; give the folder of one data set")
+            yield root.joinpath(*folder, name)
+
+
+def tree(
+    root: Path, *, depth: int = MAX_DEPTH, widest: int | None = None
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Folders under a folder, as parts of the path from it, with the names of their files; each folder once, in order.
+
+    Passed over is what `walk` passes over, and folders that cannot be read. widest: of folders in one folder, only the
+    first so many.
+    """
+    found = links.of(root)
+    if not found.follows(root):
+        return
+    top = Path(os.path.realpath(root))
+    visited = {str(top)}
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        folder = waiting.pop()
+        here = root.joinpath(*folder)
+        inside: list[str] = []
+        names: list[str] = []
+        try:
+            with os.scandir(here) as there:
+                for one in there:
+                    if _passed_over(one.name) or (one.is_symlink() and not found.follows(here / one.name, below=top)):
+                        continue
+                    if one.is_dir():
+                        inside.append(one.name)
+                    elif one.is_file():
+                        names.append(one.name)
+        except OSError:
+            continue
+        yield folder, sorted(names)
+        if len(folder) < depth:
+            fresh = []
+            for name in sorted(inside)[:widest]:
+                real = os.path.realpath(here / name)
+                if real in visited:
+                    found.passed_over[here / name] = None
+                else:
+                    visited.add(real)
+                    fresh.append((*folder, name))
+            waiting += reversed(fresh)
 
 
 def folders(root: Path) -> list[Path]:
-    """Folders right under a folder, in the order of names; hidden ones and links are passed over."""
+    """Folders right under a folder, in the order of names; hidden ones and links not followed are passed over."""
+    found = links.of(root)
     try:
-        found = [one for one in root.iterdir() if not _passed_over(one.name) and one.is_dir() and not one.is_symlink()]
+        inside = [one for one in root.iterdir() if not _passed_over(one.name) and one.is_dir() and found.follows(one)]
     except OSError:
         return []
-    return sorted(found, key=lambda one: one.name)
+    return sorted(inside, key=lambda one: one.name)
 
 
 def child(root: Path, *names: str) -> Path | None:
     """The first folder or file right under root that is called one of these names, whatever the case."""
     try:
-        there = {one.name.casefold(): one for one in sorted(root.iterdir(), reverse=True) if not one.is_symlink()}
+        there = {one.name.casefold(): one for one in sorted(root.iterdir(), reverse=True)}
     except OSError:
         return None
-    return next((there[name.casefold()] for name in names if name.casefold() in there), None)
+    found = links.of(root)
+    wanted = (there[name.casefold()] for name in names if name.casefold() in there)
+    return next((one for one in wanted if found.follows(one)), None)
+
+
+def passed_over(found: links.Links, root: Path) -> list[Finding]:
+    """A note about links that were not followed, if there are any."""
+    if not found.passed_over:
+        return []
+    first, count = shown(next(iter(found.passed_over)), root), len(found.passed_over)
+    problem = (
+        f"{count:,} {'link is' if count == 1 else 'links are'} passed over, such as {first}: leading nowhere, to files "
+        "that are read anyway, or out of the folders that may be read"
+    )
+    return [Finding(code="LINKS", severity="note", message=problem)]
 
 
 def images(root: Path, *, depth: int = MAX_DEPTH) -> list[Path]:

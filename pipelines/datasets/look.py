@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines import apart
 from pipelines.arrays import BoolArray, UInt8Array
-from pipelines.datasets import FORMATS, imageio, open_source, recognise
-from pipelines.datasets.base import Finding
+from pipelines.datasets import FORMATS, imageio, open_source, orientation, recognise
+from pipelines.datasets.base import Finding, Turn
 from pipelines.datasets.source import Label, Picture, Role, Source, Truth
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.reading import DataReading
@@ -142,32 +142,35 @@ def look(asked: Asked) -> tuple[Looked, dict[str, Any]]:
         chosen, source = open_source(asked.path, DataReading(format=asked.format, options=asked.options))
         if not source.names():
             raise DatasetError(f"{source.name} holds no image in the format {chosen} ({FORMATS[chosen].title})")
+        alignment = orientation.Alignment(source, asked.options.get(orientation.OPTION))
     except PipelineError as error:
         told = str(error).replace(asked.path, Path(asked.path).name)  # where uploads lie is nobody's business
         return Looked(recognised=recognised, problem=told), {}
-    arrays, shown, sizes, unread, shares = _images(source)
+    arrays, shown, sizes, unread, shares, turns = _images(source, alignment)
     labels = [
         FoundLabel(name=one.name, color=one.color, role=one.role, share=float(n))
         for one, n in zip(source.labels, shares, strict=True)
     ]
+    findings = [*source.findings, *orientation.findings(turns)]
     looked = Looked(
         recognised=recognised, format=chosen, name=source.name, labels=labels, exclusive=source.exclusive,
         declared=source.declared, complete=source.complete, names=list(source.names()),
         splits={split: list(names) for split, names in source.splits.items()}, groups=dict(source.groups),
-        findings=list(source.findings), priority=list(source.priority), shown=shown, sizes=sizes, unread=unread,
+        findings=findings, priority=list(source.priority), shown=shown, sizes=sizes, unread=unread,
     )  # fmt: skip
     return looked, arrays
 
 
 def _images(
-    source: Source,
-) -> tuple[dict[str, Any], list[str], list[tuple[int, int]], list[Finding], np.ndarray]:
+    source: Source, alignment: orientation.Alignment
+) -> tuple[dict[str, Any], list[str], list[tuple[int, int]], list[Finding], np.ndarray, dict[str, Turn]]:
     """A few images spread over the set, those with labels that are not shown yet first."""
     pixels, whole = np.zeros(len(source.labels), np.int64), 0
     arrays: dict[str, Any] = {}
     shown: list[str] = []
     sizes: list[tuple[int, int]] = []
     unread: list[Finding] = []
+    turns: dict[str, Turn] = {}
     later: list[tuple[str, Picture, BoolArray, BoolArray]] = []
 
     def keep(name: str, picture: Picture, layers: BoolArray, valid: BoolArray) -> None:
@@ -185,11 +188,16 @@ def _images(
             truth = source.truth(name)
             size = _small(truth.valid.shape)
             picture = source.picture(name, size=size)
+            truth, turn = alignment.align(picture, truth)
+            if size != _small(truth.valid.shape):  # it was turned along
+                size = size[::-1]
+                picture = source.picture(name, size=size)
             if picture.own != truth.valid.shape:
                 raise DatasetError(f"the truth of {name} has another size than its image")
         except PipelineError as error:
             unread.append(Finding(code="IMAGE-UNREADABLE", severity="error", message=str(error)))
             continue
+        turns |= {} if turn is None else {name: turn}
         unread += [one for one in truth.findings if one.severity == "error"]
         counts = truth.layers.sum(axis=(1, 2))
         pixels += counts
@@ -202,7 +210,7 @@ def _images(
             later.append(small)
     for small in later[: IMAGES - len(shown)]:
         keep(*small)
-    return arrays, shown, sizes, unread[:50], pixels / max(1, whole)
+    return arrays, shown, sizes, unread[:50], pixels / max(1, whole), turns
 
 
 def _small(own: tuple[int, ...]) -> tuple[int, int]:

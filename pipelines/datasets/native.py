@@ -6,31 +6,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines import links
 from pipelines.arrays import BoolArray, Float32Array
-from pipelines.datasets import coding, imageio, splits
+from pipelines.datasets import coding, imageio, listing, orientation, splits
 from pipelines.datasets.base import Dataset, Examination, Finding, Item
 from pipelines.datasets.description import DESCRIPTION, IGNORE_LAYER, Description, read_description
 from pipelines.datasets.fingerprint import fingerprint_of
 from pipelines.datasets.layout import Layout, read_layout
-from pipelines.datasets.source import Picture
+from pipelines.datasets.source import Picture, Truth
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS, Split
 
 
 def recognise(path: Path) -> str | None:
     """The reason to think that a folder is in this format."""
-    return f"it holds {DESCRIPTION}" if (path / DESCRIPTION).is_file() else None
+    there = (path / DESCRIPTION).is_file() and links.of(path).follows(path / DESCRIPTION)
+    return f"it holds {DESCRIPTION}" if there else None
 
 
 def open_native(path: Path) -> "NativeDataset":
     """Open a folder; reads its tables and file names, no pixels. Raises DatasetError."""
-    return NativeDataset(path, read_description(path))
+    with links.reading(path) as found:
+        return NativeDataset(path, read_description(path), found)
 
 
 class NativeDataset(Dataset):
     """A folder in the native format."""
 
-    def __init__(self, root: Path, description: Description) -> None:
+    def __init__(self, root: Path, description: Description, found: links.Links) -> None:
         self.root = root
         self.name = description.name
         self.kind = description.kind
@@ -40,8 +43,10 @@ class NativeDataset(Dataset):
         self.priority = description.priority
         self._ignore_index = description.ignore_index
         self._layout: Layout = read_layout(root, self._layers())
+        self._findings = (*self._layout.findings, *listing.passed_over(found, root))
         self.groups = self._layout.groups
         self._splits = self._layout.splits or splits.seeded_split(self.names(), self.groups)
+        self._alignment = orientation.Alignment(self)
 
     def _layers(self) -> tuple[str, ...]:
         """Mask folders under masks/: one a class where labels may overlap, else masks/ itself."""
@@ -57,7 +62,7 @@ class NativeDataset(Dataset):
 
     def structure(self) -> tuple[Finding, ...]:
         """Everything that is wrong with files, lists and tables."""
-        return self._layout.findings
+        return self._findings
 
     def examine(self, name: str, *, size: tuple[int, int] | None = None) -> Examination:
         """One image with its truth, and everything that is wrong with them."""
@@ -66,26 +71,42 @@ class NativeDataset(Dataset):
             problem = f"there is no image {name!r} in {self.root.name}/images; add it or take it out of the lists"
             return Examination(None, (Finding(code="IMAGE-MISSING", severity="error", message=problem),))
         findings: list[Finding] = []
-        picture = own = None
-        turned = False
+        picture = turn = None
         try:
-            picture, own, turned = imageio.read_picture(path, size=size)
+            picture = self.picture(name, size=size)
         except DatasetError as error:
             findings.append(Finding(code="IMAGE-UNREADABLE", severity="error", message=str(error)))
         masks = self._read_masks(name, findings)
-        if own is not None:
-            for mask, values in masks.items():
-                _check_size(findings, mask, values.shape, path.name, own, turned=turned)
         truth, valid = self._decode(masks, findings)
+        if picture is not None and truth is not None and valid is not None:
+            aligned, turn = self._alignment.align(picture, Truth(truth, valid))
+            truth, valid = aligned.layers, aligned.valid
+        if picture is not None and (valid is None or valid.shape != picture.own):
+            for mask, values in masks.items():
+                _check_size(findings, mask, values.shape, path.name, picture.own)
         if picture is None or truth is None or valid is None or any(one.severity == "error" for one in findings):
             return Examination(None, tuple(findings))
         if not valid.any():
             problem = f"every pixel of {name} is to be ignored, so it teaches and tests nothing; label it or remove it"
             findings.append(Finding(code="ALL-IGNORED", severity="warning", message=problem))
-        shape = size or own
-        assert shape is not None  # own is known once the picture is
-        item = Item(name, picture, imageio.resize_mask(truth, shape), imageio.resize_mask(valid, shape))
-        return Examination(item, tuple(findings))
+        shape = size or picture.own
+        truth, valid = imageio.resize_mask(truth, shape), imageio.resize_mask(valid, shape)
+        return Examination(Item(name, picture.image, truth, valid, picture.orientation), tuple(findings), turn)
+
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """Size, upright, and EXIF orientation of a picture. Raises DatasetError."""
+        return imageio.read_head(self._layout.images[name])
+
+    def truth(self, name: str) -> Truth:
+        """Truth of an image, one label a class, as it lies in its masks.
+
+        Raises DatasetError with the first thing that is wrong with it.
+        """
+        layers, valid, findings = self.masks(name)
+        if layers is None or valid is None:
+            first = next((one for one in findings if one.severity == "error"), None)
+            raise DatasetError(first.message if first else f"the masks of {name} have different sizes; save them again")
+        return Truth(layers, valid, findings)
 
     def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
         """The picture of an image. Raises DatasetError."""
@@ -153,14 +174,17 @@ class NativeDataset(Dataset):
     def probabilities(self, name: str) -> Float32Array | None:
         """Label probabilities from probabilities/<class>/<stem>.png, p = value / 255; None without that folder."""
         folder = self.root / "probabilities"
-        if not folder.is_dir():
+        if not (folder.is_dir() and links.of(self.root).follows(folder)):
             return None
         if name not in self._layout.images:
             raise DatasetError(f"there is no image {name!r} in {self.root.name}/images; choose one of its images")
         layers = [imageio.read_mask(folder / one / f"{name}.png") for one in self.classes]
         if any(layer.dtype != np.uint8 or layer.shape != layers[0].shape for layer in layers):
             raise DatasetError(f"probabilities of {name} must be 8-bit files of one size; save them again")
-        return np.stack(layers).astype(np.float32) / np.float32(255)
+        found = np.stack(layers).astype(np.float32) / np.float32(255)
+        turn = self.examine(name).turn
+        stored = turn is not None and turn.drawn == "stored"
+        return np.ascontiguousarray(imageio.turn(found, self.head(name)[1])) if stored else found
 
     def fingerprint(self) -> str:
         """sha256 over name, length and content of dataset.toml, tables, images, masks and probabilities."""
@@ -179,14 +203,11 @@ def _join(layer: str, name: str) -> str:
     return f"{layer}/{name}" if layer else name
 
 
-def _check_size(
-    findings: list[Finding], mask: str, shape: tuple[int, ...], image: str, own: tuple[int, int], *, turned: bool
-) -> None:
+def _check_size(findings: list[Finding], mask: str, shape: tuple[int, ...], image: str, own: tuple[int, int]) -> None:
     if tuple(shape) == own:
         return
-    problem = f"masks/{mask} is {shape[1]}×{shape[0]}, its image {image} is {own[1]}×{own[0]}"
-    if turned and tuple(shape) == own[::-1]:
-        problem += " once turned upright by its EXIF orientation; turn the mask the same way"
-    else:
-        problem += "; resize the mask (nearest neighbour) or remove the pair"
+    problem = (
+        f"masks/{mask} is {shape[1]}×{shape[0]}, its image {image} is {own[1]}×{own[0]}; resize the mask (nearest "
+        "neighbour) or remove the pair"
+    )
     findings.append(Finding(code="PAIR-SIZE", severity="error", message=problem))

@@ -6,7 +6,6 @@ from pathlib import Path
 from pipelines.datasets import native
 from pipelines.datasets.format import Format
 from pipelines.datasets.source import Label, Picture, Source, Truth
-from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS
 
 
@@ -39,11 +38,11 @@ class NativeSource(Source):
 
     def truth(self, name: str) -> Truth:
         """Truth of an image. Raises DatasetError with the first thing that is wrong with it."""
-        layers, valid, findings = self._set.masks(name)
-        if layers is None or valid is None:
-            first = next((one for one in findings if one.severity == "error"), None)
-            raise DatasetError(first.message if first else f"the masks of {name} have different sizes; save them again")
-        return Truth(layers, valid, findings)
+        return self._set.truth(name)
+
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """Size and orientation of a picture, told by the head of its file."""
+        return self._set.head(name)
 
     def files(self) -> Iterable[Path]:
         """Tables, images and masks."""

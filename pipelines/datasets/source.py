@@ -31,17 +31,18 @@ class Label:
 class Picture:
     """image: (H, W, 3) float32 in [0, 1], at the size asked for. own: its (height, width) before resizing.
 
-    turned: whether its EXIF orientation turned it by 90°.
+    orientation: EXIF's, 1 to 8, that it was turned upright by; 5 to 8 swap height and width.
     """
 
     image: Float32Array
     own: tuple[int, int]
-    turned: bool = False
+    orientation: int = 1
 
 
 @dataclass(frozen=True)
 class Truth:
-    """layers: (L, H, W) bool, one a label in the order of Source.labels, at the truth's own size.
+    """layers: (L, H, W) bool, one a label in the order of Source.labels, at the truth's own size; it may lie on the
+    picture as stored where EXIF turns that (`orientation.Alignment`).
 
     valid: (H, W) bool, False where the files say that a pixel does not count. findings: what is wrong with this image's
     truth without making it useless; what makes it useless is raised.
@@ -81,6 +82,11 @@ class Source(ABC):
     def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
         """The picture of an image, resized to (height, width) if asked for. Raises DatasetError, one line."""
 
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """A picture's (height, width), upright, and its EXIF orientation, 1 to 8. Raises DatasetError, one line."""
+        picture = self.picture(name)
+        return picture.own, picture.orientation
+
     @abstractmethod
     def truth(self, name: str) -> Truth:
         """Which pixels of an image carry which labels. Raises DatasetError, one line."""
@@ -102,3 +108,7 @@ class FileSource(Source):
     def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
         """The picture of an image, upright by its EXIF orientation."""
         return Picture(*imageio.read_picture(self.images[name], size=size))
+
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """Size and orientation of a picture, told by the head of its file."""
+        return imageio.read_head(self.images[name])

@@ -1,13 +1,14 @@
 """A command that runs in a terminal to a job in the list, so that the app shows it and can cancel it."""
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from pipelines import progress, turns
+from pipelines import links, progress, turns
 from pipelines.errors import Cancelled, PipelineError
 from pipelines.jobs.job import Job
 from pipelines.jobs.names import option, without
@@ -68,7 +69,8 @@ def _new(runs: Path, name: str) -> Job | None:
     arguments = sample_arguments() if _line[0] == "sample" else without(without(_line, "--runs"), "--record")
     if option(arguments, "--name") is None:
         arguments += ["--name", name]
-    asked = Asked(arguments=arguments, created=time.time(), folder=str(Path.cwd()))
+    roots = os.environ.get(links.ROOTS)
+    asked = Asked(arguments=arguments, created=time.time(), folder=str(Path.cwd()), link_roots=roots)
     anew = "--resume" not in arguments
     try:
         make(runs / turns.JOBS)

@@ -22,12 +22,16 @@ class _Record(BaseModel):
 
 
 class Asked(_Record):
-    """job.json. folder: where relative paths on the command line start; stages: name and expected seconds of each."""
+    """job.json. folder: where relative paths on the command line start; stages: name and expected seconds of each.
+
+    link_roots: as `links.ROOTS` was when it was asked for; None: links lead anywhere.
+    """
 
     arguments: Annotated[list[str], Field(min_length=1)]
     created: float
     folder: str
     stages: list[tuple[str, float]] = []
+    link_roots: str | None = ""
 
 
 class Attempt(_Record):

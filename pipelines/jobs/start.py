@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pipelines import turns
+from pipelines import links, turns
 from pipelines.errors import ConfigError, RunError
 from pipelines.jobs.job import Job
 from pipelines.jobs.listing import list_jobs
@@ -68,7 +68,11 @@ def start(
         arguments = _named(list(arguments), runs)
         check_space(arguments, runs, folder=folder, needed=needed)
         asked = Asked(
-            arguments=arguments, created=time.time(), folder=str((folder or Path.cwd()).resolve()), stages=list(stages)
+            arguments=arguments,
+            created=time.time(),
+            folder=str((folder or Path.cwd()).resolve()),
+            stages=list(stages),
+            link_roots=os.environ.get(links.ROOTS),
         )
         job = new_job(runs / turns.JOBS, asked, Attempt(arguments=arguments, queued=time.time_ns(), waits=waits))
     _spawn(job)
@@ -173,6 +177,9 @@ def _spawn(job: Job) -> None:
     # Waiting threads must not spin beside viewers (docs/adr/0002-waiting-threads.md).
     environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
     environment |= {"PYTHONPATH": str(ROOT), "PIPELINES_RUNS": str(job.runs), "PYTHONUNBUFFERED": "1"}
+    environment.pop(links.ROOTS, None)
+    if job.asked.link_roots is not None:  # whoever resumes it, it reads what it did before
+        environment[links.ROOTS] = job.asked.link_roots
     there = Path(job.asked.folder)
     with (attempt / turns.LOG).open("ab") as log:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ from typing import Final
 from pipelines.metrics.bootstrap import CONFIDENCE
 from pipelines.rounding import signed
 from pipelines.schema import MACRO
-from pipelines.sentences import begun, none_carries
+from pipelines.sentences import begun, none_carries, not_tuned
 from pipelines.verdict.evidence import Evidence, Position
 from pipelines.verdict.model import Margin, Reason, Supports
 
@@ -83,11 +83,7 @@ def absent_reason(evidence: Evidence) -> Reason | None:
     validated = any(part["split"] == "val" and part["images"] for part in evidence.dataset["splits"])
     untuned = evidence.absent("val") if validated and evidence.split != "val" else ()
     if untuned:
-        those = "its threshold" if len(untuned) == 1 else "their thresholds"
-        parts.append(
-            f"{begun(none_carries(untuned, 'val'))}, so {those} could not be tuned and no temperature of their own "
-            "fitted: p > 0.5 and 1 stand."
-        )
+        parts.append(f"{begun(not_tuned(untuned, 'val'))}; a temperature of a class's own stays at 1.")
     if not parts:
         return None
     return Reason(code="ABSENT-CLASSES", title="Classes that are missing", text=" ".join(parts), supports="caution")

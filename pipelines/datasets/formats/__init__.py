@@ -1,8 +1,9 @@
 """Formats of data sets: one module or package each, and the registry of them."""
 
+from dataclasses import replace
 from typing import Final
 
-from pipelines.datasets import native_source
+from pipelines.datasets import native_source, orientation
 from pipelines.datasets.format import Format
 from pipelines.datasets.formats.coco import source as coco
 from pipelines.datasets.formats.huggingface import source as huggingface
@@ -12,7 +13,7 @@ from pipelines.datasets.formats.nnunet import source as nnunet
 from pipelines.datasets.formats.tiff import source as tiff
 
 # In the order in which they are tried: those that are known by a file of their own come first.
-FORMATS: Final[dict[str, Format]] = {
+_FORMATS: Final[dict[str, Format]] = {
     "native": native_source.FORMAT,
     "nnunet": nnunet.FORMAT,
     "coco": coco.FORMAT,
@@ -24,4 +25,7 @@ FORMATS: Final[dict[str, Format]] = {
     "colored": colored.FORMAT,
     "per_class": per_class.FORMAT,
     "instances": instances.FORMAT,
+}
+FORMATS: Final[dict[str, Format]] = {
+    name: replace(one, options={**one.options, **orientation.OPTIONS}) for name, one in _FORMATS.items()
 }

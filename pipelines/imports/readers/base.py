@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from numpy.typing import NDArray
 
 from pipelines.config import build
+from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Item
 from pipelines.errors import ConfigError, DatasetError, ShapeError
 from pipelines.imports.source import OutputSource
@@ -18,6 +19,7 @@ from pipelines.misuse.declaration import Activation, Declaration, Values
 from pipelines.schema import Head
 
 MOST_FILES: Final = 1_000_000
+_DEEPEST: Final = 32  # folders in folders
 _MOST_TIMES: Final = 16  # the pixels of an output against those of its truth
 _PICTURE: Final = re.compile(r"\.(png|jpe?g|tiff?|bmp|webp|npy|npz)$", re.IGNORECASE)
 _KEY: Final = re.compile(r"(seed|head|split)=(.+)")
@@ -79,7 +81,7 @@ def gather(path: Path, head: Head) -> dict[int | None, dict[str, Path]]:
     if not path.is_dir():
         raise ConfigError(f"{printable(str(path))} is not there; give the file or folder of the outputs of {head}")
     found: dict[int | None, dict[str, Path]] = {}
-    for number, file in enumerate(sorted(one for one in path.rglob("*") if one.is_file())):
+    for number, file in enumerate(sorted(listing.walk(path, depth=_DEEPEST, most=MOST_FILES + 1))):
         if number >= MOST_FILES:
             raise DatasetError(
                 f"{path.name} holds more than {MOST_FILES:,} files; put an archive of arrays there instead"
@@ -141,6 +143,8 @@ class FileSource(OutputSource, Generic[Place]):
         self.declaration = declaration
         self._places: dict[str, Place] = {}
         self._surplus: list[str] = []
+        self._stored: set[str] = set()  # images turned by EXIF whose outputs have the size of the stored picture
+        self._unsized: set[str] = set()  # such images where sizes do not tell
         names, twice = Names(images), []
         for key, place in found:
             image = names.image(key)
@@ -163,9 +167,10 @@ class FileSource(OutputSource, Generic[Place]):
         return tuple(sorted([*self._surplus, *(name for name in self._places if name not in wanted)]))
 
     def read(self, item: Item) -> NDArray[Any]:
-        """Values of one image as they are stored, (K, H, W). Raises DatasetError or ShapeError.
+        """Values of one image, (K, H, W). Raises DatasetError or ShapeError.
 
-        What is many times larger than its truth is not read at all: nobody knows how much memory it would take.
+        Those of a picture that EXIF turns are turned with it where they have the size of the stored picture. What is
+        many times larger than its truth is not read at all: nobody knows how much memory it would take.
         """
         place = self._places[item.name]
         height, width = self.size_of(place) or item.valid.shape
@@ -175,7 +180,28 @@ class FileSource(OutputSource, Generic[Place]):
                 f"the output of {printable(item.name)} has {width:,}×{height:,} pixels, its truth {by}; predict at the "
                 "size of the truth"
             )
-        return self.load(place, item)
+        values = self.load(place, item)
+        if item.orientation == 1:
+            return values
+        shape, square = values.shape[-2:], item.valid.shape[0] == item.valid.shape[1]
+        if item.orientation > 4 and not square and shape == item.valid.shape[::-1]:
+            self._stored.add(item.name)
+            return imageio.turn(values, item.orientation)
+        if self.size is not None or square or item.orientation < 5:
+            self._unsized.add(item.name)
+        return values
+
+    def findings(self) -> tuple[dict[str, str], ...]:
+        """Outputs of pictures that EXIF turns whose size does not tell whether they lie as the picture does."""
+        if not self._unsized:
+            return ()
+        others = f" those of {len(self._stored)} others have the size of the stored picture;" if self._stored else ""
+        message = (
+            f"{len(self._unsized)} outputs ({named(tuple(sorted(self._unsized)))}) belong to pictures that EXIF turns, "
+            f"and were taken as predicted on the upright picture, which their size does not tell;{others} predict on "
+            "upright pictures (Pillow: ImageOps.exif_transpose; cv2.imread turns them)"
+        )
+        return ({"code": "EXIF-UNDECIDED", "severity": "warning", "message": message},)
 
     def size_of(self, place: Place) -> tuple[int, int] | None:
         """(height, width) at one place, told without reading it; None where only reading tells."""

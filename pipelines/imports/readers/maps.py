@@ -77,13 +77,13 @@ class _Maps(FileSource[tuple[Path, ...]]):
 
     def findings(self) -> tuple[dict[str, str], ...]:
         if self._coarse < 1 / 1000:
-            return ()
+            return super().findings()
         message = (
             f"the declared {self.declaration.what} come from maps with {1 / self._coarse + 1:.0f} grey values: p is "
             f"known to {self._coarse / 2:.1g} only, so NLL and the calibration of rare classes are blunted at both "
             "ends; save 16-bit or floating-point maps"
         )
-        return ({"code": "COARSE", "severity": "warning", "message": message},)
+        return (*super().findings(), {"code": "COARSE", "severity": "warning", "message": message})
 
 
 def read_map(path: Path, *, logits: bool = False) -> tuple[NDArray[Any], float]:

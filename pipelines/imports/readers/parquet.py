@@ -252,13 +252,13 @@ class _Predictions(FileSource[_Group]):
 
     def findings(self) -> tuple[dict[str, str], ...]:
         if not self._other_truth:
-            return ()
+            return super().findings()
         message = (
             f"{len(self._other_truth)} images carry another truth in these files than in the data set "
             f"({named(self._other_truth[:10])}); the data set's counts; make sure that it is the right one"
         )
         self._other_truth = []
-        return ({"code": "TRUTH-DIFFERS", "severity": "warning", "message": message},)
+        return (*super().findings(), {"code": "TRUTH-DIFFERS", "severity": "warning", "message": message})
 
     def close(self) -> None:
         for group in self._places.values():

@@ -223,7 +223,7 @@ class CocoSource(FileSource):
         told = [document.images[key][1:3] for document, key in self._stands[name]]
         given = [one for one in told if one != (None, None)]
         if not given:
-            return imageio.read_picture(self.images[name])[1]
+            return self._size_of_runs(name)
         try:
             sizes = [polygons.checked_size(*one) for one in given]
         except DatasetError as error:
@@ -231,6 +231,16 @@ class CocoSource(FileSource):
         if len(set(sizes)) > 1:
             raise DatasetError(f"{name} has different sizes in different JSON files; correct its height and width")
         return sizes[0]
+
+    def _size_of_runs(self, name: str) -> tuple[int, int]:
+        """The picture's size, as stored where EXIF turns it and run lengths have that size."""
+        own, orientation = self.head(name)
+        if orientation > 4:
+            for _, one in self._annotations(name):
+                runs = one.get("segmentation")
+                if isinstance(runs, dict) and runs.get("size") == list(own[::-1]):
+                    return own[::-1]
+        return own
 
     def _label_of(self, annotation: Mapping[str, Any], document: Document) -> int:
         if is_crowd(annotation) and self._crowd == "ignore":

@@ -195,9 +195,9 @@ class HuggingFaceSource(Source):
         content = self._cell(name, self._mask)
         where = Path(self._where(name))
         if _mode(content) in ("RGB", "RGBA", "LA", "CMYK"):
-            colors = imageio.read_colors(where, content=content)
-            if (colors[:, :, 0] == colors[:, :, 1]).all() and (colors[:, :, 0] == colors[:, :, 2]).all():
-                return colors[:, :, 0]
+            grey = imageio.read_grey(where, content=content)
+            if grey is not None:
+                return grey
         return imageio.read_mask(where, content=content)
 
     def _where(self, name: str) -> str:
@@ -212,6 +212,10 @@ class HuggingFaceSource(Source):
         """The picture of a row, upright by its EXIF orientation. Raises DatasetError, one line."""
         content = self._cell(name, self._image)
         return Picture(*imageio.read_picture(Path(self._where(name)), size=size, content=content))
+
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """Size and orientation of a row's picture, told by its first bytes."""
+        return imageio.read_head(Path(self._where(name)), content=self._cell(name, self._image))
 
     def truth(self, name: str) -> Truth:
         """The labels of a row's mask. Raises DatasetError, one line."""

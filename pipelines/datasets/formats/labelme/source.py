@@ -124,21 +124,30 @@ class LabelmeSource(Source):
 
     def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
         """The file beside the JSON, else the picture inside it. Raises DatasetError, one line."""
-        path = self._pictures[name]
+        path, content = self._file(name)
+        return Picture(*imageio.read_picture(path, size=size, content=content))
+
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """Size and orientation of a picture, told by its first bytes."""
+        path, content = self._file(name)
+        return imageio.read_head(path, content=content)
+
+    def _file(self, name: str) -> tuple[Path, bytes | None]:
+        """The file of a picture; or that of its shapes, and the bytes of the picture inside it."""
+        path, sheet = self._pictures[name], self._sheets[name]
         if path is not None:
-            return Picture(*imageio.read_picture(path, size=size))
+            return path, None
         try:
-            content = embedded_picture(self._sheets[name])
+            return sheet.path, embedded_picture(sheet)
         except DatasetError as error:
-            raise DatasetError(f"{listing.shown(self._sheets[name].path, self.root)}: {error}") from None
-        return Picture(*imageio.read_picture(self._sheets[name].path, size=size, content=content))
+            raise DatasetError(f"{listing.shown(sheet.path, self.root)}: {error}") from None
 
     def truth(self, name: str) -> Truth:
         """Shapes of one label united; those of different labels may overlap. Raises DatasetError, one line."""
         sheet = self._sheets[name]
         shown = listing.shown(sheet.path, self.root)
         try:
-            size = self.picture(name).own if None in sheet.size else polygons.checked_size(*sheet.size)
+            size = self.head(name)[0] if None in sheet.size else polygons.checked_size(*sheet.size)
         except DatasetError as error:
             raise DatasetError(f"{shown}: {error}") from None
         layers = polygons.blank_layers(len(self.labels), size)

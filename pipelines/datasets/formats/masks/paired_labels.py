@@ -23,6 +23,7 @@ MAX_LAYERS_BYTES: Final = 2**30
 BACKGROUND: Final = "background"
 _FOREGROUND: Final = "foreground"
 _IGNORED: Final = "ignored"
+_STRETCH: Final = 257  # 65535 / 255
 _PALETTES: Final = 50  # files whose palettes are compared; later ones are only asked for values not met before
 _CLOSE: Final = 16  # neighbouring values of label maps are closer; those of pictures of label maps are further apart
 
@@ -53,9 +54,19 @@ def value_labels(
     """A label for every value, and findings about what was guessed.
 
     0 is the background unless a table says otherwise. 255 is left out where the others are close together and end
-    below it. Raises DatasetError when there are too many values for labels.
+    below it. 8-bit values that a program made 16 (0, 257, 514, … 65535) are named as those of 8 bits.
+    Raises DatasetError when there are too many values for labels.
     """
     total = seen.total()
+    if len(total) > 2 and max(total) > 255 and all(value % _STRETCH == 0 for value in total):
+        eight = {
+            path: counts and {value // _STRETCH: n for value, n in counts.items()}
+            for path, counts in seen.files.items()
+        }
+        made, notes = value_labels(Seen(eight, seen.unreadable), names, colors=colors)
+        problem = f"the masks' values are 8-bit values made 16, all multiples of {_STRETCH}: {_STRETCH} is read as 1"
+        stretched = tuple(tuple(value * _STRETCH for value in some) for some in made.values)
+        return ValueLabels(made.labels, stretched), [_note("VALUES-STRETCHED", problem), *notes]
     _check_count(seen, total)
     findings: list[Finding] = []
     named: dict[int, Named] = {}

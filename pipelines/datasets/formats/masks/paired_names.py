@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipelines import links
 from pipelines.datasets import listing
 from pipelines.datasets.source import Role
 from pipelines.errors import DatasetError
@@ -79,7 +80,7 @@ def find_names(root: Path, folders: Iterable[Path], options: Mapping[str, str]) 
     said = options.get("names")
     if said:
         path = root.joinpath(*(part for part in said.replace("\\", "/").split("/") if part not in ("", ".", "..")))
-        if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
+        if not path.is_file() or not links.of(root).follows(path):
             raise DatasetError(f"the option names must be a file inside {shown(root.name)}, got {said[:80]!r}")
         return _read(path)
     for folder in dict.fromkeys((root, *folders)):

@@ -53,6 +53,10 @@ class MaskSource(FileSource):
         """The picture of an image; TIFF by the options channels and range."""
         return Picture(*tiff_images.read_picture(self.images[name], self.reading, size=size))
 
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """Size and orientation of a picture, told by the head of its file."""
+        return tiff_images.read_picture_head(self.images[name], self.reading)
+
     def files(self) -> Iterable[Path]:
         """Tables, pictures and masks."""
         masks = (mask.path for name in self.images for mask in self.masks[name])

@@ -1,15 +1,14 @@
 """A folder's tree to image files with their part in it, told by the words in folder and file names."""
 
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from pipelines.datasets import listing
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.imageio import IMAGE_SUFFIXES
-from pipelines.datasets.listing import MAX_DEPTH, MAX_FILES, SPLIT_FOLDERS
+from pipelines.datasets.listing import MAX_FILES, SPLIT_FOLDERS
 from pipelines.errors import DatasetError
 
 Part: TypeAlias = Literal["image", "mask", ""]
@@ -69,7 +68,7 @@ def entries(root: Path, *, sample: bool = False) -> list[Entry]:
     Raises DatasetError for more than MAX_FILES files.
     """
     found = []
-    for seen, (folder, names) in enumerate(_walk(str(root), (), sample)):
+    for seen, (folder, every) in enumerate(listing.tree(root, widest=SAMPLE_FOLDERS if sample else None)):
         if sample and seen >= SAMPLE_DEEP:
             break
         if seen > MAX_FILES:
@@ -80,7 +79,8 @@ def entries(root: Path, *, sample: bool = False) -> list[Entry]:
         if about is None:
             continue
         here = root.joinpath(*folder)
-        for name in names:
+        names = [name for name in every if name.lower().endswith(IMAGE_SUFFIXES)]
+        for name in names[:SAMPLE_FILES] if sample else names:
             found.append(
                 Entry(here / name, folder, about.parts, about.own, name.rpartition(".")[0], about.part, about.split)
             )  # fmt: skip
@@ -121,27 +121,3 @@ def _about(folder: tuple[str, ...]) -> _Folder | None:
             parts.append(name)
             own.append(name)
     return _Folder(tuple(parts), tuple(own), part, splits.pop() if len(splits) == 1 else None)
-
-
-def _walk(root: str, folder: tuple[str, ...], sample: bool) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Folders and the names of their image files; hidden ones and links are passed over."""
-    names: list[str] = []
-    inside: list[str] = []
-    try:
-        with os.scandir(os.path.join(root, *folder)) as there:
-            for one in there:
-                if one.name.startswith(".") or one.name == "__MACOSX" or one.is_symlink():
-                    continue
-                if one.name.lower().endswith(IMAGE_SUFFIXES):
-                    if one.is_file(follow_symlinks=False):
-                        names.append(one.name)
-                elif one.is_dir(follow_symlinks=False):
-                    inside.append(one.name)
-    except OSError:
-        return
-    names.sort()
-    inside.sort()
-    yield folder, names[:SAMPLE_FILES] if sample else names
-    if len(folder) < MAX_DEPTH:
-        for name in inside[:SAMPLE_FOLDERS] if sample else inside:
-            yield from _walk(root, (*folder, name), sample)

@@ -60,9 +60,9 @@ def look(paths: Iterable[Path], how: How) -> Seen:
 def read_index(path: Path) -> NDArray[Any]:
     """Mask values (H, W); a colour image whose three channels are equal is taken as grey. Raises DatasetError."""
     if mode_of(path) in ("RGB", "RGBA", "LA", "CMYK"):
-        colors = imageio.read_colors(path)
-        if (colors[:, :, 0] == colors[:, :, 1]).all() and (colors[:, :, 0] == colors[:, :, 2]).all():
-            return colors[:, :, 0]
+        grey = imageio.read_grey(path)
+        if grey is not None:
+            return grey
     return tiff_images.read_mask(path)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from pipelines import links
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
@@ -116,7 +117,7 @@ def _list_folder(base: Path) -> Path:
 def _list_files(base: Path) -> list[Path]:
     folder = _list_folder(base)
     names = ("train.txt", "val.txt", "trainval.txt", "test.txt", "default.txt")
-    return [folder / name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
+    return [folder / name for name in names if (folder / name).is_file() and links.of(base).follows(folder / name)]
 
 
 def _splits(base: Path, images: Mapping[str, Path]) -> dict[Split, tuple[str, ...]]:

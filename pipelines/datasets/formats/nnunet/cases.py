@@ -1,6 +1,5 @@
 """Folders of an nnU-Net data set, or what its dataset.json lists, to cases with their files."""
 
-import os
 import posixpath
 import re
 from collections import defaultdict
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines import links
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.nnunet import volumes
@@ -89,7 +89,7 @@ class Cases:
         return {case: [path for _, path in sorted(some)] for case, some in found.items()}
 
     def _files(self, folder: Path) -> dict[str, Path]:
-        if not folder.is_dir() or folder.is_symlink():
+        if not folder.is_dir() or not links.of(self._root).follows(folder):
             return {}
         endings = volumes.SUFFIXES if self._said.ending is None else (self._said.ending.lower(),)
         return {self._stem(path.name): path for path in listing.walk(folder, suffixes=endings, depth=0)}
@@ -115,13 +115,12 @@ class Cases:
                 yield case
 
     def _inside(self, asked: str) -> Path | None:
-        """A file of the data set; None for what leads out of it or through a link."""
+        """A file of the data set; None for what leads out of it or through a link that is not followed."""
         wanted = posixpath.normpath(asked.replace("\\", "/"))
         if wanted.startswith(("/", "..")) or "\0" in wanted:
             return None
         path = self._root / wanted
-        whole = Path(os.path.realpath(path))
-        return path if whole == path and path.is_file() else None
+        return path if path.is_file() and links.of(self._root).follows(path) else None
 
     def _case(self, name: str, images: list[Path], label: Path, *, test: bool) -> Case | None:
         if not listing.usable(f"{name}_z00000"):

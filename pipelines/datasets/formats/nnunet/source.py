@@ -199,7 +199,7 @@ class NnunetSource(Source):
                 "channels"
             )
         layers = [self._channel(*case.channels[channel], index) for channel in chosen]
-        return Picture(*volumes.as_picture(layers, size))
+        return Picture(*volumes.as_picture(layers, size), volumes.orientation_of(case.channels[chosen[0]][0]))
 
     def _channel(self, path: Path, channel: int, index: int) -> Float32Array:
         plane = volumes.read_plane(path, index, channel)

@@ -135,6 +135,15 @@ def is_picture(path: Path) -> bool:
     return suffix(path) in (".png", ".bmp")
 
 
+def orientation_of(path: Path) -> int:
+    """EXIF's orientation that the slices of a file were turned upright by; 1 for volumes. Raises DatasetError."""
+    if suffix(path) in NIFTI:
+        return 1
+    if tiff_images.is_tiff(path):
+        return tiff_images.read_head(path, "slices").orientation
+    return imageio.read_head(path)[1]
+
+
 def as_picture(channels: list[Float32Array], size: tuple[int, int] | None) -> tuple[Float32Array, tuple[int, int]]:
     """One to three channels, (H, W) in [0, 1], as RGB (H, W, 3), and the size before resizing; one is grey, two are
     red and green. Raises DatasetError when their sizes differ.

@@ -73,6 +73,11 @@ class TiffSource(MaskSource):
         file, page = self._slice.get(name, (name, None))
         return Picture(*tiff_images.read_picture(self.images[file], self.reading, size=size, page=page))
 
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """Size and orientation of the picture of an image or slice."""
+        file, page = self._slice.get(name, (name, None))
+        return tiff_images.read_picture_head(self.images[file], self.reading, page=page)
+
     def truth(self, name: str) -> Truth:
         """Truth of an image or slice. Raises DatasetError when its mask cannot be read."""
         file, page = self._slice.get(name, (name, None))

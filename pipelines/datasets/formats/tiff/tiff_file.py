@@ -40,7 +40,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # damage that matt
 
 @dataclass(frozen=True)
 class TiffHead:
-    """What a TIFF file holds. shape: (height, width). kept: its array's shape with `axes`, one letter each."""
+    """What a TIFF file holds. shape: (height, width) as stored. orientation: its tag, 1 to 8, as EXIF's."""
 
     shape: tuple[int, int]
     channels: int
@@ -48,6 +48,7 @@ class TiffHead:
     dtype: np.dtype[Any]
     photometric: int
     ordinary: bool
+    orientation: int
 
 
 def is_tiff(path: Path) -> bool:
@@ -61,7 +62,7 @@ def read_head(path: Path, pages: Pages = "") -> TiffHead:
 
 
 def read_channels(path: Path, *, page: int | None = None, pages: Pages = "") -> NDArray[Any]:
-    """The values of a TIFF file, (H, W, C), as stored. page: which slice of a stack, from 0.
+    """The values of a TIFF file, (H, W, C), upright by its orientation. page: which slice of a stack, from 0.
 
     Raises DatasetError for damage, for more than MAX_BYTES of values, and for a stack unless `pages` says what its
     pages are.
@@ -131,7 +132,13 @@ def _head(path: Path, tif: tifffile.TiffFile, pages: Pages) -> TiffHead:
         )
     if page.is_tiled and int(np.prod(page.chunks)) * dtype.itemsize > MAX_BYTES:
         raise DatasetError(f"{short(path)} has tiles of more than {MAX_BYTES:,} bytes; save it with smaller tiles")
-    return TiffHead((height, width), channels, slices, dtype, int(page.photometric), _ordinary(tif, page, dtype))
+    ordinary = _ordinary(tif, page, dtype)
+    return TiffHead((height, width), channels, slices, dtype, int(page.photometric), ordinary, _orientation(page))
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(274)
+    return int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
 
 
 def _ordinary(tif: tifffile.TiffFile, page: Any, dtype: np.dtype[Any]) -> bool:
@@ -197,14 +204,16 @@ def _values(path: Path, tif: tifffile.TiffFile, page: int | None, pages: Pages) 
         raise DatasetError(f"{short(path)} has {head.slices} slices, asked for is slice {page + 1}; save it again")
     axes, shape = _axes(path, tif, pages)
     if alone:
-        return np.ascontiguousarray(np.asarray(tif.asarray(key=page, series=0)).reshape(*head.shape, 1))
+        plane = np.asarray(tif.asarray(key=page, series=0)).reshape(head.shape)
+        return np.ascontiguousarray(imageio.turn(plane, head.orientation)[:, :, None])
     values = np.asarray(tif.series[0].asarray(maxworkers=1)).reshape(shape)
     if "Z" in axes:
         values = values.take(page or 0, axis=axes.index("Z"))
         axes = axes.replace("Z", "")
     if "C" not in axes:
         values, axes = values[..., None], axes + "C"
-    return np.ascontiguousarray(values.transpose([axes.index(axis) for axis in "YXC"]))
+    upright = imageio.turn(values.transpose([axes.index(axis) for axis in "CYX"]), head.orientation)
+    return np.ascontiguousarray(upright.transpose(1, 2, 0))
 
 
 def short(path: Path) -> str:

@@ -11,12 +11,20 @@ from PIL import Image
 
 from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
-from pipelines.datasets.formats.tiff.tiff_file import MAX_CHANNELS, Pages, is_tiff, read_channels, read_head, short
+from pipelines.datasets.formats.tiff.tiff_file import (
+    MAX_CHANNELS,
+    Pages,
+    TiffHead,
+    is_tiff,
+    read_channels,
+    read_head,
+    short,
+)
 from pipelines.errors import DatasetError
 
 __all__ = [
     "OPTIONS", "Pages", "TiffReading", "is_tiff", "parse_options", "read_channels", "read_head", "read_mask",
-    "read_picture", "whole_numbers",
+    "read_picture", "read_picture_head", "whole_numbers",
 ]  # fmt: skip
 
 OPTIONS: Final[dict[str, str]] = {
@@ -56,7 +64,7 @@ def parse_options(options: Mapping[str, str]) -> TiffReading:
 
 def read_picture(
     path: Path, reading: TiffReading, *, size: tuple[int, int] | None = None, page: int | None = None
-) -> tuple[Float32Array, tuple[int, int], bool]:
+) -> tuple[Float32Array, tuple[int, int], int]:
     """A picture as `imageio.read_picture` gives it, from any image file; TIFF files may have any number of channels.
 
     One channel is repeated to three, two are red and green. Values that are not finite become black.
@@ -85,11 +93,23 @@ def read_picture(
             for index in range(3)
         ]
         image = np.clip(np.stack([np.asarray(layer) for layer in layers], axis=2), 0, 1)
-    return image, own, False
+    return image, own, _file_head(path, reading, page).orientation
+
+
+def read_picture_head(path: Path, reading: TiffReading, *, page: int | None = None) -> tuple[tuple[int, int], int]:
+    """A picture's (height, width), upright, and its orientation, as `read_picture` gives them, without its pixels."""
+    if not is_tiff(path):
+        return imageio.read_head(path)
+    head = _file_head(path, reading, page)
+    return (head.shape[::-1] if head.orientation > 4 else head.shape), head.orientation
+
+
+def _file_head(path: Path, reading: TiffReading, page: int | None) -> TiffHead:
+    return read_head(path, reading.pages if page is None else "slices")
 
 
 def read_mask(path: Path, *, page: int | None = None, pages: Pages = "") -> NDArray[Any]:
-    """The raw values of a one-channel mask from any image file, (H, W) uint8, uint16 or int32.
+    """The raw values of a one-channel mask from any image file, (H, W) uint8, uint16 or int32, upright.
 
     Raises DatasetError for several channels, for values that are no whole numbers and for damage.
     """

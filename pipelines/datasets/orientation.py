@@ -1,0 +1,182 @@
+"""EXIF orientation: pictures are read upright, and truth that was drawn on the stored pixels is turned with them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Literal, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from pipelines.arrays import BoolArray, Float32Array
+from pipelines.datasets import imageio
+from pipelines.datasets.base import Finding, Turn
+from pipelines.datasets.source import Picture, Truth
+from pipelines.errors import DatasetError
+
+OPTION: Final = "orientation"
+OPTIONS: Final[dict[str, str]] = {
+    OPTION: "what the truth of pictures that EXIF turns was drawn on where its size does not tell: upright (as viewers "
+    "show the picture) or stored (the pixels as they lie in the file)"
+}
+_MOST_VOTES: Final = 16  # images that speak for the others
+_FEWEST_VOTES: Final = 8  # where colours speak: fewer, or less agreement, are chance
+_AGREEMENT: Final = 0.9
+_SIDE: Final = 256  # pixels of the longer side, for colours
+
+Drawn: TypeAlias = Literal["upright", "stored"]
+
+
+class Images(Protocol):
+    """What is needed of a source or a native data set."""
+
+    def names(self) -> Sequence[str]:
+        """Every image."""
+
+    def head(self, name: str) -> tuple[tuple[int, int], int]:
+        """A picture's size, upright, and its EXIF orientation."""
+
+    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
+        """A picture, upright."""
+
+    def truth(self, name: str) -> Truth:
+        """The truth of an image as its files have it."""
+
+
+class Alignment:
+    """Lays the truth of a data set on its pictures, image by image.
+
+    The size of a truth decides where the orientation swaps height and width. Where it does not, in this order: the
+    option; the sizes of other images; on which side of the turn the classes of most images differ more in colour.
+    Where nothing tells, the truth is taken as upright.
+    """
+
+    def __init__(self, images: Images, option: str | None = None) -> None:
+        """option: its value, None where nothing was said. Raises DatasetError for one that it does not have."""
+        if option not in (None, "upright", "stored"):
+            raise DatasetError(f"orientation is {option[:30]!r}, expected upright or stored; correct the option")
+        self._option = cast("Drawn | None", option)
+        self._images = images
+        self._of_others: Turn | None = None
+
+    def align(self, picture: Picture, truth: Truth) -> tuple[Truth, Turn | None]:
+        """Truth upright as its picture is, and how that was decided; None for a picture that EXIF does not turn.
+
+        picture: at its own size or resized. A truth that fits the picture neither way comes back as it is.
+        """
+        if picture.orientation == 1:
+            return truth, None
+        turned = _turned(truth, picture.orientation)
+        drawn = _by_size(picture.own, truth.valid.shape, picture.orientation)
+        if drawn is not None:
+            return (turned if drawn == "stored" else truth), Turn(drawn, "size")
+        if np.array_equal(turned.layers, truth.layers) and np.array_equal(turned.valid, truth.valid):
+            return truth, Turn("upright", "same")
+        if self._option is not None:
+            turn = Turn(self._option, "option")
+        else:
+            self._of_others = self._of_others or self._ask_others()
+            turn = replace(self._of_others, stored_fits=_stored_fits(picture, truth, turned))
+        return (turned if turn.drawn == "stored" else truth), turn
+
+    def _ask_others(self) -> Turn:
+        """What tells about images whose own size does not."""
+        sizes: list[Drawn] = []
+        unsized: list[str] = []
+        for name in self._images.names():
+            try:
+                own, orientation = self._images.head(name)
+                if orientation > 4 and own[0] != own[1]:
+                    truth = self._images.truth(name)
+                    drawn = _by_size(own, truth.valid.shape, orientation)
+                    sizes += [drawn] if drawn is not None and truth.layers.any() else []
+                elif orientation > 1:
+                    unsized.append(name)
+            except DatasetError:  # the check lists it
+                continue
+            if len(sizes) == _MOST_VOTES:
+                break
+        if len(set(sizes)) == 1:
+            return Turn(sizes[0], "others")
+        votes = [self._fits(name) for name in unsized[:: max(1, len(unsized) // _MOST_VOTES)]]
+        stored, told = votes.count(True), len(votes) - votes.count(None)
+        if told >= _FEWEST_VOTES and max(stored, told - stored) >= _AGREEMENT * told:
+            return Turn("stored" if 2 * stored > told else "upright", "colors")
+        return Turn("upright", "default")
+
+    def _fits(self, name: str) -> bool | None:
+        """Whether an image's colours fit its truth as drawn on the stored picture; None where they tell nothing."""
+        try:
+            own, orientation = self._images.head(name)
+            factor = min(1.0, _SIDE / max(own))
+            size = (max(1, round(own[0] * factor)), max(1, round(own[1] * factor)))
+            picture, truth = self._images.picture(name, size=size), self._images.truth(name)
+        except DatasetError:
+            return None
+        turned = _turned(truth, orientation)
+        if truth.valid.shape != own or np.array_equal(turned.layers, truth.layers):
+            return None
+        return _stored_fits(picture, truth, turned)
+
+
+def findings(turns: Mapping[str, Turn]) -> list[Finding]:
+    """How many pictures EXIF turns, and where the sizes did not tell how truth lies on them. turns: by image."""
+    if not turns:
+        return []
+    along = sum(turn.drawn == "stored" for turn in turns.values())
+    problem = (
+        f"{_pictures(len(turns))} turned upright by EXIF; the truth of {along:,} was taken as drawn on the stored "
+        f"pixels and turned along, that of {len(turns) - along:,} as upright already"
+    )
+    made = [Finding(code="EXIF-TURNED", severity="note", message=problem)]
+    unsized = {name: turn for name, turn in turns.items() if turn.by in _REASONS}
+    if unsized:
+        name, turn = next(iter(unsized.items()))
+        stored = sum(turn.stored_fits for turn in unsized.values())
+        problem = (
+            f"{_pictures(len(unsized))} turned by EXIF, such as {name}, whose size does not tell whether the truth was "
+            f"drawn on the stored or on the upright picture; it was taken as {turn.drawn}, {_REASONS[turn.by]} "
+            f"(classes differ more in colour as stored in {stored:,} of {len(unsized):,}); look at some, and settle it "
+            "with the option orientation of the reading, stored or upright"
+        )
+        made.append(Finding(code="EXIF-UNDECIDED", severity="warning", message=problem))
+    return made
+
+
+_REASONS: Final = {
+    "others": "as that of other images is, by its size",
+    "colors": "as colours tell",
+    "default": "since nothing tells otherwise",
+}
+
+
+def _pictures(count: int) -> str:
+    return "1 picture is" if count == 1 else f"{count:,} pictures are"
+
+
+def _by_size(own: tuple[int, int], shape: tuple[int, ...], orientation: int) -> Drawn | None:
+    """What a truth of this shape was drawn on; None where both pictures have its shape."""
+    if shape != own:
+        return "stored" if orientation > 4 and shape == own[::-1] else "upright"
+    return "upright" if orientation > 4 and own[0] != own[1] else None
+
+
+def _turned(truth: Truth, orientation: int) -> Truth:
+    layers, valid = imageio.turn(truth.layers, orientation), imageio.turn(truth.valid, orientation)
+    return Truth(np.ascontiguousarray(layers), np.ascontiguousarray(valid), truth.findings)
+
+
+def _stored_fits(picture: Picture, truth: Truth, turned: Truth) -> bool:
+    return _contrast(picture.image, turned.layers) > _contrast(picture.image, truth.layers)
+
+
+def _contrast(image: Float32Array, layers: BoolArray) -> float:
+    """Share of the variance of an image's colours, (H, W, 3), that its first labels explain; 0 for a flat image."""
+    factor = min(1.0, _SIDE / max(image.shape[:2]))
+    size = (max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
+    layers, channels = imageio.resize_mask(layers, size), imageio.resize_mask(np.moveaxis(image, 2, 0), size)
+    label = np.where(layers.any(axis=0), layers.argmax(axis=0), len(layers)).ravel()
+    pixels = channels.reshape(3, -1).astype(np.float64)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    counts = np.maximum(np.bincount(label, minlength=len(layers) + 1), 1)
+    sums = np.stack([np.bincount(label, channel, len(layers) + 1) for channel in pixels])
+    whole = float((pixels**2).sum())
+    return float((sums**2 / counts).sum()) / whole if whole else 0.0
