@@ -9,8 +9,10 @@ from pipelines.datasets.described import Described
 from pipelines.datasets.format import Format
 from pipelines.datasets.formats import FORMATS
 from pipelines.datasets.source import Label, Source
+from pipelines.datasets.splits import MADE
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
+from pipelines.schema import SPLITS
 
 __all__ = [
     "FORMATS",
@@ -90,14 +92,17 @@ def full_reading(dataset: Dataset) -> DataReading:
 
 
 def recognised_text(dataset: Dataset) -> str:
-    """One line on the format a data set is read in, why, and which others would do."""
+    """One line on the format a data set is read in, why, which others would do, and where its splits are from."""
     chosen = resolved_reading(dataset).format or "native"
     found = recognise(dataset.root)
     reasons = {one.format: one.reason for one in found}
     others = [name for name in reasons if name != chosen]
     why = f": {reasons[chosen]}" if chosen in reasons else " as asked for"
     rest = f"; could also be {', '.join(others)} (--data-format)" if others else ""
-    return f"{dataset.root.name} is read as {chosen} ({FORMATS[chosen].title}){why}{rest}"
+    made = [finding.message for finding in dataset.structure() if finding.code == MADE]
+    counts = ", ".join(f"{split} {len(dataset.images(split))}" for split in SPLITS)
+    from_where = made[0] if made else f"splits as the data set gives them: {counts}"
+    return f"{dataset.root.name} is read as {chosen} ({FORMATS[chosen].title}){why}{rest}; {from_where}"
 
 
 def _folder(path: str | Path) -> Path:

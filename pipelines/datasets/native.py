@@ -1,5 +1,6 @@
 """The native folder format: dataset.toml, images/, masks/, splits/ and groups.csv as one data set."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipelines.datasets.fingerprint import fingerprint_of
 from pipelines.datasets.layout import Layout, read_layout
 from pipelines.datasets.source import Picture
 from pipelines.errors import DatasetError
+from pipelines.reading import SplitRule
 from pipelines.schema import SPLITS, Split
 
 
@@ -41,7 +43,13 @@ class NativeDataset(Dataset):
         self._ignore_index = description.ignore_index
         self._layout: Layout = read_layout(root, self._layers())
         self.groups = self._layout.groups
-        self._splits = self._layout.splits or splits.seeded_split(self.names(), self.groups)
+        self._findings = self._layout.findings
+        if self._layout.splits is not None:
+            self._splits: Mapping[Split, tuple[str, ...]] = self._layout.splits
+        else:
+            self._splits, made = splits.complete_splits({}, self.names(), self.groups, SplitRule())
+            note = Finding(code=splits.MADE, severity="note", message=f"the data set has no splits/: {made}")
+            self._findings = (*self._findings, note)
 
     def _layers(self) -> tuple[str, ...]:
         """Mask folders under masks/: one a class where labels may overlap, else masks/ itself."""
@@ -57,7 +65,7 @@ class NativeDataset(Dataset):
 
     def structure(self) -> tuple[Finding, ...]:
         """Everything that is wrong with files, lists and tables."""
-        return self._layout.findings
+        return self._findings
 
     def examine(self, name: str, *, size: tuple[int, int] | None = None) -> Examination:
         """One image with its truth, and everything that is wrong with them."""

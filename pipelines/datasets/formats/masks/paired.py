@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
@@ -16,7 +16,7 @@ from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.formats.masks.paired_parts import parted
 from pipelines.datasets.formats.masks.paired_tree import Entry
 from pipelines.errors import DatasetError
-from pipelines.schema import SPLITS, Split
+from pipelines.schema import Split
 
 Layout: TypeAlias = Literal["one", "classes", "instances"]
 
@@ -70,8 +70,10 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
     findings: list[Finding] = []
     images = listing.by_name([one.path for one in pictures], root, findings)
     names = {path: name for name, path in images.items()}
-    splits = _splits(root, pictures, names, images)
     found = [one for one in found if one.image.path in names]
+    by_folder = {names[one.image.path]: one.entry.split for one in found if one.entry.split is not None}
+    by_folder |= {names[one.path]: one.split for one in pictures if one.split is not None and one.path in names}
+    splits = listing.given_splits(root, images, findings, by_folder)
     layout, masks = _laid_out(found)
     by_image: dict[str, list[Mask]] = defaultdict(list)
     for image, mask in masks:
@@ -105,8 +107,14 @@ def without_bare(
         some = _some([listing.shown(path, root) for path in found.alone])
         problem = f"{len(found.alone)} masks belong to no picture and are left out, such as {some}; add the pictures"
         findings.append(Finding(code="PAIR-MISSING", severity="warning", message=problem))
-    splits = {split: tuple(name for name in some if name in images) for split, some in found.splits.items()}
-    return images, {split: some for split, some in splits.items() if some}, findings
+    splits = {split: tuple(name for name in names if name in images) for split, names in found.splits.items()}
+    for split in (split for split, names in splits.items() if not names):
+        problem = (
+            f"the data set gives {len(found.splits[split]):,} images for {split}, but none of them has a mask, so it "
+            f"has no {split} split; add the masks"
+        )
+        findings.append(Finding(code="SPLIT-LOST", severity="warning", message=problem))
+    return images, {split: names for split, names in splits.items() if names}, findings
 
 
 def _other_kinds(root: Path) -> str:
@@ -163,21 +171,6 @@ def _chosen(root: Path, masks: Mapping[str, list[Mask]], findings: list[Finding]
 def _family(stem: str) -> int:
     found = paired_tree.words(stem)
     return next((rank for rank, word in enumerate(_FAMILIES) if word in found), len(_FAMILIES))
-
-
-def _splits(
-    root: Path, pictures: Sequence[Entry], names: Mapping[Path, str], images: Mapping[str, Path]
-) -> dict[Split, tuple[str, ...]]:
-    """Lists in text files, else folders called train, val and test."""
-    for folder in (root, *(one for one in (listing.child(root, "splits", "split", "lists"),) if one is not None)):
-        given = listing.lists(folder, images)
-        if given:
-            return cast("dict[Split, tuple[str, ...]]", given)
-    found: dict[Split, list[str]] = {split: [] for split in SPLITS}
-    for one in pictures:
-        if one.split is not None and one.path in names:
-            found[cast("Split", one.split)].append(names[one.path])
-    return {split: tuple(sorted(some)) for split, some in found.items() if some}
 
 
 def _groups(pictures: Sequence[Entry], names: Mapping[Path, str]) -> dict[str, str]:

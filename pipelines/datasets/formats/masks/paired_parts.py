@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import listing
 from pipelines.datasets.formats.masks import paired_tree
 from pipelines.datasets.formats.masks.paired_matching import cuts, pair, says_mask
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.formats.masks.paired_tree import Entry, Part
+from pipelines.datasets.listing import split_word
 from pipelines.errors import DatasetError
 
 OPTIONS: Final[dict[str, str]] = {
@@ -17,7 +17,6 @@ OPTIONS: Final[dict[str, str]] = {
     "masks": "the folder of the masks, from the top; else told by its name",
 }
 _LOSSY: Final = (".jpg", ".jpeg", ".webp")
-_SPLIT_WORDS: Final = frozenset(word for some in listing.SPLIT_FOLDERS.values() for word in some)
 
 
 def parted(root: Path, every: Sequence[Entry], options: Mapping[str, str]) -> list[Entry]:
@@ -40,6 +39,7 @@ def parted(root: Path, every: Sequence[Entry], options: Mapping[str, str]) -> li
 
 def _as_said(root: Path, every: Sequence[Entry], options: Mapping[str, str]) -> list[Entry]:
     said = {part: _folder(root, part, options.get(part, "")) for part in ("images", "masks")}
+    of_images = any(one.part == "image" for one in every)
     made = []
     for one in every:
         inside = {
@@ -50,7 +50,7 @@ def _as_said(root: Path, every: Sequence[Entry], options: Mapping[str, str]) -> 
             inside["masks"] = not inside["images"]
         if inside["masks"] or (said["masks"] is None and one.part == "mask" and not inside["images"]):
             made.append(_with(one, "mask", _beyond(one, said["masks"])))
-        elif inside["images"] or (said["images"] is None and one.part != "mask"):
+        elif inside["images"] or (said["images"] is None and one.part == ("image" if of_images else "")):
             made.append(_with(one, "image", _beyond(one, said["images"])))
     return made
 
@@ -68,7 +68,8 @@ def _beyond(one: Entry, folder: tuple[str, ...] | None) -> tuple[str, ...] | Non
     """Folders below the one that was named; None leaves them as they were told."""
     if folder is None:
         return None
-    return tuple(name for name in one.folders[len(folder) :] if not set(paired_tree.words(name)) & set(_SPLIT_WORDS))
+    below = one.folders[len(folder) :]
+    return tuple(name for name in below if name[-1].isdigit() or not any(map(split_word, paired_tree.words(name))))
 
 
 def _with(one: Entry, part: Part, parts: tuple[str, ...] | None = None) -> Entry:

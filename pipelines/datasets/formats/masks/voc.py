@@ -17,7 +17,7 @@ from pipelines.datasets.formats.masks.paired_source import MaskSource, voc_base
 from pipelines.datasets.formats.tiff import tiff_images
 from pipelines.datasets.source import Source, Truth
 from pipelines.errors import DatasetError
-from pipelines.schema import Split
+from pipelines.schema import SPLITS, Split
 
 CLASSES: Final = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -35,7 +35,8 @@ class VocSource(MaskSource):
     def __init__(self, root: Path, base: Path, options: Mapping[str, str]) -> None:
         super().__init__(root, _found(base), options)
         self._lists = _list_files(base)
-        self.splits = _splits(base, self.images)
+        self.splits, absent = _splits(base, self.images)
+        self.findings = (*self.findings, *absent)
         folders = [base, base / "SegmentationClass", *base.parents]
         folders = [one for one in folders if one.is_relative_to(root)]
         paths = self.mask_paths()
@@ -119,10 +120,11 @@ def _list_files(base: Path) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
 
 
-def _splits(base: Path, images: Mapping[str, Path]) -> dict[Split, tuple[str, ...]]:
-    """VOC's lists; trainval alone says nothing of training and validation."""
-    given = listing.lists(_list_folder(base), images) if _list_folder(base).is_dir() else {}
-    return {split: given[split] for split in ("train", "val", "test") if split in given}
+def _splits(base: Path, images: Mapping[str, Path]) -> tuple[dict[Split, tuple[str, ...]], list[Finding]]:
+    """VOC's lists, and what they name that is not there; trainval alone says nothing of training and validation."""
+    findings: list[Finding] = []
+    given = listing.read_lists(_list_folder(base), images, findings) if _list_folder(base).is_dir() else {}
+    return {split: given[split] for split in SPLITS if split in given}, findings
 
 
 def _palettes(paths: list[Path]) -> list[str]:
