@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.datasets import native, native_source
-from pipelines.datasets.base import Dataset, Examination, Finding, Item
+from pipelines.datasets.base import FILES_READ, Dataset, Examination, Finding, Item
 from pipelines.datasets.described import Described
 from pipelines.datasets.format import Format
 from pipelines.datasets.formats import FORMATS
@@ -92,7 +92,7 @@ def full_reading(dataset: Dataset) -> DataReading:
 
 
 def recognised_text(dataset: Dataset) -> str:
-    """One line on the format a data set is read in, why, which others would do, and where its splits are from."""
+    """One line on the format a data set is read in, why, which others would do, what is left out, and its splits."""
     chosen = resolved_reading(dataset).format or "native"
     found = recognise(dataset.root)
     reasons = {one.format: one.reason for one in found}
@@ -101,8 +101,9 @@ def recognised_text(dataset: Dataset) -> str:
     rest = f"; could also be {', '.join(others)} (--data-format)" if others else ""
     made = [finding.message for finding in dataset.structure() if finding.code == MADE]
     counts = ", ".join(f"{split} {len(dataset.images(split))}" for split in SPLITS)
-    from_where = made[0] if made else f"splits as the data set gives them: {counts}"
-    return f"{dataset.root.name} is read as {chosen} ({FORMATS[chosen].title}){why}{rest}; {from_where}"
+    notes = [finding.message.split(";")[0] for finding in dataset.structure() if finding.code in FILES_READ]
+    notes += made or [f"splits as the data set gives them: {counts}"]
+    return "; ".join([f"{dataset.root.name} is read as {chosen} ({FORMATS[chosen].title}){why}{rest}", *notes])
 
 
 def _folder(path: str | Path) -> Path:

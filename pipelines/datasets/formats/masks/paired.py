@@ -14,6 +14,7 @@ from pipelines.datasets.formats.masks import paired_tree
 from pipelines.datasets.formats.masks.paired_matching import Found, pair
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.formats.masks.paired_parts import parted
+from pipelines.datasets.formats.masks.paired_roles import choose_truth, doubts
 from pipelines.datasets.formats.masks.paired_tree import Entry
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
@@ -21,9 +22,8 @@ from pipelines.schema import Split
 Layout: TypeAlias = Literal["one", "classes", "instances"]
 
 _NUMBER: Final = re.compile(r"(?:[a-zA-Z]*(?:mask|object|obj|instance|inst|cell|nucleus|id|n)s?)?[_\-. (]*\d+\)?")
-# Files that some sets keep beside their label maps: which are read, best first.
 _NOT_READ: Final = (".gif", ".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ras", ".bif")
-_DERIVED: Final = frozenset({"color", "colour", "colors", "instanceids", "instances", "overlay", "vis", "edges"})
+# Files that some sets keep beside their label maps: which are read, best first.
 _FAMILIES: Final = ("labelids", "labeltrainids", "label", "labels", "mask")
 
 
@@ -41,6 +41,7 @@ class Match:
     """Pictures and their masks. layout: one mask a picture, one a class, or several a class; None where none fits.
 
     alone: masks without a picture. bare: pictures without a mask. groups: picture to the folder of its video or case.
+    fields: picture to the mask that marks its field of view.
     """
 
     images: Mapping[str, Path] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Match:
     bare: tuple[str, ...] = ()
     splits: Mapping[Split, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Path] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -64,10 +66,12 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
     sample: look at the first files of each folder only, to recognise a layout.
     Raises DatasetError when a folder named in the options is not there, or there are too many files.
     """
-    every = parted(root, paired_tree.entries(root, sample=sample), options)
+    there = paired_tree.entries(root, sample=sample)
+    every = parted(root, there, options)
     pictures = [one for one in every if one.part == "image"]
     found, alone = pair(pictures, [one for one in every if one.part == "mask"])
-    findings: list[Finding] = []
+    truth = choose_truth(root, found, options)
+    found, findings = truth.masks, truth.findings
     images = listing.by_name([one.path for one in pictures], root, findings)
     names = {path: name for name, path in images.items()}
     found = [one for one in found if one.image.path in names]
@@ -75,6 +79,9 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
     by_folder |= {names[one.path]: one.split for one in pictures if one.split is not None and one.path in names}
     splits = listing.given_splits(root, images, findings, by_folder)
     layout, masks = _laid_out(found)
+    if not sample:
+        findings += _unread(root, there, every)
+        findings += doubts(root, found, layout) if layout in ("classes", "instances") else []
     by_image: dict[str, list[Mask]] = defaultdict(list)
     for image, mask in masks:
         by_image[names[image.path]].append(mask)
@@ -82,7 +89,9 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
         by_image = _chosen(root, by_image, findings)
     bare = tuple(name for name in images if name not in by_image)
     ordered = {name: tuple(by_image[name]) for name in images if name in by_image}
-    return Match(images, ordered, layout, tuple(alone), bare, splits, _groups(pictures, names), tuple(findings))
+    fields = {names[path]: field for path, field in truth.fields.items() if path in names}
+    groups = _groups(pictures, names)
+    return Match(images, ordered, layout, tuple(alone), bare, splits, groups, fields, tuple(findings))
 
 
 def without_bare(
@@ -126,8 +135,6 @@ def _other_kinds(root: Path) -> str:
 
 def _laid_out(found: Sequence[Found]) -> tuple[Layout | None, list[tuple[Entry, Mask]]]:
     """How many masks a picture has and what tells them apart."""
-    if any(not one.item for one in found):
-        found = [one for one in found if one.item.casefold() not in _DERIVED]
     if not found:
         return None, []
     items = Counter(one.item for one in found if one.item)
@@ -147,6 +154,19 @@ def _laid_out(found: Sequence[Found]) -> tuple[Layout | None, list[tuple[Entry, 
     if labels == {""}:
         return "one", made
     return "classes", made
+
+
+def _unread(root: Path, there: Sequence[Entry], read: Sequence[Entry]) -> list[Finding]:
+    """A note on picture files whose folders and names say neither picture nor mask."""
+    paths = {one.path for one in read}
+    unread = [one.path for one in there if one.path not in paths]
+    if not unread:
+        return []
+    problem = (
+        f"{len(unread):,} picture files, such as {listing.shown(unread[0], root)}, are not read: no option and "
+        "no name of a folder makes them pictures or masks; the options images and masks name folders"
+    )
+    return [Finding(code="FILE-UNUSED", severity="note", message=problem)]
 
 
 def _chosen(root: Path, masks: Mapping[str, list[Mask]], findings: list[Finding]) -> dict[str, list[Mask]]:

@@ -36,7 +36,7 @@ def pair(pictures: Sequence[Entry], masks: Sequence[Entry]) -> tuple[list[Found]
         index[picture.stem].append(picture)
     stems = frozenset(index)
     for picture in pictures:
-        core = _core(picture.stem, IMAGE_WORDS)
+        core = _picture_core(picture)
         if core != picture.stem and core not in stems:  # several splits may hold an image_0
             index[core].append(picture)
     folders: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
@@ -111,6 +111,15 @@ def _core(stem: str, given: frozenset[str]) -> str:
     if left == stem and joined is not None and joined[1].casefold() in given:
         left = joined[2]
     return left.strip(_TIDY) or stem
+
+
+def _picture_core(picture: Entry) -> str:
+    """The name of a picture without words such as image, and without its split at the end, as in 21_training."""
+    core = _core(picture.stem, IMAGE_WORDS)
+    cut = next(cuts(core), None)
+    if cut is not None and picture.split is not None and split_word(cut[1].casefold()) == picture.split:
+        return cut[0]
+    return core
 
 
 def says_mask(stem: str) -> bool:

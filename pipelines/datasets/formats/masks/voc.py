@@ -72,8 +72,8 @@ class VocSource(MaskSource):
         self.findings = (*self.findings, *unreadable(seen, self.root), *notes, *findings)
         self.tables = (*self.tables, *tables)
 
-    def truth(self, name: str) -> Truth:
-        """Truth of an image. Raises DatasetError when its mask cannot be read."""
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
         if self._colored:
             return decode_colors(paired_values.read_codes(path), self._codes, self.shown(path), nearest=self._nearest)
