@@ -151,7 +151,7 @@ def test_lists_have_many_names(tmp_path, names, long):
     (root / "splits" / "test_results.txt").write_text("0.9\n")  # no list
     dataset = open_dataset(root)
     assert {split: list(dataset.images(split)) for split in SPLITS} == LISTS
-    assert codes(dataset) == []
+    assert codes(dataset) == ["FIELD-OF-VIEW"]
 
 
 @pytest.mark.parametrize("line", ["{i}", "{i}.png", "{split}/images/{i}.png", "/home/me/set/{split}/images/{i}.png",
@@ -172,6 +172,26 @@ def test_a_split_folder_without_a_list_counts_beside_the_lists(tmp_path):
     (tmp_path / "train.txt").write_text("train0\ntrain1\n")
     (tmp_path / "val.txt").write_text("train2\n")
     assert sizes(open_dataset(tmp_path)) == [2, 1, 4]
+
+
+def test_names_of_images_may_say_their_split(tmp_path):
+    # As GlaS: train_1.bmp, testA_1.bmp, testB_1.bmp with _anno.bmp beside them.
+    for stem in ("train_1", "train_2", "train_3", "testA_1", "testB_1"):
+        save(tmp_path / f"{stem}.bmp", picture(len(stem)))
+        save(tmp_path / f"{stem}_annot.bmp", index_mask(1, 2))
+    dataset = open_dataset(tmp_path)
+    assert dataset.images("test") == ("testA_1", "testB_1")
+    assert len(dataset.images("train")) + len(dataset.images("val")) == 3
+    assert codes(dataset) == ["SPLITS-GUESSED", "SPLIT-MADE"]
+    save(tmp_path / "other.bmp", picture(9))
+    save(tmp_path / "other_annot.bmp", index_mask(1, 2))
+    assert codes(open_dataset(tmp_path)) == ["SPLIT-MADE"]  # not all do
+
+
+def test_two_lists_of_one_split_are_named(tmp_path):
+    dataset = open_dataset(with_lists(tmp_path, **LISTS, valid=["i9"]))
+    assert list(dataset.images("val")) == LISTS["val"]
+    assert messages(dataset, "SPLIT-TWICE") == ["val.txt and valid.txt both list val, and the first is read; keep one"]
 
 
 def test_a_split_without_masks_is_lost_with_a_warning(tmp_path):
@@ -248,7 +268,7 @@ def test_a_native_folder_without_lists_says_that_its_splits_are_made(tmp_path):
     ("name", "split"),
     [("train", "train"), ("Training", "train"), ("train2017", "train"), ("TrainDataset", "train"), ("valid", "val"),
      ("val_set", "val"), ("dev", "val"), ("test-images", "test"), ("train_val", None), ("trainval", None),
-     ("strain", None), ("contest", None), ("latest", None), ("value", None)],
+     ("testA", "test"), ("strain", None), ("contest", None), ("latest", None), ("value", None)],
 )  # fmt: skip
 def test_words_of_names_say_the_split(name, split):
     assert listing.split_named(name) == split

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
-from make_dataset import picture, save
+from make_dataset import overlapping, picture, save
 from mask_layouts import color_mask, index_mask, rows
 from PIL import Image
 from places import shared_cases
@@ -333,6 +333,15 @@ def test_a_class_may_stand_beside_the_observer_in_a_name():
     assert named("cup_expert2") == Named("observer", "cup", 2)
     assert named("lesion_soft", frozenset({"lesion"})) == Named("soft", "lesion")
     assert named("lesion_soft") is None
+
+
+def test_native_folders_name_what_they_do_not_read(tmp_path):
+    root = overlapping(tmp_path / "set")
+    assert messages(open_dataset(root), "FILE-UNUSED") == []
+    save(root / "fov" / "im00.png", VIEW)
+    assert messages(open_dataset(root), "FILE-UNUSED") == [
+        "fov/ is no part of a native folder and is not read, such as fov/im00.png"
+    ]
 
 
 @needs_cases

@@ -19,7 +19,7 @@ MAX_DEPTH: Final = 8
 _MAX_LIST: Final = 1 << 26  # bytes of a split list
 _WORD: Final = re.compile(r"[^\W_]+")
 _SPLIT_WORD: Final = re.compile(
-    r"(?:(?P<train>train|training)|(?P<val>val|valid|validation|dev)|(?P<test>test|testing))(?:set|data|dataset)?\d*"
+    r"(?:(?P<train>train|training)|(?P<val>val|valid|validation|dev)|(?P<test>test|testing))(?:set|data|dataset|[ab])?\d*"
 )
 _LIST_WORDS: Final = frozenset({"list", "ids", "id", "images", "image", "names", "files", "split", "set"})
 
@@ -139,7 +139,8 @@ def given_splits(
     """Splits that a data set gives: lists such as train.txt, else and beside them folders called train, val and test.
 
     Lists lie at the top or in splits/, in the folder that holds all images, or in one between them. Images that no list
-    names go to the split of their folder, unless that split has a list.
+    names go to the split of their folder, unless that split has a list. Without either, names of all images that begin
+    or end with their split say it.
     images: name to file. by_folder: name to the split of its folder; None takes it from the folders of its file.
     """
     if by_folder is None:
@@ -147,6 +148,8 @@ def given_splits(
     lists: dict[Split, tuple[str, ...]] = {}
     for folder in _list_folders(root, images.values()):
         lists = lists or read_lists(folder, images, findings, by_folder)
+    if not lists and not by_folder:
+        by_folder = _by_name(images, findings)
     listed = {name for names in lists.values() for name in names}
     folders: dict[Split, list[str]] = {split: [] for split in SPLITS}
     for name in images:
@@ -154,6 +157,22 @@ def given_splits(
             folders[by_folder[name]].append(name)
     given = {split: lists.get(split) or tuple(folders[split]) for split in SPLITS}
     return {split: names for split, names in given.items() if names}
+
+
+def _by_name(images: Mapping[str, Path], findings: list[Finding]) -> dict[str, Split]:
+    """Splits by the first or last word of every image's name, as in train_1 and testA_1; {} unless all have one."""
+    splits: dict[str, Split] = {}
+    for name, path in images.items():
+        words = _WORD.findall(stem(path).casefold())
+        named = {split for word in words[:1] + words[-1:] if (split := split_word(word)) is not None}
+        if len(named) != 1:
+            return {}
+        splits[name] = named.pop()
+    if len(set(splits.values())) < 2:
+        return {}
+    problem = f"names of images say their splits, such as {next(iter(splits))}; choose other splits if that is wrong"
+    findings.append(Finding(code="SPLITS-GUESSED", severity="note", message=problem))
+    return splits
 
 
 def read_lists(
@@ -170,7 +189,11 @@ def read_lists(
         words = _WORD.findall(path.stem.casefold())
         split = split_named(path.stem)
         if split is not None and all(split_word(word) or word in _LIST_WORDS for word in words):
-            files[split] = min(files.get(split, path), path, key=lambda file: len(file.name))
+            first, second = sorted((files.get(split, path), path), key=lambda file: len(file.name))
+            if first != second:
+                problem = f"{first.name} and {second.name} both list {split}, and the first is read; keep one"
+                findings.append(Finding(code="SPLIT-TWICE", severity="warning", message=problem))
+            files[split] = first
     stems: dict[str, list[str]] = defaultdict(list)
     for name, path in images.items() if files else ():
         stems[stem(path)].append(name)

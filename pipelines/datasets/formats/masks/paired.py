@@ -10,11 +10,10 @@ from typing import Final, Literal, TypeAlias
 
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
-from pipelines.datasets.formats.masks import paired_tree
+from pipelines.datasets.formats.masks import paired_roles, paired_tree
 from pipelines.datasets.formats.masks.paired_matching import Found, pair
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.formats.masks.paired_parts import parted
-from pipelines.datasets.formats.masks.paired_roles import choose_truth, doubts
 from pipelines.datasets.formats.masks.paired_tree import Entry
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
@@ -70,7 +69,7 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
     every = parted(root, there, options)
     pictures = [one for one in every if one.part == "image"]
     found, alone = pair(pictures, [one for one in every if one.part == "mask"])
-    truth = choose_truth(root, found, options)
+    truth = paired_roles.choose_truth(root, found, options)
     found, findings = truth.masks, truth.findings
     images = listing.by_name([one.path for one in pictures], root, findings)
     names = {path: name for name, path in images.items()}
@@ -81,7 +80,8 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
     layout, masks = _laid_out(found)
     if not sample:
         findings += _unread(root, there, every)
-        findings += doubts(root, found, layout) if layout in ("classes", "instances") else []
+        if layout in ("classes", "instances") and not set(paired_roles.OPTIONS) & set(options):
+            findings += paired_roles.doubts(root, found, layout)
     by_image: dict[str, list[Mask]] = defaultdict(list)
     for image, mask in masks:
         by_image[names[image.path]].append(mask)

@@ -56,6 +56,7 @@ _TITLES: Final[dict[Kind, str]] = {
     "derived": "pictures derived from masks, or predictions", "field": "fields of view",
 }  # fmt: skip
 _TRIED: Final = 4  # pictures whose masks are compared
+_COMPARED: Final = 8  # masks of one picture
 _INSIDE: Final = 0.995  # of the marked pixels that a field of view holds
 _ALIKE: Final = 0.4  # IoU of two masks of one thing
 _CONTAINED: Final = 0.95  # of a class that lies in another
@@ -247,30 +248,38 @@ def _masks_as_fields(parts: list[_Part]) -> list[_Part]:
     plain = [part for part in parts if part.kind is None and not part.label and id(part) not in manual]
     pairs = [(part.found.entry.path, marks[part.found.image.path]) for part in plain if part.found.image.path in marks]
     tried = pairs[:: max(1, len(pairs) // _TRIED)][:_TRIED]
-    if not tried or not all(_holds(outer, inner) for outer, inner in tried):
+    if not tried or not all(_holds(_marked(outer), _marked(inner)) for outer, inner in tried):
         return parts
     fields = {id(part) for part in plain}
     return [replace(part, kind="field") if id(part) in fields else part for part in parts]
 
 
-def _holds(outer: Path, inner: Path) -> bool:
-    """Whether one mask covers what another marks, and at least twice as much."""
-    one, other = _marked(outer), _marked(inner)
-    if one is None or other is None or one.shape != other.shape or not other.any():
-        return False
-    return bool((one & other).sum() >= _INSIDE * other.sum() and one.sum() >= 2 * other.sum())
-
-
-def _marked(path: Path) -> BoolArray | None:
-    try:
-        return inside(paired_values.read_index(path))
-    except (DatasetError, OSError):
-        return None
-
-
 def inside(values: NDArray[Any]) -> BoolArray:
     """Pixels that a field of view or a binary mask marks: those above half of its largest value, (H, W) bool."""
     return np.asarray(values > values.max(initial=0) / 2, np.bool_)
+
+
+def _marked(path: Path) -> BoolArray:
+    """Pixels that a mask marks; none, (0, 0), where it cannot be read."""
+    try:
+        return inside(paired_values.read_index(path))
+    except (DatasetError, OSError):
+        return np.zeros((0, 0), np.bool_)
+
+
+def _holds(outer: BoolArray, inner: BoolArray) -> bool:
+    """Whether one mask covers what another marks, and at least twice as much."""
+    if outer.shape != inner.shape or not inner.any():
+        return False
+    return bool((outer & inner).sum() >= _INSIDE * inner.sum() and outer.sum() >= 2 * inner.sum())
+
+
+def _overlap(one: BoolArray, other: BoolArray) -> float:
+    """IoU of two masks; 0 where they cannot be compared, or one lies in the other."""
+    if one.shape != other.shape:
+        return 0.0
+    both, either = int((one & other).sum()), int((one | other).sum())
+    return 0.0 if both > _CONTAINED * min(int(one.sum()), int(other.sum())) else both / max(1, either)
 
 
 def doubts(root: Path, found: Sequence[Found], layout: str) -> list[Finding]:
@@ -284,29 +293,28 @@ def doubts(root: Path, found: Sequence[Found], layout: str) -> list[Finding]:
         of_picture[one.image.path].append(one)
     several = [masks for masks in of_picture.values() if len(masks) > 1]
     shares: dict[tuple[str, str], list[float]] = defaultdict(list)
-    holds: dict[str, list[bool]] = defaultdict(list)
-    example: dict[str, Path] = {}
+    holds: list[bool] = []
+    example: dict[str, str] = {}
     for masks in several[:: max(1, len(several) // _TRIED)][:_TRIED]:
-        for one, other in combinations(sorted(masks[:8], key=_label), 2):
-            pair = (_label(one), _label(other))
-            example = {pair[0]: one.entry.path, pair[1]: other.entry.path} | example
-            shares[pair].append(_overlap(one.entry.path, other.entry.path))
-            if not pair[0]:
-                holds[pair[0]].append(_holds(one.entry.path, other.entry.path))
+        some = [(_label(one), _marked(one.entry.path)) for one in sorted(masks, key=_label)[:_COMPARED]]
+        example = {_label(one): listing.shown(one.entry.path, root) for one in masks} | example
+        for (label, one_mask), (other, other_mask) in combinations(some, 2):
+            shares[(label, other)].append(_overlap(one_mask, other_mask))
+            holds += [] if label else [_holds(one_mask, other_mask)]
     for (first, second), values in shares.items():
         if len(values) >= 2 and median(values) >= _ALIKE:
-            some = f"{listing.shown(example[first], root)} and {listing.shown(example[second], root)}"
             what = "classes" if layout == "classes" else "objects of one class"
             problem = (
-                f"masks such as {some} mark nearly the same pixels (IoU {median(values):.2f}) and are read as {what}; "
-                f"if they are of two observers, say whose are the truth, such as observer={shown(first or second)}"
+                f"masks such as {example[first]} and {example[second]} mark nearly the same pixels (IoU "
+                f"{median(values):.2f}) and are read as {what}; if they are of two observers, say whose are the truth, "
+                f"such as observer={shown(first or second)}"
             )
             return [_finding("MASKS-ALIKE", "warning", problem)]
-    if layout == "classes" and holds and all(holds[""]):
-        where = example[""].parent.name
+    if layout == "classes" and holds and all(holds):
+        folder = next(one.entry.path.parent.name for one in found if not _label(one))
         problem = (
-            f"masks such as {listing.shown(example[''], root)} hold all that the others mark and are read as a class; "
-            f"if they are fields of view, say field_of_view={shown(where)}"
+            f"masks such as {example['']} hold all that the others mark and are read as a class; if they are fields of "
+            f"view, say field_of_view={shown(folder)}"
         )
         return [_finding("MASKS-ALIKE", "warning", problem)]
     return []
@@ -314,15 +322,6 @@ def doubts(root: Path, found: Sequence[Found], layout: str) -> list[Finding]:
 
 def _label(one: Found) -> str:
     return "/".join(filter(None, (*one.rest, one.item)))
-
-
-def _overlap(first: Path, second: Path) -> float:
-    """IoU of the pixels that two masks mark; 0 where they cannot be compared, or one lies in the other."""
-    one, other = _marked(first), _marked(second)
-    if one is None or other is None or one.shape != other.shape:
-        return 0.0
-    both, either = int((one & other).sum()), int((one | other).sum())
-    return 0.0 if both > _CONTAINED * min(int(one.sum()), int(other.sum())) else both / max(1, either)
 
 
 def _left_out(root: Path, truth: Sequence[_Part], left: Sequence[_Part]) -> Iterable[Finding]:
