@@ -117,9 +117,8 @@ def _check_others(root: Path, findings: list[Finding]) -> None:
     for folder in listing.folders(root):
         first = next(iter(listing.walk(folder, suffixes=IMAGE_SUFFIXES, depth=1)), None)
         if folder.name not in _FOLDERS and first is not None:
-            problem = (
-                f"{folder.name}/ is no part of a native folder and is not read, such as {folder.name}/{first.name}"
-            )
+            some = listing.shown(first, root)
+            problem = f"{listing.shown(folder, root)}/ is no part of a native folder and is not read, such as {some}"
             _add(findings, "FILE-UNUSED", "note", problem)
 
 

@@ -191,28 +191,34 @@ def read_lists(
         if split is not None and all(split_word(word) or word in _LIST_WORDS for word in words):
             first, second = sorted((files.get(split, path), path), key=lambda file: len(file.name))
             if first != second:
-                problem = f"{first.name} and {second.name} both list {split}, and the first is read; keep one"
+                both = f"{shown(first, folder)} and {shown(second, folder)}"
+                problem = f"{both} both list {split}, and the first is read; keep one"
                 findings.append(Finding(code="SPLIT-TWICE", severity="warning", message=problem))
             files[split] = first
-    stems: dict[str, list[str]] = defaultdict(list)
+    places: dict[tuple[str, ...], list[str]] = defaultdict(list)  # by stem, and by folder and stem
     for name, path in images.items() if files else ():
-        stems[stem(path)].append(name)
+        places[(stem(path),)].append(name)
+        places[(path.parent.name, stem(path))].append(name)
     found: dict[Split, tuple[str, ...]] = {}
     for split, path in files.items():
-        if path.stat().st_size > _MAX_LIST:
-            problem = f"{path.name} has more than {_MAX_LIST:,} bytes and is not read; it needs one short line an image"
+        title = shown(path, folder)
+        try:
+            if path.stat().st_size > _MAX_LIST:
+                raise OSError(0, f"more than {_MAX_LIST:,} bytes")
+            lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        except OSError as error:
+            problem = f"{title} is not read ({error.strerror}), so it gives no {split} split; write one image a line"
             findings.append(Finding(code="SPLIT-ABSENT", severity="warning", message=problem))
             continue
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         wanted = {
-            line.strip(): _listed(line.strip(), split, images, stems, by_folder) for line in lines if line.strip()
+            line.strip(): _listed(line.strip(), split, images, places, by_folder) for line in lines if line.strip()
         }
         names = tuple(dict.fromkeys(name for name in wanted.values() if name is not None))
         absent = [line for line, name in wanted.items() if name is None]
         if absent or not names:
             some = f" of which {len(absent):,} are not here with a mask, such as {absent[0][:80]!r}" if absent else ""
             lost = "" if names else f"; so it gives no {split} split"
-            problem = f"{path.name} names {len(wanted):,} images{some}{lost}: correct the list"
+            problem = f"{title} names {len(wanted):,} images{some}{lost}: correct the list"
             findings.append(Finding(code="SPLIT-ABSENT", severity="warning", message=problem))
         if names:
             found[split] = names
@@ -231,7 +237,11 @@ def _list_folders(root: Path, paths: Iterable[Path]) -> list[Path]:
 
 
 def _listed(
-    line: str, split: Split, images: Mapping[str, Path], stems: Mapping[str, list[str]], by_folder: Mapping[str, Split]
+    line: str,
+    split: Split,
+    images: Mapping[str, Path],
+    places: Mapping[tuple[str, ...], list[str]],
+    by_folder: Mapping[str, Split],
 ) -> str | None:
     """The image that a line of a split's list means; None for none, or where several are meant alike."""
     for text in (line, line.split()[0]):
@@ -239,10 +249,11 @@ def _listed(
             return text
         *above, last = text.replace("\\", "/").rstrip("/").split("/")
         for ending in (last, stem(Path(last or "."))):
-            names = stems.get(ending, [])
-            if len(names) > 1:
+            names = places.get((*above[-1:], ending)) or places.get((ending,), [])
+            if len(names) > 1 and above:
                 shared = {name: _shared_end(images[name].parent.parts, above) for name in names}
-                names = [name for name in names if shared[name] == max(shared.values())]
+                longest = max(shared.values())
+                names = [name for name in names if shared[name] == longest]
             if len(names) > 1:
                 names = [name for name in names if by_folder.get(name) == split]
             if len(names) == 1:

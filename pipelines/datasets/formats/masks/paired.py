@@ -69,8 +69,8 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
     every = parted(root, there, options)
     pictures = [one for one in every if one.part == "image"]
     found, alone = pair(pictures, [one for one in every if one.part == "mask"])
-    truth = paired_roles.choose_truth(root, found, options)
-    found, findings = truth.masks, truth.findings
+    choice = paired_roles.choose_truth(root, found, options)
+    found, findings = choice.masks, choice.findings
     images = listing.by_name([one.path for one in pictures], root, findings)
     names = {path: name for name, path in images.items()}
     found = [one for one in found if one.image.path in names]
@@ -89,7 +89,7 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
         by_image = _chosen(root, by_image, findings)
     bare = tuple(name for name in images if name not in by_image)
     ordered = {name: tuple(by_image[name]) for name in images if name in by_image}
-    fields = {names[path]: field for path, field in truth.fields.items() if path in names}
+    fields = {names[path]: field for path, field in choice.fields.items() if path in names}
     groups = _groups(pictures, names)
     return Match(images, ordered, layout, tuple(alone), bare, splits, groups, fields, tuple(findings))
 

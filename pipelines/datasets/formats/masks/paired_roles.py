@@ -49,7 +49,7 @@ _WHOLE: Final[dict[str, Kind]] = {
     **dict.fromkeys(("roi", "rois"), "region"),
     **dict.fromkeys(("color", "colors", "colour", "colours", "colored", "coloured", "instance", "instances",
                      "instanceids", "panoptic", "edges", "result", "results", "output", "outputs", "depth",
-                     "uncertainty", "confidence", "auto", "automatic"), "derived"),
+                     "uncertainty", "confidence"), "derived"),
 }  # fmt: skip
 _TITLES: Final[dict[Kind, str]] = {
     "observer": "masks of another observer", "soft": "soft masks", "region": "masks of a region of interest",
@@ -72,7 +72,7 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Choice:
     """Masks that are the truth, masks by picture that mark its field of view, and what is to be said of the others."""
 
     masks: list[Found]
@@ -81,8 +81,8 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A mask with its part: none for a class, and what its folders and name say beside that."""
+class _Role:
+    """A mask with its role: None for a class, and what its folders and name say beside that."""
 
     found: Found
     kind: Kind | None = None
@@ -92,7 +92,7 @@ class _Part:
 
     @property
     def label(self) -> str:
-        return "/".join(part for part in (*self.rest, self.item) if part)
+        return "/".join(filter(None, (*self.rest, self.item)))
 
     def stripped(self) -> Found:
         return replace(self.found, rest=self.rest, item=self.item)
@@ -130,7 +130,7 @@ def _without(words: str, start: int, end: int) -> str:
     return "_".join(word for word in left if word and word not in paired_tree.MASK_WORDS)
 
 
-def choose_truth(root: Path, found: Sequence[Found], options: Mapping[str, str]) -> Truth:
+def choose_truth(root: Path, found: Sequence[Found], options: Mapping[str, str]) -> Choice:
     """Which masks are the truth: classes, else the first observer's, else soft masks, else all there are.
 
     Raises DatasetError when the options name an observer or a field of view that is not there.
@@ -141,48 +141,48 @@ def choose_truth(root: Path, found: Sequence[Found], options: Mapping[str, str])
     labels = {label for one in found for label in (*one.rest, one.item) if label and named(label) is None}
     classes = frozenset(label.casefold() for label in labels)
     people = {_last(one) for one in found} >= set(_PEOPLE)
-    parts = [_part(one, classes, people=people) for one in found]
+    roles = [_role(one, classes, people=people) for one in found]
     if extra:
-        parts = [part if part.kind == "field" else _class_part(part.found) for part in parts]
+        roles = [role if role.kind == "field" else _class_role(role.found) for role in roles]
     else:
-        parts = _masks_as_fields(parts)
-    parts = _of_observer(_of_field(parts, options), options)
+        roles = _masks_as_fields(roles)
+    roles = _of_observer(_of_field(roles, options), options)
     order: tuple[Kind | None, ...] = (None, "observer", "soft")
-    chosen = next((kind for kind in order if any(part.kind == kind for part in parts)), "derived")
-    truth = [part for part in parts if part.kind == chosen]
+    chosen = next((kind for kind in order if any(role.kind == kind for role in roles)), "derived")
+    truth = [role for role in roles if role.kind == chosen]
     if chosen == "derived":
-        return Truth(list(found), {}, [])
+        return Choice(list(found), {}, [])
     if chosen == "observer":
-        first = min(part.number for part in truth)
-        truth = [part for part in truth if part.number == first]
-    fields = {part.found.image.path: part.found.entry.path for part in parts if part.kind == "field"}
+        first = min(role.number for role in truth)
+        truth = [role for role in truth if role.number == first]
+    fields = {role.found.image.path: role.found.entry.path for role in roles if role.kind == "field"}
     if options.get("field_of_view", "").strip().casefold() == "none":
         fields = {}
-    used = {part.found.entry.path for part in truth}
-    left = [part for part in parts if part.found.entry.path not in used and part.kind != "field"]
+    used = {role.found.entry.path for role in truth}
+    left = [role for role in roles if role.found.entry.path not in used and role.kind != "field"]
     findings = [*_left_out(root, truth, left), *_of_fields(root, truth, fields)]
-    return Truth([part.stripped() for part in truth], fields, findings)
+    return Choice([role.stripped() for role in truth], fields, findings)
 
 
 def _last(one: Found) -> str:
     return (one.item or (one.rest[-1] if one.rest else "")).casefold()
 
 
-def _class_part(one: Found) -> _Part:
-    return _Part(one, None, 0, one.rest, one.item)
+def _class_role(one: Found) -> _Role:
+    return _Role(one, None, 0, one.rest, one.item)
 
 
-def _part(one: Found, classes: frozenset[str], *, people: bool) -> _Part:
+def _role(one: Found, classes: frozenset[str], *, people: bool) -> _Role:
     """What the folders of a mask that its picture has not, and the end of its name, say it is."""
     texts = [*(name for name in one.entry.folders if name not in one.image.folders), *one.rest, one.item]
     told = {text: named for text in texts if text and (named := _named(text, classes, people=people)) is not None}
     if not told:
-        return _class_part(one)
+        return _class_role(one)
     order: tuple[Kind, ...] = ("field", "derived", "soft", "region", "observer")
     kind = next(kind for kind in order if any(name.kind == kind for name in told.values()))
     number = max(name.number or 0 for name in told.values())
     rest = (told[text].rest if text in told else text for text in one.rest)
-    return _Part(one, kind, number, tuple(filter(None, rest)), told[one.item].rest if one.item in told else one.item)
+    return _Role(one, kind, number, tuple(filter(None, rest)), told[one.item].rest if one.item in told else one.item)
 
 
 def _named(text: str, classes: frozenset[str], *, people: bool) -> Named | None:
@@ -191,38 +191,38 @@ def _named(text: str, classes: frozenset[str], *, people: bool) -> Named | None:
     return named(text, classes)
 
 
-def _of_field(parts: list[_Part], options: Mapping[str, str]) -> list[_Part]:
-    """Parts as the option field_of_view says."""
+def _of_field(roles: list[_Role], options: Mapping[str, str]) -> list[_Role]:
+    """Roles as the option field_of_view says."""
     field = options.get("field_of_view", "").strip().strip("/")
     if not field or field.casefold() == "none":
-        return parts
-    hits = [_is_called(part.found, field) for part in parts]
+        return roles
+    hits = [_is_called(role.found, field) for role in roles]
     if not any(hits):
         raise DatasetError(
             f"field_of_view must be a folder or the ending of names of masks, such as fov, got {field[:80]!r}"
         )
-    return [replace(part, kind="field") if hit else part for part, hit in zip(parts, hits, strict=True)]
+    return [replace(role, kind="field") if hit else role for role, hit in zip(roles, hits, strict=True)]
 
 
-def _of_observer(parts: list[_Part], options: Mapping[str, str]) -> list[_Part]:
-    """Parts as the option observer says: masks of this one are classes, other classes are of another observer."""
+def _of_observer(roles: list[_Role], options: Mapping[str, str]) -> list[_Role]:
+    """Roles as the option observer says: masks of this one are classes, other classes are of another observer."""
     observer = options.get("observer", "").strip()
     if not observer:
-        return parts
-    chosen = {id(part) for part in parts if part.kind == "observer" and str(part.number) == observer}
-    chosen = chosen or {id(part) for part in parts if part.kind != "field" and _is_called(part.found, observer)}
+        return roles
+    chosen = {id(role) for role in roles if role.kind == "observer" and str(role.number) == observer}
+    chosen = chosen or {id(role) for role in roles if role.kind != "field" and _is_called(role.found, observer)}
     if not chosen:
-        numbers = sorted({part.number for part in parts if part.kind == "observer"})
+        numbers = sorted({role.number for role in roles if role.kind == "observer"})
         known = f"; there are {', '.join(map(str, numbers))}" if numbers else ""
         raise DatasetError(f"observer must be the number or name of one who made masks, got {observer[:80]!r}{known}")
     made = []
-    for part in parts:
-        if id(part) in chosen:
-            rest = tuple(text for text in part.rest if text.casefold() != observer.casefold())
-            item = "" if part.item.casefold() == observer.casefold() else part.item
-            made.append(replace(part, kind=None, rest=rest, item=item))
+    for role in roles:
+        if id(role) in chosen:
+            rest = tuple(text for text in role.rest if text.casefold() != observer.casefold())
+            item = "" if role.item.casefold() == observer.casefold() else role.item
+            made.append(replace(role, kind=None, rest=rest, item=item))
         else:
-            made.append(replace(part, kind=part.kind or "observer"))
+            made.append(replace(role, kind=role.kind or "observer"))
     return made
 
 
@@ -240,18 +240,20 @@ def _is_called(one: Found, text: str) -> bool:
     )
 
 
-def _masks_as_fields(parts: list[_Part]) -> list[_Part]:
+def _masks_as_fields(roles: list[_Role]) -> list[_Role]:
     """Masks beside 1st_manual or its like, as in DRIVE and HRF, as fields of view if they hold all that it marks."""
-    manual = {id(part) for part in parts if part.kind == "observer" and part.number == 1}
-    manual |= {id(part) for part in parts if part.kind is None and _is_called(part.found, "manual")}
-    marks = {part.found.image.path: part.found.entry.path for part in parts if id(part) in manual}
-    plain = [part for part in parts if part.kind is None and not part.label and id(part) not in manual]
-    pairs = [(part.found.entry.path, marks[part.found.image.path]) for part in plain if part.found.image.path in marks]
+    manual = {id(role) for role in roles if role.kind == "observer" and role.number == 1}
+    manual |= {
+        id(role) for role in roles if role.kind is None and "manual" in map(str.casefold, role.found.entry.folders)
+    }
+    marks = {role.found.image.path: role.found.entry.path for role in roles if id(role) in manual}
+    plain = [role for role in roles if role.kind is None and not role.label and id(role) not in manual]
+    pairs = [(role.found.entry.path, marks[role.found.image.path]) for role in plain if role.found.image.path in marks]
     tried = pairs[:: max(1, len(pairs) // _TRIED)][:_TRIED]
     if not tried or not all(_holds(_marked(outer), _marked(inner)) for outer, inner in tried):
-        return parts
-    fields = {id(part) for part in plain}
-    return [replace(part, kind="field") if id(part) in fields else part for part in parts]
+        return roles
+    fields = {id(role) for role in plain}
+    return [replace(role, kind="field") if id(role) in fields else role for role in roles]
 
 
 def inside(values: NDArray[Any]) -> BoolArray:
@@ -324,18 +326,18 @@ def _label(one: Found) -> str:
     return "/".join(filter(None, (*one.rest, one.item)))
 
 
-def _left_out(root: Path, truth: Sequence[_Part], left: Sequence[_Part]) -> Iterable[Finding]:
+def _left_out(root: Path, truth: Sequence[_Role], left: Sequence[_Role]) -> Iterable[Finding]:
     """One finding for each kind of masks that are left out, with the other way to read them."""
-    plain = sorted({part.label or "object" for part in truth})
-    for kind in dict.fromkeys(part.kind for part in left):
+    plain = sorted({role.label or "object" for role in truth})
+    for kind in dict.fromkeys(role.kind for role in left):
         if kind is None:
             continue
-        some = [part for part in left if part.kind == kind]
+        some = [role for role in left if role.kind == kind]
         example = listing.shown(some[0].found.entry.path, root)
-        labels = sorted({_label(part.found) or "object" for part in some})
+        labels = sorted({_label(role.found) or "object" for role in some})
         both = ", ".join(shown(label) for label in dict.fromkeys([*plain, *labels][:8]))
         ways = [f"extra_masks=classes, in the format per_class, reads the classes {both}"]
-        numbers = sorted({part.number for part in some if part.kind == "observer" and part.number})
+        numbers = sorted({role.number for role in some if role.kind == "observer" and role.number})
         if numbers:
             ways.append(f"observer={numbers[0]} takes this observer's masks for the truth")
         if kind == "region":
@@ -344,12 +346,12 @@ def _left_out(root: Path, truth: Sequence[_Part], left: Sequence[_Part]) -> Iter
         yield _finding("MASKS-UNUSED", "warning" if kind == "region" else "note", problem)
 
 
-def _of_fields(root: Path, truth: Sequence[_Part], fields: Mapping[Path, Path]) -> Iterable[Finding]:
+def _of_fields(root: Path, truth: Sequence[_Role], fields: Mapping[Path, Path]) -> Iterable[Finding]:
     """What the fields of view do, and pictures that have none."""
     if not fields:
         return
     example = listing.shown(next(iter(fields.values())), root)
-    pictures = {part.found.image.path for part in truth}
+    pictures = {role.found.image.path for role in truth}
     problem = (
         f"{len(pictures & set(fields)):,} fields of view, such as {example}, mark where pixels count: those outside "
         "are left out of everything; the option field_of_view=none counts all"
