@@ -68,6 +68,19 @@ def test_a_link_opens_a_data_set_with_its_classes_splits_and_images(page, place)
     assert kept.reading.kind is None
 
 
+def test_masks_that_are_left_out_are_named_with_the_other_way_to_read_them(page, place):
+    for index in range(4):
+        save(place / "set" / "images" / f"{index}.png", np.full((6, 8, 3), index, np.uint8))
+        for folder in ("masks", "masks_2nd_observer", "fov"):
+            save(place / "set" / folder / f"{index}.png", np.eye(6, 8, dtype=np.uint8) * 255)
+    at = page(data=str(place / "set"))
+    assert problems(at) == []
+    said = text_of(at)
+    assert "4 masks of another observer" in said
+    assert "takes this observer" in said
+    assert "4 fields of view" in said
+
+
 def test_the_link_keeps_what_was_said(page, place):
     root = exclusive(place / "set")
     reading = parse_reading(

@@ -264,8 +264,8 @@ GROUPS = groups_by_name(NAMES, "_", 1)
     [
         ({}, "70 / 15 / 15%"),
         ({"train": NAMES}, "70 / 15 / 15%"),
-        ({"train": NAMES[:28], "val": NAMES[28:]}, "no test list"),
-        ({"train": NAMES[:28], "test": NAMES[28:]}, "no val list"),
+        ({"train": NAMES[:28], "val": NAMES[28:]}, "it has no test"),
+        ({"train": NAMES[:28], "test": NAMES[28:]}, "it has no val"),
         ({"train": NAMES[:20], "val": NAMES[20:32], "test": NAMES[32:]}, None),
     ],
 )

@@ -15,6 +15,7 @@ from dashboard.panels import data_table
 from dashboard.rounding import count
 from pipelines import readings
 from pipelines.datasets import FORMATS
+from pipelines.datasets.base import FILES_READ
 from pipelines.datasets.described import Described
 from pipelines.datasets.look import Asked, Looked, LookedSource
 from pipelines.errors import DatasetError
@@ -83,6 +84,9 @@ def read_as(path: Path) -> Read:
         others = len(reasons) - 1
         more = f" {others} other format{'s' * (others > 1)} would do too." if others else ""
         st.caption(components.plain(f"Recognised: {reasons[now]}.{more}"))
+    for finding in looked.findings:
+        if finding.code in FILES_READ:
+            st.caption(components.plain(f"{begun(finding.message)}."))
     of_format = {} if now is None else FORMATS[now].options
     if of_format:
         with st.expander("Options of this format", key=f"{key}_options"):

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from pipelines import links
 from pipelines.datasets import listing, native, native_source
-from pipelines.datasets.base import Dataset, Examination, Finding, Item
+from pipelines.datasets.base import FILES_READ, Dataset, Examination, Finding, Item
 from pipelines.datasets.described import Described
 from pipelines.datasets.format import Format
 from pipelines.datasets.formats import FORMATS
 from pipelines.datasets.source import Label, Source
+from pipelines.datasets.splits import MADE
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
+from pipelines.schema import SPLITS
 
 __all__ = [
     "FORMATS",
@@ -94,14 +96,18 @@ def full_reading(dataset: Dataset) -> DataReading:
 
 
 def recognised_text(dataset: Dataset) -> str:
-    """One line on the format a data set is read in, why, and which others would do."""
+    """One line on the format a data set is read in, why, which others would do, what is left out, and its splits."""
     chosen = resolved_reading(dataset).format or "native"
     found = recognise(dataset.root)
     reasons = {one.format: one.reason for one in found}
     others = [name for name in reasons if name != chosen]
     why = f": {reasons[chosen]}" if chosen in reasons else " as asked for"
     rest = f"; could also be {', '.join(others)} (--data-format)" if others else ""
-    return f"{dataset.root.name} is read as {chosen} ({FORMATS[chosen].title}){why}{rest}"
+    made = [finding.message for finding in dataset.structure() if finding.code == MADE]
+    counts = ", ".join(f"{split} {len(dataset.images(split))}" for split in SPLITS)
+    notes = [finding.message.split(";")[0] for finding in dataset.structure() if finding.code in FILES_READ]
+    notes += made or [f"splits as the data set gives them: {counts}"]
+    return "; ".join([f"{dataset.root.name} is read as {chosen} ({FORMATS[chosen].title}){why}{rest}", *notes])
 
 
 def _folder(path: str | Path) -> Path:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +13,10 @@ from pipelines.errors import DatasetError
 from pipelines.schema import Kind, Split
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
+
+
+# Codes of findings on which files were taken for what, to be told with the format.
+FILES_READ: Final = frozenset({"MASKS-UNUSED", "MASKS-ALIKE", "FIELD-OF-VIEW", "FIELD-MISSING", "SPLIT-LOST"})
 
 
 class Finding(BaseModel):

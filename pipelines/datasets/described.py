@@ -44,7 +44,7 @@ class Described(Dataset):
         self._order = order_of(self.classes, reading.priority)
         self.groups = _groups(source, reading.splits)
         self._splits, made = splits.complete_splits(source.splits, source.names(), self.groups, reading.splits)
-        notes = [_note("SPLIT-MADE", made)] if made is not None else []
+        notes = [_note(splits.MADE, made)] if made is not None else []
         if classes.unused:
             notes.append(_note("LABEL-UNUSED", f"labels in no class: {_some(classes.unused)}"))
         self._findings = (*source.findings, *renamed, *notes)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from pipelines import links
+from pipelines.datasets import listing
 from pipelines.datasets.base import Finding, Severity
 from pipelines.datasets.description import IGNORE_LAYER
 from pipelines.datasets.imageio import IMAGE_SUFFIXES, MASK_SUFFIXES
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS, Split
 
+_FOLDERS: Final = ("images", "masks", "splits", "probabilities")
 _MAX_NAME: Final = 200
 _MAX_TABLE: Final = 1 << 26  # bytes of a split list or group table
 
@@ -49,6 +51,7 @@ def read_layout(root: Path, layers: Sequence[str]) -> Layout:
             masks |= {(layer, name): path for name, path in _files(place, MASK_SUFFIXES, findings).items()}
     _check_layers(root, layers, masks, findings)
     _check_partners(images, masks, findings)
+    _check_others(root, findings)
     lists = _read_splits(root, images, findings)
     groups = _read_groups(root, images, findings)
     return Layout(images=images, masks=masks, splits=lists, groups=groups, findings=tuple(findings))
@@ -108,6 +111,16 @@ def _check_layers(
         for extra in sorted(set(folders) - {*layers, IGNORE_LAYER}):
             problem = f"masks/{extra} belongs to no class and is passed over; add the class or remove the folder"
             _add(findings, "MASK-LAYOUT", "warning", problem)
+
+
+def _check_others(root: Path, findings: list[Finding]) -> None:
+    """Folders of pictures that are no part of the format, such as those of another observer or of fields of view."""
+    for folder in listing.folders(root):
+        first = next(iter(listing.walk(folder, suffixes=IMAGE_SUFFIXES, depth=1)), None)
+        if folder.name not in _FOLDERS and first is not None:
+            some = listing.shown(first, root)
+            problem = f"{listing.shown(folder, root)}/ is no part of a native folder and is not read, such as {some}"
+            _add(findings, "FILE-UNUSED", "note", problem)
 
 
 def _check_partners(images: Mapping[str, Path], masks: Mapping[tuple[str, str], Path], findings: list[Finding]) -> None:

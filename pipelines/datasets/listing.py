@@ -1,19 +1,28 @@
 """A folder's files to names of images: found once, in one order, within limits."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from pipelines import links
 from pipelines.datasets.base import Finding
 from pipelines.datasets.imageio import IMAGE_SUFFIXES
 from pipelines.errors import DatasetError
+from pipelines.schema import SPLITS, Split
 
 MAX_NAME: Final = 200
 MAX_FILES: Final = 500_000
 MAX_DEPTH: Final = 8
+_MAX_LIST: Final = 1 << 26  # bytes of a split list
+_WORD: Final = re.compile(r"[^\W_]+")
+_SPLIT_WORD: Final = re.compile(
+    r"(?:(?P<train>train|training)|(?P<val>val|valid|validation|dev)|(?P<test>test|testing))(?:set|data|dataset|[ab])?\d*"
+)
+_LIST_WORDS: Final = frozenset({"list", "ids", "id", "images", "image", "names", "files", "split", "set"})
 
 
 def walk(root: Path, *, suffixes: Sequence[str] = (), depth: int = MAX_DEPTH, most: int = MAX_FILES) -> Iterator[Path]:
@@ -155,43 +164,160 @@ def shown(path: Path, root: Path) -> str:
     return text if len(text) <= 120 else f"…{text[-119:]}"
 
 
-def lists(root: Path, known: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
-    """Split lists in root: train.txt, val.txt (or valid, validation) and test.txt with one image a line.
+def split_word(word: str) -> Split | None:
+    """The split that a word in lower case names: train, training, trainset, train2017; valid and dev are val."""
+    match = _SPLIT_WORD.fullmatch(word)
+    return None if match is None else cast("Split", match.lastgroup)
 
-    Lines may be names, file names or paths; lines that name no image are left out here.
+
+def split_named(name: str) -> Split | None:
+    """The split that the words of a file's or folder's name say; None when none or several do.
+
+    >>> split_named("train2017"), split_named("my_Test-set"), split_named("train_val")
+    ('train', 'test', None)
     """
-    found: dict[str, tuple[str, ...]] = {}
-    for split, names in {
-        "train": ("train.txt",),
-        "val": ("val.txt", "valid.txt", "validation.txt"),
-        "test": ("test.txt",),
-    }.items():
-        path = child(root, *names)
-        if path is not None and path.is_file() and path.stat().st_size < 1 << 26:
+    named = {split for word in _WORD.findall(name.casefold()) if (split := split_word(word)) is not None}
+    return named.pop() if len(named) == 1 else None
+
+
+def split_of(path: Path, root: Path) -> Split | None:
+    """The split that a file's folders name, such as val for images/validation/a.png; None when none or several do."""
+    named = {split for part in path.relative_to(root).parts[:-1] if (split := split_named(part)) is not None}
+    return named.pop() if len(named) == 1 else None
+
+
+def given_splits(
+    root: Path, images: Mapping[str, Path], findings: list[Finding], by_folder: Mapping[str, Split] | None = None
+) -> dict[Split, tuple[str, ...]]:
+    """Splits that a data set gives: lists such as train.txt, else and beside them folders called train, val and test.
+
+    Lists lie at the top or in splits/, in the folder that holds all images, or in one between them. Images that no list
+    names go to the split of their folder, unless that split has a list. Without either, names of all images that begin
+    or end with their split say it.
+    images: name to file. by_folder: name to the split of its folder; None takes it from the folders of its file.
+    """
+    if by_folder is None:
+        by_folder = {name: split for name, path in images.items() if (split := split_of(path, root)) is not None}
+    lists: dict[Split, tuple[str, ...]] = {}
+    for folder in _list_folders(root, images.values()):
+        lists = lists or read_lists(folder, images, findings, by_folder)
+    if not lists and not by_folder:
+        by_folder = _by_name(images, findings)
+    listed = {name for names in lists.values() for name in names}
+    folders: dict[Split, list[str]] = {split: [] for split in SPLITS}
+    for name in images:
+        if name in by_folder and name not in listed:
+            folders[by_folder[name]].append(name)
+    given = {split: lists.get(split) or tuple(folders[split]) for split in SPLITS}
+    return {split: names for split, names in given.items() if names}
+
+
+def _by_name(images: Mapping[str, Path], findings: list[Finding]) -> dict[str, Split]:
+    """Splits by the first or last word of every image's name, as in train_1 and testA_1; {} unless all have one."""
+    splits: dict[str, Split] = {}
+    for name, path in images.items():
+        words = _WORD.findall(stem(path).casefold())
+        named = {split for word in words[:1] + words[-1:] if (split := split_word(word)) is not None}
+        if len(named) != 1:
+            return {}
+        splits[name] = named.pop()
+    if len(set(splits.values())) < 2:
+        return {}
+    problem = f"names of images say their splits, such as {next(iter(splits))}; choose other splits if that is wrong"
+    findings.append(Finding(code="SPLITS-GUESSED", severity="note", message=problem))
+    return splits
+
+
+def read_lists(
+    folder: Path, images: Mapping[str, Path], findings: list[Finding], by_folder: Mapping[str, Split] | None = None
+) -> dict[Split, tuple[str, ...]]:
+    """Split lists in a folder, such as train.txt, validation.txt or test_list.txt, with one image a line.
+
+    A line is a name, a file name or a path; where several images have that name, its folders tell which is meant, else
+    the list's own split (by_folder). Lines that name no image are left out and counted in a finding.
+    """
+    by_folder = by_folder or {}
+    files: dict[Split, Path] = {}
+    for path in walk(folder, suffixes=(".txt",), depth=0):
+        words = _WORD.findall(path.stem.casefold())
+        split = split_named(path.stem)
+        if split is not None and all(split_word(word) or word in _LIST_WORDS for word in words):
+            first, second = sorted((files.get(split, path), path), key=lambda file: len(file.name))
+            if first != second:
+                both = f"{shown(first, folder)} and {shown(second, folder)}"
+                problem = f"{both} both list {split}, and the first is read; keep one"
+                findings.append(Finding(code="SPLIT-TWICE", severity="warning", message=problem))
+            files[split] = first
+    places: dict[tuple[str, ...], list[str]] = defaultdict(list)  # by stem, and by folder and stem
+    for name, path in images.items() if files else ():
+        places[(stem(path),)].append(name)
+        places[(path.parent.name, stem(path))].append(name)
+    found: dict[Split, tuple[str, ...]] = {}
+    for split, path in files.items():
+        title = shown(path, folder)
+        try:
+            if path.stat().st_size > _MAX_LIST:
+                raise OSError(0, f"more than {_MAX_LIST:,} bytes")
             lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-            wanted = (_known(line.strip(), known) for line in lines if line.strip())
-            found[split] = tuple(dict.fromkeys(name for name in wanted if name is not None))
-    return {split: some for split, some in found.items() if some}
+        except OSError as error:
+            problem = f"{title} is not read ({error.strerror}), so it gives no {split} split; write one image a line"
+            findings.append(Finding(code="SPLIT-ABSENT", severity="warning", message=problem))
+            continue
+        wanted = {
+            line.strip(): _listed(line.strip(), split, images, places, by_folder) for line in lines if line.strip()
+        }
+        names = tuple(dict.fromkeys(name for name in wanted.values() if name is not None))
+        absent = [line for line, name in wanted.items() if name is None]
+        if absent or not names:
+            some = f" of which {len(absent):,} are not here with a mask, such as {absent[0][:80]!r}" if absent else ""
+            lost = "" if names else f"; so it gives no {split} split"
+            problem = f"{title} names {len(wanted):,} images{some}{lost}: correct the list"
+            findings.append(Finding(code="SPLIT-ABSENT", severity="warning", message=problem))
+        if names:
+            found[split] = names
+    return found
 
 
-def _known(line: str, known: Mapping[str, Path]) -> str | None:
-    first = line.split()[0] if line not in known else line
-    for one in (line, first, Path(first).name, stem(Path(first))):
-        if one in known:
-            return one
+def _list_folders(root: Path, paths: Iterable[Path]) -> list[Path]:
+    """Folders where split lists may lie, the top first."""
+    parents = {path.parent for path in paths}
+    common = Path(os.path.commonpath(parents)) if parents else root
+    between = [one for one in (common, *common.parents) if one.is_relative_to(root)][::-1]
+    found = []
+    for folder in between or [root]:
+        found += [folder, child(folder, "splits", "split", "lists")]
+    return [folder for folder in found if folder is not None and folder.is_dir()]
+
+
+def _listed(
+    line: str,
+    split: Split,
+    images: Mapping[str, Path],
+    places: Mapping[tuple[str, ...], list[str]],
+    by_folder: Mapping[str, Split],
+) -> str | None:
+    """The image that a line of a split's list means; None for none, or where several are meant alike."""
+    for text in (line, line.split()[0]):
+        if text in images:
+            return text
+        *above, last = text.replace("\\", "/").rstrip("/").split("/")
+        for ending in (last, stem(Path(last or "."))):
+            names = places.get((*above[-1:], ending)) or places.get((ending,), [])
+            if len(names) > 1 and above:
+                shared = {name: _shared_end(images[name].parent.parts, above) for name in names}
+                longest = max(shared.values())
+                names = [name for name in names if shared[name] == longest]
+            if len(names) > 1:
+                names = [name for name in names if by_folder.get(name) == split]
+            if len(names) == 1:
+                return names[0]
     return None
 
 
-SPLIT_FOLDERS: Final = {
-    "train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing"),
-}  # fmt: skip
-
-
-def split_of(path: Path, root: Path) -> str | None:
-    """The split that a file's folders name, such as val for images/validation/a.png; None when none or several do."""
-    parts = {part.casefold() for part in path.relative_to(root).parts[:-1]}
-    named = [split for split, words in SPLIT_FOLDERS.items() if parts & set(words)]
-    return named[0] if len(named) == 1 else None
+def _shared_end(folders: Sequence[str], others: Sequence[str]) -> int:
+    """How many folders right above a file two paths share."""
+    pairs = zip(reversed(folders), reversed(others), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _passed_over(name: str) -> bool:

@@ -1,5 +1,6 @@
 """The native folder format: dataset.toml, images/, masks/, splits/ and groups.csv as one data set."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipelines.datasets.fingerprint import fingerprint_of
 from pipelines.datasets.layout import Layout, read_layout
 from pipelines.datasets.source import Picture, Truth
 from pipelines.errors import DatasetError
+from pipelines.reading import SplitRule
 from pipelines.schema import SPLITS, Split
 
 
@@ -45,8 +47,13 @@ class NativeDataset(Dataset):
         self._layout: Layout = read_layout(root, self._layers())
         self._findings = (*self._layout.findings, *listing.passed_over(found, root))
         self.groups = self._layout.groups
-        self._splits = self._layout.splits or splits.seeded_split(self.names(), self.groups)
         self._alignment = orientation.Alignment(self)
+        if self._layout.splits is not None:
+            self._splits: Mapping[Split, tuple[str, ...]] = self._layout.splits
+        else:
+            self._splits, made = splits.complete_splits({}, self.names(), self.groups, SplitRule())
+            note = Finding(code=splits.MADE, severity="note", message=f"the data set has no splits/: {made}")
+            self._findings = (*self._findings, note)
 
     def _layers(self) -> tuple[str, ...]:
         """Mask folders under masks/: one a class where labels may overlap, else masks/ itself."""

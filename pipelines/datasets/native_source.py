@@ -6,6 +6,7 @@ from pathlib import Path
 from pipelines.datasets import native
 from pipelines.datasets.format import Format
 from pipelines.datasets.source import Label, Picture, Source, Truth
+from pipelines.datasets.splits import MADE
 from pipelines.schema import SPLITS
 
 
@@ -24,9 +25,10 @@ class NativeSource(Source):
         self.exclusive = self._set.kind != "overlapping"
         self.complete = self._set.kind == "exclusive"
         self.priority = self._set.priority or ()
-        self.splits = {split: self._set.images(split) for split in SPLITS}
         self.groups = self._set.groups
-        self.findings = self._set.structure()
+        self.findings = tuple(finding for finding in self._set.structure() if finding.code != MADE)
+        if self.findings == self._set.structure():  # the files give the splits
+            self.splits = {split: self._set.images(split) for split in SPLITS}
 
     def names(self) -> tuple[str, ...]:
         """Every image, sorted."""

@@ -11,6 +11,7 @@ from pipelines.schema import SPLITS, Split
 
 SHARES: Final[dict[Split, float]] = {"train": 0.70, "val": 0.15, "test": 0.15}
 SEED: Final = 0
+MADE: Final = "SPLIT-MADE"  # code of the finding that says which splits are not the data set's own
 
 
 def seeded_split(
@@ -42,25 +43,42 @@ def complete_splits(
 ) -> tuple[dict[Split, tuple[str, ...]], str | None]:
     """Lists of all three splits, and in words what was made that the data set does not give; None if it gives all.
 
-    A data set that names training and one other split has the third taken from them: test is half of val, val a share
-    of training. One that names a single split, or none, is split as a whole.
+    A test list that is given stays as it is. Where one split is missing, it is taken from another: test is half of val,
+    val a share of training, training a share of val, or all images that are in no list. Where one split alone is given,
+    the others are made of the images that it leaves out; if it leaves out none, the set is split as a whole.
     """
-    wanted = dict(zip(SPLITS, rule.shares, strict=True))
     lists = {split: tuple(given.get(split, ())) for split in SPLITS} if rule.by == "given" else {}
     there = [split for split in SPLITS if lists.get(split)]
-    if there == list(SPLITS):
+    if len(there) == len(SPLITS):
         return lists, None
-    if "train" in there and len(there) == 2:
-        made: Split = "test" if "val" in there else "val"
-        giver: Split = "val" if made == "test" else "train"
-        share = 0.5 if made == "test" else wanted["val"] / (wanted["train"] + wanted["val"])
+    wanted = dict(zip(SPLITS, rule.shares, strict=True))
+    listed = {name for split in there for name in lists[split]}
+    rest = tuple(name for name in names if name not in listed)
+    gives = f"the data set gives {_counts(lists, there)}; " if there else ""
+    if there == ["val", "test"] and rest:
+        return lists | {"train": rest}, f"{gives}train is the {len(rest)} images in neither"
+    if len(there) == 2:
+        made = next(split for split in SPLITS if split not in there)
+        giver: Split = "train" if made == "val" else "val"
+        share = 0.5 if made == "test" else wanted[made] / (wanted["train"] + wanted["val"])
         kept, taken = _cut(lists[giver], groups, share, seed=rule.seed)
         lists |= {giver: kept, made: taken}
         of = f"{len(taken)} of the {len(kept) + len(taken)} images of {giver}"
-        return lists, f"the data set has no {made} list: {of} are {made} now, whole groups, by seed {rule.seed}"
-    made_lists = seeded_split(names, groups, seed=rule.seed, shares=wanted)
+        return lists, f"{gives}it has no {made}: {of} are {made} now, whole groups, by seed {rule.seed}"
+    if len(there) == 1 and len({groups.get(name, name) for name in rest}) > 1:
+        first, second = (split for split in SPLITS if split not in there)
+        share = wanted[second] / (wanted[first] + wanted[second])
+        kept, taken = _cut(rest, groups, share, seed=rule.seed)
+        made_of = f"{len(kept)} and {len(taken)} of the {len(rest)} images that it leaves out, whole groups"
+        return lists | {first: kept, second: taken}, f"{gives}{first} and {second} are {made_of}, by seed {rule.seed}"
     shares = " / ".join(f"{100 * share:g}" for share in rule.shares)
-    return made_lists, f"images were split {shares}% into train, val and test, whole groups, by seed {rule.seed}"
+    made_of = f"{'all images' if there else 'images'} were split {shares}% into train, val and test, whole groups"
+    return seeded_split(names, groups, seed=rule.seed, shares=wanted), f"{gives}{made_of}, by seed {rule.seed}"
+
+
+def _counts(lists: Mapping[Split, Sequence[str]], there: Sequence[Split]) -> str:
+    """Splits with their numbers of images, such as "train (16) and test (20) alone"."""
+    return " and ".join(f"{split} ({len(lists[split])})" for split in there) + " alone"
 
 
 def _cut(

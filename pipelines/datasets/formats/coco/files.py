@@ -86,9 +86,7 @@ def chosen_files(root: Path, pattern: str | None, findings: list[Finding]) -> li
 def read_document(path: Path, root: Path) -> Document:
     """Index a COCO file; only places of annotations are kept. Raises DatasetError, one line."""
     found = Document(path, listing.shown(path, root))
-    words = re.findall("[a-z]+", path.stem.lower())
-    named = [split for split, some in listing.SPLIT_FOLDERS.items() if set(words) & set(some)]
-    found.split = listing.split_of(path, root) or (named[0] if len(named) == 1 else None)
+    found.split = listing.split_of(path, root) or listing.split_named(path.stem)
     there: set[str] = set()
     total = drawn = 0
     for member in json_file.members(path, lists=_LISTS):

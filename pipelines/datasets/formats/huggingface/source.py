@@ -2,7 +2,6 @@
 
 import io
 import posixpath
-import re
 import threading
 import warnings
 from bisect import bisect_right
@@ -111,7 +110,7 @@ class HuggingFaceSource(Source):
             findings.append(_finding("TWO-KINDS", "warning", problem))
         if len(kept) > _MOST_SHARDS:
             raise DatasetError(f"{self.name} has {len(kept):,} shards, allowed are {_MOST_SHARDS:,}; write larger ones")
-        return [(path, _split(path, self.root)) for path in kept]
+        return [(path, listing.split_named(path.stem) or listing.split_of(path, self.root)) for path in kept]
 
     def _saved(self, folder: Path) -> list[Path]:
         """Arrow files of a folder, as its state.json lists them if it has one."""
@@ -253,12 +252,6 @@ def _remember(key: _Key, counts: Counts | None) -> None:
 def _count(values: NDArray[Any]) -> Counts | None:
     found, counts = np.unique(values, return_counts=True)
     return {int(value): int(count) for value, count in zip(found, counts, strict=True)} if len(found) <= MOST else None
-
-
-def _split(path: Path, root: Path) -> str | None:
-    words = re.findall("[a-z]+", path.stem.lower())
-    named = [split for split, some in listing.SPLIT_FOLDERS.items() if set(words) & set(some)]
-    return named[0] if len(named) == 1 else listing.split_of(path, root)
 
 
 def _stem(path: str | None) -> str:

@@ -1,7 +1,6 @@
 """labelme: a folder with one JSON file an image, whose labelled shapes are drawn as labelme draws them, to truth."""
 
 import posixpath
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,6 @@ from pipelines.datasets.formats.labelme.shapes import LINE_WIDTH, Canvas, Sheet,
 from pipelines.datasets.source import Label, Picture, Role, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
-from pipelines.schema import Split
 
 # What labelme's own converters make of these names.
 _ROLES: Final[dict[str, Role]] = {"_background_": "background", "background": "background", "__ignore__": "ignore"}
@@ -68,7 +66,8 @@ class LabelmeSource(Source):
             )
         self.labels = self._order(findings)
         self.exclusive = len(self.labels) == 1
-        self.splits = _splits(self._sheets, root)
+        paths = {name: sheet.path for name, sheet in self._sheets.items()}
+        self.splits = listing.given_splits(root, paths, findings)
         self._tell(pictures, findings)
         self.findings = tuple(findings)
 
@@ -181,21 +180,6 @@ def _picture(sheet: Sheet, root: Path, pictures: Mapping[str, Path]) -> Path | N
     wanted = [posixpath.join(here, asked), posixpath.join(here, posixpath.basename(asked))]
     wanted += [posixpath.join(here, sheet.path.stem + ending) for ending in imageio.IMAGE_SUFFIXES]
     return next((pictures[one] for one in map(posixpath.normpath, wanted) if one in pictures), None)
-
-
-def _splits(sheets: Mapping[str, Sheet], root: Path) -> Mapping[Split, tuple[str, ...]]:
-    """From train.txt, val.txt and test.txt, else from folders of these names."""
-    known = {name: sheet.path for name, sheet in sheets.items()}
-    lists: dict[str, Any] = dict(listing.lists(root, known))
-    if not lists:
-        folders: dict[str, list[str]] = defaultdict(list)
-        for name, path in known.items():
-            split = listing.split_of(path, root)
-            if split is not None:
-                folders[split].append(name)
-        lists = {split: tuple(some) for split, some in folders.items()}
-    splits: tuple[Split, ...] = ("train", "val", "test")
-    return {split: tuple(lists[split]) for split in splits if lists.get(split)}
 
 
 def _printable(text: str) -> str:

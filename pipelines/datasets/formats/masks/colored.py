@@ -49,8 +49,8 @@ class ColoredSource(MaskSource):
         self.findings = (*self.findings, *unreadable(seen, root), *notes, *findings)
         self.tables = tables
 
-    def truth(self, name: str) -> Truth:
-        """Truth of an image. Raises DatasetError when its mask cannot be read."""
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
         return decode_colors(paired_values.read_codes(path), self._codes, self.shown(path), nearest=self._nearest)
 

@@ -52,8 +52,8 @@ class IndexedSource(MaskSource):
             self.tables = () if names is None else (names.path,)
         self.labels = self._values.labels
 
-    def truth(self, name: str) -> Truth:
-        """Truth of an image. Raises DatasetError when its mask cannot be read."""
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
         values = paired_values.read_index(path)
         if self._threshold is not None:

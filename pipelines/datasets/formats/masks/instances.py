@@ -36,8 +36,8 @@ class ObjectMapsSource(MaskSource):
             raise DatasetError(f"maps must be the name of the objects, such as cell, got {shown(name)!r}")
         self.labels = (Label(BACKGROUND, None, "background"), Label(name))
 
-    def truth(self, name: str) -> Truth:
-        """Truth of an image. Raises DatasetError when its mask cannot be read."""
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
         values = paired_values.read_index(path)
         layers = empty_layers(2, values.shape, self.shown(path))

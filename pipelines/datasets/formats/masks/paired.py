@@ -6,24 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
-from pipelines.datasets.formats.masks import paired_tree
+from pipelines.datasets.formats.masks import paired_roles, paired_tree
 from pipelines.datasets.formats.masks.paired_matching import Found, pair
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.formats.masks.paired_parts import parted
 from pipelines.datasets.formats.masks.paired_tree import Entry
 from pipelines.errors import DatasetError
-from pipelines.schema import SPLITS, Split
+from pipelines.schema import Split
 
 Layout: TypeAlias = Literal["one", "classes", "instances"]
 
 _NUMBER: Final = re.compile(r"(?:[a-zA-Z]*(?:mask|object|obj|instance|inst|cell|nucleus|id|n)s?)?[_\-. (]*\d+\)?")
-# Files that some sets keep beside their label maps: which are read, best first.
 _NOT_READ: Final = (".gif", ".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ras", ".bif")
-_DERIVED: Final = frozenset({"color", "colour", "colors", "instanceids", "instances", "overlay", "vis", "edges"})
+# Files that some sets keep beside their label maps: which are read, best first.
 _FAMILIES: Final = ("labelids", "labeltrainids", "label", "labels", "mask")
 
 
@@ -41,6 +40,7 @@ class Match:
     """Pictures and their masks. layout: one mask a picture, one a class, or several a class; None where none fits.
 
     alone: masks without a picture. bare: pictures without a mask. groups: picture to the folder of its video or case.
+    fields: picture to the mask that marks its field of view.
     """
 
     images: Mapping[str, Path] = field(default_factory=dict)
@@ -50,6 +50,7 @@ class Match:
     bare: tuple[str, ...] = ()
     splits: Mapping[Split, tuple[str, ...]] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Path] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -64,15 +65,23 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
     sample: look at the first files of each folder only, to recognise a layout.
     Raises DatasetError when a folder named in the options is not there, or there are too many files.
     """
-    every = parted(root, paired_tree.entries(root, sample=sample), options)
+    there = paired_tree.entries(root, sample=sample)
+    every = parted(root, there, options)
     pictures = [one for one in every if one.part == "image"]
     found, alone = pair(pictures, [one for one in every if one.part == "mask"])
-    findings: list[Finding] = []
+    choice = paired_roles.choose_truth(root, found, options)
+    found, findings = choice.masks, choice.findings
     images = listing.by_name([one.path for one in pictures], root, findings)
     names = {path: name for name, path in images.items()}
-    splits = _splits(root, pictures, names, images)
     found = [one for one in found if one.image.path in names]
+    by_folder = {names[one.image.path]: one.entry.split for one in found if one.entry.split is not None}
+    by_folder |= {names[one.path]: one.split for one in pictures if one.split is not None and one.path in names}
+    splits = listing.given_splits(root, images, findings, by_folder)
     layout, masks = _laid_out(found)
+    if not sample:
+        findings += _unread(root, there, every)
+        if layout in ("classes", "instances") and not set(paired_roles.OPTIONS) & set(options):
+            findings += paired_roles.doubts(root, found, layout)
     by_image: dict[str, list[Mask]] = defaultdict(list)
     for image, mask in masks:
         by_image[names[image.path]].append(mask)
@@ -80,7 +89,9 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
         by_image = _chosen(root, by_image, findings)
     bare = tuple(name for name in images if name not in by_image)
     ordered = {name: tuple(by_image[name]) for name in images if name in by_image}
-    return Match(images, ordered, layout, tuple(alone), bare, splits, _groups(pictures, names), tuple(findings))
+    fields = {names[path]: field for path, field in choice.fields.items() if path in names}
+    groups = _groups(pictures, names)
+    return Match(images, ordered, layout, tuple(alone), bare, splits, groups, fields, tuple(findings))
 
 
 def without_bare(
@@ -105,8 +116,14 @@ def without_bare(
         some = _some([listing.shown(path, root) for path in found.alone])
         problem = f"{len(found.alone)} masks belong to no picture and are left out, such as {some}; add the pictures"
         findings.append(Finding(code="PAIR-MISSING", severity="warning", message=problem))
-    splits = {split: tuple(name for name in some if name in images) for split, some in found.splits.items()}
-    return images, {split: some for split, some in splits.items() if some}, findings
+    splits = {split: tuple(name for name in names if name in images) for split, names in found.splits.items()}
+    for split in (split for split, names in splits.items() if not names):
+        problem = (
+            f"the data set gives {len(found.splits[split]):,} images for {split}, but none of them has a mask, so it "
+            f"has no {split} split; add the masks"
+        )
+        findings.append(Finding(code="SPLIT-LOST", severity="warning", message=problem))
+    return images, {split: names for split, names in splits.items() if names}, findings
 
 
 def _other_kinds(root: Path) -> str:
@@ -118,8 +135,6 @@ def _other_kinds(root: Path) -> str:
 
 def _laid_out(found: Sequence[Found]) -> tuple[Layout | None, list[tuple[Entry, Mask]]]:
     """How many masks a picture has and what tells them apart."""
-    if any(not one.item for one in found):
-        found = [one for one in found if one.item.casefold() not in _DERIVED]
     if not found:
         return None, []
     items = Counter(one.item for one in found if one.item)
@@ -139,6 +154,19 @@ def _laid_out(found: Sequence[Found]) -> tuple[Layout | None, list[tuple[Entry, 
     if labels == {""}:
         return "one", made
     return "classes", made
+
+
+def _unread(root: Path, there: Sequence[Entry], read: Sequence[Entry]) -> list[Finding]:
+    """A note on picture files whose folders and names say neither picture nor mask."""
+    paths = {one.path for one in read}
+    unread = [one.path for one in there if one.path not in paths]
+    if not unread:
+        return []
+    problem = (
+        f"{len(unread):,} picture files, such as {listing.shown(unread[0], root)}, are not read: no option and "
+        "no name of a folder makes them pictures or masks; the options images and masks name folders"
+    )
+    return [Finding(code="FILE-UNUSED", severity="note", message=problem)]
 
 
 def _chosen(root: Path, masks: Mapping[str, list[Mask]], findings: list[Finding]) -> dict[str, list[Mask]]:
@@ -163,21 +191,6 @@ def _chosen(root: Path, masks: Mapping[str, list[Mask]], findings: list[Finding]
 def _family(stem: str) -> int:
     found = paired_tree.words(stem)
     return next((rank for rank, word in enumerate(_FAMILIES) if word in found), len(_FAMILIES))
-
-
-def _splits(
-    root: Path, pictures: Sequence[Entry], names: Mapping[Path, str], images: Mapping[str, Path]
-) -> dict[Split, tuple[str, ...]]:
-    """Lists in text files, else folders called train, val and test."""
-    for folder in (root, *(one for one in (listing.child(root, "splits", "split", "lists"),) if one is not None)):
-        given = listing.lists(folder, images)
-        if given:
-            return cast("dict[Split, tuple[str, ...]]", given)
-    found: dict[Split, list[str]] = {split: [] for split in SPLITS}
-    for one in pictures:
-        if one.split is not None and one.path in names:
-            found[cast("Split", one.split)].append(names[one.path])
-    return {split: tuple(sorted(some)) for split, some in found.items() if some}
 
 
 def _groups(pictures: Sequence[Entry], names: Mapping[Path, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pipelines.datasets.formats.masks import paired_tree
 from pipelines.datasets.formats.masks.paired_tree import IMAGE_WORDS, MASK_WORDS, Entry
+from pipelines.datasets.listing import split_word
 
 _SEPARATORS: Final = re.compile(r"[_\-. ]+")
 _TIDY: Final = "_-. "
@@ -31,12 +32,13 @@ class Found:
 def pair(pictures: Sequence[Entry], masks: Sequence[Entry]) -> tuple[list[Found], list[Path]]:
     """Masks with their pictures; and masks that belong to none."""
     index: dict[str, list[Entry]] = defaultdict(list)
-    for one in pictures:
-        index[one.stem].append(one)
-    for one in pictures:
-        core = _core(one.stem, IMAGE_WORDS)
-        if core != one.stem and core not in index:
-            index[core].append(one)
+    for picture in pictures:
+        index[picture.stem].append(picture)
+    stems = frozenset(index)
+    for picture in pictures:
+        core = _picture_core(picture)
+        if core != picture.stem and core not in stems:  # several splits may hold an image_0
+            index[core].append(picture)
     folders: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for one in pictures:
         folders[one.parts].append(one)
@@ -61,7 +63,7 @@ def _of_folder(
     if _of_name(mask, index) is not None:
         return None
     for length in range(len(mask.parts), 0, -1):
-        there = folders.get(mask.parts[:length], ())
+        there = [picture for picture in folders.get(mask.parts[:length], ()) if _may_share_split(mask, picture)]
         if len(there) == 1:
             return Found(mask, there[0], mask.parts[length:], mask.stem, True)
     return None
@@ -111,6 +113,15 @@ def _core(stem: str, given: frozenset[str]) -> str:
     return left.strip(_TIDY) or stem
 
 
+def _picture_core(picture: Entry) -> str:
+    """The name of a picture without words such as image, and without its split at the end, as in 21_training."""
+    core = _core(picture.stem, IMAGE_WORDS)
+    cut = next(cuts(core), None)
+    if cut is not None and picture.split is not None and split_word(cut[1].casefold()) == picture.split:
+        return cut[0]
+    return core
+
+
 def says_mask(stem: str) -> bool:
     """Whether a name is that of a mask: a_mask, mask_a, a_mask_1."""
     numbered = re.fullmatch(r"(.+?)[_\-. ]+\d+", stem)
@@ -120,15 +131,21 @@ def says_mask(stem: str) -> bool:
     )  # fmt: skip
 
 
-def _nearest(mask: Entry, some: Iterable[Entry]) -> Entry | None:
-    """The picture whose folders all are the mask's too, most of them; else the only one of that name."""
-    candidates = list(some)
+def _nearest(mask: Entry, pictures: Iterable[Entry]) -> Entry | None:
+    """The picture whose folders all are the mask's too, most of them; else the only one of that name.
+
+    A mask in the folder of one split never belongs to a picture of another. One outside of all splits belongs to no
+    picture where several splits have one of that name.
+    """
+    candidates = [one for one in pictures if _may_share_split(mask, one)]
+    if mask.split is not None and any(one.split == mask.split for one in candidates):
+        candidates = [one for one in candidates if one.split == mask.split]
     inside = [one for one in candidates if _within(one.parts, mask.parts)]
     inside = inside or [one for one in candidates if _within(one.own, mask.parts)]
-    if len(inside) > 1 and mask.split is not None:
-        inside = [one for one in inside if one.split in (mask.split, None)] or inside
     if inside:
-        return max(inside, key=lambda one: len(one.parts))
+        longest = max(len(one.parts) for one in inside)
+        closest = [one for one in inside if len(one.parts) == longest]
+        return closest[0] if len({one.split for one in closest}) == 1 else None
     return candidates[0] if len(candidates) == 1 else None
 
 
@@ -138,11 +155,16 @@ def _within(parts: Sequence[str], whole: Sequence[str]) -> bool:
 
 
 def _left(parts: Sequence[str], taken: Sequence[str]) -> tuple[str, ...]:
+    """Folders of a mask that its picture has not and that say more than a split."""
     left = Counter(taken)
     kept = []
     for part in parts:
         if left[part]:
             left[part] -= 1
-        else:
+        elif not all(map(split_word, paired_tree.words(part))):
             kept.append(part)
     return tuple(kept)
+
+
+def _may_share_split(mask: Entry, picture: Entry) -> bool:
+    return mask.split is None or picture.split is None or mask.split == picture.split

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets import listing
 from pipelines.datasets.formats.masks import paired_tree
 from pipelines.datasets.formats.masks.paired_matching import cuts, pair, says_mask
 from pipelines.datasets.formats.masks.paired_names import shown
+from pipelines.datasets.formats.masks.paired_roles import named
 from pipelines.datasets.formats.masks.paired_tree import Entry, Part
+from pipelines.datasets.listing import split_word
 from pipelines.errors import DatasetError
 
 OPTIONS: Final[dict[str, str]] = {
@@ -17,11 +18,15 @@ OPTIONS: Final[dict[str, str]] = {
     "masks": "the folder of the masks, from the top; else told by its name",
 }
 _LOSSY: Final = (".jpg", ".jpeg", ".webp")
-_SPLIT_WORDS: Final = frozenset(word for some in listing.SPLIT_FOLDERS.values() for word in some)
 
 
 def parted(root: Path, every: Sequence[Entry], options: Mapping[str, str]) -> list[Entry]:
     """Give every file its part: by the options, else by words in folder names, else by words in file names."""
+    field = options.get("field_of_view", "")
+    every = [
+        _with(one, "mask") if not one.part and (_is_field(one, field) or "observer" in _kinds(one)) else one
+        for one in every
+    ]
     if options.get("images") or options.get("masks"):
         return _as_said(root, every, options)
     parts = {one.part for one in every}
@@ -38,8 +43,21 @@ def parted(root: Path, every: Sequence[Entry], options: Mapping[str, str]) -> li
     return _by_file_names([_with(one, "") for one in every])
 
 
+def _kinds(one: Entry) -> set[str]:
+    """What the names of folders say that masks are beside the truth."""
+    return {about.kind for name in one.folders if (about := named(name)) is not None}
+
+
+def _is_field(one: Entry, option: str) -> bool:
+    """Whether a folder is one of fields of view, by the option or by its name."""
+    folders = "/".join(one.folders).casefold()
+    wanted = option.strip().strip("/").casefold()
+    return "field" in _kinds(one) or (bool(wanted) and (wanted == folders or wanted in folders.split("/")))
+
+
 def _as_said(root: Path, every: Sequence[Entry], options: Mapping[str, str]) -> list[Entry]:
     said = {part: _folder(root, part, options.get(part, "")) for part in ("images", "masks")}
+    of_images = any(one.part == "image" for one in every)
     made = []
     for one in every:
         inside = {
@@ -50,7 +68,9 @@ def _as_said(root: Path, every: Sequence[Entry], options: Mapping[str, str]) -> 
             inside["masks"] = not inside["images"]
         if inside["masks"] or (said["masks"] is None and one.part == "mask" and not inside["images"]):
             made.append(_with(one, "mask", _beyond(one, said["masks"])))
-        elif inside["images"] or (said["images"] is None and one.part != "mask"):
+        elif not inside["images"] and _is_field(one, options.get("field_of_view", "")):
+            made.append(_with(one, "mask"))  # fields of view go with the masks that are named
+        elif inside["images"] or (said["images"] is None and one.part == ("image" if of_images else "")):
             made.append(_with(one, "image", _beyond(one, said["images"])))
     return made
 
@@ -68,7 +88,8 @@ def _beyond(one: Entry, folder: tuple[str, ...] | None) -> tuple[str, ...] | Non
     """Folders below the one that was named; None leaves them as they were told."""
     if folder is None:
         return None
-    return tuple(name for name in one.folders[len(folder) :] if not set(paired_tree.words(name)) & set(_SPLIT_WORDS))
+    below = one.folders[len(folder) :]
+    return tuple(name for name in below if name[-1].isdigit() or not any(map(split_word, paired_tree.words(name))))
 
 
 def _with(one: Entry, part: Part, parts: tuple[str, ...] | None = None) -> Entry:

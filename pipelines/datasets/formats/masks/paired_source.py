@@ -2,19 +2,26 @@
 
 import itertools
 import os
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
-from pipelines.datasets.formats.masks import paired, paired_names, paired_parts, paired_values
+from pipelines.datasets.formats.masks import paired, paired_names, paired_parts, paired_roles, paired_values
 from pipelines.datasets.formats.masks.paired import Mask, Match
 from pipelines.datasets.formats.tiff import tiff_images
-from pipelines.datasets.source import FileSource, Picture
+from pipelines.datasets.formats.tiff.tiff_file import is_tiff, read_head
+from pipelines.datasets.source import FileSource, Picture, Truth
 from pipelines.errors import DatasetError
 
-OPTIONS: Final[dict[str, str]] = {**paired_parts.OPTIONS, **paired_names.OPTIONS, **tiff_images.OPTIONS}
+OPTIONS: Final[dict[str, str]] = {
+    **paired_parts.OPTIONS,
+    **paired_roles.OPTIONS,
+    **paired_names.OPTIONS,
+    **tiff_images.OPTIONS,
+}
 
 
 class MaskSource(FileSource):
@@ -29,6 +36,7 @@ class MaskSource(FileSource):
         kept, self.splits, findings = paired.without_bare(root, found, empty=empty)
         self.images: Mapping[str, Path] = kept
         self.masks = {name: found.masks.get(name, ()) for name in kept}
+        self.fields = {name: path for name, path in found.fields.items() if name in kept}
         self.groups = {name: group for name, group in found.groups.items() if name in kept}
         if self.groups:
             problem = (
@@ -57,10 +65,38 @@ class MaskSource(FileSource):
         """Size and orientation of a picture, told by the head of its file."""
         return tiff_images.read_picture_head(self.images[name], self.reading)
 
+    @abstractmethod
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks alone. Raises DatasetError when one cannot be read or sizes differ."""
+
+    def truth(self, name: str) -> Truth:
+        """Truth of an image; pixels outside its field of view do not count. Raises DatasetError, one line."""
+        truth = self.marked(name)
+        file, page = self.file_of(name)
+        if file not in self.fields:
+            return truth
+        path = self.fields[file]
+        if page is not None and is_tiff(path) and read_head(path, "slices").slices > 1:
+            values = tiff_images.read_mask(path, page=page, pages="slices")
+        else:
+            values = paired_values.read_index(path)
+        if values.shape != truth.valid.shape:
+            height, width = truth.valid.shape
+            raise DatasetError(
+                f"{self.shown(path)} is {values.shape[1]}×{values.shape[0]}, but the truth of {name} is "
+                f"{width}×{height}; save the field of view at the size of the picture"
+            )
+        inside = paired_roles.inside(values)
+        return Truth(truth.layers & inside, truth.valid & inside, truth.findings)
+
+    def file_of(self, name: str) -> tuple[str, int | None]:
+        """The picture file of an image, by name, and the page of it that the image is; None for all of it."""
+        return name, None
+
     def files(self) -> Iterable[Path]:
-        """Tables, pictures and masks."""
+        """Tables, pictures, masks and fields of view."""
         masks = (mask.path for name in self.images for mask in self.masks[name])
-        return [*self.tables, *self.images.values(), *masks]
+        return [*self.tables, *self.images.values(), *masks, *self.fields.values()]
 
     def mask_paths(self) -> list[Path]:
         """Every mask of an image, in the order of images."""

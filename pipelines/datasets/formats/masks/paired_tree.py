@@ -8,8 +8,9 @@ from typing import Final, Literal, TypeAlias
 from pipelines.datasets import listing
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.imageio import IMAGE_SUFFIXES
-from pipelines.datasets.listing import MAX_FILES, SPLIT_FOLDERS
+from pipelines.datasets.listing import MAX_FILES, split_word
 from pipelines.errors import DatasetError
+from pipelines.schema import Split
 
 Part: TypeAlias = Literal["image", "mask", ""]
 
@@ -29,7 +30,6 @@ _PASSED_OVER: Final = frozenset({
     "segmentationobject", "segmentationobjectpng", "segmentationobjectvisualization", "segmentationclassvisualization",
     "overlay", "overlays", "visualization", "visualisation",
 })  # fmt: skip
-_SPLITS: Final = {word: split for split, words in SPLIT_FOLDERS.items() for word in words}
 _JOINED: Final = re.compile(r"([^\W_]+?)(annots?|masks?|labels?|images?)")
 _WORD: Final = re.compile(r"[^\W_]+")
 SAMPLE_FILES: Final = 60
@@ -50,7 +50,7 @@ class Entry:
     own: tuple[str, ...]
     stem: str
     part: Part
-    split: str | None
+    split: Split | None
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Folder:
     parts: tuple[str, ...]
     own: tuple[str, ...]
     part: Part
-    split: str | None
+    split: Split | None
 
 
 def entries(root: Path, *, sample: bool = False) -> list[Entry]:
@@ -103,21 +103,23 @@ def words(text: str) -> list[str]:
 def _about(folder: tuple[str, ...]) -> _Folder | None:
     parts: list[str] = []
     own: list[str] = []
-    splits: set[str] = set()
+    splits: set[Split] = set()
     part: Part = ""
     for name in folder:
         found = words(name)
         if any(word in _PASSED_OVER for word in found):
             return None
         says: Part = "mask" if MASK_WORDS & set(found) else "image" if IMAGE_WORDS & set(found) else ""
-        named = {_SPLITS[word] for word in found if word in _SPLITS}
+        named = {split for word in found if (split := split_word(word)) is not None}
         splits |= named
         if says:
             part = says if part != "mask" else part
-            left = [word for word in found if word not in MASK_WORDS | IMAGE_WORDS and word not in _SPLITS]
+            left = [word for word in found if word not in MASK_WORDS | IMAGE_WORDS and split_word(word) is None]
             if left:
                 parts.append("_".join(left))
-        elif not (named and len(found) <= 2):
+        elif not named or len(found) > 2:
             parts.append(name)
             own.append(name)
+        elif name[-1].isdigit():  # test1 and test2 may hold the same names
+            parts.append(name)
     return _Folder(tuple(parts), tuple(own), part, splits.pop() if len(splits) == 1 else None)

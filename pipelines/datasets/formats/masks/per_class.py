@@ -47,8 +47,8 @@ class BinaryMasksSource(MaskSource):
         self._at = {name: index for index, name in enumerate(names)}
         self.exclusive = len(names) == 1
 
-    def truth(self, name: str) -> Truth:
-        """Truth of an image. Raises DatasetError when a mask cannot be read or their sizes differ."""
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks. Raises DatasetError when a mask cannot be read or their sizes differ."""
         layers: BoolArray | None = None
         findings: list[Finding] = []
         for mask in self.masks[name]:

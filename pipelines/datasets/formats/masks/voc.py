@@ -18,7 +18,7 @@ from pipelines.datasets.formats.masks.paired_source import MaskSource, voc_base
 from pipelines.datasets.formats.tiff import tiff_images
 from pipelines.datasets.source import Source, Truth
 from pipelines.errors import DatasetError
-from pipelines.schema import Split
+from pipelines.schema import SPLITS, Split
 
 CLASSES: Final = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -36,7 +36,8 @@ class VocSource(MaskSource):
     def __init__(self, root: Path, base: Path, options: Mapping[str, str]) -> None:
         super().__init__(root, _found(base), options)
         self._lists = _list_files(base)
-        self.splits = _splits(base, self.images)
+        self.splits, absent = _splits(base, self.images)
+        self.findings = (*self.findings, *absent)
         folders = [base, base / "SegmentationClass", *base.parents]
         folders = [one for one in folders if one.is_relative_to(root)]
         paths = self.mask_paths()
@@ -72,8 +73,8 @@ class VocSource(MaskSource):
         self.findings = (*self.findings, *unreadable(seen, self.root), *notes, *findings)
         self.tables = (*self.tables, *tables)
 
-    def truth(self, name: str) -> Truth:
-        """Truth of an image. Raises DatasetError when its mask cannot be read."""
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
         if self._colored:
             return decode_colors(paired_values.read_codes(path), self._codes, self.shown(path), nearest=self._nearest)
@@ -120,10 +121,11 @@ def _list_files(base: Path) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file() and links.of(base).follows(folder / name)]
 
 
-def _splits(base: Path, images: Mapping[str, Path]) -> dict[Split, tuple[str, ...]]:
-    """VOC's lists; trainval alone says nothing of training and validation."""
-    given = listing.lists(_list_folder(base), images) if _list_folder(base).is_dir() else {}
-    return {split: given[split] for split in ("train", "val", "test") if split in given}
+def _splits(base: Path, images: Mapping[str, Path]) -> tuple[dict[Split, tuple[str, ...]], list[Finding]]:
+    """VOC's lists, and what they name that is not there; trainval alone says nothing of training and validation."""
+    findings: list[Finding] = []
+    given = listing.read_lists(_list_folder(base), images, findings) if _list_folder(base).is_dir() else {}
+    return {split: given[split] for split in SPLITS if split in given}, findings
 
 
 def _palettes(paths: list[Path]) -> list[str]:

@@ -72,10 +72,10 @@ class Cases:
                 some = printable(absent[0][:60])
                 problem = f"dataset.json lists {len(absent)} label maps that are not here, such as {some}"
                 self._findings.append(_finding("CASE-MISSING", "warning", problem))
-            bare = sum(name not in labels for name in images)
-            if bare:
-                problem = f"{bare:,} cases of imagesTr have no label map and are left out"
-                self._findings.append(_finding("CASE-UNLABELLED", "warning", problem))
+        bare = sum(name not in labels for name in images)
+        if bare:
+            problem = f"{bare:,} cases of images{which} have no label map and are left out"
+            self._findings.append(_finding("CASE-UNLABELLED", "warning" if which == "Tr" else "note", problem))
 
     def _images(self, folder: Path, labels: Mapping[str, Path]) -> dict[str, list[Path]]:
         """Case to its files, in the order of their channels; one file without a channel's number holds all."""

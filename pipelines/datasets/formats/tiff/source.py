@@ -70,17 +70,21 @@ class TiffSource(MaskSource):
 
     def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
         """The picture of an image or slice, by the options channels and range."""
-        file, page = self._slice.get(name, (name, None))
+        file, page = self.file_of(name)
         return Picture(*tiff_images.read_picture(self.images[file], self.reading, size=size, page=page))
 
     def head(self, name: str) -> tuple[tuple[int, int], int]:
         """Size and orientation of the picture of an image or slice."""
-        file, page = self._slice.get(name, (name, None))
+        file, page = self.file_of(name)
         return tiff_images.read_picture_head(self.images[file], self.reading, page=page)
 
-    def truth(self, name: str) -> Truth:
-        """Truth of an image or slice. Raises DatasetError when its mask cannot be read."""
-        file, page = self._slice.get(name, (name, None))
+    def file_of(self, name: str) -> tuple[str, int | None]:
+        """The file of an image and, where stacks are cut, its page."""
+        return self._slice.get(name, (name, None))
+
+    def marked(self, name: str) -> Truth:
+        """Truth of an image or slice by its mask. Raises DatasetError when the mask cannot be read."""
+        file, page = self.file_of(name)
         path = self.masks[file][0].path
         if not self._by_channel:
             return self._values.truth(self._read_index(path, page), self.shown(path))
