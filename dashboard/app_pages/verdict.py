@@ -15,7 +15,7 @@ from dashboard.python_code import python_code
 from dashboard.rounding import typeset
 from pipelines.recipe import Ingredients, code_of
 from pipelines.schema import Head, Split
-from pipelines.verdict import Margin, Verdict, judge, missing_head
+from pipelines.verdict import FEWEST_SEEDS, Margin, Verdict, judge, missing_head
 
 _DICE: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _ECE: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -38,6 +38,14 @@ def choose_margin() -> Margin:
 
 
 @guarded
+def draw_seeds_to_come() -> None:
+    """That a job is about to add seeds to this run, if one is."""
+    from pipelines import jobs  # loaded only where they can matter: this page opens first
+
+    if jobs.seeds_to_come(loaders.runs_folder(), run.name):
+        st.caption("More seeds of this run are in line or being trained: the page Train shows how far they are.")
+
+
 def draw_code(verdict: Verdict) -> None:
     """Code to copy for the head that won, or for the one that the reader takes where either will do."""
     st.header("Use it")
@@ -101,6 +109,8 @@ components.cards([reason_card(reason, verdict, theme) for reason in verdict.reas
 if verdict.would_change:
     st.header("What is missing" if verdict.missing else "What would change this")
     components.bullets([typeset(line) for line in verdict.would_change], theme)
+    if len(verdict.seeds) < FEWEST_SEEDS:
+        draw_seeds_to_come()
 
 draw_code(verdict)
 

@@ -6,7 +6,7 @@ alive to say it. Jobs wait for each other in their own processes: at most PIPELI
 """
 
 from pipelines.jobs.job import Job
-from pipelines.jobs.listing import find_job, list_jobs, sweep
+from pipelines.jobs.listing import find_job, list_jobs, seeds_to_come, sweep
 from pipelines.jobs.names import free_name
 from pipelines.jobs.record import ENDED, State, Status, end
 from pipelines.jobs.sample import SAMPLE_RUN, sample_arguments, start_later_seeds, start_sample
@@ -33,6 +33,7 @@ __all__ = [
     "resume",
     "retry",
     "sample_arguments",
+    "seeds_to_come",
     "start",
     "start_later_seeds",
     "start_sample",

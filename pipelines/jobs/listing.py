@@ -22,6 +22,12 @@ def list_jobs(runs: Path) -> list[Job]:
     return [Job(path) for path in sorted(found, key=lambda path: int(path.name), reverse=True)]
 
 
+def seeds_to_come(runs: Path, name: str) -> bool:
+    """Whether a job is in line or at work that adds seeds to this run."""
+    waiting = (job for job in list_jobs(runs) if job.arguments[:1] == ["add-seeds"] and job.run_name == name)
+    return any(job.alive() for job in waiting)
+
+
 def find_job(runs: Path, number: str) -> Job:
     """The job of a number. Raises RunError when there is none."""
     folder = runs.resolve() / turns.JOBS / number
