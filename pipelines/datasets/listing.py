@@ -138,9 +138,9 @@ def given_splits(
 ) -> dict[Split, tuple[str, ...]]:
     """Splits that a data set gives: lists such as train.txt, else and beside them folders called train, val and test.
 
-    Lists lie at the top, in splits/, or so in a folder between the top and those of the images. Images that no list names
-    go to the split of their folder, unless that split has a list. Without either, names of all images that begin or end
-    with their split say it.
+    Lists lie at the top, in splits/, or so in a folder between the top and those of the images. Images that no list
+    names go to the split of their folder, unless that split has a list. Without either, the names of images may say it,
+    if all begin or end with a split.
     images: name to file. by_folder: name to the split of its folder; None takes it from the folders of its file.
     """
     if by_folder is None:
