@@ -191,9 +191,9 @@ def given_splits(
 ) -> dict[Split, tuple[str, ...]]:
     """Splits that a data set gives: lists such as train.txt, else and beside them folders called train, val and test.
 
-    Lists lie at the top or in splits/, in the folder that holds all images, or in one between them. Images that no list
-    names go to the split of their folder, unless that split has a list. Without either, names of all images that begin
-    or end with their split say it.
+    Lists lie at the top, in splits/, or so in a folder between the top and those of the images. Images that no list
+    names go to the split of their folder, unless that split has a list. Without either, the names of images may say it,
+    if all begin or end with a split.
     images: name to file. by_folder: name to the split of its folder; None takes it from the folders of its file.
     """
     if by_folder is None:
@@ -279,14 +279,12 @@ def read_lists(
 
 
 def _list_folders(root: Path, paths: Iterable[Path]) -> list[Path]:
-    """Folders where split lists may lie, the top first."""
+    """Folders where split lists may lie, the top first: not those that hold pictures, which may be many."""
     parents = {path.parent for path in paths}
     common = Path(os.path.commonpath(parents)) if parents else root
-    between = [one for one in (common, *common.parents) if one.is_relative_to(root)][::-1]
-    found = []
-    for folder in between or [root]:
-        found += [folder, child(folder, "splits", "split", "lists")]
-    return [folder for folder in found if folder is not None and folder.is_dir()]
+    above = [one for one in (common, *common.parents) if one.is_relative_to(root) and one not in parents - {root}]
+    found = [place for one in reversed(above) for place in (one, child(one, "splits", "split", "lists"))]
+    return [place for place in found if place is not None and place.is_dir()]
 
 
 def _listed(
