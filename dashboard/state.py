@@ -10,6 +10,7 @@ from dashboard import loaders
 from dashboard.figures.theme import HEAD_TITLES, Theme, theme_of
 from dashboard.panels.origin import network_facts
 from pipelines.schema import Head, Region, Split, Variant
+from pipelines.sentences import begun
 from pipelines.storage import Run, open_run
 from pipelines.storage.places import NAME
 from pipelines.verdict import missing_head
@@ -60,7 +61,7 @@ def missing_run() -> str | None:
     if missing is None:
         return None
     damage = loaders.damage_of(str(missing)) if re.fullmatch(NAME, str(missing)) else None
-    return damage or f"There is no run {missing} here."
+    return f"{begun(damage).rstrip('.')}." if damage else f"There is no run {missing} here."
 
 
 def current_run() -> Run:

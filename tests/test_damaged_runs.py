@@ -99,3 +99,14 @@ def test_a_damaged_run_is_named_and_another_can_be_picked(monkeypatch, tmp_path,
         assert "good" in at.sidebar.selectbox(key="run").options, page
     assert not at.sidebar.selectbox(key="run").select("good").run().exception
     assert at.session_state["run"] == "good"
+
+
+def test_a_link_to_a_run_without_a_readable_manifest_says_why(monkeypatch, tmp_path, whole):
+    runs = tmp_path / "runs"
+    shutil.copytree(whole, runs)
+    damage(runs / "bad", "manifest.json", "cut")
+    at = open_page(monkeypatch, runs, "verdict", run="bad")
+    (text,) = texts(at)
+    assert "manifest" in text.lower()
+    assert "bad" in text
+    assert text.endswith(". This is good instead.")

@@ -195,16 +195,18 @@ def spread_of_images(shown: Selection, theme: Theme) -> Panel | None:
     None when no image has a score.
     """
     metric = shown.metric
+    absent = absence.left_out(shown.run, shown.split, metric)
     names = class_names(shown.run, metric) if shown.class_name is None else [shown.class_name]
+    names = [name for name in names if name not in absent]
+    if not names:
+        return None
     rows = loaders.stored_rows(shown.run, shown.split, metric, shown.region)
     pooled = rows[rows["seed"] == shown.row_seed].set_index(["head", "class"])["value"]
-    absent = absence.left_out(shown.run, shown.split, metric)
-    pooled = pooled[~pooled.index.isin(absent, level="class")]
     found, points = [], []
     for head in shown.run.heads:
         values = values_of(shown, head)
         for name in names:
-            known = values[name].dropna() if name not in absent else values[name].iloc[:0]
+            known = values[name].dropna()
             quantiles = np.quantile(known, QUANTILES) if len(known) else [np.nan] * len(QUANTILES)
             entry = {"class": name, "head": head, "images": len(known), "pooled": pooled.get((head, name), np.nan)}
             entry |= {"mean": known.mean() if len(known) else np.nan}

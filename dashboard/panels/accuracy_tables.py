@@ -52,9 +52,12 @@ def averages(shown: Selection) -> dict[str, pd.DataFrame]:
 
 
 def row_names(shown: Selection) -> list[str]:
-    """Names of the rows of a figure by class, the mean first."""
+    """Names of the rows of a figure by class, the mean first; without the classes that no pixel carries."""
     names = class_names(shown.run, shown.metric)
-    return [MACRO, *names] if len(names) > 1 else names
+    if len(names) == 1:
+        return names
+    absent = absence.left_out(shown.run, shown.split, shown.metric)
+    return [MACRO, *(name for name in names if name not in absent)]
 
 
 def first_name(shown: Selection) -> str:
