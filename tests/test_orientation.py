@@ -249,6 +249,12 @@ def test_colours_tell_where_no_size_does_in_eight_images_or_more(tmp_path, drawn
     assert {dataset.examine(name).turn.by for name in images} == {"colors"}
 
 
+def test_flat_pictures_tell_nothing(tmp_path):
+    flat = np.zeros(WIDE, np.uint8)
+    native(tmp_path, {f"p{index}": (flat, 3, marked(WIDE)) for index in range(10)})
+    assert {open_dataset(tmp_path).examine(f"p{index}").turn.by for index in range(10)} == {"default"}
+
+
 def test_truth_is_upright_where_nothing_tells_and_a_warning_says_so(tmp_path):
     images = images_of(WIDE, "stored", (3,))  # two images: too few to trust colours
     native(tmp_path, images)

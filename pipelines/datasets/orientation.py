@@ -74,7 +74,7 @@ class Alignment:
             turn = Turn(self._option, "option")
         else:
             self._of_others = self._of_others or self._ask_others()
-            turn = replace(self._of_others, stored_fits=_stored_fits(picture, truth, turned))
+            turn = replace(self._of_others, stored_fits=_gain(picture, truth, turned) > 0)
         return (turned if turn.drawn == "stored" else truth), turn
 
     def _ask_others(self) -> Turn:
@@ -96,25 +96,25 @@ class Alignment:
                 break
         if len(set(sizes)) == 1:
             return Turn(sizes[0], "others")
-        votes = [self._fits(name) for name in unsized[:: max(1, len(unsized) // _MOST_VOTES)]]
-        stored, told = votes.count(True), len(votes) - votes.count(None)
-        if told >= _FEWEST_VOTES and max(stored, told - stored) >= _AGREEMENT * told:
-            return Turn("stored" if 2 * stored > told else "upright", "colors")
+        gains = [self._gain_of(name) for name in unsized[:: max(1, len(unsized) // _MOST_VOTES)]]
+        stored, upright = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+        told = stored + upright
+        if told >= _FEWEST_VOTES and max(stored, upright) >= _AGREEMENT * told:
+            return Turn("stored" if stored > upright else "upright", "colors")
         return Turn("upright", "default")
 
-    def _fits(self, name: str) -> bool | None:
-        """Whether an image's colours fit its truth as drawn on the stored picture; None where they tell nothing."""
+    def _gain_of(self, name: str) -> float:
+        """As `_gain`, of a picture made small; 0 where its colours tell nothing."""
         try:
             own, orientation = self._images.head(name)
             factor = min(1.0, _SIDE / max(own))
             size = (max(1, round(own[0] * factor)), max(1, round(own[1] * factor)))
             picture, truth = self._images.picture(name, size=size), self._images.truth(name)
         except DatasetError:
-            return None
+            return 0.0
         turned = _turned(truth, orientation)
-        if truth.valid.shape != own or np.array_equal(turned.layers, truth.layers):
-            return None
-        return _stored_fits(picture, truth, turned)
+        same = truth.valid.shape != own or np.array_equal(turned.layers, truth.layers)
+        return 0.0 if same else _gain(picture, truth, turned)
 
 
 def findings(turns: Mapping[str, Turn]) -> list[Finding]:
@@ -164,8 +164,9 @@ def _turned(truth: Truth, orientation: int) -> Truth:
     return Truth(np.ascontiguousarray(layers), np.ascontiguousarray(valid), truth.findings)
 
 
-def _stored_fits(picture: Picture, truth: Truth, turned: Truth) -> bool:
-    return _contrast(picture.image, turned.layers) > _contrast(picture.image, truth.layers)
+def _gain(picture: Picture, truth: Truth, turned: Truth) -> float:
+    """By how much more labels explain of a picture's colours with its truth turned along; below 0: by how much less."""
+    return _contrast(picture.image, turned.layers) - _contrast(picture.image, truth.layers)
 
 
 def _contrast(image: Float32Array, layers: BoolArray) -> float:
