@@ -359,3 +359,36 @@ def test_folder_whose_name_no_command_takes_is_named(sound, tmp_path):
     ((name, problem),) = scan_runs(runs)[1]
     assert name == "run copy"
     assert "a run's name is" in problem
+
+
+# Runs that are not finished ----------------------------------------------------------------------------------------
+
+
+def staged(sound, runs):
+    """An import that was stopped before its counting: its plan and predictions, without a manifest."""
+    folder = runs / ".staging" / "run.1"
+    shutil.copytree(sound / "run", folder)
+    for path in (MANIFEST, *EVALUATED):
+        shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
+    return folder
+
+
+def test_unfinished_run_is_not_finished_with_damage(sound, tmp_path, capsys):
+    names = ("plan.json", "dataset.json", "config.json")
+    for number, (name, how) in enumerate((name, how) for name in names for how in DAMAGES):
+        folder = staged(sound, tmp_path / str(number))
+        if not damage(folder / name, how):
+            continue
+        for command in ("evaluate", "predict"):
+            status, out, lines = call(capsys, command, "run", "--runs", tmp_path / str(number))
+            assert (status, out, len(lines)) == (2, "", 1), (name, how, lines)
+            assert f"{name} of run.1 " in lines[0], (name, how, lines)
+            assert lines[0].endswith("; start the run again without --resume"), (name, how, lines)
+
+
+def test_unfinished_run_that_is_whole_is_finished(sound, tmp_path, capsys):
+    staged(sound, tmp_path)
+    status, _, lines = call(capsys, "evaluate", "run", "--runs", tmp_path)
+    assert status == 0, lines
+    assert Run(tmp_path / "run").verify() == []
+    assert Run(tmp_path / "run").verdict == Run(sound / "run").verdict
