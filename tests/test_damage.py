@@ -17,7 +17,9 @@ from synthetic import make_run
 
 from pipelines import cli
 from pipelines.config import TrainingConfig
+from pipelines.datasets import open_dataset
 from pipelines.errors import RunError
+from pipelines.imports.readers import Said, open_outputs
 from pipelines.models import build_model, save_model
 from pipelines.schema import TRAINING_SCHEMA, VARIANTS
 from pipelines.statistics.counts import PER_IMAGE, POOLED
@@ -359,6 +361,17 @@ def test_folder_whose_name_no_command_takes_is_named(sound, tmp_path):
     ((name, problem),) = scan_runs(runs)[1]
     assert name == "run copy"
     assert "a run's name is" in problem
+
+
+def test_no_damage_is_imported_from_another_run(sound, tmp_path):
+    run = Run(copied(sound, tmp_path) / "run")
+    part = next((run.folder / "predictions").glob("split=val/head=sigmoid/seed=0/*.parquet"))
+    dataset = open_dataset(run.config["dataset"])
+    for source in open_outputs(run.folder, Said("sigmoid"), dataset).sources.values():
+        source.close()
+    damage(part, "bit 0")
+    with pytest.raises(RunError, match=r"part-00000\.parquet of run has changed since the run was made"):
+        open_outputs(run.folder, Said("sigmoid"), dataset)
 
 
 # Runs that are not finished ----------------------------------------------------------------------------------------
