@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +17,18 @@ from synthetic import make_run
 
 from pipelines import cli
 from pipelines.config import TrainingConfig
+from pipelines.datasets import open_dataset
 from pipelines.errors import RunError
-from pipelines.heads import head_specs
+from pipelines.imports.readers import Said, open_outputs
 from pipelines.models import build_model, save_model
 from pipelines.schema import TRAINING_SCHEMA, VARIANTS
 from pipelines.statistics.counts import PER_IMAGE, POOLED
 from pipelines.storage import Run, RunWriter, files, list_runs, manifest, open_run, scan_runs
-from pipelines.storage.places import EVALUATED, MANIFEST
+from pipelines.storage.places import EVALUATED, MANIFEST, counts_folder, predictions_folder, previews_file
 from pipelines.storage.summary import summarise
 
 EVERYTHING = bool(os.environ.get("DAMAGE_FUZZ"))
-TRIALS = 60
+TRIALS = 50
 
 
 def flipped(content, seed):
@@ -57,7 +57,7 @@ def sound(tmp_path_factory):
     runs = tmp_path_factory.mktemp("sound")
     pair = make_run(runs, "other", kind="overlapping", classes=("a", "b"), images=2, size=(24, 32))
     import_heads(runs, "run", pair, ("sigmoid", "softmax"))
-    spec = head_specs("overlapping", ("a", "b"))[0]
+    spec = pair.spec("test", "sigmoid", 0)
     with RunWriter.open(runs, "run", copy_of=runs / "run") as writer:
         training = TrainingConfig(encoder="tu-mobilenetv3_small_050")
         network = build_model("Unet", training.encoder, channels=len(spec.channels))
@@ -81,43 +81,54 @@ def sound(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def values(sound):
-    return {name: read() for name, read in readers(Run(sound / "run"))}
+    return {place: read() for place, read in readers(Run(sound / "run"))}
 
 
-def readers(run):
-    """Everything that can be read from a run, by name, each as bytes or text that can be compared."""
-    yield "config", lambda: json.dumps(run.config)
-    yield "dataset", lambda: json.dumps(run.dataset)
-    yield "verdict", lambda: json.dumps(run.verdict)
-    yield "facts", lambda: json.dumps(run.facts)
-    yield "head file", lambda: json.dumps(run.head_file("sigmoid", 0))
-    yield "metrics", lambda: run.metrics().to_csv()
-    yield "image scores", lambda: run.image_scores().to_csv()
-    yield "training", lambda: run.training().to_csv()
+def readers(run, path=""):
+    """What can be read from a run, as bytes or text that can be compared, by the file or folder it is read from.
+
+    path: of a file; only what is read from there, unless everything is tried.
+    """
+    for place, read in every_reader(run):
+        if EVERYTHING or is_read(path, place) or not path:
+            yield place, read
+
+
+def is_read(path, place):
+    return f"{path}/".startswith(f"{place}/")
+
+
+def every_reader(run):
+    yield "config.json", lambda: json.dumps(run.config)
+    yield "dataset.json", lambda: json.dumps(run.dataset)
+    yield "verdict.json", lambda: json.dumps(run.verdict)
+    yield "evaluation.json", lambda: json.dumps(run.facts)
+    yield "models/seed=0/head=sigmoid/head.json", lambda: json.dumps(run.head_file("sigmoid", 0))
+    yield "metrics.parquet", lambda: run.metrics().to_csv()
+    yield "image_scores.parquet", lambda: run.image_scores().to_csv()
+    yield "training.parquet", lambda: run.training().to_csv()
     for split in ("test", "val"):
         for head in ("sigmoid", "softmax"):
-            yield f"spec {split} {head}", lambda split=split, head=head: run.spec(split, head, 0).model_dump_json()
-            yield f"predictions {split} {head}", partial(predictions, run, split, head)
-            yield (
-                f"bins {split} {head}",
-                lambda split=split, head=head: run.image_bins(split, head, (0,), bins=15).tobytes(),
-            )
+            yield predictions_folder(split, head, 0).as_posix(), partial(predictions, run, split, head)
             for variant in VARIANTS[:2]:
-                yield f"counts {split} {head} {variant}", partial(counts, run, split, head, variant)
-        yield f"preview {split}", lambda split=split: run.preview(split, f"{split}_01")
+                yield counts_folder(split, head, 0, variant).as_posix(), partial(counts, run, split, head, variant)
+        yield previews_file(split).as_posix(), partial(run.preview, split, f"{split}_01")
 
 
 def counts(run, split, head, variant):
     read = run.counts(split, head, 0, variant=variant)
     whole = run.counts(split, head, 0, variant=variant, whole=True)
-    return b"".join(getattr(one, name).tobytes() for one in (read, whole) for name in (*PER_IMAGE, *POOLED))
+    arrays = [getattr(one, name) for one in (read, whole) for name in (*PER_IMAGE, *POOLED)]
+    arrays.append(run.image_bins(split, head, (0,), bins=15, variant=variant))
+    return b"".join(array.tobytes() for array in arrays)
 
 
 def predictions(run, split, head):
     with run.predictions(split, head, 0) as reader:
         arrays = [array for one in reader for array in one[1:] if array is not None]
         arrays += [reader.valid(image) for image in reader.images]
-        return repr((reader.images, reader.spec, reader.findings)).encode() + b"".join(one.tobytes() for one in arrays)
+        about = reader.images, reader.spec, run.spec(split, head, 0), reader.findings
+        return repr(about).encode() + b"".join(one.tobytes() for one in arrays)
 
 
 def copied(sound, folder):
@@ -180,6 +191,8 @@ def test_no_damage_changes_a_number_or_hides_another_run(sound, values, tmp_path
             continue
         check_listing(runs, path, how, capsys)
         for name, words in COMMANDS.items():
+            if name == "compare" and number % 8 and not EVERYTHING:
+                continue
             status, out, lines = call(capsys, *words, "--runs", runs)
             if status == 0:
                 assert (out, lines) == whole[name][1:], (path, how, name)
@@ -191,18 +204,16 @@ def test_no_damage_changes_a_number_or_hides_another_run(sound, values, tmp_path
             continue
         assert (status, out, len(lines)) == (1, "", 1), (path, how, lines)
         assert lines[0].startswith(f"{path} ")
-        changed = 0
+        texts = []
         run = Run(runs / "run")
-        for name, read in readers(run):
+        for place, read in readers(run, path):
             try:
-                assert read() == values[name], (path, how, name)
+                assert read() == values[place], (path, how, place)
             except RunError as error:
-                changed += 1
-                text = str(error)
-                assert path in text, (path, how, name, text)
-                assert "\n" not in text
-                assert len(text) < 400
-        assert changed or Path(path).parts[0] not in ("predictions", "previews", "training.parquet"), (path, how)
+                texts.append(str(error))
+        assert all(path in text and "\n" not in text and len(text) < 400 for text in texts), (path, how, texts)
+        expected = [place for place in values if is_read(path, place)]
+        assert bool(texts) == bool(expected), (path, how, texts)  # weights, plans and some variants have no reader here
         assert summarise(run).name == "run"
 
 
@@ -233,7 +244,7 @@ def test_a_recount_takes_over_no_damage_and_mends_what_it_makes(sound, tmp_path,
     taken_over = [(path, how) for path, how in every if path.split("/")[0] not in EVALUATED]
     made_anew = [(path, how) for path, how in every if path.split("/")[0] in EVALUATED]
     before = json.dumps(Run(sound / "run").verdict)
-    for number, (path, how) in enumerate(chosen(taken_over, 20) + chosen(made_anew, 2)):
+    for number, (path, how) in enumerate(chosen(taken_over, 20) + chosen(made_anew, 1)):
         runs = copied(sound, tmp_path / str(number))
         if not damage(runs / "run" / path, how):
             continue
@@ -251,15 +262,14 @@ def test_a_recount_takes_over_no_damage_and_mends_what_it_makes(sound, tmp_path,
 def test_a_recount_names_the_run_that_it_was_made_from(sound, tmp_path, capsys):
     runs = copied(sound, tmp_path)
     first = Run(runs / "run")
-    for _ in range(2):
-        assert call(capsys, "evaluate", "run", "--runs", runs)[0] == 0
-    parents = Run(runs / "run").manifest["parents"]
-    assert [set(one) for one in parents] == [{"name", "created", "checksum"}] * 3  # the fixture added files once
-    assert parents[1]["checksum"] == first.checksum
-    assert parents[2] == first.manifest["parents"][0]
     (runs / "run" / "stray.json").write_text("{}")
     assert call(capsys, "evaluate", "run", "--runs", runs)[0] == 0
-    assert not (runs / "run" / "stray.json").exists()
+    again = Run(runs / "run")
+    newest = {"name": "run", "created": first.manifest["created"], "checksum": first.checksum}
+    assert again.manifest["parents"] == [newest, *first.manifest["parents"]]  # the fixture recounted it once
+    assert len(first.manifest["parents"]) == 1
+    assert not again.has("stray.json")
+    assert not (again.folder / "stray.json").exists()
 
 
 @pytest.mark.parametrize("kind", ["predictions", "statistics", "previews", "metrics.parquet"])
@@ -268,8 +278,8 @@ def test_large_files_are_known_by_their_footer_and_pages(sound, values, tmp_path
     runs = copied(sound, tmp_path)
     run = Run(runs / "run")
     parquet = [entry["path"] for entry in run.manifest["files"] if entry["path"].startswith(kind)]
-    place = runs / "run" / parquet[0]
-    content = place.read_bytes()
+    file = runs / "run" / parquet[0]
+    content = file.read_bytes()
     footer = 8 + int.from_bytes(content[-8:-4], "little")
     rng = np.random.default_rng(3)
     trials = 400 if EVERYTHING else 12
@@ -280,15 +290,15 @@ def test_large_files_are_known_by_their_footer_and_pages(sound, values, tmp_path
     ]:
         changed = bytearray(content)
         changed[at] ^= 1 << int(rng.integers(8))
-        place.unlink()
-        place.write_bytes(changed)
+        file.unlink()
+        file.write_bytes(changed)
         found = []
-        for name, read in readers(Run(runs / "run")):
+        for place, read in readers(Run(runs / "run"), parquet[0]):
             try:
-                assert read() == values[name], (at, len(content), footer, name)
+                assert read() == values[place], (at, len(content), footer, place)
             except RunError as error:
-                assert parquet[0] in str(error)
-                found.append(name)
+                found.append(str(error))
+        assert all(parquet[0] in text for text in found), found
         assert found or at < len(content) - footer, at  # every flip in a footer is noticed
         refused += bool(found)
     assert refused >= trials
@@ -334,14 +344,14 @@ def test_runs_of_before_footers_were_kept_open(sound, values, tmp_path, monkeypa
     place.unlink()
     place.write_text(json.dumps(old))
     monkeypatch.setattr(manifest, "WHOLE_BYTES", 0)
-    assert {name: read() for name, read in readers(Run(runs / "run"))} == values
+    assert {place: read() for place, read in readers(Run(runs / "run"))} == values
 
 
 def test_stray_part_beside_predictions_is_not_read(sound, values, tmp_path):
     run = Run(copied(sound, tmp_path) / "run")
     part = next((run.folder / "predictions").glob("split=test/head=sigmoid/seed=0/*.parquet"))
     shutil.copy(part, part.with_name("part-00001.parquet"))
-    assert predictions(run, "test", "sigmoid") == values["predictions test sigmoid"]
+    assert predictions(run, "test", "sigmoid") == values[predictions_folder("test", "sigmoid", 0).as_posix()]
 
 
 def test_folder_whose_name_no_command_takes_is_named(sound, tmp_path):
@@ -351,3 +361,47 @@ def test_folder_whose_name_no_command_takes_is_named(sound, tmp_path):
     ((name, problem),) = scan_runs(runs)[1]
     assert name == "run copy"
     assert "a run's name is" in problem
+
+
+def test_no_damage_is_imported_from_another_run(sound, tmp_path):
+    run = Run(copied(sound, tmp_path) / "run")
+    part = next((run.folder / "predictions").glob("split=val/head=sigmoid/seed=0/*.parquet"))
+    dataset = open_dataset(run.config["dataset"])
+    for source in open_outputs(run.folder, Said("sigmoid"), dataset).sources.values():
+        source.close()
+    damage(part, "bit 0")
+    with pytest.raises(RunError, match=r"part-00000\.parquet of run has changed since the run was made"):
+        open_outputs(run.folder, Said("sigmoid"), dataset)
+
+
+# Runs that are not finished ----------------------------------------------------------------------------------------
+
+
+def staged(sound, runs):
+    """An import that was stopped before its counting: its plan and predictions, without a manifest."""
+    folder = runs / ".staging" / "run.1"
+    shutil.copytree(sound / "run", folder)
+    for path in (MANIFEST, *EVALUATED):
+        shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
+    return folder
+
+
+def test_unfinished_run_is_not_finished_with_damage(sound, tmp_path, capsys):
+    names = ("plan.json", "dataset.json", "config.json")
+    for number, (name, how) in enumerate((name, how) for name in names for how in DAMAGES):
+        folder = staged(sound, tmp_path / str(number))
+        if not damage(folder / name, how):
+            continue
+        for command in ("evaluate", "predict"):
+            status, out, lines = call(capsys, command, "run", "--runs", tmp_path / str(number))
+            assert (status, out, len(lines)) == (2, "", 1), (name, how, lines)
+            assert f"{name} of run.1 " in lines[0], (name, how, lines)
+            assert lines[0].endswith("; start the run again without --resume"), (name, how, lines)
+
+
+def test_unfinished_run_that_is_whole_is_finished(sound, tmp_path, capsys):
+    staged(sound, tmp_path)
+    status, _, lines = call(capsys, "evaluate", "run", "--runs", tmp_path)
+    assert status == 0, lines
+    assert Run(tmp_path / "run").verify() == []
+    assert Run(tmp_path / "run").verdict == Run(sound / "run").verdict

@@ -276,7 +276,10 @@ def test_only_long_work_is_a_job(runs):
 
 # Records -----------------------------------------------------------------------------------------------------------
 
-GARBAGE = [b"", b"{", b"[]", b"null", b"1e999", b'{"state": 3}', b"\xff\xfe\x00", b'{"arguments": []}', b"[" * 5000]
+GARBAGE = [
+    b"", b"{", b"[]", b"null", b"1e999", b'{"state": 3}', b"\xff\xfe\x00", b'{"arguments": []}', b"[" * 100_000,
+    b'{"stage": "train", "curves": [{"head": [], "seed": {}, "epoch": 1}]}', b'{"queued": 1e999, "waits": true}',
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["job.json", "1/attempt.json", "1/outcome.json", "1/progress.json", "1/heartbeat"])

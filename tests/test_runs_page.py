@@ -424,9 +424,8 @@ def test_damaged_run_leaves_the_page_standing(page, folder):
     at = page(folder, "one")
     assert healthy(at), (at.exception, at.error)
     verdicts = dict(zip(at.dataframe[0].value["Run"], at.dataframe[0].value["Verdict"], strict=True))
-    assert verdicts["other"] == (
-        "metrics.parquet of other has changed since the run was made; `python -m pipelines evaluate other` makes it anew"
-    )
+    changed = "metrics.parquet of other has changed since the run was made"
+    assert verdicts["other"] == f"{changed}; `python -m pipelines evaluate other` makes it anew"
 
 
 @pytest.mark.parametrize("content", ["[]", "[" * 5000, "{", None])

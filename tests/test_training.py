@@ -6,6 +6,7 @@ import json
 import math
 import re
 import resource
+import struct
 from collections import defaultdict
 from pathlib import Path
 
@@ -536,3 +537,20 @@ def test_macro_dice_averages_over_classes_with_truth():
     both, called, truth = torch.tensor([[3, 0, 0], [4, 2, 7], [5, 1, 0]])
     assert macro_dice(both, called, truth) == pytest.approx(1 / 3)
     assert macro_dice(both, called, torch.zeros(3, dtype=torch.int64)) is None
+
+
+def test_one_flipped_bit_in_a_checkpoint_is_one_line(tmp_path):
+    path = tmp_path / "seed=0.pt"
+    state = {"weights": torch.arange(4096.0), "rows": "[]"}
+    save_checkpoint(path, state, settings={"seed": "0"})
+    whole = path.read_bytes()
+    assert torch.equal(load_checkpoint(path, settings={"seed": "0"})["weights"], state["weights"])
+    place = whole.index(struct.pack("<f", 1000.0))  # inside the weights: torch alone reads them without a word
+    for bit in range(8):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        with pytest.raises(RunError, match=r"checkpoint .* is damaged \(the checksum of .* is wrong\); delete it"):
+            load_checkpoint(path, settings={"seed": "0"})
+    for content in (b"", whole[:100], b"[]", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(RunError, match=r"is damaged .*; delete it to train this seed from the start"):
+            load_checkpoint(path, settings={"seed": "0"})

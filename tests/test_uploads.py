@@ -204,13 +204,36 @@ def test_an_owner_sees_their_own_uploads_alone(uploads):
         uploads.find(first.id, BEN)
 
 
-@pytest.mark.parametrize("record", ["", "{}", "[]", "null", '{"owner": 1}', "\xff", '{"name": "x", "passed_over": 3}'])
+@pytest.mark.parametrize(
+    "record", ["", "{}", "[]", "null", '{"owner": 1}', "\xff", '{"name": "x", "passed_over": 3}', "[" * 100_000]
+)
 def test_a_record_that_is_broken_is_no_upload(uploads, record):
     made = uploads.begin("1.zip", 10, ANN)
     (made.folder / RECORD).write_bytes(record.encode("latin-1"))
     assert load(made.folder) is None
     assert uploads.listed(ANN) == []
     assert uploads.sweep() == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 5),
+        ("held", "much"),
+        ("owner", None),
+        ("created", []),
+        ("state", "gone"),
+        ("passed_over", 3),
+        ("bytes", {}),
+    ],
+)
+def test_a_record_with_a_value_of_another_type_is_no_upload(uploads, field, value):
+    made = uploads.begin("1.zip", 10, ANN)
+    record = made.folder / RECORD
+    record.write_text(json.dumps({**json.loads(record.read_text()), field: value}))
+    assert load(made.folder) is None
+    assert uploads.listed(ANN) == []
+    assert uploads.used() == 0
 
 
 def test_what_may_be_uploaded_is_checked_before_a_byte_comes(uploads):

@@ -14,7 +14,7 @@ from pipelines import turns
 from pipelines.errors import RunError
 from pipelines.jobs import left
 from pipelines.jobs.names import option
-from pipelines.jobs.record import Asked, Attempt, Outcome, State, Status, modified, read, standing_of
+from pipelines.jobs.record import Asked, Attempt, Outcome, Point, State, Status, modified, read, standing_of
 from pipelines.storage import staged_attempts
 from pipelines.storage.moves import held
 from pipelines.storage.places import MANIFEST
@@ -159,12 +159,12 @@ class Job:
             found |= {path.name: path for path in (attempt / "examples").glob("seed=*-epoch=*.parquet")}
         return [found[name] for name in sorted(found)]
 
-    def _curves(self, newest: Path) -> list[dict[str, Any]]:
+    def _curves(self, newest: Path) -> list[Point]:
         """Points of all attempts since the last that began from nothing; later ones count where two say the same."""
-        points: dict[tuple[Any, ...], dict[str, Any]] = {}
+        points: dict[tuple[str, int, int], Point] = {}
         for attempt in self._line(newest):
             for point in standing_of(attempt).curves:
-                points[point.get("head"), point.get("seed"), point.get("epoch")] = point
+                points[point["head"], point["seed"], point["epoch"]] = point
         return list(points.values())
 
     def _line(self, newest: Path | None) -> list[Path]:

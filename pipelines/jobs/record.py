@@ -3,12 +3,14 @@
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from pipelines import turns
 from pipelines.errors import RunError
+from pipelines.schema import Head
 from pipelines.storage import files
 
 State: TypeAlias = Literal["queued", "running", "committing", "done", "failed", "cancelled", "orphaned", "damaged"]
@@ -50,6 +52,18 @@ class Outcome(_Record):
     message: str = ""
 
 
+class Point(TypedDict):
+    """One epoch of one head in the live curves, with what else a training says of it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    head: Head
+    seed: int
+    epoch: int
+    score: float | None
+    loss: float | None
+
+
 class Standing(_Record):
     """progress.json, as pipelines.progress writes it; seconds: since the stage began."""
 
@@ -59,7 +73,7 @@ class Standing(_Record):
     seconds: float = 0.0
     seconds_left: float | None = None
     message: str = ""
-    curves: list[dict[str, Any]] = []
+    curves: list[Point] = []
     stages: list[tuple[str, float]] = []
 
 
@@ -82,7 +96,7 @@ class Status(_Record):
     total_left: float | None = None
     total_is_least: bool = False
     message: str = ""
-    curves: list[dict[str, Any]] = []
+    curves: list[Point] = []
     heard: float | None = None
     began: float | None = None
     ended: float | None = None

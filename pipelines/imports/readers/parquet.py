@@ -26,6 +26,7 @@ from pipelines.imports.source import OutputSource
 from pipelines.imports.wording import named, printable
 from pipelines.misuse.declaration import Activation, Declaration
 from pipelines.schema import BACKGROUND_CHANNEL, channel_column, log_odds_column, truth_column
+from pipelines.storage import check_source
 
 SUFFIX: Final = ".parquet"
 MAX_PIXELS: Final = 2**28  # of one image
@@ -58,11 +59,15 @@ def recognise(files: Files) -> bool:
 
 
 def open_parquet(files: Files, said: Said, dataset: Dataset) -> OutputSource:
-    """Open the parts of one head and seed; reads their footers only. Raises ConfigError or DatasetError."""
+    """Open the parts of one head and seed; reads their footers only, unless they lie in a run.
+
+    Raises ConfigError or DatasetError, and RunError when they are not what the run's manifest says.
+    """
     paths = [path for name, path in files.items() if name.lower().endswith(SUFFIX)]
     parts = []
     try:
         for path in paths:
+            check_source(path)
             parts.append(_open(path, said))
         specs = {spec for _, spec, _ in parts}
         if len(specs) != 1:
