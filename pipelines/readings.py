@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipelines.datasets.report import CheckReport
+from pipelines.datasets.check import CheckReport
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, read_reading
 from pipelines.storage import files

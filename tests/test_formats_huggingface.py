@@ -18,8 +18,8 @@ from PIL import Image
 from places import REPO
 
 from pipelines.datasets import open_dataset, open_source, recognise
-from pipelines.datasets.formats.huggingface import rows as huggingface_rows
-from pipelines.datasets.formats.huggingface import source as huggingface
+from pipelines.datasets.formats import huggingface
+from pipelines.datasets.formats import huggingface as huggingface_rows
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

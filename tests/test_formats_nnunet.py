@@ -15,7 +15,7 @@ from make_dataset import picture, save
 
 from pipelines import links
 from pipelines.datasets import open_dataset, open_source, recognise
-from pipelines.datasets.formats.nnunet import volumes
+from pipelines.datasets.formats import nifti
 from pipelines.errors import DatasetError
 from pipelines.imports.readers.base import Said
 from pipelines.imports.readers.nnunet import open_nnunet
@@ -289,10 +289,10 @@ def test_files_that_dataset_json_lists(tmp_path, monkeypatch):
 def test_a_volume_is_unpacked_once(tmp_path, monkeypatch):
     root = raw(tmp_path / "set")
     dataset = open_dataset(root)
-    volumes.forget()
+    nifti.forget()
     loaded = []
-    whole = volumes._load
-    monkeypatch.setattr(volumes, "_load", lambda path: loaded.append(path.name) or whole(path))
+    whole = nifti._load
+    monkeypatch.setattr(nifti, "_load", lambda path: loaded.append(path.name) or whole(path))
     for name in dataset.names():
         dataset.read(name)
     assert len(loaded) == 8
@@ -302,12 +302,12 @@ def test_a_volume_is_unpacked_once(tmp_path, monkeypatch):
 
 
 def test_kept_volumes_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(volumes, "_KEPT", 3000)
+    monkeypatch.setattr(nifti, "_KEPT", 3000)
     root = raw(tmp_path / "set")
     dataset = open_dataset(root)
     for name in dataset.names():
         dataset.read(name)
-        assert sum(one.values.nbytes for one in volumes._volumes._kept.values()) <= 3000
+        assert sum(one.values.nbytes for one in nifti._volumes._kept.values()) <= 3000
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:nibabel")
@@ -318,7 +318,7 @@ def test_big_endian_and_nifti_2(tmp_path):
     nibabel.save(image, tmp_path / "big.nii.gz")
     nibabel.save(nibabel.Nifti2Image(intensities(0), np.eye(4)), tmp_path / "two.nii")
     for name in ("big.nii.gz", "two.nii"):
-        np.testing.assert_array_equal(volumes.read_plane(tmp_path / name, 2, 0), intensities(0)[:, :, 2].T)
+        np.testing.assert_array_equal(nifti.read_plane(tmp_path / name, 2, 0), intensities(0)[:, :, 2].T)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_huge_headers_are_refused_before_anything_is_unpacked(tmp_path, shape, k
     path.write_bytes(gzip.compress(header.binaryblock.replace(b"ni1\0", b"n+1\0") + bytes(1 << 20)))
     begin = time.perf_counter()
     with pytest.raises(DatasetError, match=said_of_it):
-        volumes.read_plane(path, 0, 0)
+        nifti.read_plane(path, 0, 0)
     assert time.perf_counter() - begin < 1.5
 
 
@@ -364,7 +364,7 @@ def test_broken_headers_are_one_line(tmp_path, change, said_of_it):
     for name, pack in (("a.nii.gz", gzip.compress), ("a.nii", bytes)):
         (tmp_path / name).write_bytes(pack(change(whole)))
         with pytest.raises(DatasetError, match=said_of_it) as caught:
-            volumes.read_plane(tmp_path / name, 0, 0)
+            nifti.read_plane(tmp_path / name, 0, 0)
         assert str(caught.value).isprintable()
 
 

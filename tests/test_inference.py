@@ -21,6 +21,7 @@ from pipelines.metrics.inference import (
     further_units,
     holm,
     interval,
+    order,
     over_seeds,
     p_value,
     reduced_absolute,
@@ -28,7 +29,6 @@ from pipelines.metrics.inference import (
     standard_error,
     widening,
 )
-from pipelines.metrics.inference.order import order
 
 NAN = float("nan")
 T9 = 2.2621571628  # 97.5% point of Student's t with 9 degrees of freedom, from a printed table to 3 digits: 2.262

@@ -16,9 +16,8 @@ from places import REPO
 from pipelines import jobs, turns
 from pipelines.errors import ConfigError, RunError
 from pipelines.jobs.estimates import estimate_of
-from pipelines.jobs.left import total_left
+from pipelines.jobs.job import end, total_left
 from pipelines.jobs.names import upload_folders, without
-from pipelines.jobs.record import end
 from pipelines.jobs.space import needed_bytes
 from pipelines.storage import Run, list_runs, staged_attempts
 

@@ -28,14 +28,13 @@ from pipelines.storage import (
     PredictionWriter,
     Run,
     RunWriter,
+    counts,
     list_runs,
     read_counts,
-    stored,
 )
+from pipelines.storage.counts import Recent, map_blocks, read_bins
 from pipelines.storage.files import write_json
 from pipelines.storage.places import MANIFEST
-from pipelines.storage.recent import Recent
-from pipelines.storage.stored import map_blocks, read_bins
 
 SETS = {(): 50, (0,): 20, (0, 1): 10, (2,): 5}
 
@@ -198,13 +197,13 @@ def test_counts_of_another_grid_or_without_a_file_are_refused(tmp_path):
 def read(monkeypatch):
     """Names of the columns of arrays by image that were read, one entry a block."""
     found = []
-    real = stored.row_groups
+    real = counts.row_groups
 
     def row_groups(file, columns=None, groups=None):
         found.extend(columns)
         return real(file, columns, groups)
 
-    monkeypatch.setattr(stored, "row_groups", row_groups)
+    monkeypatch.setattr(counts, "row_groups", row_groups)
     return found
 
 
@@ -234,9 +233,9 @@ def test_seeds_are_added_up_and_images_too(kind, read, tmp_path):
         for ignored in (0.0, 0.3)
     ]
     folders = [tmp_path / str(number) for number in range(2)]
-    for folder, counts in zip(folders, seeds, strict=True):
+    for folder, seed in zip(folders, seeds, strict=True):
         with CountsWriter(folder) as writer:
-            writer.write(counts)
+            writer.write(seed)
     both, whole = add_up(seeds), read_counts(*folders, whole=True)
     found = read_counts(*folders)
     assert whole.images == ("all images",)
@@ -296,7 +295,7 @@ def test_bins_of_images_are_the_same_stored_and_made(kind, read, tmp_path):
         tops = TOP.pick(sum(TOP.terms(one[0], setting) for one in seeds), "all")[0]
         assert np.array_equal(stored[0, -1].T * [1, 1, P_UNIT], binned(tops, bins=12))
     # In other bins, and in runs that are older than the file, they are made from the counts.
-    assert np.array_equal(read_bins(folders, 4), stored.reshape(*stored.shape[:-1], 4, 3).sum(axis=-1))
+    assert np.array_equal(read_bins(folders, 4), counts.reshape(*counts.shape[:-1], 4, 3).sum(axis=-1))
     (folders[1] / "bins.parquet").unlink()
     assert np.array_equal(read_bins(folders, 12), stored)
 

@@ -10,7 +10,7 @@ from dashboard.loaders.counted import absent_classes
 from dashboard.loaders.runs import KEY, dataset, metrics
 from pipelines.schema import Split, Variant
 from pipelines.storage import Run
-from pipelines.verdict.model import Contender
+from pipelines.verdict.evidence import Contender
 
 
 @st.cache_resource(max_entries=96, show_spinner=False, hash_funcs=KEY)

@@ -11,7 +11,7 @@ from dashboard.rounding import with_interval
 from pipelines.schema import MACRO, Split, Variant
 from pipelines.storage import Run
 from pipelines.verdict import Verdict
-from pipelines.verdict.model import Contender
+from pipelines.verdict.evidence import Contender
 
 
 def certainty(verdict: Verdict) -> str:

@@ -10,17 +10,21 @@ import pandas as pd
 
 from pipelines.comparison.cells import LABEL_MEASURES, MEASURES, Cells, Place, ends, measure
 from pipelines.comparison.command import run_command
-from pipelines.comparison.conclusion import TITLES, Conclusion, Effect, conclude, margin_of
 from pipelines.comparison.effects import (
     AS_TRAINED,
     CONTRAST_COLUMNS,
     FITTED,
     GAP_COLUMNS,
     MEAN,
+    TITLES,
+    Conclusion,
+    Effect,
+    conclude,
     contrast_table,
     contrasts,
     gap_table,
     main_effects,
+    margin_of,
 )
 from pipelines.comparison.matching import Match, comparable, loss_of, match
 from pipelines.comparison.model import (

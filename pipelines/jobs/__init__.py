@@ -5,10 +5,8 @@ Records are written whole or not at all; where a job stands is read off what is 
 alive to say it. Jobs wait for each other in their own processes: at most PIPELINES_JOBS of them run at once.
 """
 
-from pipelines.jobs.job import Job
-from pipelines.jobs.listing import find_job, list_jobs, seeds_to_come, sweep
+from pipelines.jobs.job import ENDED, Job, State, Status, end, find_job, list_jobs, seeds_to_come, sweep
 from pipelines.jobs.names import free_name
-from pipelines.jobs.record import ENDED, State, Status, end
 from pipelines.jobs.sample import SAMPLE_RUN, sample_arguments, start_later_seeds, start_sample
 from pipelines.jobs.space import check_space, needed_bytes
 from pipelines.jobs.start import COMMANDS, resume, retry, start

@@ -10,9 +10,8 @@ from typing import Final
 
 from pipelines import links, progress, turns
 from pipelines.errors import Cancelled, PipelineError
-from pipelines.jobs.job import Job
+from pipelines.jobs.job import Asked, Attempt, Job, end
 from pipelines.jobs.names import option, without
-from pipelines.jobs.record import Asked, Attempt, end
 from pipelines.jobs.sample import sample_arguments
 from pipelines.jobs.start import alone, new_job
 from pipelines.storage.moves import make

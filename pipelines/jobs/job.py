@@ -1,4 +1,4 @@
-"""A job's folder on disk to where the job stands, and the requests that can be made of its process."""
+"""A job's folder on disk to where it stands, and the requests that can be made of its process."""
 
 import contextlib
 import json
@@ -7,17 +7,232 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
 from pipelines import turns
 from pipelines.errors import RunError
-from pipelines.jobs import left
 from pipelines.jobs.names import option
-from pipelines.jobs.record import Asked, Attempt, Outcome, Point, State, Status, modified, read, standing_of
-from pipelines.storage import staged_attempts
+from pipelines.schema import Head
+from pipelines.storage import files, staged_attempts
 from pipelines.storage.moves import held
 from pipelines.storage.places import MANIFEST
+
+# The files of a record -----------------------------------------------------------------------------------------------
+
+State: TypeAlias = Literal["queued", "running", "committing", "done", "failed", "cancelled", "orphaned", "damaged"]
+ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "orphaned", "damaged")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Asked(_Record):
+    """job.json. folder: where relative paths on the command line start; stages: name and expected seconds of each.
+
+    link_roots: as `links.ROOTS` was when it was asked for; None: links lead anywhere.
+    """
+
+    arguments: Annotated[list[str], Field(min_length=1)]
+    created: float
+    folder: str
+    stages: list[tuple[str, float]] = []
+    link_roots: str | None = ""
+
+
+class Attempt(_Record):
+    """attempt.json. queued: its ticket, nanoseconds; waits: whether it takes its turn; anew: it begins from nothing."""
+
+    arguments: list[str]
+    queued: int
+    waits: bool = True
+    anew: bool = True
+
+
+class Outcome(_Record):
+    """outcome.json."""
+
+    state: Literal["done", "failed", "cancelled", "orphaned"]
+    message: str = ""
+
+
+class Point(TypedDict):
+    """One epoch of one head in the live curves, with what else a training says of it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    head: Head
+    seed: int
+    epoch: int
+    score: float | None
+    loss: float | None
+
+
+class Standing(_Record):
+    """progress.json, as pipelines.progress writes it; seconds: since the stage began."""
+
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    seconds_left: float | None = None
+    message: str = ""
+    curves: list[Point] = []
+    stages: list[tuple[str, float]] = []
+
+
+class Status(_Record):
+    """Where a job stands.
+
+    place: in line, from 1, when queued. done of total steps of this stage; seconds_left: of this stage;
+    total_left: of the whole job as far as it can be told, with total_is_least when more will come on top.
+    heard: seconds since its process was last heard from. curves: entries head, seed, epoch, score, loss.
+    began, ended: seconds since the epoch.
+    """
+
+    state: State
+    attempt: int = 0
+    place: int | None = None
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    total_left: float | None = None
+    total_is_least: bool = False
+    message: str = ""
+    curves: list[Point] = []
+    heard: float | None = None
+    began: float | None = None
+    ended: float | None = None
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it has its turn now."""
+        return self.state in ("running", "committing")
+
+
+def end(attempt: Path, state: str, message: str) -> None:
+    """Write how an attempt ended, unless that is written: whoever comes late, such as a process that was taken for
+    dead, changes nothing.
+    """
+    outcome = attempt / turns.OUTCOME
+    own = attempt / f"outcome-{os.getpid()}-{time.time_ns()}"
+    files.write_json(own, {"state": state, "message": message})
+    try:
+        os.link(own, outcome)  # unlike a rename it does not replace
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without links
+        if not outcome.exists():
+            os.replace(own, outcome)
+    own.unlink(missing_ok=True)
+
+
+def standing_of(attempt: Path) -> Standing:
+    """How far an attempt is; nothing yet before it has said so."""
+    try:
+        return read(attempt / "progress.json", Standing)
+    except RunError:  # not written yet
+        return Standing()
+
+
+def read(path: Path, model: type[Model]) -> Model:
+    """A file of a record. Raises RunError, with what is missing or wrong, when it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise RunError(f"{path.name} of job {_number(path)} is missing; start it anew") from None
+    except OSError as error:
+        raise RunError(f"{path.name} of job {_number(path)} cannot be read ({error.strerror})") from None
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole of it"
+        raise RunError(
+            f"{path.name} of job {_number(path)} is damaged ({where}: {first['msg']}); remove the job, or start it anew"
+        ) from None
+
+
+def _number(path: Path) -> str:
+    return next((part.name for part in path.parents if part.parent.name == turns.JOBS), path.parent.name)
+
+
+def modified(path: Path) -> float | None:
+    """When a file was written, in seconds since the epoch; None when there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+# Time left -----------------------------------------------------------------------------------------------------------
+
+_SLOWER, _FASTER = 4.0, 0.25  # what was expected is corrected by what was seen, within these bounds
+_TRAIN: Final = "train seed "
+
+
+def total_left(
+    arguments: Sequence[str], expected: Sequence[tuple[str, float]], standing: Mapping[str, Any]
+) -> tuple[float | None, bool]:
+    """Seconds left in total, and whether more will come on top that nobody has measured.
+
+    expected: name and seconds of each stage, in order; empty when the job was started without an estimate: then only
+    the trainings of seeds to come are counted, each as long as the present one. standing: of progress.json.
+    None when nothing can be told yet.
+    """
+    here = standing["seconds_left"]
+    if not expected:
+        if here is None:
+            return None, True
+        later = _seeds_after(arguments, standing["stage"])
+        return here + later * _whole(standing), True
+    names = [name for name, _ in expected]
+    if standing["stage"] not in names:
+        return None, False
+    at = names.index(standing["stage"])
+    if here is None:
+        share = standing["done"] / standing["total"] if standing["total"] else 0.0
+        here = expected[at][1] * (1 - min(share, 1.0))
+    seen = dict(standing["stages"])
+    if standing["seconds_left"] is not None:
+        seen[standing["stage"]] = _whole(standing)
+    return here + sum(seconds * _correction(name, expected, seen) for name, seconds in expected[at + 1 :]), False
+
+
+def _whole(standing: Mapping[str, Any]) -> float:
+    """Seconds the present stage takes from its first step to its last, at its speed so far."""
+    to_do = standing["total"] - standing["done"]
+    if to_do <= 0:
+        return float(standing["seconds"])
+    return float(standing["seconds_left"]) / to_do * standing["total"]
+
+
+def _correction(name: str, expected: Sequence[tuple[str, float]], seen: Mapping[str, float]) -> float:
+    """How much longer stages took than was expected: those of this kind if there were any, else all together."""
+    kind = name.partition(" ")[0]
+    same = [(seen[one], seconds) for one, seconds in expected if one in seen and one.partition(" ")[0] == kind]
+    every = same or [(seen[one], seconds) for one, seconds in expected if one in seen]
+    planned = sum(seconds for _, seconds in every)
+    if planned <= 0:
+        return 1.0
+    return min(_SLOWER, max(_FASTER, sum(seconds for seconds, _ in every) / planned))
+
+
+def _seeds_after(arguments: Sequence[str], stage: str) -> int:
+    seeds = (option(arguments, "--seeds") or "0").split(",")
+    here = stage.removeprefix(_TRAIN)
+    return len(seeds) - 1 - seeds.index(here) if stage.startswith(_TRAIN) and here in seeds else 0
+
+
+# Jobs ----------------------------------------------------------------------------------------------------------------
 
 RESUMABLE: Final = ("run", "add-seeds", "import", "import-model")  # commands that take --resume
 _LOG_SHOWN: Final = 20_000  # bytes of a log's end
@@ -127,10 +342,10 @@ class Job:
         if state not in ("running", "committing"):
             return Status(**known, stage=standing.stage, done=standing.done, total=standing.total, message=message)
         self.kill_if_overdue(attempt, state)
-        total_left, least = left.total_left(self.arguments, self.asked.stages, standing.model_dump())
+        whole, least = total_left(self.arguments, self.asked.stages, standing.model_dump())
         return Status(
             **known, stage=standing.stage, done=standing.done, total=standing.total, message=standing.message,
-            seconds_left=standing.seconds_left, total_left=total_left, total_is_least=least,
+            seconds_left=standing.seconds_left, total_left=whole, total_is_least=least,
         )  # fmt: skip
 
     def log(self) -> str:
@@ -239,3 +454,52 @@ def _signal(attempt: Path, number: signal.Signals) -> None:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(who[1], number)
+
+
+# All jobs of a runs folder -------------------------------------------------------------------------------------------
+
+_OUTCOMES: Final = ("done", "failed", "cancelled", "orphaned")
+
+
+def list_jobs(runs: Path) -> list[Job]:
+    """Jobs of a runs folder, newest first."""
+    folder = runs.resolve() / turns.JOBS
+    try:
+        found = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
+    except OSError:
+        return []
+    return [Job(path) for path in sorted(found, key=lambda path: int(path.name), reverse=True)]
+
+
+def seeds_to_come(runs: Path, name: str) -> bool:
+    """Whether a job is in line or at work that adds seeds to this run."""
+    waiting = (job for job in list_jobs(runs) if job.arguments[:1] == ["add-seeds"] and job.run_name == name)
+    return any(job.alive() for job in waiting)
+
+
+def find_job(runs: Path, number: str) -> Job:
+    """The job of a number. Raises RunError when there is none."""
+    folder = runs.resolve() / turns.JOBS / number
+    if not number.isdecimal() or not folder.is_dir():
+        raise RunError(f"there is no job {number!r} in {runs}; `python -m pipelines jobs` lists them")
+    return Job(folder)
+
+
+def sweep(runs: Path) -> list[Job]:
+    """Note down which jobs have lost their process, and end those that did not stop when asked to.
+
+    Returns the jobs that were found orphaned now; `start.resume` and `start.retry` start them again.
+    """
+    found = []
+    for job in list_jobs(runs):
+        attempt = job.attempt
+        if attempt is None or (attempt / turns.OUTCOME).exists():
+            continue
+        state, message = job.told()
+        if state in _OUTCOMES:
+            with contextlib.suppress(RunError):  # a folder that may only be read: the state is told all the same
+                end(attempt, state, message)
+            found += [job] if state == "orphaned" else []
+        elif state in ("queued", "running"):
+            job.kill_if_overdue(attempt, state)
+    return found

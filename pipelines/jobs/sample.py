@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from pipelines.jobs.job import Job
-from pipelines.jobs.listing import list_jobs
+from pipelines.jobs.job import ENDED, Job, list_jobs
 from pipelines.jobs.names import ROOT
-from pipelines.jobs.record import ENDED
 from pipelines.jobs.start import start
 from pipelines.storage import open_run, staged_attempts
 

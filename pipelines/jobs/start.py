@@ -14,10 +14,8 @@ from typing import Final
 
 from pipelines import links, turns
 from pipelines.errors import ConfigError, RunError
-from pipelines.jobs.job import Job
-from pipelines.jobs.listing import list_jobs
+from pipelines.jobs.job import ENDED, Asked, Attempt, Job, list_jobs
 from pipelines.jobs.names import ROOT, free_name, option
-from pipelines.jobs.record import ENDED, Asked, Attempt
 from pipelines.jobs.space import check_space
 from pipelines.storage import files
 from pipelines.storage.moves import make

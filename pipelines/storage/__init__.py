@@ -1,6 +1,6 @@
 """The only reader and writer of runs."""
 
-from pipelines.storage.counts import CountsWriter, iter_counts
+from pipelines.storage.counts import CountsWriter, iter_counts, read_counts
 from pipelines.storage.manage import (
     TrashEntry,
     delete_run,
@@ -19,7 +19,6 @@ from pipelines.storage.predictions import Prediction, PredictionReader, Predicti
 from pipelines.storage.previews import PreviewWriter
 from pipelines.storage.runs import DamagedRun, Run, list_runs, open_run, scan_runs
 from pipelines.storage.staging import RunWriter, staged_attempts
-from pipelines.storage.stored import read_counts
 
 __all__ = [
     "CountsWriter",

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow.parquet as pq
 
 from pipelines.storage import files
-from pipelines.storage.recent import Recent
+from pipelines.storage.counts import Recent
 
 KEPT_BYTES: Final = 2**28  # of footers, in the whole process: two heads of 3,000 images with eleven classes
 _IN_MEMORY: Final = 20  # bytes of a footer in memory for each in the file, as measured

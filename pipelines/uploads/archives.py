@@ -18,11 +18,9 @@ import pyarrow as pa
 
 from pipelines.progress import Progress
 from pipelines.uploads.limits import Limits, size_text
-from pipelines.uploads.members import Member
+from pipelines.uploads.members import Member, Packing, TarReader, ZipReader
 from pipelines.uploads.names import Names, is_junk, parts_of, refusal
 from pipelines.uploads.sink import Sink, check_free, storing
-from pipelines.uploads.tars import Packing, TarReader
-from pipelines.uploads.zips import ZipReader
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 Reader: TypeAlias = ZipReader | TarReader

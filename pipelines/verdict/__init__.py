@@ -1,8 +1,7 @@
 """Numbers to which last layer, and why."""
 
-from pipelines.verdict.evidence import Evidence
+from pipelines.verdict.evidence import Evidence, Margin, Missing, Reason, Verdict
 from pipelines.verdict.lone import missing_head, only
-from pipelines.verdict.model import Margin, Missing, Reason, Verdict
 from pipelines.verdict.rule import FEWEST_SEEDS, decide, judge
 
 __all__ = [

@@ -9,9 +9,8 @@ from pipelines.rounding import decimals_of
 from pipelines.schema import Head
 from pipelines.sentences import begun
 from pipelines.verdict import reasons
-from pipelines.verdict.evidence import Estimate, Evidence
-from pipelines.verdict.factors import threshold_base
-from pipelines.verdict.model import Margin, Missing, Reason, Supports, Verdict
+from pipelines.verdict.evidence import Estimate, Evidence, Margin, Missing, Reason, Supports, Verdict
+from pipelines.verdict.reasons import threshold_base
 
 
 def missing_head(heads: Sequence[Head]) -> Missing | None:

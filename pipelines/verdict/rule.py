@@ -4,9 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.verdict import factors, lone, reasons
-from pipelines.verdict.evidence import Evidence, Position
-from pipelines.verdict.model import Answer, Contender, Margin, Reason, Verdict
+from pipelines.verdict import lone, reasons
+from pipelines.verdict.evidence import Answer, Contender, Evidence, Margin, Position, Reason, Verdict
 
 FEWEST_SEEDS = 3
 
@@ -116,7 +115,7 @@ def _answer(evidence: Evidence, contender: str, margin: Margin) -> Answer:
         return "not enough evidence"
     if position == "open":
         return "sigmoid" if _every_pair_agrees(evidence, contender, margin) else "not enough evidence"
-    if factors.threshold_explains(evidence, contender, margin):  # then labels are equally good where it counts
+    if reasons.threshold_explains(evidence, contender, margin):  # then labels are equally good where it counts
         return _by_probabilities(evidence, contender, margin) if enough else "not enough evidence"
     if position == "above":
         # Theory and measurement agree where the truth overlaps; a measurement alone needs several seeds.
@@ -148,7 +147,7 @@ def _headline(answer: Answer, evidence: Evidence, contender: str, margin: Margin
     other = reasons.NAMES[contender]
     gap = evidence.difference(contender, "dice")
     position = gap.position(margin.dice)
-    if answer != "not enough evidence" and factors.threshold_explains(evidence, contender, margin):
+    if answer != "not enough evidence" and reasons.threshold_explains(evidence, contender, margin):
         return _threshold_headline(answer, gap.value, other, margin)
     if answer == "no practical difference":
         return f"No practical difference: sigmoid and {other.lower()} are within {margin.dice:g} Dice of each other."
@@ -191,9 +190,9 @@ def _reasons(evidence: Evidence, contender: str, margin: Margin) -> tuple[Reason
         *(reasons.accuracy_reason(evidence, one, margin) for one in others),
         reasons.probability_reason(evidence, contender, margin),
         reasons.class_reason(evidence, contender, margin),
-        factors.temperature_reason(evidence, contender, margin),
-        factors.threshold_reason(evidence, contender, margin),
-        factors.swap_reason(evidence, contender),
+        reasons.temperature_reason(evidence, contender, margin),
+        reasons.threshold_reason(evidence, contender, margin),
+        reasons.swap_reason(evidence, contender),
         reasons.seeds_reason(evidence, contender, FEWEST_SEEDS),
         reasons.rare_reason(evidence),
         reasons.absent_reason(evidence),

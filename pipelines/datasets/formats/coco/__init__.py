@@ -1,1 +1,0 @@
-"""COCO: JSON files beside folders of pictures."""

@@ -1,1 +1,0 @@
-"""Hugging Face data sets as they lie on the disk."""

@@ -1,1 +1,0 @@
-"""labelme: one JSON file an image."""

@@ -1,1 +1,0 @@
-"""nnU-Net raw data sets, with volumes cut into slices."""
