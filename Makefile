@@ -11,7 +11,7 @@ PYTEST = scratch=$$(mktemp -d -p $(SCRATCH)) && trap 'rm -rf "$$scratch"' EXIT &
 
 export PYTHONDONTWRITEBYTECODE :=  # each of the hundreds of processes would compile the code anew
 
-.PHONY: app sample test tests format lint types imports unit browser screenshots clean
+.PHONY: app sample test tests format lint types imports structure unit browser screenshots clean
 
 app: sample
 	$(BIN)/streamlit run dashboard/app.py
@@ -50,6 +50,9 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+structure: $(VENV)/.dev
+	$(BIN)/python -m tests.tools.structure
 
 unit: $(VENV)/.dev
 	$(PYTEST) -m "not browser"

@@ -8,8 +8,8 @@ import streamlit as st
 from dashboard import components, loaders, state
 from dashboard.figures.theme import HEAD_SHORT, Theme
 from dashboard.rounding import minus, rounded
-from pipelines.rounding import signed
 from pipelines.schema import Head, Split
+from pipelines.sentences import signed
 from pipelines.storage import Run
 
 Which: TypeAlias = Literal["sigmoid", "softmax", "both"]

@@ -6,7 +6,7 @@ from typing import TypeGuard
 
 import pandas as pd
 
-from pipelines import rounding
+from pipelines import sentences
 
 NO_VALUE = "–"
 
@@ -29,11 +29,11 @@ def with_interval(
     if not _is_number(value):
         return NO_VALUE
     if not (_is_number(low) and _is_number(high)):
-        return minus(f"{rounding.signed(value, 3) if signed else f'{value:.3f}'}{unit}")
+        return minus(f"{sentences.signed(value, 3) if signed else f'{value:.3f}'}{unit}")
     if value == low == high == 0:
         return f"0{unit}"
-    digits = rounding.decimals_of(low, high, fewest=0 if unit else fewest)
-    return minus(rounding.bracketed(value, low, high, digits, sign=signed, unit=unit))
+    digits = sentences.decimals_of(low, high, fewest=0 if unit else fewest)
+    return minus(sentences.bracketed(value, low, high, digits, sign=signed, unit=unit))
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:

@@ -11,7 +11,7 @@ from pipelines.arrays import Float32Array, Float64Array
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import MAX_LABEL_SETS, HeadSpec
 from pipelines.misuse.declaration import Declaration, Values
-from pipelines.misuse.wording import names, plural
+from pipelines.misuse.findings import names, plural
 from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind
 
 # Stands for log 0: low enough that no stored log-odds can tell it from minus infinity, and a number.

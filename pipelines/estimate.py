@@ -20,7 +20,7 @@ from pipelines.datasets.facts import SplitFacts, scan
 from pipelines.errors import Cancelled, DatasetError
 from pipelines.heads import HeadSpec, head_specs
 from pipelines.jobs.estimates import Estimate
-from pipelines.jobs.space import free_bytes, run_bytes
+from pipelines.jobs.start import free_bytes, run_bytes
 from pipelines.models import Normalisation, build_pair, load_pair, required_multiple, save_model
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import SPLITS, Head, Split

@@ -16,7 +16,7 @@ from dashboard.panels import Selection, absence, accuracy, calibration
 from dashboard.panels.threshold_choice import Look, choices
 from dashboard.report.chapters import report_of
 from dashboard.report.files import html_bytes
-from pipelines import rounding, sentences
+from pipelines import sentences
 
 NAN = re.compile(r"(?<![a-z])[+−-]?(nan|inf)(?![a-z])", re.IGNORECASE)
 UNTUNED = "No pixel of val carries b, so its threshold could not be tuned and stays at 0.5."
@@ -111,8 +111,8 @@ def test_no_formatter_prints_nan(value):
     assert written.with_interval(0.25, value, 0.5, signed=True) == "+0.250"
     assert written.percent(value) == written.rounded(value) == written.count(value) == written.NO_VALUE
     if value is not None:
-        assert rounding.signed(value, 3) == rounding.bracketed(value, 0.0, 1.0, 2) == "no value"
-        assert rounding.bracketed(0.5, value, 1.0, 2, unit="%") == "0.50%"
+        assert sentences.signed(value, 3) == sentences.bracketed(value, 0.0, 1.0, 2) == "no value"
+        assert sentences.bracketed(0.5, value, 1.0, 2, unit="%") == "0.50%"
 
 
 def test_bins_without_a_pixel_have_no_calibration_error():

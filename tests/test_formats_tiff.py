@@ -12,9 +12,8 @@ from make_dataset import picture, save
 from mask_layouts import index_mask, rows
 
 from pipelines.datasets import open_dataset, open_source, recognise
-from pipelines.datasets.formats.tiff import tiff_file
-from pipelines.datasets.formats.tiff.tiff_file import read_channels
-from pipelines.datasets.formats.tiff.tiff_images import TiffReading, parse_options, read_mask, read_picture
+from pipelines.datasets.formats import tiff_images
+from pipelines.datasets.formats.tiff_images import TiffReading, parse_options, read_channels, read_mask, read_picture
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 
@@ -69,7 +68,7 @@ def test_any_shape_type_and_order_of_bytes_comes_back(tmp_path_factory, shape, d
     path = tmp_path_factory.mktemp("tiff") / "a.tif"
     tifffile.imwrite(path, values, photometric="minisblack", planarconfig="contig" if shape[2] > 1 else None, **options)
     assert (read_channels(path) == values).all()
-    assert tiff_file.read_head(path).channels == shape[2]
+    assert tiff_images.read_head(path).channels == shape[2]
 
 
 def test_tags_of_maps_are_passed_over(tmp_path):
@@ -250,7 +249,7 @@ def test_stacks_are_cut_into_slices_of_one_group(tmp_path):
 def test_any_slice_of_a_stack_is_read_alone(tmp_path, options):
     values = values_of((5, 6, 8), np.uint16)
     path = write(tmp_path / "a.tif", values, **options)
-    assert tiff_file.read_head(path, "slices").slices == 5
+    assert tiff_images.read_head(path, "slices").slices == 5
     for page in range(5):
         assert (read_channels(path, page=page, pages="slices")[:, :, 0] == values[page]).all()
     with pytest.raises(DatasetError, match="has 5 slices, asked for is slice 6"):

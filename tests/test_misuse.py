@@ -28,7 +28,7 @@ from typer.testing import CliRunner
 from pipelines import cli
 from pipelines.errors import ConfigError, DatasetError, PipelineError, ShapeError
 from pipelines.heads import head_specs
-from pipelines.misuse import Declaration, MisuseCheck, check_outputs, check_pair, files, head_check, limits, measure
+from pipelines.misuse import Declaration, MisuseCheck, check_outputs, check_pair, evidence, files, head_check
 from pipelines.misuse.declaration import declare
 from pipelines.misuse.files import read_outputs
 
@@ -106,7 +106,7 @@ def test_a_softmax_over_a_network_that_ends_in_one_is_activation_twice(classes):
     twice = once.softmax(dim=1)
     (one,) = told(twice.numpy(), "softmax", "probabilities")
     assert (one.code, one.severity) == ("ACTIVATION-TWICE", "error")
-    low, high = limits.twice_bounds(classes)
+    low, high = evidence.twice_bounds(classes)
     assert f"{low:.3f} to {high:.3f}" in one.message
     for coarse in (twice.half(), twice.bfloat16().float()):
         assert codes(told(coarse.numpy(), "softmax", "probabilities")) == ["ACTIVATION-TWICE error"]
@@ -114,13 +114,13 @@ def test_a_softmax_over_a_network_that_ends_in_one_is_activation_twice(classes):
 
 def test_bounds_of_a_softmax_of_a_softmax_by_hand():
     # K = 2: 1 / (1 + e) = 0.2689 and e / (1 + e) = 0.7311. K = 11: 1 / 12.718 and 2.718 / 12.718.
-    assert limits.twice_bounds(2) == pytest.approx((0.26894, 0.73106), abs=1e-5)
-    assert limits.twice_bounds(11) == pytest.approx((0.078627, 0.213731), abs=1e-6)
+    assert evidence.twice_bounds(2) == pytest.approx((0.26894, 0.73106), abs=1e-5)
+    assert evidence.twice_bounds(11) == pytest.approx((0.078627, 0.213731), abs=1e-6)
 
 
 @given(hnp.arrays(np.float64, (st.integers(2, 9)).map(lambda k: (k, 20)), elements=st.floats(-30, 30)))
 def test_no_softmax_of_a_softmax_leaves_its_bounds_and_one_hot_rows_reach_them(z):
-    low, high = limits.twice_bounds(len(z))
+    low, high = evidence.twice_bounds(len(z))
     twice = softmax(softmax(z, axis=0), axis=0)
     assert low - 1e-12 <= twice.min()
     assert twice.max() <= high + 1e-12
@@ -131,7 +131,7 @@ def test_no_softmax_of_a_softmax_leaves_its_bounds_and_one_hot_rows_reach_them(z
 def test_a_softmax_of_a_softmax_is_traced_back_to_the_inner_one():
     inner = torch.softmax(torch.randn(4, 50, dtype=torch.float64) * 5, dim=0)
     outer = torch.softmax(inner, dim=0).numpy()
-    np.testing.assert_allclose(measure._inner_softmax(outer), inner.numpy(), atol=1e-12)
+    np.testing.assert_allclose(evidence._inner_softmax(outer), inner.numpy(), atol=1e-12)
 
 
 def test_an_unsure_two_class_softmax_that_says_the_class_shares_everywhere_is_silent():
@@ -465,7 +465,7 @@ def test_large_images_are_measured_in_blocks_to_the_same_counts(monkeypatch):
     for declaration in (declared("softmax", "probabilities"), declared("sigmoid", "logits")):
         whole = MisuseCheck(declaration)
         whole.add(outputs)
-        monkeypatch.setattr(measure, "_BLOCK", 64)  # 12 of 42 columns at once
+        monkeypatch.setattr(evidence, "_BLOCK", 64)  # 12 of 42 columns at once
         parts = MisuseCheck(declaration)
         parts.add(outputs)
         monkeypatch.undo()

@@ -8,7 +8,7 @@ from scipy.special import expit, logit, logsumexp, softmax
 
 from pipelines import heads
 from pipelines.errors import ShapeError
-from pipelines.evaluation.outputs import Temperature, outputs, readings_of
+from pipelines.evaluation.counting import Temperature, outputs, readings_of
 from pipelines.heads import head_specs
 from pipelines.storage import Prediction
 from pipelines.temperature import Sample, fit_by_class, fit_temperature

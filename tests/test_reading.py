@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from make_dataset import exclusive, overlapping, picture
 
 from pipelines.datasets import full_reading, open_dataset, recognise, recognised_text, resolved_reading
-from pipelines.datasets.classes import safe_class_name
-from pipelines.datasets.described import Described
+from pipelines.datasets.described import Described, safe_class_name
 from pipelines.datasets.description import Description
 from pipelines.datasets.source import Label, Picture, Source, Truth
 from pipelines.datasets.splits import complete_splits, groups_by_name

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from dashboard import rounding
-from pipelines.rounding import decimals_of, signed
+from pipelines.sentences import decimals_of, signed
 from pipelines.verdict.evidence import Estimate
 
 

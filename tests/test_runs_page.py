@@ -18,8 +18,7 @@ from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
 from pipelines.schema import TRAINING_SCHEMA
 from pipelines.storage import Run, RunWriter, delete_run, files, list_runs, list_trash, run_bytes
-from pipelines.storage.curves import learning_curves
-from pipelines.storage.summary import Summary, summarise
+from pipelines.storage.summary import Summary, learning_curves, summarise
 
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> $a$"
 

@@ -21,7 +21,7 @@ from pipelines.jobs import Status
 from pipelines.reading import DataReading
 from pipelines.schema import EXAMPLES_SCHEMA
 from pipelines.storage import files
-from pipelines.training.examples import Examples
+from pipelines.training.validation import Examples
 
 FACTS = DataFacts(
     name="Cells", kind="overlapping", classes=("cell", "nucleus"), images={"train": 60, "val": 20, "test": 40},

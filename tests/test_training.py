@@ -26,7 +26,7 @@ from pipelines.schema import KINDS, TRAINING_SCHEMA
 from pipelines.training import train_pair
 from pipelines.training.batches import epoch_batches, training_batches
 from pipelines.training.checkpoints import load_checkpoint, save_checkpoint
-from pipelines.training.contender import Contender, schedule
+from pipelines.training.loop import Contender, schedule
 from pipelines.training.validation import decisions, macro_dice, validation_scores
 
 NORMALISATION = ((0.4, 0.4, 0.4), (0.2, 0.25, 0.3))

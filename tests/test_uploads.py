@@ -35,13 +35,13 @@ from pipelines.uploads import (
     allowed_path,
     data_roots,
     in_use,
+    members,
     receiving,
-    sink,
     size_text,
     unpacking,
-    workspace,
-)  # fmt: skip
-from pipelines.uploads.record import RECORD, load, safe_name
+    workspace,  # fmt: skip
+)
+from pipelines.uploads.workspace import RECORD, load, safe_name
 
 ANN, BEN = "a" * 64, "b" * 64
 MIB = 1024**2
@@ -272,7 +272,7 @@ def test_free_disk_is_asked_for_before_the_start_and_on_the_way(uploads, monkeyp
     usage = namedtuple("usage", "total used free")
     made = uploads.begin("a.zip", 100, ANN)
     tight = Uploads(uploads.folder.parent, replace(QUOTA, free_bytes=1000))
-    monkeypatch.setattr(sink.shutil, "disk_usage", lambda _: usage(10**6, 0, 1050))
+    monkeypatch.setattr(members.shutil, "disk_usage", lambda _: usage(10**6, 0, 1050))
     with pytest.raises(UploadError, match="DISK-FULL: "):
         tight.begin("b.zip", 51, BEN)
     with pytest.raises(UploadError, match="DISK-FULL: "), receiving(tight, made, 0) as receiver:

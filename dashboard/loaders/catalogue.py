@@ -8,8 +8,7 @@ import streamlit as st
 from dashboard.loaders.runs import KEY, forget_names, run_names, runs_folder
 from pipelines.errors import RunError
 from pipelines.storage import Run, TrashEntry, list_trash, open_run, trash_bytes
-from pipelines.storage.curves import learning_curves
-from pipelines.storage.summary import Summary, summarise
+from pipelines.storage.summary import Summary, learning_curves, summarise
 
 
 @st.cache_resource(max_entries=512, show_spinner="Reading the runs …", hash_funcs=KEY)

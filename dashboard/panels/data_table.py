@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from pipelines.arrays import UInt8Array
 from pipelines.datasets.base import Item
-from pipelines.datasets.classes import safe_class_name
-from pipelines.datasets.described import Described
+from pipelines.datasets.described import Described, safe_class_name
 from pipelines.datasets.look import Looked, LookedSource
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, ClassRule, DataReading, SplitRule

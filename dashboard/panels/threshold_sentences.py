@@ -15,9 +15,8 @@ from dashboard.panels.threshold_costs import PER, Policy
 from dashboard.rounding import NO_VALUE, minus, percent, rounded, with_interval
 from pipelines.metrics import METRICS
 from pipelines.metrics.decisions import Alone, Bounds
-from pipelines.rounding import bracketed, decimals_of
 from pipelines.schema import MACRO, Head
-from pipelines.sentences import begun
+from pipelines.sentences import begun, bracketed, decimals_of
 from pipelines.verdict import Margin
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from pipelines.config import Loss, SoftmaxRule
 from pipelines.errors import ConfigError
 from pipelines.estimate_data import DataFacts
-from pipelines.jobs.space import bytes_of
+from pipelines.jobs.start import bytes_of
 from pipelines.schema import Split
 
 Size: TypeAlias = tuple[int, int]  # (height, width)

@@ -8,7 +8,7 @@ from dashboard.rounding import duration
 from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.jobs.estimates import Estimate, estimate_of
-from pipelines.jobs.space import free_bytes
+from pipelines.jobs.start import free_bytes
 from pipelines.sentences import begun
 from pipelines.storage import size_in_words
 

@@ -8,8 +8,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from pipelines.comparison.cells import LABEL_MEASURES, MEASURES, Cells, Place, ends, measure
-from pipelines.comparison.command import run_command
 from pipelines.comparison.effects import (
     AS_TRAINED,
     CONTRAST_COLUMNS,
@@ -19,14 +17,27 @@ from pipelines.comparison.effects import (
     TITLES,
     Conclusion,
     Effect,
+    before_after,
     conclude,
     contrast_table,
     contrasts,
+    effect_rows,
     gap_table,
     main_effects,
     margin_of,
 )
-from pipelines.comparison.matching import Match, comparable, loss_of, match
+from pipelines.comparison.matching import (
+    LABEL_MEASURES,
+    MEASURES,
+    Cells,
+    Match,
+    Place,
+    comparable,
+    ends,
+    loss_of,
+    match,
+    measure,
+)
 from pipelines.comparison.model import (
     TABLE_KEYS,
     Compared,
@@ -34,9 +45,9 @@ from pipelines.comparison.model import (
     effects_text,
     facts_text,
     records,
+    run_command,
     table_text,
 )
-from pipelines.comparison.views import before_after, effect_rows
 from pipelines.metrics import METRICS
 from pipelines.sentences import begun, none_carries
 from pipelines.storage import Run

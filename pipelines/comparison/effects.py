@@ -1,4 +1,4 @@
-"""Cells of a grid to what each choice moves, and what follows from that."""
+"""Cells of a grid to what each choice moves, what follows from that, and the tables that are drawn."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,16 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from pipelines.comparison.cells import LABEL_MEASURES, MEASURES, BySeed, Cells, Place, Threshold, ends, own_decision
+from pipelines.comparison.matching import LABEL_MEASURES, MEASURES, BySeed, Cells, Place, Threshold, ends, own_decision
 from pipelines.comparison.model import Comparison, digits_of, rows_of
 from pipelines.metrics import METRICS
 from pipelines.metrics.bootstrap import CONFIDENCE
-from pipelines.rounding import signed
 from pipelines.schema import Head, Variant
-from pipelines.sentences import begun
+from pipelines.sentences import begun, signed
 from pipelines.verdict import Margin
 from pipelines.verdict.evidence import Estimate, Position
+
+# Effects -------------------------------------------------------------------------------------------------------------
 
 # Effects -------------------------------------------------------------------------------------------------------------
 #
@@ -415,3 +416,47 @@ def _beside(contrasts: Sequence[_Row], measure: str, room: float, effects: Seque
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+# Tables that are drawn -----------------------------------------------------------------------------------------------
+
+
+def before_after(comparison: Comparison, measure: str) -> pd.DataFrame:
+    """A measure of each run and head before and after what may mend it: tuned thresholds for labels, else temperature.
+
+    Returns one row a run, head and setting: run, head, setting ("argmax", "p > 0.5" or "as trained", then "tuned" or
+    "fitted"; the latter left out where there is none), value, low, high.
+    """
+    table = comparison.table
+    if measure in LABEL_MEASURES:
+        column, levels = "threshold", (str(own_decision(comparison.kind)), "tuned")
+        rows = table[table["temperature"] == AS_TRAINED]
+    else:
+        column, levels = "temperature", (AS_TRAINED, FITTED)
+        rows = table[table["threshold"] == own_decision(comparison.kind)]
+    names = {column: "setting", measure: "value", f"{measure}_low": "low", f"{measure}_high": "high"}
+    rows = rows[rows[column].isin(levels)].rename(columns=names)
+    return rows[["run", "head", "setting", "value", "low", "high"]].reset_index(drop=True)
+
+
+def effect_rows(comparison: Comparison, measure: str) -> pd.DataFrame:
+    """Each factor's effect on a measure, the largest first, and under it the parts of the loss's and the head's.
+
+    Returns rows factor, first, second, part, gain, low, high. part: empty for the effect itself; else where it was
+    taken, such as "ce", or the setting in which it was averaged, "tuned thresholds" or "fitted temperature".
+    """
+    found = []
+    every = rows_of(comparison.contrasts, measure)
+    for effect in rows_of(comparison.effects, measure):
+        found.append(effect | {"part": ""})
+        if effect["factor"] in ("threshold", "temperature"):
+            continue  # their parts are what before_after shows
+        for row in every:
+            if any(row[key] != effect[key] for key in ("factor", "first", "second")):
+                continue
+            places = [row[name] for name in ("run", "head") if row[name] not in (MEAN, "")]
+            if places and row["at"] == AS_TRAINED:
+                found.append(row | {"part": places[0]})
+            elif not places and row["at"] != AS_TRAINED:
+                found.append(row | {"part": row["at"]})
+    return pd.DataFrame(found, columns=["factor", "first", "second", "part", "gain", "low", "high"])

@@ -10,10 +10,17 @@ import pyarrow as pa
 
 from pipelines.config import EvaluationConfig
 from pipelines.errors import RunError
-from pipelines.evaluation.counting import SplitCounts, Temperatures, Truth, count_split
-from pipelines.evaluation.fitting import Thresholds, fit_temperatures, tune_thresholds
+from pipelines.evaluation.counting import (
+    SplitCounts,
+    Temperatures,
+    Thresholds,
+    Truth,
+    count_split,
+    fit_temperatures,
+    tune_thresholds,
+)
 from pipelines.metrics import Setting
-from pipelines.metrics.agreement_table import agreement_table
+from pipelines.metrics.agreement import agreement_table
 from pipelines.metrics.bootstrap import Resampling, choose_units, unit_weights
 from pipelines.metrics.estimates import HeadEstimates, estimate_head
 from pipelines.metrics.table import metrics_table

@@ -1,4 +1,4 @@
-"""Predictions of all heads of a split to counts: each image is read once and counted in every output."""
+"""Predictions of all heads of a split to counts, and what is fitted on validation to be counted with."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -8,14 +8,15 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from pipelines import heads
-from pipelines.arrays import BoolArray
+from pipelines import heads, temperature
+from pipelines.arrays import BoolArray, Float16Array, Float32Array
 from pipelines.config import EvaluationConfig
 from pipelines.engine import map_in_order
 from pipelines.errors import RunError
-from pipelines.evaluation.outputs import Temperature, outputs, readings_of
 from pipelines.heads import HeadSpec
 from pipelines.metrics import METRICS, Setting
+from pipelines.metrics.sources import SCORES
+from pipelines.metrics.thresholds import best_threshold
 from pipelines.progress import Progress
 from pipelines.schema import HEADS, Head, Kind, Reading, Split, Variant
 from pipelines.statistics import (
@@ -28,8 +29,94 @@ from pipelines.statistics import (
     label_masks,
     regions,
     stack,
-)  # fmt: skip
-from pipelines.storage import CountsWriter, Prediction, PredictionReader, counts_folder, predictions_folder
+)
+from pipelines.statistics.grid import STEPS
+from pipelines.storage import CountsWriter, Prediction, PredictionReader, counts_folder, iter_counts, predictions_folder
+
+# Outputs that are counted --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Fitted temperatures of one head and seed: one for all its logits; by_class: for sigmoid, one a class."""
+
+    common: float
+    by_class: tuple[float, ...] | None = None
+
+
+class Output(NamedTuple):
+    """Log-odds to be counted.
+
+    log_odds: (C, H, W) float16; softmax: whether the classes' p of a pixel are one softmax; channels: (E, H, W)
+    float16 log-odds of its channels that are not classes, None where there are none; channel_labels: their numbers of
+    labels.
+    """
+
+    reading: Reading
+    variant: Variant
+    log_odds: Float16Array
+    softmax: bool
+    channels: Float16Array | None = None
+    channel_labels: tuple[int, ...] = ()
+
+
+def readings_of(specs: dict[Head, HeadSpec]) -> tuple[Reading, ...]:
+    """The swap test's readings of the networks there are, a lone one too.
+
+    None for one class, where a two-class softmax is the sigmoid of a difference, and none of a softmax over label sets.
+    """
+    swapped: dict[Head, Reading] = {"sigmoid": "sigmoid-as-softmax", "softmax": "softmax-as-sigmoid"}
+    return tuple(reading for head, reading in swapped.items() if head in specs and specs[head].kind != "binary")
+
+
+def outputs(one: Prediction, spec: HeadSpec, temperature: Temperature | None, *, swap: bool) -> Iterator[Output]:
+    """Everything that is counted of one image of one head.
+
+    temperature: None where none was fitted; swap: whether the head is also read by the other one's function.
+    """
+    log_odds, extra = one.log_odds.astype(np.float32), one.extra.astype(np.float32)
+    labels = _channel_labels(spec)
+    channels = one.extra if labels else None
+    yield Output(spec.head, "raw", one.log_odds, spec.is_softmax, channels, labels)
+    if temperature is not None:
+        yield from _at_temperatures(spec, log_odds, extra, temperature)
+    if swap and spec.head == "sigmoid":
+        classes, none = heads.read_as_softmax(spec, log_odds)
+        rest: dict[str, Any] = {"channels": _half(none), "channel_labels": (0,)} if len(none) else {}
+        yield Output("sigmoid-as-softmax", "raw", _half(classes), softmax=True, **rest)
+    if swap and spec.head == "softmax" and one.logsumexp is not None:
+        logits = heads.read_as_sigmoid(spec, log_odds, extra, one.logsumexp.astype(np.float32))
+        yield Output("softmax-as-sigmoid", "raw", _half(logits), softmax=False)
+
+
+def _at_temperatures(
+    spec: HeadSpec, log_odds: Float32Array, extra: Float32Array, temperature: Temperature
+) -> Iterator[Output]:
+    labels = _channel_labels(spec)
+    if labels:
+        logits = heads.logits_at_temperature(spec, log_odds, extra, temperature.common)
+        scaled, channels = heads.log_odds(spec, logits), _half(heads.extra_log_odds(spec, logits))
+        yield Output(spec.head, "temperature", _half(scaled), spec.is_softmax, channels, labels)
+    else:
+        scaled = heads.at_temperature(spec, log_odds, extra, temperature.common)
+        yield Output(spec.head, "temperature", _half(scaled), spec.is_softmax)
+    if temperature.by_class is not None:
+        scaled = heads.at_temperature(spec, log_odds, extra, np.array(temperature.by_class))
+        yield Output(spec.head, "temperature-by-class", _half(scaled), spec.is_softmax)
+
+
+def _channel_labels(spec: HeadSpec) -> tuple[int, ...]:
+    """How many labels each stored channel that is not a class stands for."""
+    if spec.head == "softmax-powerset":
+        return tuple(len(members) for members in spec.sets)
+    return (0,) if spec.extra_channels else ()
+
+
+def _half(values: Float32Array) -> Float16Array:
+    return values.astype(np.float16)
+
+
+# Counting ------------------------------------------------------------------------------------------------------------
 
 BLOCK = 16  # images in a row group of counts
 Temperatures: TypeAlias = dict[Head, dict[int, Temperature]]
@@ -195,3 +282,49 @@ def _disagreement(counted: Counted, head: Reading) -> float | None:
     both_right, same_wrong = found.by_pixel[:, 0].sum(), found.by_pixel[:, 1].sum()
     pixels = found.by_pixel.sum()
     return float(1 - (both_right + same_wrong) / pixels) if pixels else 0.0
+
+
+# Temperatures and thresholds -----------------------------------------------------------------------------------------
+
+Thresholds: TypeAlias = dict[tuple[Reading, Variant, int], tuple[int, ...]]  # k of k/300 of each class
+
+
+def fit_temperatures(
+    folder: Path, contenders: Sequence[Head], seeds: Sequence[int], splits: Sequence[Split], progress: Progress
+) -> Temperatures:
+    """Temperatures of every head and seed; none without validation predictions."""
+    if "val" not in splits:
+        return {}
+    found: Temperatures = {head: {} for head in contenders}
+    with progress.stage("temperature", len(contenders) * len(seeds)):
+        for head in contenders:
+            for seed in seeds:
+                with PredictionReader(folder / predictions_folder("val", head, seed)) as reader:
+                    pixels = sum(int(reader.valid(image).sum()) for image in reader.images)
+                    sample = temperature.sample_pixels(reader, valid_pixels=pixels)
+                    found[head][seed] = _fit(reader.spec, sample)
+                progress.advance()
+    return found
+
+
+def _fit(spec: HeadSpec, sample: temperature.Sample) -> Temperature:
+    common = temperature.fit_temperature(spec, sample)
+    if spec.is_softmax or len(spec.classes) < 2:
+        return Temperature(common)
+    return Temperature(common, temperature.fit_by_class(sample))
+
+
+def tune_thresholds(folder: Path, places: Sequence[Place], seeds: Sequence[int], *, kind: Kind) -> Thresholds:
+    """For every counted output and seed, the k/300 at which each class's pooled Dice is best on validation.
+
+    A class that validation has no pixel of keeps 0.5.
+    """
+    found: Thresholds = {}
+    for reading, variant in places:
+        for seed in seeds:
+            blocks = iter_counts(folder / counts_folder("val", reading, seed, variant))
+            whole = np.sum([SCORES.terms(block, Setting(kind)).sum(axis=0) for block in blocks], axis=0).sum(axis=0)
+            threshold, _ = best_threshold(whole)
+            steps = np.where(whole[:, 1].sum(axis=-1) > 0, np.rint(threshold * STEPS), STEPS // 2)
+            found[reading, variant, seed] = tuple(int(step) for step in steps)
+    return found

@@ -149,7 +149,7 @@ def _imported(opened: "dict[Head, Opened]") -> dict[str, Any]:
 def _told(opened: "dict[Head, Opened]", names: list[str]) -> Iterator[str]:
     """What was recognised, and what is left aside, a line each."""
     from pipelines.imports.readers import FORMATS
-    from pipelines.imports.wording import named
+    from pipelines.imports.source import named
 
     for head, one in opened.items():
         declared = next(iter(one.sources.values())).declaration

@@ -11,10 +11,9 @@ from pipelines.channels import Alignment
 from pipelines.datasets import Item
 from pipelines.errors import DatasetError, ShapeError
 from pipelines.imports.prepare import alignments
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import named
+from pipelines.imports.source import OutputSource, named
 from pipelines.misuse import MisuseCheck
-from pipelines.misuse.wording import plural
+from pipelines.misuse.findings import plural
 from pipelines.progress import Progress
 from pipelines.schema import Head, Split
 from pipelines.stages import Plan

@@ -9,8 +9,7 @@ from pipelines.config import ImportConfig, RunConfig
 from pipelines.datasets import Dataset, Finding, open_dataset
 from pipelines.datasets.check import CheckReport, check_dataset
 from pipelines.errors import ConfigError, DatasetError
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import named
+from pipelines.imports.source import OutputSource, named
 from pipelines.progress import Progress
 from pipelines.schema import HEADS, Head, Split
 from pipelines.stages import begun_before, check_ok, note_plan, spelt_out

@@ -15,8 +15,7 @@ from pipelines.config import Settings, Size
 from pipelines.datasets import Dataset, Finding, Item, open_dataset
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.imports.readers import FORMATS, Recognised, Said, recognise_outputs
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import named
+from pipelines.imports.source import OutputSource, named
 from pipelines.misuse import MisuseCheck
 from pipelines.misuse.declaration import Values
 from pipelines.reading import DataReading

@@ -7,9 +7,18 @@ alive to say it. Jobs wait for each other in their own processes: at most PIPELI
 
 from pipelines.jobs.job import ENDED, Job, State, Status, end, find_job, list_jobs, seeds_to_come, sweep
 from pipelines.jobs.names import free_name
-from pipelines.jobs.sample import SAMPLE_RUN, sample_arguments, start_later_seeds, start_sample
-from pipelines.jobs.space import check_space, needed_bytes
-from pipelines.jobs.start import COMMANDS, resume, retry, start
+from pipelines.jobs.start import (
+    COMMANDS,
+    SAMPLE_RUN,
+    check_space,
+    needed_bytes,
+    resume,
+    retry,
+    sample_arguments,
+    start,
+    start_later_seeds,
+    start_sample,
+)
 from pipelines.turns import GRACE_SECONDS, JOBS, SLOTS_VARIABLE
 
 __all__ = [

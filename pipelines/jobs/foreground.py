@@ -12,9 +12,8 @@ from pipelines import links, progress, turns
 from pipelines.errors import Cancelled, PipelineError
 from pipelines.jobs.job import Asked, Attempt, Job, end
 from pipelines.jobs.names import option, without
-from pipelines.jobs.sample import sample_arguments
-from pipelines.jobs.start import alone, new_job
-from pipelines.storage.moves import make
+from pipelines.jobs.start import alone, new_job, sample_arguments
+from pipelines.storage.manage import make
 
 _LOG: Final = "started in a terminal, where its messages are\n"
 _line: list[str] = []  # the command line of this process, once note_command_line was called

@@ -19,7 +19,7 @@ from pipelines.errors import RunError
 from pipelines.jobs.names import option
 from pipelines.schema import Head
 from pipelines.storage import files, staged_attempts
-from pipelines.storage.moves import held
+from pipelines.storage.manage import held
 from pipelines.storage.places import MANIFEST
 
 # The files of a record -----------------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 The declaration is never guessed from the values; they are only compared with it (docs/misuse.md).
 """
 
-from pipelines.misuse.check import MisuseCheck, check_outputs, head_check
 from pipelines.misuse.declaration import Declaration
-from pipelines.misuse.pair import check_pair
+from pipelines.misuse.findings import MisuseCheck, check_outputs, check_pair, head_check
 
 __all__ = ["Declaration", "MisuseCheck", "check_outputs", "check_pair", "head_check"]

@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pipelines.errors import DatasetError, ShapeError
-from pipelines.misuse.check import check_form
+from pipelines.misuse.findings import check_form
 
 IMAGE_BYTES: Final = 2**30  # largest piece read into memory at once
 ARCHIVE_BYTES: Final = 2**36  # of all arrays in one .npz, unpacked

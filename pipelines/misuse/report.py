@@ -7,11 +7,9 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.datasets.base import Finding
 from pipelines.errors import ShapeError
-from pipelines.misuse.check import MisuseCheck
 from pipelines.misuse.declaration import Activation, Declaration, Values
 from pipelines.misuse.files import read_outputs
-from pipelines.misuse.pair import check_pair
-from pipelines.misuse.wording import plural
+from pipelines.misuse.findings import MisuseCheck, check_pair, plural
 from pipelines.progress import Progress
 
 

@@ -15,8 +15,7 @@ from pipelines.storage.manage import (
 from pipelines.storage.manifest import check_source, run_of
 from pipelines.storage.outside import PredictionsFile, PredictionsWarning
 from pipelines.storage.places import counts_folder, predictions_folder, previews_file
-from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter
-from pipelines.storage.previews import PreviewWriter
+from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter, PreviewWriter
 from pipelines.storage.runs import DamagedRun, Run, list_runs, open_run, scan_runs
 from pipelines.storage.staging import RunWriter, staged_attempts
 

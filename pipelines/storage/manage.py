@@ -1,16 +1,14 @@
-"""Whole runs renamed, put in the trash, taken back and removed; every step is one rename inside the runs folder.
-
-A run is called what its folder is called: `name` in its manifest stays the name it was made under, so that a rename
-touches no file and a crash leaves the old name or the new. The trash is runs/.trash/<name>.<time in ns>, where a
-recount puts the run that it replaces too.
-"""
+"""Whole runs renamed, put in the trash, taken back and removed; every step is one rename inside the runs folder."""
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +17,66 @@ from typing import Final
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.storage import files
 from pipelines.storage.manifest import read_manifest
-from pipelines.storage.moves import held, make, move
-from pipelines.storage.places import MANIFEST, TRASH, check_name
+from pipelines.storage.places import MANIFEST, STAGING, TRASH, check_name
 from pipelines.storage.runs import Run
 from pipelines.storage.staging import staged_attempts
+
+# Names and folders ---------------------------------------------------------------------------------------------------
+
+_IN_PROCESS: Final = threading.RLock()  # file locks tell processes apart, not the threads of one
+
+
+@contextmanager
+def held(runs: Path, *names: str) -> Iterator[None]:
+    """Keep other processes from writing runs of these names, as RunWriter does; TRASH is the name of the trash.
+
+    Raises RunError when another process holds one of them.
+    Not for a process that has such a run open for writing itself: its lock ends with the closing of any file of it.
+    """
+    with _IN_PROCESS, ExitStack() as stack:
+        make(runs / STAGING)
+        for name in names:
+            path = runs / STAGING / f"{name}.lock"
+            try:
+                lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+                stack.callback(os.close, lock)
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever commits removes the lock's file: a lock on the removed one keeps nobody out.
+                mine = os.path.samestat(os.fstat(lock), path.stat(follow_symlinks=False))
+            except (BlockingIOError, FileNotFoundError):
+                mine = False
+            except OSError as error:
+                raise RunError(f"{path} cannot be locked ({error.strerror}); see who may write to {runs}") from None
+            if not mine:
+                raise RunError(f"another process is working on {name}; wait until it is done and try again")
+        yield
+
+
+def make(folder: Path) -> None:
+    """Make a folder unless it is there. Raises RunError when that is not allowed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made ({error.strerror}); see who may write to {folder.parent}") from None
+
+
+def move(folder: Path, target: Path) -> None:
+    """One rename, made durable. Raises RunError when it is not allowed, NoSuchRun when the folder has gone."""
+    try:
+        os.rename(folder, target)
+        files.sync_folder(target.parent)
+        files.sync_folder(folder.parent)
+    except FileNotFoundError:
+        raise NoSuchRun(f"{folder.name} is no longer in {folder.parent}; look again") from None
+    except OSError as error:
+        raise RunError(f"{folder.name} could not be moved ({error.strerror}); see who may write to {target}") from None
+
+
+# Runs ----------------------------------------------------------------------------------------------------------------
+#
+# A run is called what its folder is called: `name` in its manifest stays the name it was made under, so that a rename
+# touches no file and a crash leaves the old name or the new. The trash is runs/.trash/<name>.<time in ns>, where a
+# recount puts the run that it replaces too.
 
 _ENTRY: Final = re.compile(r"(.+)\.(\d{1,19})")
 

@@ -16,7 +16,7 @@ from pipelines.datasets.base import Finding
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.misuse import Declaration, MisuseCheck
 from pipelines.misuse.declaration import Values
-from pipelines.misuse.limits import SLACK
+from pipelines.misuse.evidence import SLACK
 from pipelines.schema import BACKGROUND_CHANNEL, HEADS, KINDS, Head, Kind
 from pipelines.storage.predictions import PredictionWriter
 

@@ -1,15 +1,18 @@
-"""Logits of images to predictions parquet, one row a pixel and one row group an image, and back."""
+"""Logits of images to predictions parquet, one row a pixel and one row group an image, and back; and previews."""
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Float32Array
@@ -18,7 +21,52 @@ from pipelines.heads import HeadSpec
 from pipelines.misuse import MisuseCheck, head_check
 from pipelines.schema import channel_column, log_odds_column, predictions_schema, truth_column
 from pipelines.storage import files
-from pipelines.storage.footers import footer_of
+from pipelines.storage.counts import Recent
+
+# Files opened again --------------------------------------------------------------------------------------------------
+#
+# The footer of a file with a row group an image takes longer to read than an image: 15 µs for each of them.
+
+KEPT_BYTES: Final = 2**28  # of footers, in the whole process: two heads of 3,000 images with eleven classes
+_IN_MEMORY: Final = 20  # bytes of a footer in memory for each in the file, as measured
+
+
+@dataclass(frozen=True)
+class _Footer:
+    metadata: pq.FileMetaData
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.metadata.serialized_size) * _IN_MEMORY
+
+
+_FOOTERS: Final = Recent(KEPT_BYTES)
+
+
+def open_again(path: Path) -> pq.ParquetFile:
+    """`files.open_parquet` for files that are opened time and again. Raises RunError when it is missing or damaged."""
+    footer = footer_of(path)
+    with files.reading(path):
+        return pq.ParquetFile(path, metadata=footer, page_checksum_verification=True)
+
+
+def footer_of(path: Path) -> pq.FileMetaData:
+    """A file's footer, with what its writer noted. Raises RunError when the file is missing or damaged."""
+    try:
+        found = path.stat()
+    except OSError:
+        return _read(path).metadata  # which says what is wrong
+    key = (path, found.st_ino, found.st_mtime_ns, found.st_size)
+    footer: _Footer = _FOOTERS.get(key, lambda: _read(path))
+    return footer.metadata
+
+
+def _read(path: Path) -> _Footer:
+    with files.open_parquet(path) as file:
+        return _Footer(file.metadata)
+
+
+# Predictions ---------------------------------------------------------------------------------------------------------
 
 LARGEST_SIDE = 65_535  # x and y are uint16
 _NONE = "there are no predictions in {}; run predict first"
@@ -248,3 +296,36 @@ class PredictionReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+# Previews ------------------------------------------------------------------------------------------------------------
+
+_SCHEMA = pa.schema([pa.field("image", pa.string(), nullable=False), pa.field("jpeg", pa.binary(), nullable=False)])
+
+
+class PreviewWriter:
+    """Writes one row and row group an image; the file appears under its name only when all went well."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._temporary = path, path.with_name(path.name + ".new")
+        self._writer = pq.ParquetWriter(self._temporary, _SCHEMA, **files.COMPRESSION)
+
+    def write(self, name: str, image: Float32Array) -> None:
+        """Add one image, (H, W, 3) float32 in [0, 1]."""
+        buffer = io.BytesIO()
+        Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(buffer, "JPEG", quality=92)
+        self._writer.write_table(pa.table({"image": [name], "jpeg": [buffer.getvalue()]}, schema=_SCHEMA))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        if kind is None:
+            files.sync_file(self._temporary)
+            os.replace(self._temporary, self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)

@@ -18,7 +18,6 @@ from pipelines.schema import HEADS, VARIANTS, Head, Reading, Split, Variant
 from pipelines.statistics.counts import Counts
 from pipelines.storage import files
 from pipelines.storage.counts import Result, map_blocks, read_bins, read_counts
-from pipelines.storage.footers import open_again
 from pipelines.storage.manifest import Entry, check, read_manifest
 from pipelines.storage.places import (
     MANIFEST,
@@ -28,7 +27,7 @@ from pipelines.storage.places import (
     predictions_folder,
     previews_file,
 )
-from pipelines.storage.predictions import PredictionReader, spec_of
+from pipelines.storage.predictions import PredictionReader, open_again, spec_of
 
 # Any of these makes a folder that has no manifest a run that has lost it.
 _OF_A_RUN: Final = ("predictions", "statistics", "models", "dataset.json", "plan.json")

@@ -1,10 +1,11 @@
-"""A run to what tells it from others: its data, settings and answer, and each metric's mean over the classes."""
+"""A run to what tells it from others, and its training to curves light enough to draw."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,6 +13,8 @@ from pipelines.errors import RunError
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, HEADS, MACRO, Head, Split
 from pipelines.storage.manage import run_bytes
 from pipelines.storage.runs import Run
+
+# In short ------------------------------------------------------------------------------------------------------------
 
 Origin: TypeAlias = Literal["trained", "loaded", "imported"]
 Interval: TypeAlias = tuple[float, float, float]  # value, low, high; NaN where there is none
@@ -115,3 +118,41 @@ def _scores(run: Run, split: Split | None) -> dict[tuple[str, str], Interval]:
         (metric, head): (value, low, high)
         for metric, head, (value, low, high) in zip(rows["metric"], rows["head"], numbers, strict=True)
     }
+
+
+# Curves --------------------------------------------------------------------------------------------------------------
+
+LOSS_COLUMNS: Final = ("head", "seed", "epoch", "loss")
+SCORE_COLUMNS: Final = ("head", "seed", "epoch", "score", "best")
+
+
+def learning_curves(rows: pd.DataFrame, *, points: int = 80) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Losses and validation scores of each head and seed.
+
+    rows: columns of schema.TRAINING_SCHEMA. points: most points of a loss curve.
+    Returns losses (head, seed, epoch: float, where the middle of the block lies, counted in epochs; loss: mean over the
+    block) and scores (head, seed, epoch: int from 1; score: macro Dice on validation; best: the epoch whose weights
+    were kept, the first of equals; none where there was no validation).
+    """
+    losses: list[dict[str, Any]] = []
+    scores: list[dict[str, Any]] = []
+    for (head, seed), mine in rows.groupby(["head", "seed"], sort=True):
+        key = {"head": head, "seed": seed}
+        steps = mine[(mine["split"] == "train") & mine["loss"].notna()].sort_values("step")
+        losses += [key | point for point in _blocks(steps, points)]
+        epochs = mine[(mine["split"] == "val") & mine["score"].notna()].sort_values("epoch")
+        best = epochs["score"].to_numpy().argmax() if len(epochs) else -1  # argmax takes the first of equals
+        scores += [
+            key | {"epoch": epoch, "score": score, "best": at == best}
+            for at, (epoch, score) in enumerate(zip(epochs["epoch"], epochs["score"], strict=True))
+        ]
+    return pd.DataFrame(losses, columns=list(LOSS_COLUMNS)), pd.DataFrame(scores, columns=list(SCORE_COLUMNS))
+
+
+def _blocks(steps: pd.DataFrame, points: int) -> list[dict[str, float]]:
+    """Means over at most `points` blocks of steps whose sizes differ by one at most."""
+    if steps.empty:
+        return []
+    per_epoch = steps["step"].max() / steps["epoch"].max()
+    blocks = np.array_split(steps[["step", "loss"]].to_numpy(np.float64), min(points, len(steps)))
+    return [{"epoch": float(block[:, 0].mean() / per_epoch), "loss": float(block[:, 1].mean())} for block in blocks]

@@ -4,10 +4,8 @@ from pipelines.errors import UploadError
 from pipelines.uploads.archives import ARCHIVES, Unpacked, root_of, unpack
 from pipelines.uploads.limits import Limits, Quota, size_text
 from pipelines.uploads.locks import in_use, upload_folder
-from pipelines.uploads.paths import allowed_path, data_roots
-from pipelines.uploads.record import Upload
-from pipelines.uploads.transfer import Receiver, receiving
-from pipelines.uploads.workspace import Uploads
+from pipelines.uploads.names import allowed_path, data_roots
+from pipelines.uploads.workspace import Receiver, Upload, Uploads, receiving
 
 __all__ = [
     "ARCHIVES",

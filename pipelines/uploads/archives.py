@@ -18,9 +18,8 @@ import pyarrow as pa
 
 from pipelines.progress import Progress
 from pipelines.uploads.limits import Limits, size_text
-from pipelines.uploads.members import Member, Packing, TarReader, ZipReader
+from pipelines.uploads.members import Member, Packing, Sink, TarReader, ZipReader, check_free, storing
 from pipelines.uploads.names import Names, is_junk, parts_of, refusal
-from pipelines.uploads.sink import Sink, check_free, storing
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 Reader: TypeAlias = ZipReader | TarReader

@@ -14,8 +14,7 @@ from pipelines.progress import Progress
 from pipelines.uploads.archives import unpack
 from pipelines.uploads.limits import GIB
 from pipelines.uploads.locks import held
-from pipelines.uploads.record import Upload, load
-from pipelines.uploads.workspace import Uploads
+from pipelines.uploads.workspace import Upload, Uploads, load
 
 PROGRESS: Final = "progress.json"
 _MEMORY: Final = GIB  # of this process: an archive within the limits needs a tenth of it

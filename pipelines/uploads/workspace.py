@@ -1,28 +1,158 @@
-"""Uploads of many readers under one folder of runs: begun within a quota, told apart by owner, swept when old.
-
-runs/.uploads/<id>/ holds upload.json (what is known of it), archive (while it comes and is unpacked), data/ (what was
-in it), .in-use (locked by whoever works with the data) and log.txt of the process that unpacks it.
-"""
+"""Uploads of many readers under one folder of runs: within a quota, told apart by owner, swept when old."""
 
 import contextlib
 import hmac
+import json
 import os
+import re
 import secrets
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal, TypeAlias
+
+from pydantic import TypeAdapter
 
 from pipelines.errors import UploadError
-from pipelines.uploads.archives import ARCHIVES
-from pipelines.uploads.limits import Quota, size_text
+from pipelines.storage import files
+from pipelines.uploads.archives import ARCHIVES, root_of
+from pipelines.uploads.limits import MIB, Quota, size_text
 from pipelines.uploads.locks import UPLOADS, held
+from pipelines.uploads.members import check_free, storing, write_all
 from pipelines.uploads.names import shown
-from pipelines.uploads.record import ID, RECORD, Upload, age, load, new_folder
-from pipelines.uploads.sink import check_free
+
+# The record of an upload ---------------------------------------------------------------------------------------------
+
+State: TypeAlias = Literal["receiving", "received", "unpacking", "ready", "refused"]
+
+RECORD: Final = "upload.json"
+ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One upload, as it stood when it was looked up.
+
+    folder: its own, inside the workspace. owner: SHA-256, hex, of whoever it belongs to. name: what its owner's machine
+    called it, for show alone. bytes: as sent. held: bytes it counts for against the quota. created: seconds since the
+    epoch. is_archive: whether it is unpacked. stamp: the file's own time, to know it again. files: after unpacking.
+    message: why it was refused. passed_over: what was not unpacked, by name, the first hundred.
+    """
+
+    folder: Path
+    owner: str
+    name: str
+    bytes: int
+    held: int
+    created: float
+    state: State = "receiving"
+    is_archive: bool = True
+    stamp: str = ""
+    message: str = ""
+    files: int = 0
+    passed_over: tuple[str, ...] = ()
+    passed_over_count: int = 0
+
+    @property
+    def id(self) -> str:
+        """Name of its folder: 128 bits that nobody can guess."""
+        return self.folder.name
+
+    @property
+    def archive(self) -> Path:
+        """The file as it is sent; gone once it has been unpacked or refused."""
+        return self.folder / "archive"
+
+    @property
+    def data(self) -> Path:
+        """Folder of what was in it; there when the state is ready."""
+        return self.folder / "data"
+
+    @property
+    def root(self) -> Path:
+        """Where the data begins: `data`, or the one top folder in it."""
+        return root_of(self.data)
+
+    @property
+    def file(self) -> Path:
+        """The one file of an upload that is no archive, under a name made safe; there when the state is ready."""
+        return self.data / safe_name(self.name)
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever works with the data; its time is that of the last use."""
+        return self.folder / ".in-use"
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come so far."""
+        if self.state != "receiving":
+            return self.bytes
+        try:
+            return self.archive.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def last_used(self) -> float:
+        """Seconds since the epoch; the days to live are counted from here."""
+        try:
+            return self.lock.stat().st_mtime
+        except FileNotFoundError:
+            return self.created
+
+    def save(self, **changes: Any) -> "Upload":
+        """Replace the record on disk; returns the upload as it is now."""
+        changed = replace(self, **changes)
+        facts = asdict(changed)
+        del facts["folder"]
+        files.write_json(self.folder / RECORD, facts)
+        return changed
+
+
+_UPLOAD: Final = TypeAdapter(Upload)
+
+
+def load(folder: Path) -> Upload | None:
+    """The upload of a folder; None when there is none or its record is not ours."""
+    try:
+        facts = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = _UPLOAD.validate_python({**facts, "folder": folder})
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return found if ID.fullmatch(folder.name) else None
+
+
+def new_folder(workspace: Path) -> Path:
+    """A folder of its own for an upload, under a name that nobody can guess; only this user of the system may enter."""
+    folder = workspace / secrets.token_urlsafe(16)
+    folder.mkdir(mode=0o700)
+    (folder / ".in-use").touch(mode=0o600)
+    return folder
+
+
+def safe_name(name: str) -> str:
+    """A file name of letters, digits, '.', '_' and '-' with the ending kept; never hidden, never empty."""
+    kept = _UNSAFE.sub("_", name.replace("\\", "/").rpartition("/")[2]).lstrip(".-")[-100:]
+    return kept.lstrip(".-") or "file"
+
+
+def age(upload: Upload) -> float:
+    """Seconds since it was last used."""
+    return time.time() - upload.last_used
+
+
+# All uploads ---------------------------------------------------------------------------------------------------------
+#
+# runs/.uploads/<id>/ holds upload.json (what is known of it), archive (while it comes and is unpacked), data/ (what was
+# in it), .in-use (locked by whoever works with the data) and log.txt of the process that unpacks it.
 
 _DAY: Final = 86_400.0  # seconds
 _QUIET: Final = 60.0  # seconds without a byte after which an upload no longer keeps its owner from another
@@ -188,3 +318,90 @@ def _is_old(path: Path, *, seconds: float = 3600.0) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return time.time() - path.stat().st_mtime > seconds
     return False
+
+
+# Pieces of a file ----------------------------------------------------------------------------------------------------
+
+_LOOK_EVERY: Final = 32 * MIB  # bytes between two looks at the free disk
+_ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+class Receiver:
+    """The end of an upload's file, open for writing."""
+
+    def __init__(self, upload: Upload, handle: int, offset: int, free_bytes: int) -> None:
+        self._upload, self._handle, self._free = upload, handle, free_bytes
+        self._looked = -_LOOK_EVERY
+        self.offset = offset
+
+    def write(self, piece: bytes) -> None:
+        """The next bytes. Raises UploadError when they are more than were announced or the disk fills up."""
+        if self.offset + len(piece) > self._upload.bytes:
+            announced = size_text(self._upload.bytes)
+            raise UploadError(f"UPLOAD-LENGTH: more bytes came than the {announced} announced. Upload the file again.")
+        if self.offset - self._looked >= _LOOK_EVERY:
+            check_free(self._upload.folder, self._free + len(piece))
+            self._looked = self.offset
+        with storing(self._upload.name):
+            write_all(self._handle, piece)
+        self.offset += len(piece)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all bytes are there."""
+        return self.offset == self._upload.bytes
+
+
+@contextmanager
+def receiving(uploads: Uploads, upload: Upload, offset: int) -> Iterator[Receiver]:
+    """Go on with an upload from its byte `offset`, which must be the first that is missing.
+
+    When all bytes are there at the end, the state becomes received (an archive, whose unpacking begins) or ready.
+    Raises UploadError when the offset is another, or another transfer of the same upload is under way.
+    """
+    with held(upload.lock, shared=True, wait=0.0) as there:
+        if not there or not (upload.folder / RECORD).exists():
+            raise UploadError("UPLOAD-GONE: this upload has been deleted. Upload the file again.")
+        with held(upload.archive, wait=0.0) as alone:
+            if not alone:
+                raise UploadError("UPLOAD-BUSY: this upload is under way in another window. Wait for it or cancel it.")
+            now = load(upload.folder)  # another transfer may have ended since it was looked up
+            if now is None or now.state != "receiving":
+                raise UploadError("UPLOAD-STATE: this upload is whole already.")
+            size = upload.archive.stat().st_size
+            if offset != size:
+                raise UploadError(f"UPLOAD-OFFSET: the next byte is {size}, not {offset}. Go on from there.")
+            handle = os.open(upload.archive, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+            try:
+                receiver = Receiver(upload, handle, offset, uploads.quota.free_bytes)
+                yield receiver
+                if receiver.whole:
+                    with storing(upload.name):
+                        os.fsync(handle)
+            finally:
+                os.close(handle)
+                os.utime(upload.lock)
+            if receiver.whole:
+                _complete(uploads, upload)
+
+
+def _complete(uploads: Uploads, upload: Upload) -> None:
+    if upload.is_archive:
+        upload.save(state="received")
+        start_unpacking(uploads, upload)
+        return
+    with storing(upload.name):
+        upload.data.mkdir(exist_ok=True)
+        os.rename(upload.archive, upload.file)
+    upload.save(state="ready", files=1)
+
+
+def start_unpacking(uploads: Uploads, upload: Upload) -> None:
+    """Unpack in a process of its own, at low priority: whatever the archive does to it, the server goes on."""
+    environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+    with (upload.folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.uploads.unpacking", str(uploads.folder.resolve()), upload.id],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+        )  # fmt: skip
+    threading.Thread(target=process.wait, daemon=True).start()  # no zombie while this process lives

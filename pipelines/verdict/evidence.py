@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import RunError
 from pipelines.metrics.inference import further_units
-from pipelines.rounding import bracketed, decimals_of, signed
 from pipelines.schema import ALL_SEEDS, DIFFERENCE, DIFFERENCE_POWERSET, DIFFERENCES, HEADS, MACRO
+from pipelines.sentences import bracketed, decimals_of, signed
 
 # The verdict ---------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from statistics import stdev
 
 from pipelines.errors import RunError
-from pipelines.rounding import decimals_of
 from pipelines.schema import Head
-from pipelines.sentences import begun
+from pipelines.sentences import begun, decimals_of
 from pipelines.verdict import reasons
 from pipelines.verdict.evidence import Estimate, Evidence, Margin, Missing, Reason, Supports, Verdict
 from pipelines.verdict.reasons import threshold_base

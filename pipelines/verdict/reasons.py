@@ -6,9 +6,8 @@ from statistics import stdev
 from typing import Final
 
 from pipelines.metrics.bootstrap import CONFIDENCE
-from pipelines.rounding import signed
 from pipelines.schema import MACRO
-from pipelines.sentences import begun, none_carries, not_tuned
+from pipelines.sentences import begun, none_carries, not_tuned, signed
 from pipelines.verdict.evidence import Evidence, Margin, Position, Reason, Supports
 
 # What was measured ---------------------------------------------------------------------------------------------------

@@ -85,12 +85,17 @@ def _named(node: ast.stmt, known: set[str]) -> Iterator[str]:
 
 
 def longest_chain(modules: Mapping[str, Module]) -> list[str]:
-    """The longest chain of imports. Raises RecursionError for a circle, which the import contracts forbid."""
+    """The longest chain of imports. Raises ValueError, which names it, for a circle."""
+    above: list[str] = []  # from the module that was asked about down to the present one
 
     @cache
     def below(name: str) -> tuple[str, ...]:
-        chains = [below(other) for other in modules[name].imports]
-        return (name, *max(chains, key=len, default=()))
+        if name in above:
+            raise ValueError(f"imports go in a circle: {' → '.join([*above[above.index(name) :], name])}")
+        above.append(name)
+        longest = max((below(other) for other in sorted(modules[name].imports)), key=len, default=())
+        above.pop()
+        return (name, *longest)
 
     return list(max((below(name) for name in modules), key=len, default=()))
 

@@ -5,9 +5,8 @@ from typing import Final
 
 from pipelines.datasets import native_source, orientation
 from pipelines.datasets.format import Format
-from pipelines.datasets.formats import coco, huggingface, labelme, nnunet
+from pipelines.datasets.formats import coco, huggingface, labelme, nnunet, tiff
 from pipelines.datasets.formats.masks import colored, indexed, instances, per_class, voc
-from pipelines.datasets.formats.tiff import source as tiff
 
 # In the order in which they are tried: those that are known by a file of their own come first.
 _FORMATS: Final[dict[str, Format]] = {

@@ -20,7 +20,7 @@ from PIL import Image
 
 from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
-from pipelines.datasets.formats.tiff import tiff_images
+from pipelines.datasets.formats import tiff_images
 from pipelines.errors import DatasetError
 
 NIFTI: Final = (".nii.gz", ".nii")

@@ -18,7 +18,7 @@ from pipelines.imports.models.process import ModelProcess
 from pipelines.imports.models.runners import Hardware, OpenRequest
 from pipelines.imports.models.settings import OPTIONS, Row, resolve_inputs, resolve_output
 from pipelines.imports.models.source import ModelSource, Networks
-from pipelines.imports.wording import named, printable
+from pipelines.imports.source import named, printable
 from pipelines.schema import BACKGROUND_CHANNEL, Head, Split
 
 _WEIGHTS: Final = "model.safetensors"

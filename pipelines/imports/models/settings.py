@@ -7,9 +7,9 @@ from pipelines.config import build
 from pipelines.errors import ModelError
 from pipelines.imports.models.facts import Described, Facts
 from pipelines.imports.models.prepare import Inputs
-from pipelines.imports.wording import named, printable
+from pipelines.imports.source import named, printable
 from pipelines.misuse.declaration import Activation, Declaration
-from pipelines.misuse.wording import plural
+from pipelines.misuse.findings import plural
 from pipelines.schema import BACKGROUND_CHANNEL, Head
 
 GIVEN: Final = "given"

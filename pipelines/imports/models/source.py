@@ -13,8 +13,7 @@ from pipelines.imports.models.facts import Facts
 from pipelines.imports.models.prepare import Inputs, image_output, network_input, output_layout
 from pipelines.imports.models.process import ModelProcess
 from pipelines.imports.models.runners import OpenRequest
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import printable
+from pipelines.imports.source import OutputSource, printable
 from pipelines.misuse.declaration import Declaration
 
 

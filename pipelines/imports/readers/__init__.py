@@ -9,8 +9,7 @@ from pipelines.datasets import Dataset
 from pipelines.errors import ConfigError
 from pipelines.imports.readers import arrays, maps, nnunet, parquet, tensors
 from pipelines.imports.readers.base import Files, Said, gather
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import printable
+from pipelines.imports.source import OutputSource, printable
 from pipelines.misuse.declaration import Values
 from pipelines.schema import Head
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from pipelines.datasets.base import Dataset, Item
 from pipelines.errors import DatasetError
 from pipelines.imports.readers.base import Files, FileSource, Names, Said, stem
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import named, printable
+from pipelines.imports.source import OutputSource, named, printable
 from pipelines.misuse.files import array_shapes, read_outputs
 
 SUFFIXES: Final = (".npy", ".npz")

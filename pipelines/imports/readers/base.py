@@ -13,8 +13,7 @@ from pipelines.config import build
 from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Item
 from pipelines.errors import ConfigError, DatasetError, ShapeError
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import named, printable
+from pipelines.imports.source import OutputSource, named, printable
 from pipelines.misuse.declaration import Activation, Declaration, Values
 from pipelines.schema import Head
 

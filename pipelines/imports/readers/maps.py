@@ -15,8 +15,7 @@ from pipelines.datasets import imageio
 from pipelines.datasets.base import Dataset, Item
 from pipelines.errors import DatasetError, ShapeError
 from pipelines.imports.readers.base import Files, FileSource, Said, stem
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import named, printable
+from pipelines.imports.source import OutputSource, named, printable
 from pipelines.misuse.declaration import Declaration
 
 SUFFIXES: Final = (".png", ".tif", ".tiff")

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from pipelines.datasets.base import Dataset, Item
 from pipelines.errors import DatasetError
 from pipelines.imports.readers.base import Files, FileSource, Names, Said, stem
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import printable
+from pipelines.imports.source import OutputSource, printable
 from pipelines.misuse.declaration import Declaration
 from pipelines.misuse.files import array_shapes, map_array
 

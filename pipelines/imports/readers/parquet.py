@@ -22,8 +22,7 @@ from pipelines.heads import HeadSpec
 from pipelines.imports.readers.base import Files, FileSource, Said
 from pipelines.imports.readers.footers import can_be_read
 from pipelines.imports.readers.pages import unpacked_bytes
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import named, printable
+from pipelines.imports.source import OutputSource, named, printable
 from pipelines.misuse.declaration import Activation, Declaration
 from pipelines.schema import BACKGROUND_CHANNEL, channel_column, log_odds_column, truth_column
 from pipelines.storage import check_source

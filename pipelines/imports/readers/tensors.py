@@ -13,10 +13,9 @@ from pipelines.datasets.base import Dataset, Item
 from pipelines.errors import DatasetError, ShapeError
 from pipelines.imports.readers.arrays import only_array
 from pipelines.imports.readers.base import Files, FileSource, Names, Said, stem
-from pipelines.imports.source import OutputSource
-from pipelines.imports.wording import printable
-from pipelines.misuse.check import check_form
+from pipelines.imports.source import OutputSource, printable
 from pipelines.misuse.files import IMAGE_BYTES
+from pipelines.misuse.findings import check_form
 
 SUFFIX: Final = ".safetensors"
 _DTYPES: Final = {

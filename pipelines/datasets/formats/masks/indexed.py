@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.datasets.format import Format
+from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import paired, paired_names, paired_values
 from pipelines.datasets.formats.masks.paired import Match
 from pipelines.datasets.formats.masks.paired_labels import (
@@ -24,7 +25,6 @@ from pipelines.datasets.formats.masks.paired_source import (
     one_each,
     sampled,
 )
-from pipelines.datasets.formats.tiff import tiff_file
 from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 
@@ -78,7 +78,7 @@ def holds_indices(paths: list[Path]) -> bool:
     """Whether masks hold one value a pixel, told by their heads; colour images by whether all of them are grey."""
     modes = [paired_values.mode_of(path) for path in paths]
     if not modes or not all(modes):
-        return bool(modes) and all(mode or tiff_file.is_tiff(path) for mode, path in zip(modes, paths, strict=True))
+        return bool(modes) and all(mode or tiff_images.is_tiff(path) for mode, path in zip(modes, paths, strict=True))
     if all(mode in INDEX_MODES for mode in modes):
         palettes = [paired_values.palette_of(path) for path in paths]
         return all(_agree(palettes[0], other) for other in palettes)

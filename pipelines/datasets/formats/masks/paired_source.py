@@ -9,10 +9,10 @@ from typing import Final
 
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
+from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import paired, paired_names, paired_parts, paired_roles, paired_values
 from pipelines.datasets.formats.masks.paired import Mask, Match
-from pipelines.datasets.formats.tiff import tiff_images
-from pipelines.datasets.formats.tiff.tiff_file import is_tiff, read_head
+from pipelines.datasets.formats.tiff_images import is_tiff, read_head
 from pipelines.datasets.source import FileSource, Picture, Truth
 from pipelines.errors import DatasetError
 

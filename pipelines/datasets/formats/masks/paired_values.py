@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.datasets import imageio
-from pipelines.datasets.formats.tiff import tiff_images
+from pipelines.datasets.formats import tiff_images
 from pipelines.errors import DatasetError
 
 How: TypeAlias = Literal["index", "color"]

@@ -8,6 +8,7 @@ from pipelines import links
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
+from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import paired_names, paired_values
 from pipelines.datasets.formats.masks.colored import color_labels, decode_colors, read_color_table, read_nearest
 from pipelines.datasets.formats.masks.indexed import holds_indices
@@ -15,7 +16,6 @@ from pipelines.datasets.formats.masks.paired import Mask, Match
 from pipelines.datasets.formats.masks.paired_labels import LOSSY, unreadable, value_labels
 from pipelines.datasets.formats.masks.paired_names import Named, Names
 from pipelines.datasets.formats.masks.paired_source import MaskSource, voc_base
-from pipelines.datasets.formats.tiff import tiff_images
 from pipelines.datasets.source import Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS, Split

@@ -1,4 +1,4 @@
-"""TIFF pictures of any number of channels with TIFF masks: a value a label, a channel a class, stacks as slices."""
+"""Multi-channel TIFF: pictures, label maps and channels that are masks."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipelines.datasets import coding, listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.format import Format
+from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import paired, paired_names, paired_values
 from pipelines.datasets.formats.masks.indexed import read_threshold
 from pipelines.datasets.formats.masks.paired import Match
@@ -24,8 +25,7 @@ from pipelines.datasets.formats.masks.paired_source import (
     sampled,
 )
 from pipelines.datasets.formats.masks.paired_values import Counts, Seen
-from pipelines.datasets.formats.tiff import tiff_file, tiff_images
-from pipelines.datasets.formats.tiff.tiff_file import Pages, TiffHead
+from pipelines.datasets.formats.tiff_images import Pages, TiffHead
 from pipelines.datasets.source import Label, Picture, Source, Truth
 from pipelines.errors import DatasetError
 
@@ -88,7 +88,7 @@ class TiffSource(MaskSource):
         path = self.masks[file][0].path
         if not self._by_channel:
             return self._values.truth(self._read_index(path, page), self.shown(path))
-        values = tiff_file.read_channels(path, page=page, pages=self._pages)
+        values = tiff_images.read_channels(path, page=page, pages=self._pages)
         if values.shape[2] != len(self.labels):
             raise DatasetError(
                 f"{self.shown(path)} has {values.shape[2]} channels, the masks of this set have {len(self.labels)}; "
@@ -113,7 +113,7 @@ class TiffSource(MaskSource):
         return values != 0
 
     def _read_index(self, path: Path, page: int | None) -> NDArray[Any]:
-        if tiff_file.is_tiff(path):
+        if tiff_images.is_tiff(path):
             return tiff_images.read_mask(path, page=page, pages=self._pages)
         return paired_values.read_index(path)
 
@@ -121,10 +121,10 @@ class TiffSource(MaskSource):
         """Channels of the first mask that can be read."""
         problem = "there is none"
         for path in self.mask_paths():
-            if not tiff_file.is_tiff(path):
+            if not tiff_images.is_tiff(path):
                 return 1
             try:
-                return tiff_file.read_head(path, self._pages).channels
+                return tiff_images.read_head(path, self._pages).channels
             except DatasetError as error:  # the check lists it
                 problem = str(error)
         raise DatasetError(f"none of the masks can be read: {problem}")
@@ -148,7 +148,7 @@ class TiffSource(MaskSource):
         slices: dict[str, list[str]] = {}
         for file, path in self.images.items():
             try:
-                count = tiff_file.read_head(path, "slices").slices if tiff_file.is_tiff(path) else 1
+                count = tiff_images.read_head(path, "slices").slices if tiff_images.is_tiff(path) else 1
             except DatasetError as error:
                 findings.append(Finding(code="IMAGE-UNREADABLE", severity="error", message=str(error)))
                 continue
@@ -173,7 +173,7 @@ class TiffSource(MaskSource):
 def _stack_counts(path: Path, pages: Pages) -> Counts | None:
     """Pixels by value over all slices of a mask."""
     total: Counts = {}
-    for page in range(tiff_file.read_head(path, pages).slices):
+    for page in range(tiff_images.read_head(path, pages).slices):
         found, counts = np.unique(tiff_images.read_mask(path, page=page, pages=pages), return_counts=True)
         for value, count in zip(found, counts, strict=True):
             total[int(value)] = total.get(int(value), 0) + int(count)
@@ -185,7 +185,7 @@ def _stack_counts(path: Path, pages: Pages) -> Counts | None:
 def _heads(paths: list[Path]) -> Iterator[TiffHead | None]:
     for path in paths:
         try:
-            yield tiff_file.read_head(path, "slices") if tiff_file.is_tiff(path) else None
+            yield tiff_images.read_head(path, "slices") if tiff_images.is_tiff(path) else None
         except DatasetError:
             yield None
 

@@ -1,1 +1,0 @@
-"""TIFF files of any number of channels."""
