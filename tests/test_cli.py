@@ -134,6 +134,9 @@ def test_saved_networks_give_the_same_numbers_as_the_run_they_come_from(real_run
     both = joined[["value_x", "value_y"]].dropna()
     assert (both["value_x"] - both["value_y"]).abs().max() < 1e-9
     assert new.training() is None
+    source = json.loads((new.folder / "models_from.json").read_text())
+    assert source["run"]["checksum"] == old.checksum
+    assert source["folder"] == str(real_runs / "vessels" / "models")
 
 
 def test_another_size_than_the_networks_had_is_refused(real_runs, tmp_path):
