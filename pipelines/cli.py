@@ -362,7 +362,8 @@ def verdict(
         typer.echo("\n\n\n".join(code_of(ingredients_of(found, code.value)).values()))
         return
     if margin is None:
-        judged = Verdict.model_validate(found.verdict)
+        with files.reading(found.folder / "verdict.json"):
+            judged = Verdict.model_validate(found.verdict)
     else:
         chosen: Margin = settings.build(Margin, {"dice": margin})
         judged = decide(found.dataset, found.metrics(), found.facts, margin=chosen)
@@ -420,7 +421,10 @@ def list_command(runs: Runs = RUNS) -> None:
     for one in whole:
         columns = [one.name, str(one.manifest["created"])]
         try:
-            columns += [str(one.dataset["name"]), str(one.verdict["answer"])]
+            with files.reading(one.folder / "dataset.json"):
+                columns.append(str(one.dataset["name"]))
+            with files.reading(one.folder / "verdict.json"):
+                columns.append(str(one.verdict["answer"]))
         except RunError as error:
             problems.append(str(error))
         typer.echo(

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from pipelines import evaluation
 from pipelines.config import RunConfig, TrainingConfig
-from pipelines.datasets import Dataset, open_dataset, resolved_reading
+from pipelines.datasets import Dataset, listing, open_dataset, resolved_reading
 from pipelines.datasets.check import CheckReport
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
@@ -99,7 +99,7 @@ class Plan:
 def _written_since(dataset: Dataset, file: Path) -> str:
     """The first files of a data set that are newer than a file, in brackets; nothing where none is."""
     newer = [path for path in sorted(dataset.files()) if path.stat().st_mtime > file.stat().st_mtime]
-    names = ", ".join(path.relative_to(dataset.root).as_posix() for path in newer[:_NAMED_FILES])
+    names = ", ".join(listing.shown(path, dataset.root) for path in newer[:_NAMED_FILES])
     more = f" and {len(newer) - _NAMED_FILES} more" if len(newer) > _NAMED_FILES else ""
     return f" (written since: {names}{more})" if newer else ""
 

@@ -405,3 +405,58 @@ def test_unfinished_run_that_is_whole_is_finished(sound, tmp_path, capsys):
     assert status == 0, lines
     assert Run(tmp_path / "run").verify() == []
     assert Run(tmp_path / "run").verdict == Run(sound / "run").verdict
+
+
+@pytest.mark.parametrize("way", ["a folder", "a broken link"])
+def test_manifest_that_is_no_file_is_damage_and_not_a_run_that_is_not_there(sound, tmp_path, way):
+    copied(sound, tmp_path)
+    path = tmp_path / "run" / MANIFEST
+    path.unlink()
+    if way == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    (damaged,) = scan_runs(tmp_path)[1]
+    assert damaged.name == "run"
+    assert damaged.problem.startswith("manifest.json of run is ")
+    assert "restore it from a copy" in damaged.problem
+
+
+def test_verdict_of_another_form_is_one_line_even_with_a_right_checksum(sound, tmp_path, capsys):
+    copied(sound, tmp_path)
+    folder = tmp_path / "run"
+    (folder / "verdict.json").unlink()  # not in place: it is a link
+    (folder / "verdict.json").write_text("{}")
+    content = json.loads((folder / MANIFEST).read_bytes())
+    for entry in content["files"]:
+        if entry["path"] == "verdict.json":
+            entry |= manifest.describe(folder, folder / "verdict.json")
+    content["checksum"] = files.checksum(content)
+    (folder / MANIFEST).unlink()
+    (folder / MANIFEST).write_text(json.dumps(content))
+    for arguments in (["verdict", "run"], ["list"]):
+        _, out, lines = call(capsys, *arguments, "--runs", str(tmp_path))
+        assert len(lines) == 1
+        assert "verdict.json of run is damaged" in lines[0]
+    assert any(line.startswith("other ") for line in out.splitlines())
+
+
+def test_copy_that_was_cut_short_is_not_taken_for_the_file(sound, tmp_path, monkeypatch):
+    copied(sound, tmp_path)
+    whole = tmp_path / "run"
+
+    def no_links(source, place):
+        raise OSError("no links here")
+
+    def cut(source, place):
+        place.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", no_links)
+    with monkeypatch.context() as context:
+        context.setattr(shutil, "copy2", cut)
+        with pytest.raises(KeyboardInterrupt), RunWriter.open(tmp_path, "run", resume=True, copy_of=whole):
+            pass
+    with RunWriter.open(tmp_path, "run", resume=True, copy_of=whole) as writer:
+        for entry in Run(whole).manifest["files"]:
+            assert files.sha256(writer.folder / entry["path"]) == entry["sha256"]

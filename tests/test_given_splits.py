@@ -285,3 +285,17 @@ def test_labelme_keeps_the_folders_of_splits(tmp_path):
             }  # fmt: skip
             (tmp_path / split / f"{split}_{index}.json").write_text(json.dumps(content))
     assert sizes(open_dataset(tmp_path)) == [2, 2, 2]
+
+
+def test_tables_that_may_be_split_lists_are_named(tmp_path):
+    for index in range(6):
+        save(tmp_path / "images" / f"{index}.png", picture(index))
+        save(tmp_path / "masks" / f"{index}.png", rows(0, 1, 1))
+    (tmp_path / "test_list.csv").write_text("image\n4\n5\n")
+    (tmp_path / "notes_on_test.csv").write_text("image,quality\n4,good\n")
+    (tmp_path / "train.csv").write_text("image\n0\n1\n")
+    (told,) = messages(open_dataset(tmp_path), "SPLIT-LOST")
+    assert told.startswith("test_list.csv, train.csv may list the images of a split, but no table is read")
+    (tmp_path / "test.txt").write_text("4\n5\n")
+    (tmp_path / "train.csv").unlink()
+    assert messages(open_dataset(tmp_path), "SPLIT-LOST") == []  # the list that is read counts

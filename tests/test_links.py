@@ -122,6 +122,43 @@ def test_loops_end_and_no_folder_or_file_is_read_twice(tmp_path):
     assert note.startswith("7 links are passed over")
 
 
+def split_by_links(root, pictures, masks):
+    """12 pairs in folders of any name, and a folder of links for each split: 6, 2 and 4 of them."""
+    for index in range(12):
+        split = "train" if index < 6 else "val" if index < 8 else "test"
+        for kind, place, values in (("images", pictures, picture(index)), ("masks", masks, MASK)):
+            save(root / place / f"im{index:02d}.png", values)
+            (root / split / kind).mkdir(parents=True, exist_ok=True)
+            (root / split / kind / f"im{index:02d}.png").symlink_to(root / place / f"im{index:02d}.png")
+    return root
+
+
+def test_links_of_a_split_to_pictures_of_the_same_set_give_the_split(tmp_path):
+    root = split_by_links(tmp_path / "set", "all/images", "all/masks")
+    dataset = open_dataset(root)
+    assert [len(dataset.images(split)) for split in ("train", "val", "test")] == [6, 2, 4]
+    (root / "val" / "images" / "im00.png").symlink_to(root / "all" / "images" / "im00.png")
+    leaks = [one.message for one in check_dataset(root).findings if one.code == "SPLIT-LEAK"]
+    assert leaks == ["im00 is in train and val; an image belongs to one split, keep one"]
+
+
+def test_folder_links_of_a_split_give_the_split(tmp_path):
+    root = pairs(tmp_path / "set", 4)
+    for index in range(4):
+        place = root / "images" / ("a" if index < 3 else "b") / f"im{index:02d}.png"
+        place.parent.mkdir(exist_ok=True)
+        (root / "images" / place.name).rename(place)
+    for split, folder in (("train", "a"), ("test", "b")):
+        (root / split).symlink_to(root / "images" / folder)
+    assert open_dataset(root).images("test") == ("im03",)
+
+
+def test_folder_that_no_format_knows_for_its_links_says_so(tmp_path):
+    root = split_by_links(tmp_path / "set", "pool/x", "pool/y")
+    with pytest.raises(DatasetError, match=r"in no known format .*; 24 links are passed over, such as test/"):
+        open_dataset(root)
+
+
 def test_links_lead_no_farther_than_the_allowed_folders(tmp_path, monkeypatch):
     inside, outside = pairs(tmp_path / "allowed" / "real"), pairs(tmp_path / "outside")
     hidden = pairs(tmp_path / "allowed" / ".uploads" / "theirs")

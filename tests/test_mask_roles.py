@@ -2,6 +2,7 @@
 
 import json
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -365,3 +366,21 @@ def test_cases_of_soft_masks_and_of_chase():
     chase = check_dataset(shared_cases() / "chase" / "data")
     assert (chase.kind, chase.class_facts[0].pixels) == ("binary", expected["1"])
     assert sum(chase.labels_per_pixel) - expected["1"] == expected["0"]
+
+
+def test_tissue_in_the_name_of_a_mask_folder_is_part_of_the_class(tmp_path):
+    for classes in (["bone", "soft_tissue"], ["tissue", "tumor"]):
+        masks = {f"masks/{name}/{{i}}.png": FIRST for name in classes}
+        data = write(tmp_path / classes[0], **{"images/{i}.png": None}, **masks)
+        assert sorted(read(data).classes) == classes
+
+
+def test_masks_of_which_none_can_be_read_say_why(tmp_path):
+    write(tmp_path, **{"images/{i}.png": None, "masks/{i}.png": FIRST})
+    deep = np.zeros((*FIRST.shape, 3), np.uint16)
+    deep[0, 0] = 300  # more than 8 bits hold, and no multiple of 257
+    deep[0, 1] = 1, 2, 3
+    for path in (tmp_path / "masks").iterdir():
+        path.write_bytes(imagecodecs.png_encode(deep))
+    with pytest.raises(DatasetError, match=r"none of the masks can be read, .* colours of 16 bits that 8 bits cannot"):
+        open_dataset(tmp_path, DataReading(format="colored"))

@@ -119,12 +119,14 @@ def _folder(path: str | Path) -> Path:
 
 def _first(root: Path, path: str | Path) -> str:
     """The likeliest format, without asking the ones after it. Raises DatasetError when no format knows the folder."""
-    found = next((name for name, one in FORMATS.items() if one.recognise(root) is not None), None)
+    with links.reading(root) as met:
+        found = next((name for name, one in FORMATS.items() if one.recognise(root) is not None), None)
     if found is None:
         there = sorted(one.name for one in root.iterdir() if not one.name.startswith("."))
         some = ", ".join(repr(name)[1:-1][:40] for name in there[:5]) + (" …" if len(there) > 5 else "")
         closed = sum(one.is_symlink() and not links.of(root).follows(one) for one in root.iterdir())
         told = f", {closed} of them links that lead nowhere or out of the folders that may be read" if closed else ""
+        told = told or "".join(f"; {note.message}" for note in listing.passed_over(met, root))
         raise DatasetError(
             f"{path} is in no known format (it holds {some or 'nothing'}{told}); known are {', '.join(FORMATS)}: see "
             "docs/data-formats.md for how each lies on the disk, or name the one it is"

@@ -22,6 +22,7 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _SPLIT_WORD: Final = re.compile(
     r"(?:(?P<train>train|training)|(?P<val>val|valid|validation|dev)|(?P<test>test|testing))(?:set|data|dataset|[ab])?\d*"
 )
+_OTHER_LISTS: Final = (".csv", ".tsv")
 _LIST_WORDS: Final = frozenset({"list", "ids", "id", "images", "image", "names", "files", "split", "set"})
 
 
@@ -192,24 +193,53 @@ def given_splits(
     """Splits that a data set gives: lists such as train.txt, else and beside them folders called train, val and test.
 
     Lists lie at the top, in splits/, or so in a folder between the top and those of the images. Images that no list
-    names go to the split of their folder, unless that split has a list. Without either, the names of images may say it,
-    if all begin or end with a split.
+    names go to the split of their folder, unless that split has a list; links in such folders
+    count for the images that they lead to. Without any of these, the names of images may say it, if all begin or end
+    with a split.
     images: name to file. by_folder: name to the split of its folder; None takes it from the folders of its file.
     """
     if by_folder is None:
         by_folder = {name: split for name, path in images.items() if (split := split_of(path, root)) is not None}
     lists: dict[Split, tuple[str, ...]] = {}
-    for folder in _list_folders(root, images.values()):
+    places = _list_folders(root, images.values())
+    for folder in places:
         lists = lists or read_lists(folder, images, findings, by_folder)
-    if not lists and not by_folder:
+    linked = _by_links(root, images)
+    if not lists and not by_folder and not linked:
         by_folder = _by_name(images, findings)
     listed = {name for names in lists.values() for name in names}
     folders: dict[Split, list[str]] = {split: [] for split in SPLITS}
     for name in images:
-        if name in by_folder and name not in listed:
-            folders[by_folder[name]].append(name)
+        if name not in listed:
+            named = {*linked.get(name, ()), *((by_folder[name],) if name in by_folder else ())}
+            for split in named:
+                folders[split].append(name)
     given = {split: lists.get(split) or tuple(folders[split]) for split in SPLITS}
+    others = [path for folder in places for path in walk(folder, suffixes=_OTHER_LISTS, depth=0)]
+    unread = [path for path in others if (split := _split_listed(path)) is not None and not given[split]]
+    if unread:
+        problem = (
+            f"{', '.join(shown(path, root) for path in unread[:3])} may list the images of a split, but no table is "
+            "read; write the names into train.txt, val.txt and test.txt, one a line"
+        )
+        findings.append(Finding(code="SPLIT-LOST", severity="warning", message=problem))
     return {split: names for split, names in given.items() if names}
+
+
+def _by_links(root: Path, images: Mapping[str, Path]) -> dict[str, set[Split]]:
+    """Splits of images to which links in folders of splits lead; links that are passed over, their files being read."""
+    places = {link: link / "any" if link.is_dir() else link for link in links.of(root).passed_over}
+    told = {link: split for link, place in places.items() if (split := split_of(place, root)) is not None}
+    found: dict[str, set[Split]] = defaultdict(set)
+    real = {Path(os.path.realpath(path)): name for name, path in images.items()} if told else {}
+    for link, split in told.items():
+        target = Path(os.path.realpath(link))
+        names = [real[target]] if target in real else []
+        if target.is_dir():
+            names = [name for path, name in real.items() if path.is_relative_to(target)]
+        for name in names:
+            found[name].add(split)
+    return dict(found)
 
 
 def _by_name(images: Mapping[str, Path], findings: list[Finding]) -> dict[str, Split]:
@@ -239,9 +269,8 @@ def read_lists(
     by_folder = by_folder or {}
     files: dict[Split, Path] = {}
     for path in walk(folder, suffixes=(".txt",), depth=0):
-        words = _WORD.findall(path.stem.casefold())
-        split = split_named(path.stem)
-        if split is not None and all(split_word(word) or word in _LIST_WORDS for word in words):
+        split = _split_listed(path)
+        if split is not None:
             first, second = sorted((files.get(split, path), path), key=lambda file: len(file.name))
             if first != second:
                 both = f"{shown(first, folder)} and {shown(second, folder)}"
@@ -276,6 +305,12 @@ def read_lists(
         if names:
             found[split] = names
     return found
+
+
+def _split_listed(path: Path) -> Split | None:
+    """The split whose images a file lists, by its name: train for train.txt or train_list.csv."""
+    words = _WORD.findall(path.stem.casefold())
+    return split_named(path.stem) if all(split_word(word) or word in _LIST_WORDS for word in words) else None
 
 
 def _list_folders(root: Path, paths: Iterable[Path]) -> list[Path]:

@@ -72,7 +72,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], dict[str, Entry]]:
     """
     path = folder / MANIFEST
     with files.reading(path):
-        if not path.is_file():
+        if not path.is_file() and not os.path.lexists(path):  # a folder or broken link there is damage
             raise NoSuchRun(f"there is no run {folder.name} in {folder.parent}; see `python -m pipelines list`")
         manifest = files.read_object(path)
         if manifest.get("checksum") != files.checksum(manifest):

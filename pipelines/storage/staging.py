@@ -90,7 +90,9 @@ class RunWriter:
                 try:
                     os.link(source / entry.path, place)
                 except OSError:  # a disk without links
-                    shutil.copy2(source / entry.path, place)
+                    half = place.with_name(place.name + ".new")
+                    shutil.copy2(source / entry.path, half)
+                    os.replace(half, place)
             self._taken_over[entry.path] = entry, place.stat().st_ino
         self._parents = [identity(manifest), *manifest.get("parents", [])]
 

@@ -92,7 +92,7 @@ def color_labels(
     findings: list[Finding] = []
     crowded = any(counts is None for counts in seen.files.values())
     if not total and not table:
-        raise DatasetError("none of the masks can be read, so there are no colours; save them as RGB PNG")
+        raise DatasetError(f"none of the masks can be read, so there are no colours: {seen.problem}")
     rows = [(code_of(row.color), row) for row in table if row.color is not None]
     _check_twice(rows)
     known = {code for code, _ in rows}

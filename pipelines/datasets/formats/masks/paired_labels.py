@@ -142,7 +142,7 @@ def _check_count(seen: Seen, total: Counts) -> None:
             "read them in the format instances with maps=the name of the objects"
         )
     if not total:
-        raise DatasetError("none of the masks can be read, so there are no labels; save them as grey or palette PNG")
+        raise DatasetError(f"none of the masks can be read, so there are no labels: {seen.problem}")
     common = sorted(total, key=lambda value: -total[value])[:2]
     lossy = next((path for path in seen.files if path.suffix.lower() in LOSSY), None)
     if len(total) > 2 and (lossy or blurred(total)) and min(common) < 6 and max(common) > 249:

@@ -109,12 +109,13 @@ def _about(folder: tuple[str, ...]) -> _Folder | None:
         found = words(name)
         if any(word in _PASSED_OVER for word in found):
             return None
-        says: Part = "mask" if MASK_WORDS & set(found) else "image" if IMAGE_WORDS & set(found) else ""
+        image_words = IMAGE_WORDS - {"tissue"} if part == "mask" else IMAGE_WORDS  # there it is a class
+        says: Part = "mask" if MASK_WORDS & set(found) else "image" if image_words & set(found) else ""
         named = {split for word in found if (split := split_word(word)) is not None}
         splits |= named
         if says:
             part = says if part != "mask" else part
-            left = [word for word in found if word not in MASK_WORDS | IMAGE_WORDS and split_word(word) is None]
+            left = [word for word in found if word not in MASK_WORDS | image_words and split_word(word) is None]
             if left:
                 parts.append("_".join(left))
         elif not named or len(found) > 2:

@@ -29,11 +29,12 @@ _lock: Final = threading.Lock()
 class Seen:
     """What the masks of a data set hold: each file's counts; None for one with more than MOST values.
 
-    unreadable: files that cannot be read; examining their image says why.
+    unreadable: files that cannot be read; examining their image says why. problem: of the first of them.
     """
 
     files: dict[Path, Counts | None]
     unreadable: tuple[Path, ...]
+    problem: str = "there is none"
 
     def total(self) -> Counts:
         """Pixels by value over all files that could be counted, ascending by value."""
@@ -47,14 +48,14 @@ class Seen:
 def look(paths: Iterable[Path], how: How) -> Seen:
     """Look at every mask once; what was seen is kept as long as the file does not change."""
     files: dict[Path, Counts | None] = {}
-    unreadable: list[Path] = []
+    unreadable: dict[Path, str] = {}
     for path in paths:
         try:
             known = path.stat()
             files[path] = _counts(path, how, known.st_size, known.st_mtime_ns)
-        except (DatasetError, OSError):
-            unreadable.append(path)
-    return Seen(files, tuple(unreadable))
+        except (DatasetError, OSError) as error:
+            unreadable[path] = str(error)
+    return Seen(files, tuple(unreadable), *list(unreadable.values())[:1])
 
 
 def read_index(path: Path) -> NDArray[Any]:
