@@ -167,6 +167,12 @@ class Run:
         with open_again(path) as file, files.reading(path):
             return bytes(file.read_row_group(place, columns=["jpeg"])["jpeg"][0].as_py())
 
+    def check(self) -> None:
+        """Raise RunError, which names the first file that is missing or has changed, as far as `verify` without reading
+        the pages of large files, and each file once for as long as its time and size stay the same.
+        """
+        check(self.folder, self._files.values())
+
     def verify(self) -> list[str]:
         """Files whose size or SHA-256 is not the manifest's; empty when the run is whole."""
         problems = []
