@@ -295,7 +295,7 @@ def test_bins_of_images_are_the_same_stored_and_made(kind, read, tmp_path):
         tops = TOP.pick(sum(TOP.terms(one[0], setting) for one in seeds), "all")[0]
         assert np.array_equal(stored[0, -1].T * [1, 1, P_UNIT], binned(tops, bins=12))
     # In other bins, and in runs that are older than the file, they are made from the counts.
-    assert np.array_equal(read_bins(folders, 4), counts.reshape(*counts.shape[:-1], 4, 3).sum(axis=-1))
+    assert np.array_equal(read_bins(folders, 4), stored.reshape(*stored.shape[:-1], 4, 3).sum(axis=-1))
     (folders[1] / "bins.parquet").unlink()
     assert np.array_equal(read_bins(folders, 12), stored)
 
