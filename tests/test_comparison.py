@@ -1,6 +1,7 @@
 """Runs of one data set with several losses: what the grid and its effects say, by hand, anew and at the edges."""
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import combinations
 
@@ -17,7 +18,7 @@ from pipelines.errors import PipelineError, RunError
 from pipelines.metrics import METRICS, Setting, inference
 from pipelines.metrics.bootstrap import choose_units, unit_weights
 from pipelines.statistics import Counts
-from pipelines.storage import CountsWriter, Run, counts_folder
+from pipelines.storage import CountsWriter, Run, RunWriter, counts_folder
 from pipelines.verdict import Margin
 
 REPLICATES = 200
@@ -473,12 +474,16 @@ def test_other_groups_and_other_splits_are_refused(tmp_path):
 
 def test_counts_of_other_images_are_refused(tmp_path):
     runs = [one_run(tmp_path, "one"), one_run(tmp_path, "two", loss="dice")]
-    folder = runs[1].folder / counts_folder("test", "softmax", 0, "raw")
     counts = runs[1].counts("test", "softmax", 0)
-    with CountsWriter(folder) as writer:
-        writer.write(replace(counts, images=counts.images[::-1]))
+    other = replace(counts, images=counts.images[::-1])
+    with RunWriter.open(tmp_path, "two", copy_of=runs[1].folder) as run:
+        folder = run.folder / counts_folder("test", "softmax", 0, "raw")
+        shutil.rmtree(folder)  # links: the files of the run they are of stay
+        with CountsWriter(folder) as writer:
+            writer.write(other)
+        changed = Run(run.commit(data_fingerprint=runs[1].manifest["data_fingerprint"]))
     with pytest.raises(RunError, match="two was counted on other images"):
-        compare(runs)
+        compare([runs[0], changed])
 
 
 def test_groups_are_resampled_where_evaluation_did(tmp_path):
