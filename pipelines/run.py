@@ -40,10 +40,7 @@ def make_run(
     """
     with cancel_on_signals(progress), RunWriter.open(runs, name, resume=resume) as writer:
         prepare(writer.folder, config, models, progress)
-        train(writer.folder, progress)
-        Plan(writer.folder).check_unchanged(during=True)
-        predict(writer.folder, progress)
-        return finish(writer, progress)
+        return _complete(writer, progress)
 
 
 def add_seeds(name: str, seeds: Sequence[int], *, runs: Path, progress: Progress, resume: bool = False) -> Run:
@@ -62,12 +59,16 @@ def add_seeds(name: str, seeds: Sequence[int], *, runs: Path, progress: Progress
         RunWriter.open(runs, name, resume=resume, copy_of=whole.folder, recount=True) as writer,
     ):
         add_to_plan(writer.folder, seeds)
-        plan = Plan(writer.folder)
-        plan.check_unchanged()
-        train(writer.folder, progress)
-        plan.check_unchanged(during=True)
-        predict(writer.folder, progress)
-        return finish(writer, progress)
+        Plan(writer.folder).check_unchanged()
+        return _complete(writer, progress)
+
+
+def _complete(writer: RunWriter, progress: Progress) -> Run:
+    """Every stage after the plan, with the data set compared again before it is predicted."""
+    train(writer.folder, progress)
+    Plan(writer.folder).check_unchanged(during=True)
+    predict(writer.folder, progress)
+    return finish(writer, progress)
 
 
 def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Progress) -> None:
