@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +30,11 @@ class Finding(BaseModel):
     code: str
     severity: Severity
     message: str
+
+    @classmethod
+    def of(cls, code: str, severity: Severity, message: str) -> Self:
+        """The same from values by position."""
+        return cls(code=code, severity=severity, message=message)
 
 
 @dataclass(frozen=True)
