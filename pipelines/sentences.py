@@ -99,10 +99,10 @@ def shortened(text: str, longest: int) -> str:
 
 
 def printable(text: str) -> str:
-    """A text from a file for a message: what cannot be printed is escaped.
+    r"""A text from a file for a message: what cannot be printed is escaped.
 
-    >>> printable("cell\\n1")
-    'cell\\\\n1'
+    >>> printable("cell" + chr(9) + "1")
+    'cell\\t1'
     """
     return text if text.isprintable() else repr(text)[1:-1]
 
