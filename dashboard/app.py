@@ -16,7 +16,7 @@ if _ROOT not in sys.path:  # `streamlit run` puts dashboard/ on the path, not th
 
 from dashboard import boundary, starting, upload  # noqa: E402
 from pipelines import links  # noqa: E402
-from pipelines.uploads.names import data_roots  # noqa: E402
+from pipelines.uploads.limits import data_roots  # noqa: E402
 
 _HERE = Path(__file__).parent
 

@@ -16,7 +16,7 @@ from pipelines.datasets.check import CheckReport
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, read_reading
 from pipelines.storage import files
-from pipelines.uploads.locks import upload_folder
+from pipelines.uploads.workspace import upload_folder
 
 _FOLDER: Final = ".readings"
 _KEY: Final = re.compile(r"[0-9a-f]{16}")

@@ -20,7 +20,7 @@ from places import REPO
 
 from pipelines.errors import Cancelled, UploadError
 from pipelines.progress import Progress
-from pipelines.uploads import Limits, archives, members, root_of, unpack
+from pipelines.uploads import Limits, archives, root_of, unpack
 
 KIB, MIB = 1024, 1024**2
 SMALL = Limits(
@@ -424,7 +424,7 @@ def test_empty_files_and_folders_take_room_too(tmp_path):
 
 
 def test_a_total_in_the_table_of_contents_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(members.Sink, "write", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr(archives.Sink, "write", lambda *_: pytest.fail("written"))
     entries = [Entry(f"{n}.npy", b"x", said_size=3 * MIB) for n in range(2)]
     refused(zip_bytes(entries), tmp_path, "ARCHIVE-TOTAL-SIZE")
 
@@ -515,13 +515,13 @@ def test_an_xz_dictionary_that_asks_for_gigabytes_is_refused(tmp_path):
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
-    real = members.write_all
+    real = archives.write_all
 
     def full(handle, content):
         real(handle, content[: len(content) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(members, "write_all", full)
+    monkeypatch.setattr(archives, "write_all", full)
     refused(honest_zip(), tmp_path, "DISK-FULL")
     monkeypatch.undo()
     refused(honest_zip(), tmp_path, "DISK-FULL", Limits(free_bytes=2**60))

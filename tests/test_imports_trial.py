@@ -16,7 +16,7 @@ from dashboard.panels.importing_words import for_page, verdict_on
 from pipelines.imports.apart import look_apart
 from pipelines.imports.readers.pages import unpacked_bytes
 from pipelines.imports.trial import Asked, AskedHead, Truth, look
-from pipelines.uploads.locks import UPLOADS
+from pipelines.uploads.workspace import UPLOADS
 
 CLASSES = ("cell", "nucleus")
 TRUTH = Truth(name="x", kind="overlapping", classes=CLASSES, colors=("#000000", "#ffffff"), background=None, images={})

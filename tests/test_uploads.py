@@ -33,12 +33,11 @@ from pipelines.uploads import (
     Quota,
     Uploads,
     allowed_path,
+    archives,
     data_roots,
     in_use,
-    members,
     receiving,
     size_text,
-    unpacking,
     workspace,  # fmt: skip
 )
 from pipelines.uploads.workspace import RECORD, load, safe_name
@@ -154,8 +153,8 @@ def test_a_refused_archive_leaves_its_message_alone(uploads, tmp_path):
 def test_the_unpacking_process_survives_what_nobody_foresaw(uploads, tmp_path, monkeypatch, capfd):
     made = uploads.begin("a.zip", 3, ANN)
     made.archive.write_bytes(b"PK\3")
-    monkeypatch.setattr(unpacking, "unpack", lambda *_, **__: 1 / 0)
-    done = unpacking.unpack_upload(uploads, made)
+    monkeypatch.setattr(workspace, "unpack", lambda *_, **__: 1 / 0)
+    done = workspace.unpack_upload(uploads, made)
     assert done.state == "refused"
     assert done.message.startswith("UNPACK-FAILED: ")
     assert not made.archive.exists()
@@ -265,14 +264,14 @@ def test_an_archive_may_not_unpack_beyond_the_quota(uploads, tmp_path):
         made.writestr("a.npy", bytes(3 * MIB))
     made = uploads.begin("a.zip", path.stat().st_size, ANN)
     made.archive.write_bytes(path.read_bytes())
-    assert unpacking.unpack_upload(uploads, made).message.startswith("ARCHIVE-TOTAL-SIZE: ")
+    assert workspace.unpack_upload(uploads, made).message.startswith("ARCHIVE-TOTAL-SIZE: ")
 
 
 def test_free_disk_is_asked_for_before_the_start_and_on_the_way(uploads, monkeypatch):
     usage = namedtuple("usage", "total used free")
     made = uploads.begin("a.zip", 100, ANN)
     tight = Uploads(uploads.folder.parent, replace(QUOTA, free_bytes=1000))
-    monkeypatch.setattr(members.shutil, "disk_usage", lambda _: usage(10**6, 0, 1050))
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage(10**6, 0, 1050))
     with pytest.raises(UploadError, match="DISK-FULL: "):
         tight.begin("b.zip", 51, BEN)
     with pytest.raises(UploadError, match="DISK-FULL: "), receiving(tight, made, 0) as receiver:

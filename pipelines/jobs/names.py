@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.storage import staged_attempts
-from pipelines.uploads.locks import upload_folder
+from pipelines.uploads.workspace import upload_folder
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 

@@ -1,193 +1,54 @@
-"""Zip and tar archives to their members, and members to files, without trusting what they say of themselves."""
+"""Zip and tar archives to their members, without trusting what they say of themselves."""
 
 import bz2
-import errno
 import gzip
 import io
 import lzma
 import mmap
-import os
-import shutil
 import stat
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, Literal, TypeAlias
 
-import pyarrow as pa
-
 from pipelines.errors import UploadError
-from pipelines.uploads.limits import KIB, MIB, Limits, size_text
-from pipelines.uploads.names import Names, refusal, shown, too_many
-
-# Files as they are written -------------------------------------------------------------------------------------------
+from pipelines.uploads.limits import KIB, MIB, Limits, refusal, shown, size_text, too_dense, too_large, too_many
 
 CHUNK: Final = 256 * KIB  # bytes read and written at a time
-_BLOCK: Final = 4 * KIB  # bytes: what even a folder or a file of one byte takes on the disk
-_LOOK_EVERY: Final = 32 * MIB  # bytes between two looks at the free disk
-_SMALLER: Final = "Take out what is not needed, or split it into several uploads."
-_BOMB: Final = "Pack the data without its large empty parts, or pack it without compression."
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass
-class Sink:
-    """Where members are written, and what they have come to so far.
-
-    folder: exists, is empty and belongs to nobody else. archive_bytes: size of the archive, for the ratio.
-    members: of whatever kind. files, size: of what was written, size in bytes.
-    """
-
-    folder: Path
-    limits: Limits
-    archive_bytes: int
-    members: int = 0
-    files: int = 0
-    size: int = 0
-    _looked: int = -1
-
-    def __post_init__(self) -> None:
-        """Nothing is written yet."""
-        self._names = Names(self.limits.entries)
-
-    @property
-    def on_disk(self) -> int:
-        """Bytes it takes there, at most."""
-        return self.size + len(self._names) * _BLOCK
-
-    def count(self) -> None:
-        """One more member, of whatever kind."""
-        self.members += 1
-        if self.members > self.limits.entries:
-            raise too_many(self.limits.entries)
-
-    def make_folder(self, parts: tuple[str, ...]) -> None:
-        """A folder, which may be there already."""
-        self._make(self._names.add(parts, folder=True))
-
-    def write(self, parts: tuple[str, ...], chunks: Iterable[bytes], *, packed: int | None) -> int:
-        """A new file; returns its bytes. packed: its bytes in the archive, where they can be told."""
-        self._make(self._names.add(parts, folder=False))
-        name, written = "/".join(parts), 0
-        # O_EXCL and O_NOFOLLOW: what is opened here is new, whatever has gone wrong before.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with storing(name):
-            handle = os.open(self.folder.joinpath(*parts), flags, 0o600)
-        try:
-            for chunk in chunks:
-                written += len(chunk)
-                self.size += len(chunk)
-                self._check(name, written, packed)
-                with storing(name):
-                    write_all(handle, chunk)
-            with storing(name):
-                os.fchmod(handle, 0o644)
-        finally:
-            os.close(handle)
-        self.files += 1
-        return written
-
-    def _make(self, folders: list[str]) -> None:
-        for folder in folders:
-            with storing(folder):
-                os.mkdir(self.folder / folder)
-                os.chmod(self.folder / folder, 0o755)  # whatever the umask
-        self._check_total()  # empty files take room too
-
-    def _check(self, name: str, written: int, packed: int | None) -> None:
-        limits = self.limits
-        if written > limits.file_bytes:
-            found = f"{shown(name)} is larger than {size_text(limits.file_bytes)}"
-            raise refusal("ARCHIVE-FILE-SIZE", found, "Split it, or take it out.")
-        self._check_total()
-        if packed is not None and written > max(limits.ratio_from, limits.file_ratio * packed):
-            found = f"{shown(name)} unpacks to more than {limits.file_ratio:g} times its size in the archive"
-            raise refusal("ARCHIVE-RATIO", found, _BOMB)
-        if self.size > max(limits.ratio_from, limits.total_ratio * self.archive_bytes):
-            found = f"the archive unpacks to more than {limits.total_ratio:g} times its own size"
-            raise refusal("ARCHIVE-RATIO", found, _BOMB)
-        if self.size > self._looked:
-            check_free(self.folder, limits.free_bytes + _LOOK_EVERY)
-            self._looked = self.size + _LOOK_EVERY
-
-    def _check_total(self) -> None:
-        if self.on_disk > self.limits.total_bytes:
-            found = f"the archive unpacks to more than {size_text(self.limits.total_bytes)}"
-            raise refusal("ARCHIVE-TOTAL-SIZE", found, _SMALLER)
-
-
-def write_all(handle: int, content: bytes) -> None:
-    """All of the content to an open file, at its position."""
-    left = memoryview(content)
-    while left:
-        left = left[os.write(handle, left) :]
-
-
-def check_free(folder: Path, wanted: int) -> None:
-    """Raise UploadError unless the disk of the folder has so many bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < wanted:
-        found = f"the server's disk has {size_text(free)} free, {size_text(wanted)} are needed"
-        raise refusal("DISK-FULL", found, "Ask whoever runs the server to make room, then upload again.")
-
-
-@contextmanager
-def storing(name: str) -> Iterator[None]:
-    """Say what the disk refused, and of what."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            found, advice = "the server's disk is full", "Ask whoever runs the server to make room"
-            raise refusal("DISK-FULL", found, f"{advice}, then upload again.") from None
-        found = f"{shown(name)} could not be stored ({error.strerror})"
-        raise refusal("STORE-FAILED", found, "Ask whoever runs the server to look at its disk.") from None
-
-
 # Members -------------------------------------------------------------------------------------------------------------
 
-# Members -------------------------------------------------------------------------------------------------------------
-
+Packing: TypeAlias = Literal["plain", "gzip", "bzip2", "xz", "zstd"]
 Kind: TypeAlias = Literal["file", "folder", "link", "device", "sparse", "encrypted", "method", "unknown"]
-
 _ADVICE: Final[dict[Kind, tuple[str, str, str]]] = {
     "link": ("ARCHIVE-LINK", "is a link", "Put the file itself in its place (tar: -h), pack again and upload."),
     "device": ("ARCHIVE-DEVICE", "is a device, a pipe or a socket", "Pack plain files only, and upload again."),
     "sparse": ("ARCHIVE-SPARSE", "is a sparse file", "Pack it without --sparse, and upload again."),
     "encrypted": ("ARCHIVE-ENCRYPTED", "is encrypted", "Pack it without a password, and upload again."),
-    "method": (
-        "ARCHIVE-METHOD", "is not packed by deflate", "Make a usual zip or a .tar.gz, and upload again.",
-    ),
+    "method": ("ARCHIVE-METHOD", "is not packed by deflate", "Make a usual zip or a .tar.gz, and upload again."),
     "unknown": ("ARCHIVE-KIND", "is neither a file nor a folder", "Pack plain files only, and upload again."),
-}  # fmt: skip
+}
 # Files that are archives inside and data all the same; none of them is ever unpacked.
 _DATA: Final = (
-    ".npz",
-    ".nii.gz",
-    ".mgz",
-    ".gii.gz",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".docx",
-    ".xlsx",
-    ".pptx",
-    ".odt",
-    ".ods",
+    *(".npz", ".nii.gz", ".mgz", ".gii.gz", ".pt", ".pth", ".ckpt"),
+    *(".docx", ".xlsx", ".pptx", ".odt", ".ods"),
 )
 _NESTED: Final = (
-    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".lzma", ".zst", ".tzst", ".lz4", ".z",
-    ".7z", ".rar", ".cab", ".iso", ".jar", ".dmg", ".ar", ".cpio",
-)  # fmt: skip
-_MAGIC: Final = (
-    b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd",
-    b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07",
-)  # fmt: skip
+    *(".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".lzma", ".zst", ".tzst", ".lz4", ".z"),
+    *(".7z", ".rar", ".cab", ".iso", ".jar", ".dmg", ".ar", ".cpio"),
+)
+PACKINGS: Final[Mapping[bytes, Packing]] = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_MAGIC: Final = (*ZIP, b"PK\x07\x08", b"\x1f\x8b\x08", *list(PACKINGS)[1:], b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
 _USTAR: Final = slice(257, 262)
 
 
@@ -242,10 +103,7 @@ _LOCAL: Final = 30  # bytes of a member's own header without its name
 _LONGEST_COMMENT: Final = 65_536
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000  # flag bits: by password, strongly, with a hidden directory
 _ENTRY_BYTES: Final = 512  # of the directory, for one member, on average: zipfile reads all of it at once
-_KINDS: Final[dict[int, Kind]] = {
-    stat.S_IFLNK: "link", stat.S_IFCHR: "device", stat.S_IFBLK: "device", stat.S_IFIFO: "device",
-    stat.S_IFSOCK: "device",
-}  # fmt: skip
+_DEVICES: Final = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 
 
 class ZipReader:
@@ -294,12 +152,12 @@ class ZipReader:
 
 
 def _kind(info: zipfile.ZipInfo, name: str) -> Kind:
-    special = _KINDS.get(stat.S_IFMT(info.external_attr >> 16))
-    if special is not None:
-        return special
+    mode = stat.S_IFMT(info.external_attr >> 16)
+    if mode == stat.S_IFLNK or mode in _DEVICES:
+        return "link" if mode == stat.S_IFLNK else "device"
     if info.flag_bits & _ENCRYPTED:
         return "encrypted"
-    if name.endswith("/") or stat.S_ISDIR(info.external_attr >> 16):
+    if name.endswith("/") or mode == stat.S_IFDIR:
         return "folder"
     # Others unpack without a bound on what one read brings.
     return "file" if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) else "method"
@@ -352,8 +210,6 @@ def _check_overlap(file: zipfile.ZipFile) -> None:
 
 
 # Tar files -----------------------------------------------------------------------------------------------------------
-
-Packing: TypeAlias = Literal["plain", "gzip", "bzip2", "xz", "zstd"]
 
 _HEADER_BYTES: Final = 256 * KIB  # what a member may have in headers: tarfile reads each of them whole
 _GLOBAL_KEYS: Final = 64  # pax values that hold for all members: tarfile copies them for each
@@ -433,13 +289,9 @@ class _Forward:
         """What is passed over has to be unpacked too."""
         limits = self._limits
         if self._at > limits.total_bytes + limits.entries * KIB + MIB:
-            found = f"the archive unpacks to more than {size_text(limits.total_bytes)}"
-            raise refusal("ARCHIVE-TOTAL-SIZE", found, "Take out what is not needed, or split it into several uploads.")
+            raise too_large(limits)
         if self._at > max(limits.ratio_from + MIB, limits.total_ratio * self._archive_bytes):
-            found = f"the archive unpacks to more than {limits.total_ratio:g} times its own size"
-            raise refusal(
-                "ARCHIVE-RATIO", found, "Pack the data without its large empty parts, or without compression."
-            )
+            raise too_dense(limits)
 
 
 class TarReader:
@@ -506,6 +358,8 @@ def _unpacked(raw: IO[bytes], packing: Packing, stack: ExitStack) -> Any:
     if packing == "xz":
         return _XzStream(raw)
     if packing == "zstd":
+        import pyarrow as pa
+
         return stack.enter_context(pa.CompressedInputStream(raw, "zstd"))
     return raw
 

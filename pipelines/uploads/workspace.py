@@ -1,8 +1,13 @@
-"""Uploads of many readers under one folder of runs: within a quota, told apart by owner, swept when old."""
+"""Uploads of many readers under one folder of runs: within a quota, told apart by owner, swept when old.
+
+runs/.uploads/<id>/ holds upload.json (what is known of it), archive (while it comes and is unpacked), data/ (what was
+in it), .in-use (locked by whoever works with the data) and log.txt of the process that unpacks it.
+"""
 
 import contextlib
 import hmac
 import json
+import math
 import os
 import re
 import secrets
@@ -11,26 +16,31 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+import filelock
 from pydantic import TypeAdapter
 
-from pipelines.errors import UploadError
+from pipelines import sandbox
+from pipelines.errors import PipelineError, UploadError
+from pipelines.progress import Progress
 from pipelines.storage import files
-from pipelines.uploads.archives import ARCHIVES, root_of
-from pipelines.uploads.limits import MIB, Quota, size_text
-from pipelines.uploads.locks import UPLOADS, held
-from pipelines.uploads.members import check_free, storing, write_all
-from pipelines.uploads.names import shown
+from pipelines.uploads.archives import ARCHIVES, LOOK_EVERY, check_free, root_of, storing, unpack, write_all
+from pipelines.uploads.limits import GIB, Quota, shown, size_text
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 # The record of an upload ---------------------------------------------------------------------------------------------
 
 State: TypeAlias = Literal["receiving", "received", "unpacking", "ready", "refused"]
-
 RECORD: Final = "upload.json"
 ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -108,6 +118,11 @@ class Upload:
         except FileNotFoundError:
             return self.created
 
+    @property
+    def idle(self) -> float:
+        """Seconds since it was last used."""
+        return time.time() - self.last_used
+
     def save(self, **changes: Any) -> "Upload":
         """Replace the record on disk; returns the upload as it is now."""
         changed = replace(self, **changes)
@@ -130,30 +145,80 @@ def load(folder: Path) -> Upload | None:
     return found if ID.fullmatch(folder.name) else None
 
 
-def new_folder(workspace: Path) -> Path:
-    """A folder of its own for an upload, under a name that nobody can guess; only this user of the system may enter."""
-    folder = workspace / secrets.token_urlsafe(16)
-    folder.mkdir(mode=0o700)
-    (folder / ".in-use").touch(mode=0o600)
-    return folder
-
-
 def safe_name(name: str) -> str:
     """A file name of letters, digits, '.', '_' and '-' with the ending kept; never hidden, never empty."""
     kept = _UNSAFE.sub("_", name.replace("\\", "/").rpartition("/")[2]).lstrip(".-")[-100:]
     return kept.lstrip(".-") or "file"
 
 
-def age(upload: Upload) -> float:
-    """Seconds since it was last used."""
-    return time.time() - upload.last_used
+# Locks ---------------------------------------------------------------------------------------------------------------
+#
+# flock, not lockf: a server's threads must exclude each other too. The system frees a lock when its holder ends.
+
+UPLOADS: Final = ".uploads"
+_PAUSE: Final = 0.05  # seconds between two tries
+
+
+@contextmanager
+def held(path: Path, *, shared: bool = False, wait: float | None = None) -> Iterator[bool]:
+    """Hold the lock of a file, which is made if need be; yields whether it was got.
+
+    shared: beside others that share it, where the system has such locks (not on Windows). wait: seconds to go on
+    trying; None for as long as it takes. Where the folder has gone there is nothing to hold.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    except FileNotFoundError:
+        yield False
+        return
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, handle)
+        until = math.inf if wait is None else time.monotonic() + wait
+        while not (got := _taken(path, handle, stack, shared=shared)) and time.monotonic() < until:
+            time.sleep(_PAUSE)
+        yield got
+
+
+def _taken(path: Path, handle: int, stack: contextlib.ExitStack, *, shared: bool) -> bool:
+    try:
+        if fcntl is None:
+            stack.enter_context(filelock.FileLock(path, timeout=0))
+        else:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except (BlockingIOError, filelock.Timeout):
+        return False
+    return True
+
+
+@contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Keep the upload that a path lies in from being deleted while the block runs; any other path is left alone.
+
+    Counts as a use: the days to live begin anew. Raises UploadError when the upload has gone.
+    """
+    folder = upload_folder(path)
+    if folder is None:
+        yield
+        return
+    lock = folder / ".in-use"
+    gone = UploadError("UPLOAD-GONE: these uploaded files have been deleted. Upload them again.")
+    if not lock.exists():
+        raise gone
+    with held(lock, shared=True, wait=5.0) as got:
+        if not got or not lock.exists():  # deleted while we waited
+            raise gone
+        os.utime(lock)
+        yield
+        os.utime(lock)
+
+
+def upload_folder(path: Path) -> Path | None:
+    """The upload's own folder that a path lies in; None for a path elsewhere."""
+    resolved = path.resolve()
+    return next((one for one in (resolved, *resolved.parents) if one.parent.name == UPLOADS), None)
 
 
 # All uploads ---------------------------------------------------------------------------------------------------------
-#
-# runs/.uploads/<id>/ holds upload.json (what is known of it), archive (while it comes and is unpacked), data/ (what was
-# in it), .in-use (locked by whoever works with the data) and log.txt of the process that unpacks it.
-
 _DAY: Final = 86_400.0  # seconds
 _QUIET: Final = 60.0  # seconds without a byte after which an upload no longer keeps its owner from another
 _STARTING: Final = 30.0  # seconds until the process that unpacks must hold its lock
@@ -183,17 +248,17 @@ class Uploads:
                     continue
                 if (other.name, other.bytes, other.stamp) == (name, size, stamp):
                     return other
-                if age(other) < _QUIET:
+                if other.idle < _QUIET:
                     raise UploadError(
                         "UPLOAD-BUSY: another upload of yours is under way. Wait for its end or cancel it."
                     )
                 self._remove(other, wait=0.0)
             self._check_room(size)
-            is_archive = name.casefold().endswith(ARCHIVES)
-            made = Upload(
-                new_folder(self.folder), owner, name, size, size, time.time(), is_archive=is_archive, stamp=stamp
-            )
-            return made.save()
+            folder = self.folder / secrets.token_urlsafe(16)
+            folder.mkdir(mode=0o700)  # only this user of the system may enter
+            (folder / ".in-use").touch(mode=0o600)
+            made = Upload(folder, owner, name, size, held=size, created=time.time(), stamp=stamp)
+            return made.save(is_archive=name.casefold().endswith(ARCHIVES))
 
     def _check_asked(self, name: str, size: int, kinds: Sequence[str]) -> None:
         if not name.casefold().endswith(tuple(kinds)):
@@ -279,7 +344,7 @@ class Uploads:
                 upload = load(folder)
                 if upload is None and _is_old(folder):
                     shutil.rmtree(folder, ignore_errors=True)
-                elif upload is not None and age(upload) > self._days(upload) * _DAY and self._remove(upload, wait=0.0):
+                elif upload is not None and upload.idle > self._days(upload) * _DAY and self._remove(upload, wait=0.0):
                     swept.append(folder.name)
         return swept
 
@@ -322,16 +387,13 @@ def _is_old(path: Path, *, seconds: float = 3600.0) -> bool:
 
 # Pieces of a file ----------------------------------------------------------------------------------------------------
 
-_LOOK_EVERY: Final = 32 * MIB  # bytes between two looks at the free disk
-_ROOT: Final = Path(__file__).resolve().parents[2]
-
 
 class Receiver:
     """The end of an upload's file, open for writing."""
 
     def __init__(self, upload: Upload, handle: int, offset: int, free_bytes: int) -> None:
         self._upload, self._handle, self._free = upload, handle, free_bytes
-        self._looked = -_LOOK_EVERY
+        self._looked = -LOOK_EVERY
         self.offset = offset
 
     def write(self, piece: bytes) -> None:
@@ -339,7 +401,7 @@ class Receiver:
         if self.offset + len(piece) > self._upload.bytes:
             announced = size_text(self._upload.bytes)
             raise UploadError(f"UPLOAD-LENGTH: more bytes came than the {announced} announced. Upload the file again.")
-        if self.offset - self._looked >= _LOOK_EVERY:
+        if self.offset - self._looked >= LOOK_EVERY:
             check_free(self._upload.folder, self._free + len(piece))
             self._looked = self.offset
         with storing(self._upload.name):
@@ -381,27 +443,78 @@ def receiving(uploads: Uploads, upload: Upload, offset: int) -> Iterator[Receive
             finally:
                 os.close(handle)
                 os.utime(upload.lock)
-            if receiver.whole:
-                _complete(uploads, upload)
+            if not receiver.whole:
+                return
+            if upload.is_archive:
+                upload.save(state="received")
+                start_unpacking(uploads, upload)
+                return
+            with storing(upload.name):
+                upload.data.mkdir(exist_ok=True)
+                os.rename(upload.archive, upload.file)
+            upload.save(state="ready", files=1)
 
 
-def _complete(uploads: Uploads, upload: Upload) -> None:
-    if upload.is_archive:
-        upload.save(state="received")
-        start_unpacking(uploads, upload)
-        return
-    with storing(upload.name):
-        upload.data.mkdir(exist_ok=True)
-        os.rename(upload.archive, upload.file)
-    upload.save(state="ready", files=1)
+# Unpacking ------------------------------------------------------------------------------------------------------------
+
+PROGRESS: Final = "progress.json"
+_MEMORY: Final = GIB  # of this process: an archive within the limits needs a tenth of it
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_TURN: Final = ".unpacking"  # one archive at a time, so that each knows what room the others leave
 
 
 def start_unpacking(uploads: Uploads, upload: Upload) -> None:
     """Unpack in a process of its own, at low priority: whatever the archive does to it, the server goes on."""
-    environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+    code = "import sys; from pipelines.uploads.workspace import main; main(*sys.argv[1:])"
     with (upload.folder / "log.txt").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.uploads.unpacking", str(uploads.folder.resolve()), upload.id],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-c", code, str(uploads.folder.resolve()), upload.id],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"PYTHONPATH": str(_ROOT)},
+            start_new_session=True,
+        )
     threading.Thread(target=process.wait, daemon=True).start()  # no zombie while this process lives
+
+
+def unpack_upload(uploads: Uploads, upload: Upload) -> Upload:
+    """Unpack it within its limits and what the quota leaves; the archive is deleted either way.
+
+    Never raises for what the archive holds: the state becomes ready or refused, with the reason.
+    """
+    with held(upload.lock, shared=True) as there, held(uploads.folder / _TURN):
+        if not there:  # deleted before its turn came
+            return upload
+        upload = upload.save(state="unpacking")
+        try:
+            limits = uploads.quota.archive
+            room = max(uploads.quota.all_bytes - uploads.used(), 0)
+            limits = replace(limits, total_bytes=min(limits.total_bytes, room))
+            done = unpack(
+                upload.archive, upload.data, limits=limits, progress=Progress(record=upload.folder / PROGRESS)
+            )
+        except PipelineError as error:
+            return _refuse(upload, str(error))
+        except Exception:  # nothing of the archive may stay, whatever went wrong; the log says what
+            traceback.print_exc()
+            return _refuse(
+                upload, "UNPACK-FAILED: the archive could not be unpacked. Pack it again as a zip and upload."
+            )
+        upload.archive.unlink(missing_ok=True)
+        facts = {"passed_over": tuple(done.passed_over), "passed_over_count": done.passed_over_count}
+        return upload.save(state="ready", held=done.on_disk, files=done.files, **facts)
+
+
+def _refuse(upload: Upload, message: str) -> Upload:
+    upload.archive.unlink(missing_ok=True)
+    shutil.rmtree(upload.data, ignore_errors=True)
+    return upload.save(state="refused", message=message, held=0)
+
+
+def main(workspace: str, id: str) -> None:
+    """Unpack one upload of a workspace."""
+    sandbox.bind(_MEMORY)
+    upload = load(Path(workspace) / id)
+    if upload is not None and upload.state == "received":
+        unpack_upload(Uploads(Path(workspace).parent), upload)
