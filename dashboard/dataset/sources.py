@@ -10,8 +10,7 @@ from dashboard import components, upload
 from dashboard.panels.importing import Place, places
 from pipelines.errors import PipelineError
 from pipelines.uploads import ARCHIVES, Upload
-from pipelines.uploads.limits import size_text
-from pipelines.uploads.limits import data_roots
+from pipelines.uploads.limits import data_roots, size_text
 
 SERVER: Final = "server"  # the choice of a path on the server's disk
 
