@@ -16,12 +16,12 @@ import numpy as np
 
 from benchmarks.counting import best_of, count_all
 from benchmarks.made_up import images_of
+from pipelines.counting import Counts
 from pipelines.metrics import METRICS, Setting
 from pipelines.metrics.bootstrap import choose_units, unit_weights
 from pipelines.metrics.estimates import estimate_head
 from pipelines.metrics.table import metrics_table
 from pipelines.schema import REGIONS, Region
-from pipelines.statistics import Counts
 
 
 def measure(counts: Counts, seconds_of_counting: float, *, replicates: int, repeats: int) -> list[tuple[str, float]]:

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
+from pipelines.counting import label_masks, regions
 from pipelines.datasets import open_dataset
 from pipelines.schema import LOG_ODDS_LIMIT
-from pipelines.statistics import label_masks, regions
 
 SIZE: Final = (360, 480)  # CamVid's, as are the number of classes and the share of ignored pixels
 CLASSES: Final = 11

@@ -16,9 +16,9 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import GroupShuffleSplit
 
 from pipelines.arrays import Float64Array
+from pipelines.counting.grid import CELLS
 from pipelines.datasets.splits import seeded_split
 from pipelines.metrics.corp import corp_miscalibration
-from pipelines.statistics.grid import CELLS
 
 HISTOGRAMS: Final = 200
 SEEDS: Final = 200

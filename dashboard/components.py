@@ -18,7 +18,7 @@ from dashboard.parts import part
 from dashboard.png_button import png_button
 from dashboard.report.csvs import csv_bytes
 from pipelines.schema import Head
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import missing_head, only
 
 GUIDE: Final = "app_pages/guide.py"

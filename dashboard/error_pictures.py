@@ -10,7 +10,7 @@ from dashboard.figures.theme import HEAD_SHORT, Theme
 from dashboard.rounding import minus, rounded
 from pipelines.schema import Head, Split
 from pipelines.sentences import signed
-from pipelines.storage import Run
+from pipelines.store import Run
 
 Which: TypeAlias = Literal["sigmoid", "softmax", "both"]
 _NEITHER_RIGHT: Final = "#8a6fb0"

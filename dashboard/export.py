@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.boundary import guarded
 from dashboard.loaders.report import exported
 from dashboard.report.names import report_name, tables_name
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import Margin
 
 _REPORT_HELP: Final = (

@@ -9,7 +9,7 @@ from dashboard import components, loaders, state
 from dashboard.boundary import callback, guarded
 from dashboard.rounding import count
 from pipelines.errors import RunError
-from pipelines.storage import (
+from pipelines.store import (
     Run,
     TrashEntry,
     delete_run,
@@ -19,7 +19,7 @@ from pipelines.storage import (
     run_bytes,
     size_in_words,
 )
-from pipelines.storage.places import NAME
+from pipelines.store.places import NAME
 
 _SAID: Final = "manage_said"
 _LISTED: Final = 20  # entries of the trash

@@ -30,7 +30,7 @@ def prepare() -> None:
     try:
         load_parts()
         from dashboard import loaders
-        from pipelines.storage import open_run
+        from pipelines.store import open_run
         from pipelines.verdict import Margin, judge
 
         for name in loaders.run_names()[:1]:

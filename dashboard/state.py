@@ -11,8 +11,8 @@ from dashboard.figures.theme import HEAD_TITLES, Theme, theme_of
 from dashboard.panels.origin import network_facts
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.sentences import begun
-from pipelines.storage import Run, open_run
-from pipelines.storage.places import NAME
+from pipelines.store import Run, open_run
+from pipelines.store.places import NAME
 from pipelines.verdict import missing_head
 
 RUN: Final = loaders.RUN

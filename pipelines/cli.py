@@ -20,8 +20,8 @@ from pipelines.jobs.names import free_name, stem_of
 from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, reading_of
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.reading import write_reading
-from pipelines.storage import Run, RunWriter, files, list_runs, open_run, scan_runs, staged_attempts
-from pipelines.storage.places import check_name
+from pipelines.store import Run, RunWriter, files, list_runs, open_run, scan_runs, staged_attempts
+from pipelines.store.places import check_name
 
 app = typer.Typer(
     add_completion=False,

@@ -13,7 +13,7 @@ from pipelines.errors import ConfigError
 from pipelines.models import Normalisation, Pair, pad_to_multiple, required_multiple
 from pipelines.progress import Progress
 from pipelines.schema import Head, Split
-from pipelines.storage import PredictionWriter, PreviewWriter, predictions_folder, previews_file
+from pipelines.store import PredictionWriter, PreviewWriter, predictions_folder, previews_file
 from pipelines.training.devices import make_accelerator
 from pipelines.training.validation import normalise
 

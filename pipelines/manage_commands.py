@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pipelines.options import RUNS, Runs
-from pipelines.storage import (
+from pipelines.store import (
     delete_run,
     empty_trash,
     list_trash,

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pipelines.datasets.check import CheckReport
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, read_reading
-from pipelines.storage import files
+from pipelines.store import files
 from pipelines.uploads.workspace import upload_folder
 
 _FOLDER: Final = ".readings"

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipelines.config import TrainingConfig
+from pipelines.counting.grid import STEPS
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.schema import Head, Variant
-from pipelines.statistics.grid import STEPS
-from pipelines.storage import Run
-from pipelines.storage.places import models_folder
+from pipelines.store import Run
+from pipelines.store.places import models_folder
 
 # Ingredients ---------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from pipelines.models import Pair, load_pair
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import TRAINING_SCHEMA
 from pipelines.stages import Plan, add_to_plan, begun_before, check_ok, finish, note_plan, spelt_out
-from pipelines.storage import Run, RunWriter, files, open_run, run_of
+from pipelines.store import Run, RunWriter, files, open_run, run_of
 from pipelines.training import train_pair
 
 MODELS_FROM: Final = "models_from.json"  # where networks were loaded from: the folder, and the run that it lies in

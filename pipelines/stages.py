@@ -14,7 +14,7 @@ from pipelines.heads import HeadSpec
 from pipelines.progress import Progress
 from pipelines.reading import DataReading
 from pipelines.schema import HEADS, SPLITS, Head, Split
-from pipelines.storage import Run, RunWriter, files
+from pipelines.store import Run, RunWriter, files
 from pipelines.verdict import decide
 
 PLAN = "plan.json"

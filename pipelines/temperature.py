@@ -15,7 +15,7 @@ from pipelines import heads
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
-from pipelines.storage import Prediction
+from pipelines.store import Prediction
 
 PIXEL_BUDGET = 500_000  # pixels kept for the fit, evenly spaced over all valid pixels: memory stays flat
 _BOUNDS = (np.log(0.05), np.log(20.0))

@@ -3,9 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
-from pipelines.heads import decide
-from pipelines.schema import Kind
-from pipelines.statistics import (
+from pipelines.counting import (
     Counts,
     TrueSurfaces,
     count_geometry,
@@ -14,6 +12,8 @@ from pipelines.statistics import (
     regions,
     stack,
 )
+from pipelines.heads import decide
+from pipelines.schema import Kind
 
 
 def example(kind: Kind, *, seed: int, size: tuple[int, int] = (18, 20), classes: int = 3, ignored: float = 0.1):

@@ -9,7 +9,7 @@ from arrays import counts_of, example
 
 from pipelines.config import RunConfig, TrainingConfig
 from pipelines.metrics.bootstrap import choose_units
-from pipelines.storage import CountsWriter, Run, RunWriter, counts_folder, files, predictions_folder
+from pipelines.store import CountsWriter, Run, RunWriter, counts_folder, files, predictions_folder
 
 CLASSES = {"exclusive": ("a", "b", "c"), "overlapping": ("a", "b", "c"), "binary": ("a",)}
 HEADS = ("sigmoid", "softmax")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import expit
 
-from pipelines.statistics import grid
+from pipelines.counting import grid
 
 Sample = tuple[np.ndarray, np.ndarray]
 

@@ -10,7 +10,7 @@ from pipelines.datasets import open_dataset
 from pipelines.imports import make_import
 from pipelines.imports.readers import Said, open_outputs
 from pipelines.progress import Progress
-from pipelines.storage import Run
+from pipelines.store import Run
 
 CLASSES = {"overlapping": ("a", "b", "c"), "exclusive": ("a", "b", "c"), "binary": ("thing",)}
 # Name: kind of truth, heads, seeds.

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import logsumexp
 
-from pipelines.statistics import grid
-from pipelines.statistics.regions import IGNORED
+from pipelines.counting import grid
+from pipelines.counting.regions import IGNORED
 
 
 def plain_counts(log_odds, masks, region, *, exclusive, softmax=False, background=-1):

@@ -17,7 +17,7 @@ from pipelines.datasets.check import check_dataset
 from pipelines.datasets.facts import scan
 from pipelines.evaluation import Truth, evaluate
 from pipelines.progress import Progress
-from pipelines.storage import PredictionWriter, PreviewWriter, Run, RunWriter, files, predictions_folder, previews_file
+from pipelines.store import PredictionWriter, PreviewWriter, Run, RunWriter, files, predictions_folder, previews_file
 from pipelines.verdict import decide
 
 SPLITS = ("val", "test")

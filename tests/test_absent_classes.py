@@ -33,7 +33,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def some(runs):
-    from pipelines.storage import open_run
+    from pipelines.store import open_run
 
     return open_run(runs, "some")
 

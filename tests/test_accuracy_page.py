@@ -25,7 +25,7 @@ from dashboard.panels import accuracy_tables as tables
 from pipelines.heads import decide
 from pipelines.metrics import METRICS, distribution
 from pipelines.schema import ALL_SEEDS, MACRO
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 COLORS = ("#0072b2", "#d55e00", "#8a6fb0")
 

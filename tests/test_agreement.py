@@ -6,11 +6,11 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.counting import label_masks
+from pipelines.counting.agreement import count_agreement
+from pipelines.counting.regions import BOUNDARY, IGNORED, INTERIOR
 from pipelines.errors import ShapeError
 from pipelines.metrics import agreement as measures
-from pipelines.statistics import label_masks
-from pipelines.statistics.agreement import count_agreement
-from pipelines.statistics.regions import BOUNDARY, IGNORED, INTERIOR
 
 OF_CLASSES = (
     measures.agreement_rate,

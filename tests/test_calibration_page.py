@@ -19,7 +19,7 @@ from dashboard.panels import Selection
 from dashboard.panels import calibration as panels
 from pipelines.metrics import METRICS, Setting, tables
 from pipelines.metrics.tables import TOP_LABEL
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 SEEN = 1e-5  # positions are rounded to what can be seen
 

@@ -12,7 +12,7 @@ from pipelines.errors import Cancelled, DatasetError
 from pipelines.progress import Progress
 from pipelines.run import make_run
 from pipelines.stages import Plan
-from pipelines.storage import list_runs, staged_attempts
+from pipelines.store import list_runs, staged_attempts
 
 
 class Meddler(Progress):
@@ -97,7 +97,7 @@ def test_what_changes_between_two_attempts_can_be_put_back(data, tmp_path):
 
 
 def test_a_plan_of_before_that_names_no_splits_still_opens(data, tmp_path):
-    from pipelines.storage import files
+    from pipelines.store import files
 
     run = make(data, tmp_path / "runs", Progress())
     plan = files.read_json(run.folder / "plan.json")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pipelines import cli, jobs, turns
 from pipelines.errors import ConfigError, PipelineError
-from pipelines.storage import Run, list_runs
+from pipelines.store import Run, list_runs
 
 SMALL = ["--encoder", "tu-mobilenetv3_small_050", "--size", "32x32", "--replicates", "100", "--epochs", "1"]
 

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from pipelines import cli
 from pipelines.comparison import MEAN, MEASURES, as_json, compare, conclude, margin_of, text
+from pipelines.counting import Counts
 from pipelines.errors import PipelineError, RunError
 from pipelines.metrics import METRICS, Setting, inference
 from pipelines.metrics.bootstrap import choose_units, unit_weights
-from pipelines.statistics import Counts
-from pipelines.storage import CountsWriter, Run, RunWriter, counts_folder
+from pipelines.store import CountsWriter, Run, RunWriter, counts_folder
 from pipelines.verdict import Margin
 
 REPLICATES = 200

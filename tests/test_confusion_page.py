@@ -25,7 +25,7 @@ from pipelines.heads import decide
 from pipelines.metrics import joint
 from pipelines.metrics.cells import NONE, Cell, CellPixels, cell_mask, cell_pixels, most_pixels
 from pipelines.schema import KINDS
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 WIDTH = 2
 

@@ -26,8 +26,8 @@ from pipelines import cli, heads
 from pipelines.errors import ConfigError, PipelineError, RunError, ShapeError
 from pipelines.imports.readers import Said, open_outputs
 from pipelines.misuse import evidence
-from pipelines.storage import PredictionReader, PredictionsFile, PredictionsWarning, Run
-from pipelines.storage.contract import describe_part, json_schema
+from pipelines.store import PredictionReader, PredictionsFile, PredictionsWarning, Run
+from pipelines.store.contract import describe_part, json_schema
 
 LOGITS = np.random.default_rng(0).normal(0, 3, (2, 4, 6)).astype(np.float32)
 
@@ -210,7 +210,7 @@ def test_what_import_would_refuse_is_warned_of(tmp_path):
 
 def test_the_published_schema_is_what_the_command_prints():
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "pipelines.storage.contract"],
+        [sys.executable, "-W", "error", "-m", "pipelines.store.contract"],
         cwd=REPO, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert (REPO / "docs" / "predictions.schema.json").read_text() == done.stdout

@@ -10,12 +10,12 @@ from plain_counts import plain_counts
 from scipy.special import expit
 from scipy.stats import poisson_binom
 
+from pipelines.counting import count_image, grid, tables
+from pipelines.counting.counts import POOLED, add_up, merge, stack
+from pipelines.counting.pixel_loops import BLOCK
+from pipelines.counting.regions import IGNORED
+from pipelines.counting.sets import add_sets
 from pipelines.errors import ShapeError
-from pipelines.statistics import count_image, grid, tables
-from pipelines.statistics.counts import POOLED, add_up, merge, stack
-from pipelines.statistics.pixel_loops import BLOCK
-from pipelines.statistics.regions import IGNORED
-from pipelines.statistics.sets import add_sets
 
 EXTREMES = np.array([0.0, -0.0, 512.0, -512.0, 6e-8, -6e-8, 1.0, -5.703, 87.5, -87.5], np.float16)
 

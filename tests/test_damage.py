@@ -17,15 +17,15 @@ from synthetic import make_run
 
 from pipelines import cli
 from pipelines.config import TrainingConfig
+from pipelines.counting.counts import PER_IMAGE, POOLED
 from pipelines.datasets import open_dataset
 from pipelines.errors import RunError
 from pipelines.imports.readers import Said, open_outputs
 from pipelines.models import build_model, save_model
 from pipelines.schema import TRAINING_SCHEMA, VARIANTS
-from pipelines.statistics.counts import PER_IMAGE, POOLED
-from pipelines.storage import Run, RunWriter, files, list_runs, manifest, open_run, scan_runs
-from pipelines.storage.places import EVALUATED, MANIFEST, counts_folder, predictions_folder, previews_file
-from pipelines.storage.summary import summarise
+from pipelines.store import Run, RunWriter, files, list_runs, manifest, open_run, scan_runs
+from pipelines.store.places import EVALUATED, MANIFEST, counts_folder, predictions_folder, previews_file
+from pipelines.store.summary import summarise
 
 EVERYTHING = bool(os.environ.get("DAMAGE_FUZZ"))
 TRIALS = 50

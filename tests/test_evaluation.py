@@ -15,9 +15,9 @@ from scipy.ndimage import distance_transform_edt
 from scipy.special import expit, log_softmax, logit, softmax
 from sklearn import metrics as sk
 
+from pipelines.counting import grid
 from pipelines.schema import HEADS, SWAP_DIFFERENCES
-from pipelines.statistics import grid
-from pipelines.storage import Run
+from pipelines.store import Run
 
 KINDS = {"landcover": "exclusive", "cells": "overlapping", "vessels": "binary"}
 

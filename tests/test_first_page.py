@@ -13,7 +13,7 @@ from places import REPO
 from dashboard import loaders, starting
 from dashboard.figures.theme import LIGHT
 from dashboard.panels import verdict as panels
-from pipelines.storage import open_run
+from pipelines.store import open_run
 from pipelines.verdict import Margin, judge
 
 

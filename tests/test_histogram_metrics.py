@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn import metrics as sk
 
+from pipelines.counting import grid
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.metrics import adaptive, binned, corp, ranking, recalibration, selective, smooth, thresholds
 from pipelines.metrics.base import Setting
@@ -26,7 +27,6 @@ from pipelines.metrics.thresholds import (
     iou_curve,
     near_greatest,
 )
-from pipelines.statistics import grid
 
 MODULES = (ranking, binned, adaptive, smooth, recalibration, corp, selective, thresholds)
 ALL = {metric.name: metric for module in MODULES for metric in module.METRICS}

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import loaders
 from dashboard.panels import images as panels
 from dashboard.viewer import payload
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 CONTENDER = "softmax"
 

@@ -25,7 +25,7 @@ from pipelines.imports.models.process import ModelProcess
 from pipelines.imports.models.runners import OpenRequest
 from pipelines.imports.models.settings import resolve_inputs
 from pipelines.imports.models.source import Networks
-from pipelines.storage import Run, open_run, staged_attempts
+from pipelines.store import Run, open_run, staged_attempts
 
 CLASSES = ("a", "b")
 SIZE = (20, 28)

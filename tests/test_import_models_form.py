@@ -22,7 +22,7 @@ from pipelines.imports.models import Described, Facts, Inspection
 from pipelines.imports.models.command import Normalisation
 from pipelines.imports.models.kinds import KINDS
 from pipelines.imports.models.trial import try_apart
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 SIZE = (20, 28)
 ONNX = next(kind for kind in KINDS if kind.name == "onnx")

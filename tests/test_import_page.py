@@ -8,7 +8,7 @@ from outputs_on_disk import write_outputs
 from synthetic import make_run
 
 from pipelines import jobs
-from pipelines.storage import Run
+from pipelines.store import Run
 
 
 @pytest.fixture(scope="module")

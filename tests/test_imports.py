@@ -23,7 +23,7 @@ from pipelines.imports import OutputSource, make_import
 from pipelines.misuse import Declaration
 from pipelines.progress import Progress
 from pipelines.schema import LOG_ODDS_LIMIT
-from pipelines.storage import Run, staged_attempts
+from pipelines.store import Run, staged_attempts
 
 CLASSES = ("cell", "nucleus")
 KEYS = ["head", "seed", "split", "variant", "region", "class", "metric"]

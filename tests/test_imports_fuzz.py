@@ -23,7 +23,7 @@ from pipelines.heads import HeadSpec
 from pipelines.imports.readers import Said, open_outputs
 from pipelines.misuse import files
 from pipelines.schema import predictions_schema
-from pipelines.storage import PredictionsFile
+from pipelines.store import PredictionsFile
 
 VALUES = np.linspace(-3, 3, 48, dtype=np.float32).reshape(2, 4, 6)
 MEMORY = 400 * 2**20  # that all cases together may add to the largest resident size

@@ -21,7 +21,7 @@ from pipelines.errors import ConfigError, DatasetError, PipelineError, ShapeErro
 from pipelines.imports.readers import FORMATS, Said, footers, open_outputs
 from pipelines.imports.readers.maps import read_map
 from pipelines.misuse import files
-from pipelines.storage import Run
+from pipelines.store import Run
 
 
 @pytest.fixture(scope="module")

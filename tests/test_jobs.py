@@ -19,7 +19,7 @@ from pipelines.jobs.estimates import estimate_of
 from pipelines.jobs.job import end, total_left
 from pipelines.jobs.names import upload_folders, without
 from pipelines.jobs.start import needed_bytes
-from pipelines.storage import Run, list_runs, staged_attempts
+from pipelines.store import Run, list_runs, staged_attempts
 
 SMALL = ["--encoder", "tu-mobilenetv3_small_050", "--replicates", "100", "--threads", "1"]
 LONG = [*SMALL, "--epochs", "2000"]

@@ -15,7 +15,7 @@ from dashboard.figures.labels import ceiling_figure, nesting_figure, split_share
 from dashboard.figures.theme import DARK, LIGHT
 from dashboard.loaders.overlap import kind_mask, spread_images
 from dashboard.panels import labels as panels
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 
 @pytest.fixture(scope="module")

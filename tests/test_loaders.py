@@ -6,7 +6,7 @@ import pytest
 
 from dashboard import loaders
 from dashboard.loaders import process
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 
 @pytest.mark.parametrize("load", [loaders.metrics, loaders.image_scores])

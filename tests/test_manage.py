@@ -15,7 +15,7 @@ from places import REPO
 
 from pipelines import cli
 from pipelines.errors import NoSuchRun, RunError
-from pipelines.storage import (
+from pipelines.store import (
     Run,
     RunWriter,
     delete_run,
@@ -54,7 +54,7 @@ def names(runs):
 def locked_elsewhere(runs, name):
     """Another process that is writing a run of this name."""
     script = (
-        "import sys; from pathlib import Path; from pipelines.storage import RunWriter\n"
+        "import sys; from pathlib import Path; from pipelines.store import RunWriter\n"
         "runs, name = Path(sys.argv[1]), sys.argv[2]; there = runs / name\n"
         "with RunWriter.open(runs, name, copy_of=there if there.is_dir() else None): print('held', flush=True); input()"
     )

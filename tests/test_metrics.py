@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from pipelines.counting import merge
+from pipelines.counting.counts import PER_IMAGE, POOLED, Counts
 from pipelines.errors import ShapeError
 from pipelines.metrics import METRICS, Setting, inference, segmentation
 from pipelines.metrics.bootstrap import choose_units, interval, totals, unit_weights
@@ -15,8 +17,6 @@ from pipelines.metrics.estimates import estimate_head
 from pipelines.metrics.segmentation import dice, iou
 from pipelines.metrics.table import metrics_table
 from pipelines.schema import ALL_SEEDS, KINDS, REGIONS
-from pipelines.statistics import merge
-from pipelines.statistics.counts import PER_IMAGE, POOLED, Counts
 
 
 def value(counts: Counts, name: str, kind, *, region="all", bins=15, background=False):

@@ -10,7 +10,7 @@ from pipelines import heads
 from pipelines.errors import ShapeError
 from pipelines.evaluation.counting import Temperature, outputs, readings_of
 from pipelines.heads import head_specs
-from pipelines.storage import Prediction
+from pipelines.store import Prediction
 from pipelines.temperature import Sample, fit_by_class, fit_temperature
 
 CLASSES = ("a", "b", "c")

@@ -17,7 +17,7 @@ from dashboard.loaders.overlap import label_codes
 from dashboard.panels import Selection
 from dashboard.panels import overlap as panels
 from pipelines.metrics import tables
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 WHERE = ("test", (0,))
 

@@ -9,10 +9,10 @@ from scipy.linalg import eigh
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from pipelines.counting.grid import EDGES, STEPS, rebin
 from pipelines.metrics import METRICS, Setting
 from pipelines.metrics.estimates import estimate_head
 from pipelines.metrics.sources import OUTCOMES_AT_HALF, SCORES
-from pipelines.statistics.grid import EDGES, STEPS, rebin
 
 ABSENT, EVERYWHERE, SEPARATED, FIRST_MIXED = 0, 1, 2, 3
 

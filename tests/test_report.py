@@ -42,7 +42,7 @@ from dashboard.report.safe import escaped, safe_color, script_json
 from pipelines import cli
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, RunError
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import Margin, Verdict
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=//example.org/x onerror=alert(1)> & more"
@@ -620,7 +620,7 @@ def test_buttons_stand_on_a_page(hostile, monkeypatch):
     from streamlit.testing.v1 import AppTest
 
     script = (
-        "from pathlib import Path\nfrom dashboard.export import draw\nfrom pipelines.storage import Run\n"
+        "from pathlib import Path\nfrom dashboard.export import draw\nfrom pipelines.store import Run\n"
         f"draw(Run(Path({str(hostile.folder)!r})))"
     )
     at = AppTest.from_string(script, default_timeout=60).run()

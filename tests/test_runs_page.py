@@ -17,8 +17,8 @@ from dashboard.figures.training import curve_figure, loss_figure
 from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
 from pipelines.schema import TRAINING_SCHEMA
-from pipelines.storage import Run, RunWriter, delete_run, files, list_runs, list_trash, run_bytes
-from pipelines.storage.summary import Summary, learning_curves, summarise
+from pipelines.store import Run, RunWriter, delete_run, files, list_runs, list_trash, run_bytes
+from pipelines.store.summary import Summary, learning_curves, summarise
 
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> $a$"
 

@@ -4,11 +4,11 @@ from arrays import counts_of, example, probabilities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.counting import Counts, count_image, grid, label_masks, merge, regions, stack
+from pipelines.counting.counts import PER_IMAGE, POOLED
+from pipelines.counting.regions import BOUNDARY, IGNORED, INTERIOR
 from pipelines.errors import ShapeError
 from pipelines.schema import KINDS
-from pipelines.statistics import Counts, count_image, grid, label_masks, merge, regions, stack
-from pipelines.statistics.counts import PER_IMAGE, POOLED
-from pipelines.statistics.regions import BOUNDARY, IGNORED, INTERIOR
 
 
 def test_every_p_of_k_over_300_is_an_edge_and_cells_are_right_closed():

@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 import subprocess
@@ -6,23 +7,25 @@ from dataclasses import replace
 
 import duckdb
 import numpy as np
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from arrays import counts_of, example
 from places import REPO
 from scipy.special import expit, log_softmax
 
+from pipelines.counting import add_up
+from pipelines.counting.counts import PER_IMAGE, POOLED
+from pipelines.counting.grid import P_UNIT
 from pipelines.errors import NoSuchRun, RunError, ShapeError
 from pipelines.heads import head_specs
 from pipelines.metrics import Setting
 from pipelines.metrics.calibration import binned
 from pipelines.metrics.sources import SCORES, TOP
-from pipelines.schema import KINDS
-from pipelines.statistics import add_up
-from pipelines.statistics.counts import PER_IMAGE, POOLED
-from pipelines.statistics.grid import P_UNIT
-from pipelines.storage import (
+from pipelines.schema import KINDS, METRICS_SCHEMA
+from pipelines.store import (
     CountsWriter,
     PredictionReader,
     PredictionWriter,
@@ -32,9 +35,9 @@ from pipelines.storage import (
     list_runs,
     read_counts,
 )
-from pipelines.storage.counts import Recent, map_blocks, read_bins
-from pipelines.storage.files import write_json
-from pipelines.storage.places import MANIFEST
+from pipelines.store.counts import Recent, map_blocks, read_bins
+from pipelines.store.files import write_json, write_table
+from pipelines.store.places import MANIFEST
 
 SETS = {(): 50, (0,): 20, (0, 1): 10, (2,): 5}
 
@@ -405,7 +408,7 @@ def test_a_recount_replaces_the_run_and_keeps_the_old_one_in_the_trash(tmp_path)
 
 def test_two_processes_cannot_write_one_run(tmp_path):
     code = (
-        "import sys, pathlib; from pipelines.storage import RunWriter; from pipelines.errors import RunError\n"
+        "import sys, pathlib; from pipelines.store import RunWriter; from pipelines.errors import RunError\n"
         "try:\n with RunWriter.open(pathlib.Path(sys.argv[1]), 'one'): pass\n"
         "except RunError as error: print(error)"
     )
@@ -468,7 +471,7 @@ def test_a_kill_at_any_write_leaves_no_visible_run(tmp_path):
     # The committing process is killed just before its n-th rename; whatever n, the run is whole or not there.
     code = (
         "import os, signal, sys, pathlib\n"
-        "from pipelines.storage import RunWriter\n"
+        "from pipelines.store import RunWriter\n"
         "left, rename = int(sys.argv[2]), os.rename\n"
         "def dying(function):\n"
         "    def wrapped(*args, **kwargs):\n"
@@ -500,3 +503,62 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")  # a file where a folder must be
     with pytest.raises(RunError, match="could not be written"):
         write_json(tmp_path / "file" / "x.json", {})
+
+
+# Estimates ---------------------------------------------------------------------------------------------------------
+
+
+def estimate_rows():
+    """Every combination of a few keys; the value is the row's number."""
+    keys = ["metric", "head", "class", "split", "seed", "variant", "region"]
+    values = itertools.product(
+        ["dice", "brier"], ["sigmoid", "softmax", "difference"], ["cell", "macro"], ["val", "test"], [-1, 0, 1],
+        ["raw", "temperature"], ["all", "boundary"],
+    )  # fmt: skip
+    rows = pd.DataFrame(list(values), columns=keys)
+    numbers = {name: float("nan") for name in ("low", "high", "standard_error", "p_value", "p_holm")}
+    return rows.assign(value=np.arange(len(rows), dtype=np.float64), images=4, **numbers)[METRICS_SCHEMA.names]
+
+
+@pytest.fixture
+def estimated(tmp_path):
+    with RunWriter.open(tmp_path, "cells") as writer:
+        for split in ("val", "test"):
+            write_json(writer.folder / "predictions" / f"split={split}" / "head=sigmoid" / "seed=0" / "x.json", {})
+        table = pa.Table.from_pandas(estimate_rows(), METRICS_SCHEMA, preserve_index=False)
+        write_table(writer.folder / "metrics.parquet", table)
+        return Run(writer.commit())
+
+
+def test_estimates_are_those_of_the_judged_split_over_all_seeds_and_pixels_as_trained(estimated):
+    rows = estimated.estimates(metric="dice", class_="macro")
+    every = estimate_rows().query("metric == 'dice' and `class` == 'macro' and split == 'test' and seed == -1")
+    every = every.query("variant == 'raw' and region == 'all'")
+    assert rows["head"].tolist() == ["sigmoid", "softmax", "difference"]
+    assert rows["value"].tolist() == every["value"].tolist()
+    assert rows.index.tolist() == [0, 1, 2]
+    assert rows.columns.tolist() == METRICS_SCHEMA.names
+
+
+def test_estimates_take_one_value_several_or_none_for_all(estimated):
+    every = {"split": None, "seed": None, "variant": None, "region": None}
+    assert len(estimated.estimates(**every)) == 2 * 3 * 2 * 2 * 3 * 2 * 2
+    assert len(estimated.estimates(**every, head=("sigmoid", "softmax"))) == 2 * 2 * 2 * 2 * 3 * 2 * 2
+    assert len(estimated.estimates(metric="dice", seed=[0, 1])) == 3 * 2 * 2  # heads, classes, seeds
+    assert len(estimated.estimates(split="val", variant="temperature", region="boundary")) == 2 * 3 * 2
+    assert estimated.estimates(metric="of another kind").empty
+
+
+def test_estimates_can_be_written_to_and_stay_as_they_were_on_disk(estimated):
+    rows = estimated.estimates(metric="dice")
+    rows["value"] = 0.0
+    everything = estimated.metrics()
+    everything["value"] = 0.0
+    assert estimated.metrics()["value"].tolist() == estimate_rows()["value"].tolist()
+
+
+def test_estimates_of_a_file_that_changed_after_it_was_read_are_refused(estimated):
+    estimated.estimates()
+    (estimated.folder / "metrics.parquet").write_bytes(b"not parquet")
+    with pytest.raises(RunError, match=r"metrics\.parquet of cells has changed"):
+        estimated.estimates()

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from arrays import counts_of, example
 
+from pipelines.counting import add_up, count_image, label_masks, stack
+from pipelines.counting.grid import in_bins
 from pipelines.errors import ShapeError
 from pipelines.metrics import Setting, tables
 from pipelines.metrics.calibration import binned
 from pipelines.metrics.sources import SCORES, TOP
-from pipelines.statistics import add_up, count_image, label_masks, stack
-from pipelines.statistics.grid import in_bins
 
 
 def log_odds(p):

@@ -26,11 +26,11 @@ from dashboard.panels import threshold_sentences as sentences
 from dashboard.panels import thresholds as panels
 from dashboard.panels.threshold_choice import Look
 from dashboard.panels.threshold_costs import PER, Costs, Policy, policies
+from pipelines.counting.grid import CELLS, HALF_CELL, first_cell_above
 from pipelines.metrics.decisions import Paired
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P, cut_at
 from pipelines.schema import ALL_SEEDS
-from pipelines.statistics.grid import CELLS, HALF_CELL, first_cell_above
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from pipelines.estimate_data import DataFacts, data_facts
 from pipelines.jobs import Status
 from pipelines.reading import DataReading
 from pipelines.schema import EXAMPLES_SCHEMA
-from pipelines.storage import files
+from pipelines.store import files
 from pipelines.training.validation import Examples
 
 FACTS = DataFacts(

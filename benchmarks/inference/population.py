@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from pipelines.arrays import BoolArray, Float32Array, Float64Array
-from pipelines.statistics import grid
+from pipelines.counting import grid
 
 Form: TypeAlias = Literal["sigmoid", "softmax"]
 SIDE = 40  # pixels

@@ -25,7 +25,7 @@ from pipelines.comparison import (
 from pipelines.config import LOSSES
 from pipelines.metrics import METRICS
 from pipelines.sentences import begun
-from pipelines.storage import Run, open_run
+from pipelines.store import Run, open_run
 from pipelines.verdict import Margin
 
 _RUNS: Final = "runs"

@@ -17,8 +17,8 @@ from dashboard.parts import part
 from dashboard.tables import SHOWN
 from pipelines.errors import RunError
 from pipelines.metrics import METRICS
-from pipelines.storage import Run
-from pipelines.storage.summary import Summary
+from pipelines.store import Run
+from pipelines.store.summary import Summary
 from pipelines.verdict import missing_head
 
 _COMPARE: Final = "compare"

@@ -18,8 +18,8 @@ from dashboard.panels import thresholds as panels
 from dashboard.panels.threshold_choice import Look
 from dashboard.panels.threshold_costs import PER, Costs, Policy, policies
 from dashboard.parts import part
+from pipelines.counting.grid import HALF_CELL
 from pipelines.schema import Head
-from pipelines.statistics.grid import HALF_CELL
 
 _LINK: Final = "thresholds"  # name in the URL of the thresholds of all heads and classes
 _KEPT: Final = "_thresholds"

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias, get_args
 
+from pipelines.counting.grid import HALF_CELL, first_cell_above
 from pipelines.metrics.decisions import nearest_cut
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P
 from pipelines.schema import Head
-from pipelines.statistics.grid import HALF_CELL, first_cell_above
 
 Cuts: TypeAlias = Mapping[Head, tuple[int, ...]]  # of each class
 INNER: Final = range(1, len(CUT_P) - 1)

@@ -12,6 +12,8 @@ from dashboard.figures import pictures
 from dashboard.loaders.pixels import preview
 from dashboard.loaders.runs import KEY, dataset, metrics
 from pipelines.arrays import Float64Array
+from pipelines.counting import Counts
+from pipelines.counting.grid import STEPS
 from pipelines.heads import decide
 from pipelines.metrics import METRICS, Metric, Setting, Source, segmentation, surface
 from pipelines.metrics.base import first_over_second
@@ -20,9 +22,7 @@ from pipelines.metrics.estimates import HeadEstimates, estimate_head
 from pipelines.metrics.sources import OUTCOMES_AT_HALF
 from pipelines.metrics.table import metrics_table
 from pipelines.schema import ALL_CLASSES, Head, Region, Split
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import STEPS
-from pipelines.storage import Run
+from pipelines.store import Run
 
 # Scores that say how well labels fit: neither means over images, which are made here, nor areas.
 METRIC_NAMES: Final = tuple(

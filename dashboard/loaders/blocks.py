@@ -11,7 +11,7 @@ from dashboard.loaders.pixels import read_prediction
 from dashboard.loaders.runs import KEY, dataset
 from dashboard.viewer import payload
 from pipelines.schema import Head, Split
-from pipelines.storage import Prediction, Run
+from pipelines.store import Prediction, Run
 
 Asked: TypeAlias = tuple[Run, Split, tuple[Head, ...], int, str, bool]
 

@@ -7,8 +7,8 @@ import streamlit as st
 
 from dashboard.loaders.runs import KEY, forget_names, run_names, runs_folder
 from pipelines.errors import RunError
-from pipelines.storage import Run, TrashEntry, list_trash, open_run, trash_bytes
-from pipelines.storage.summary import Summary, learning_curves, summarise
+from pipelines.store import Run, TrashEntry, list_trash, open_run, trash_bytes
+from pipelines.store.summary import Summary, learning_curves, summarise
 
 
 @st.cache_resource(max_entries=512, show_spinner="Reading the runs …", hash_funcs=KEY)

@@ -6,7 +6,7 @@ from dashboard.loaders.runs import KEY, run_names
 from pipelines import comparison
 from pipelines.comparison import Comparison
 from pipelines.errors import RunError
-from pipelines.storage import Run, open_run
+from pipelines.store import Run, open_run
 
 
 @st.cache_data(ttl=10, max_entries=16, show_spinner=False, hash_funcs=KEY)

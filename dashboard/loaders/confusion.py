@@ -14,7 +14,7 @@ from pipelines.arrays import BoolArray
 from pipelines.metrics.cells import Cell, cell_mask, cell_pixels, most_pixels
 from pipelines.metrics.joint import label_set_confusion
 from pipelines.schema import Head, Split
-from pipelines.storage import Run
+from pipelines.store import Run
 
 MOST_READ: Final = 8  # images looked at where counts do not say how many pixels each has: a quarter of a second
 

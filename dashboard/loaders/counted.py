@@ -9,13 +9,13 @@ import streamlit as st
 
 from dashboard.loaders.runs import KEY, dataset
 from pipelines.arrays import Float32Array, Float64Array
+from pipelines.counting import Counts
+from pipelines.counting.bins import BINNED
+from pipelines.counting.grid import P_UNIT, in_bins
 from pipelines.metrics import METRICS, Setting, distribution, tables
 from pipelines.metrics.calibration import ece_of_bins
 from pipelines.schema import Head, Region, Split, Variant
-from pipelines.statistics import Counts
-from pipelines.statistics.bins import BINNED
-from pipelines.statistics.grid import P_UNIT, in_bins
-from pipelines.storage import Run
+from pipelines.store import Run
 
 BINS: Final = (10, 12, 15, 20, 25, 30, 50, 60, 75, 100)  # numbers of equal-width bins that a reader can choose
 

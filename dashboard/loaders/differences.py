@@ -9,7 +9,7 @@ from dashboard import tables
 from dashboard.loaders.counted import absent_classes
 from dashboard.loaders.runs import KEY, dataset, metrics
 from pipelines.schema import Split, Variant
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict.evidence import Contender
 
 

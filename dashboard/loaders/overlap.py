@@ -11,11 +11,11 @@ from dashboard.loaders.counted import whole_counts
 from dashboard.loaders.pixels import prediction, preview
 from dashboard.loaders.runs import KEY
 from pipelines.arrays import BoolArray, Int64Array, UInt8Array
+from pipelines.counting import Counts
+from pipelines.counting.grid import first_cell_above
 from pipelines.metrics.sources import claimed, pixels_by_labels
 from pipelines.schema import Head, Split
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import first_cell_above
-from pipelines.storage import Run
+from pipelines.store import Run
 
 Which: TypeAlias = Literal["several", "none"]
 MOST_LABELS: Final = 3  # this number of labels stands for it and all above

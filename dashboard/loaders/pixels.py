@@ -12,7 +12,7 @@ from dashboard.loaders.runs import KEY, dataset
 from pipelines.arrays import BoolArray, Float16Array, UInt8Array
 from pipelines.heads import sigmoid
 from pipelines.schema import Head, Split
-from pipelines.storage import Prediction, Run
+from pipelines.store import Prediction, Run
 
 
 class PixelValues(NamedTuple):

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import streamlit as st
 
 from dashboard.loaders.runs import KEY
-from pipelines.storage import Run
+from pipelines.store import Run
 
 Margins: TypeAlias = tuple[float, float, float]  # dice, classwise_ece, brier_relative of a verdict's margin
 

@@ -11,7 +11,7 @@ import streamlit as st
 from pipelines.errors import NoSuchRun, PipelineError
 from pipelines.recipe import Ingredients, ingredients_of
 from pipelines.schema import Head
-from pipelines.storage import DamagedRun, Run, open_run, scan_runs
+from pipelines.store import DamagedRun, Run, open_run, scan_runs
 from pipelines.verdict import Evidence
 
 RUN: Final = "run"  # name of the run that was picked, in the session and in links

@@ -11,7 +11,7 @@ from pipelines.arrays import BoolArray, Float64Array, Int32Array
 from pipelines.metrics import bootstrap, decisions
 from pipelines.metrics.thresholds import dice_curve, greatest
 from pipelines.schema import Head, Split, Variant
-from pipelines.storage import Run
+from pipelines.store import Run
 
 AREAS: Final = ("auroc", "average_precision", "aurc")
 Ends: TypeAlias = tuple[float, float]

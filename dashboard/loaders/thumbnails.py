@@ -13,7 +13,7 @@ from dashboard.loaders.runs import KEY, dataset
 from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.heads import decide
 from pipelines.schema import Head, Split
-from pipelines.storage import Prediction, Run
+from pipelines.store import Prediction, Run
 
 Shows: TypeAlias = Literal["differences", "truth", "first", "second", "image"]
 

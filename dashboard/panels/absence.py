@@ -5,7 +5,7 @@ from typing import Final
 from dashboard import loaders
 from pipelines.schema import Split
 from pipelines.sentences import begun, no_value, none_carries, not_tuned
-from pipelines.storage import Run
+from pipelines.store import Run
 
 # What is right of the pixels without a class needs none with it.
 _WITHOUT_TRUTH: Final = ("specificity", "accuracy", "pixel_accuracy")

@@ -13,7 +13,7 @@ from dashboard.panels.selection import Selection
 from dashboard.tables import difference_row
 from pipelines.metrics import METRICS
 from pipelines.schema import ALL_CLASSES, MACRO, Head, Split
-from pipelines.storage import Run
+from pipelines.store import Run
 
 Order: TypeAlias = Literal["worst sigmoid", "worst softmax", "sigmoid better", "softmax better"]
 ORDERS: Final[tuple[Order, ...]] = ("worst sigmoid", "worst softmax", "sigmoid better", "softmax better")

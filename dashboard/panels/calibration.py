@@ -18,7 +18,7 @@ from pipelines.metrics import METRICS
 from pipelines.metrics.tables import TOP_LABEL
 from pipelines.schema import ALL_CLASSES, DIFFERENCES, MACRO, Head, Variant
 from pipelines.sentences import begun, none_carries
-from pipelines.storage import Run
+from pipelines.store import Run
 
 # Proper scores first, which decide; then their parts, the errors over bins, which explain, and the line.
 SCORES: Final = (

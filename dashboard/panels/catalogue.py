@@ -8,8 +8,8 @@ import pandas as pd
 from dashboard.figures.theme import HEAD_SHORT
 from dashboard.panels.runs import answer, difference_of, network, written
 from dashboard.rounding import NO_VALUE
-from pipelines.storage import size_in_words
-from pipelines.storage.summary import Summary
+from pipelines.store import size_in_words
+from pipelines.store.summary import Summary
 
 Texts = dict[str, dict[float, str]]
 # Metrics by head: title, whether the heads' difference has a column too.

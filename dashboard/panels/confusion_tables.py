@@ -12,7 +12,7 @@ from dashboard.panels.selection import Selection
 from pipelines.metrics import joint, tables
 from pipelines.metrics.cells import NONE, Cell
 from pipelines.schema import Head
-from pipelines.storage import Run
+from pipelines.store import Run
 
 Decision: TypeAlias = Literal["argmax", "threshold"]
 Form: TypeAlias = Literal["share", "count"]

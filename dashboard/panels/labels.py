@@ -18,7 +18,7 @@ from dashboard.figures.theme import Theme
 from dashboard.panels.base import Panel, Picture
 from dashboard.rounding import percent
 from pipelines.schema import Split
-from pipelines.storage import Run
+from pipelines.store import Run
 
 _PAIRS: Final = 12  # drawn; the others are in the table
 _RARE: Final = 0.01

@@ -15,8 +15,8 @@ from dashboard.rounding import NO_VALUE, rounded, with_interval
 from dashboard.tables import RATES, SHOWN, difference_row
 from pipelines.metrics import METRICS
 from pipelines.schema import DIFFERENCES, Head
-from pipelines.storage import Run
-from pipelines.storage.summary import Interval, Summary
+from pipelines.store import Run
+from pipelines.store.summary import Interval, Summary
 from pipelines.verdict import Margin
 
 KEY_METRICS: Final = ("dice", "classwise_ece", "brier", "overlap_rate")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dashboard import loaders
 from pipelines.schema import ALL_SEEDS, Head, Region, Split, Variant
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import missing_head
 
 

@@ -14,11 +14,11 @@ from dashboard.figures.cuts import Cuts, cut_text
 from dashboard.loaders.thresholds import Decided, area_intervals, decided, outcome_sums, tuned, units_drawn
 from dashboard.panels.selection import Selection
 from pipelines.arrays import BoolArray, Float64Array
+from pipelines.counting.grid import HALF_CELL, STEPS, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.metrics import decisions, ranking, selective, thresholds
 from pipelines.metrics.decisions import Alone, Bounds, Paired, Statistic
 from pipelines.schema import MACRO, Head, Split
-from pipelines.statistics.grid import HALF_CELL, STEPS, first_cell_above
 
 Curve: TypeAlias = tuple[Float64Array, Float64Array]  # x and y, (CELLS + 1) each
 RANKS: Final = ("auroc", "average_precision")

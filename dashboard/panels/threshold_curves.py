@@ -15,9 +15,9 @@ from dashboard.panels.base import Panel, Picture
 from dashboard.panels.threshold_choice import Look, areas_of
 from dashboard.rounding import percent, with_interval
 from pipelines.arrays import Float64Array
+from pipelines.counting.grid import HALF_CELL
 from pipelines.metrics import selective
 from pipelines.schema import Head
-from pipelines.statistics.grid import HALF_CELL
 
 
 class _Words(NamedTuple):

@@ -19,9 +19,9 @@ from dashboard.panels.threshold_costs import PER, Costs, Policy, policy_table
 from dashboard.panels.threshold_sentences import cost_text
 from dashboard.rounding import rounded
 from pipelines.arrays import Float64Array
+from pipelines.counting.grid import HALF_CELL, STEPS, first_cell_above
 from pipelines.metrics import thresholds
 from pipelines.schema import Head
-from pipelines.statistics.grid import HALF_CELL, STEPS, first_cell_above
 
 _TITLES: Final = {"dice": "Dice", "iou": "IoU"}
 _CURVES: Final = {"dice": thresholds.dice_curve, "iou": thresholds.iou_curve}

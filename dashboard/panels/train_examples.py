@@ -15,7 +15,7 @@ from dashboard.figures.theme import HEAD_SHORT
 from pipelines.arrays import UInt8Array
 from pipelines.errors import RunError
 from pipelines.schema import EXAMPLES_SCHEMA, HEADS
-from pipelines.storage import files
+from pipelines.store import files
 
 _FILE: Final = re.compile(r"seed=(\d+)-epoch=(\d+)\.parquet")
 _COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")

@@ -9,7 +9,7 @@ from dashboard.figures.theme import HEAD_TITLES, Theme
 from dashboard.panels.base import Panel, Picture
 from dashboard.rounding import with_interval
 from pipelines.schema import MACRO, Split, Variant
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import Verdict
 from pipelines.verdict.evidence import Contender
 

@@ -28,7 +28,7 @@ from dashboard.report.subject import THEME, Subject
 from dashboard.rounding import typeset
 from pipelines.recipe import code_of
 from pipelines.schema import Split
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import Margin, Verdict, decide
 
 

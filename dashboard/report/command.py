@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import Margin
 
 # The dashboard's loaders cache through Streamlit, which warns wherever no server runs.

@@ -10,7 +10,7 @@ from dashboard.report import describe
 from dashboard.report.blocks import Report, Summary
 from dashboard.report.html import explained, table_name
 from pipelines.schema import TRAINING_SCHEMA
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import Verdict
 
 INDEX: Final = "index"

@@ -11,7 +11,7 @@ from dashboard.panels.origin import declared, declared_heads, network_facts
 from dashboard.rounding import count
 from pipelines.config import RunConfig
 from pipelines.schema import Split
-from pipelines.storage import Run
+from pipelines.store import Run
 
 KIND_TITLES: Final = {"exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap"}
 SPLIT_TITLES: Final[dict[Split, str]] = {"test": "test", "val": "validation", "train": "training"}

@@ -17,7 +17,7 @@ from dashboard.rounding import percent, rounded
 from pipelines import heads
 from pipelines.arrays import UInt8Array
 from pipelines.schema import Head, Split
-from pipelines.storage import Run
+from pipelines.store import Run
 
 _LONGEST: Final = 448  # pixels of a picture's longer side
 _QUALITY: Final = 85

@@ -15,8 +15,8 @@ from dashboard.report.data import tables_of
 from dashboard.report.names import report_name, tables_name
 from dashboard.report.page import page
 from pipelines.errors import ConfigError, RunError
-from pipelines.storage import Run
-from pipelines.storage.files import sync_file, sync_folder
+from pipelines.store import Run
+from pipelines.store.files import sync_file, sync_folder
 from pipelines.verdict import Margin
 
 

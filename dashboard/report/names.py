@@ -1,6 +1,6 @@
 """A run to the names of the files that are made of it."""
 
-from pipelines.storage import Run
+from pipelines.store import Run
 
 
 def report_name(run: Run) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 from dashboard.figures.theme import LIGHT, Theme
 from dashboard.panels import Selection
 from pipelines.schema import Head, Split
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import Verdict
 
 THEME: Final[Theme] = LIGHT  # paper is white

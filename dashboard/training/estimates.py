@@ -10,7 +10,7 @@ from pipelines.errors import PipelineError
 from pipelines.jobs.estimates import Estimate, estimate_of
 from pipelines.jobs.start import free_bytes
 from pipelines.sentences import begun
-from pipelines.storage import size_in_words
+from pipelines.store import size_in_words
 
 _ASKED = "train_estimate_job"  # (settings, number of the job)
 _KNOWN = "train_estimates"  # settings to what was found

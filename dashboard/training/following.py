@@ -17,7 +17,7 @@ from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.jobs import Job, Status
 from pipelines.sentences import begun
-from pipelines.storage import size_in_words, staged_attempts
+from pipelines.store import size_in_words, staged_attempts
 
 _EVERY = 1.5  # seconds between two looks
 _NEWEST = "newest"

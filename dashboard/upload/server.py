@@ -28,7 +28,7 @@ from dashboard.boundary import line_of
 from dashboard.upload.owners import OwnerCookie
 from dashboard.upload.tokens import Permit, permit_of
 from pipelines.errors import PipelineError, UploadError
-from pipelines.storage import files
+from pipelines.store import files
 from pipelines.uploads import Quota, Receiver, Upload, Uploads, receiving
 from pipelines.uploads.limits import MIB
 

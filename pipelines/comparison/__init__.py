@@ -50,7 +50,7 @@ from pipelines.comparison.model import (
 )
 from pipelines.metrics import METRICS
 from pipelines.sentences import begun, none_carries
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import FEWEST_SEEDS, Margin
 
 __all__ = [

@@ -9,6 +9,8 @@ import numpy as np
 
 from pipelines.arrays import Float32Array, Float64Array, Int64Array
 from pipelines.config import LOSSES
+from pipelines.counting import Counts
+from pipelines.counting.grid import P_UNIT, STEPS
 from pipelines.errors import RunError
 from pipelines.metrics import METRICS, Setting, Source, inference
 from pipelines.metrics.base import only_slot, ratio
@@ -17,9 +19,7 @@ from pipelines.metrics.calibration import ece_of_bins
 from pipelines.metrics.estimates import Estimate, HeadEstimates, estimate_head
 from pipelines.metrics.sources import OUTCOMES_AT_HALF
 from pipelines.schema import Head, Kind, Split, Variant
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import P_UNIT, STEPS
-from pipelines.storage import Run
+from pipelines.store import Run
 from pipelines.verdict import missing_head
 
 # Matching ------------------------------------------------------------------------------------------------------------

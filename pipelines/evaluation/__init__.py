@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.config import EvaluationConfig
+from pipelines.counting.grid import STEPS
 from pipelines.errors import RunError
 from pipelines.evaluation.counting import (
     SplitCounts,
@@ -26,8 +27,7 @@ from pipelines.metrics.estimates import HeadEstimates, estimate_head
 from pipelines.metrics.table import metrics_table
 from pipelines.progress import Progress
 from pipelines.schema import IMAGE_SCORES_SCHEMA, VARIANTS, Head, Reading, Split
-from pipelines.statistics.grid import STEPS
-from pipelines.storage import counts_folder, files, iter_counts, predictions_folder
+from pipelines.store import counts_folder, files, iter_counts, predictions_folder
 
 __all__ = ["Truth", "evaluate"]
 

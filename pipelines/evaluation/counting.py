@@ -11,15 +11,7 @@ import numpy as np
 from pipelines import heads, temperature
 from pipelines.arrays import BoolArray, Float16Array, Float32Array
 from pipelines.config import EvaluationConfig
-from pipelines.engine import map_in_order
-from pipelines.errors import RunError
-from pipelines.heads import HeadSpec
-from pipelines.metrics import METRICS, Setting
-from pipelines.metrics.sources import SCORES
-from pipelines.metrics.thresholds import best_threshold
-from pipelines.progress import Progress
-from pipelines.schema import HEADS, Head, Kind, Reading, Split, Variant
-from pipelines.statistics import (
+from pipelines.counting import (
     Agreement,
     ImageCounts,
     TrueSurfaces,
@@ -30,8 +22,16 @@ from pipelines.statistics import (
     regions,
     stack,
 )
-from pipelines.statistics.grid import STEPS
-from pipelines.storage import CountsWriter, Prediction, PredictionReader, counts_folder, iter_counts, predictions_folder
+from pipelines.counting.grid import STEPS
+from pipelines.engine import map_in_order
+from pipelines.errors import RunError
+from pipelines.heads import HeadSpec
+from pipelines.metrics import METRICS, Setting
+from pipelines.metrics.sources import SCORES
+from pipelines.metrics.thresholds import best_threshold
+from pipelines.progress import Progress
+from pipelines.schema import HEADS, Head, Kind, Reading, Split, Variant
+from pipelines.store import CountsWriter, Prediction, PredictionReader, counts_folder, iter_counts, predictions_folder
 
 # Outputs that are counted --------------------------------------------------------------------------------------------
 

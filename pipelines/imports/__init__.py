@@ -9,7 +9,7 @@ from pipelines.errors import ConfigError, DatasetError, ModelError, ShapeError
 from pipelines.imports.source import OutputSource
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import Head
-from pipelines.storage import Run, RunWriter
+from pipelines.store import Run, RunWriter
 
 __all__ = ["OutputSource", "make_import"]
 

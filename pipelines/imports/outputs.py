@@ -17,7 +17,7 @@ from pipelines.misuse.findings import plural
 from pipelines.progress import Progress
 from pipelines.schema import Head, Split
 from pipelines.stages import Plan
-from pipelines.storage import PredictionWriter, PreviewWriter, predictions_folder, previews_file
+from pipelines.store import PredictionWriter, PreviewWriter, predictions_folder, previews_file
 
 
 @dataclass

@@ -13,7 +13,7 @@ from pipelines.errors import Cancelled, PipelineError
 from pipelines.jobs.job import Asked, Attempt, Job, end
 from pipelines.jobs.names import option, without
 from pipelines.jobs.start import alone, new_job, sample_arguments
-from pipelines.storage.manage import make
+from pipelines.store.manage import make
 
 _LOG: Final = "started in a terminal, where its messages are\n"
 _line: list[str] = []  # the command line of this process, once note_command_line was called

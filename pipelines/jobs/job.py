@@ -18,9 +18,9 @@ from pipelines import turns
 from pipelines.errors import RunError
 from pipelines.jobs.names import option
 from pipelines.schema import Head
-from pipelines.storage import files, staged_attempts
-from pipelines.storage.manage import held
-from pipelines.storage.places import MANIFEST
+from pipelines.store import files, staged_attempts
+from pipelines.store.manage import held
+from pipelines.store.places import MANIFEST
 
 # The files of a record -----------------------------------------------------------------------------------------------
 

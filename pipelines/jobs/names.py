@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipelines.storage import staged_attempts
+from pipelines.store import staged_attempts
 from pipelines.uploads.workspace import upload_folder
 
 ROOT: Final = Path(__file__).resolve().parents[2]

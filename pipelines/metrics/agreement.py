@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.arrays import Float32Array, Float64Array, Int64Array
+from pipelines.counting import Agreement
 from pipelines.metrics.base import PIXEL_REGIONS, Better, Metric, Setting, Source, pick_region, ratio, registry
 from pipelines.metrics.bootstrap import Resampling
 from pipelines.metrics.estimates import HeadEstimates, estimate_head
 from pipelines.metrics.table import metrics_table
 from pipelines.schema import AGREEMENTS, Head, Kind, Split
-from pipelines.statistics import Agreement
 
 # Metrics -------------------------------------------------------------------------------------------------------------
 #

@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from pipelines.arrays import Float64Array
+from pipelines.counting import Counts
 from pipelines.errors import ShapeError
 from pipelines.schema import REGIONS, Kind, Region
-from pipelines.statistics import Counts
 
 Better: TypeAlias = Literal["higher", "lower", "neither"]
 ALL_KINDS: tuple[Kind, ...] = ("exclusive", "binary", "overlapping")

@@ -5,10 +5,10 @@ right-closed, with 0 in the first, and must divide 300; sums of p are exact, so 
 """
 
 from pipelines.arrays import Float64Array
+from pipelines.counting.grid import bin_edges
 from pipelines.metrics.base import Metric
 from pipelines.metrics.histogram_loops import binned_gaps, each_histogram
 from pipelines.metrics.sources import SCORES
-from pipelines.statistics.grid import bin_edges
 
 
 def _gaps(hist: Float64Array, bins: int) -> Float64Array:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from pipelines.arrays import Float64Array
+from pipelines.counting.grid import bin_edges
 from pipelines.metrics.base import Metric, Setting, image_mean, ratio
 from pipelines.metrics.histogram_loops import bin_sums, each_histogram
 from pipelines.metrics.sources import SCORES, TOP
-from pipelines.statistics.grid import bin_edges
 
 
 def binned(hist: Float64Array, *, bins: int) -> Float64Array:

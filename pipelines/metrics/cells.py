@@ -7,12 +7,12 @@ import numpy as np
 
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Int64Array
+from pipelines.counting import Counts
+from pipelines.counting.grid import first_cell_above
+from pipelines.counting.regions import BOUNDARY, INTERIOR, regions
 from pipelines.errors import ShapeError
 from pipelines.metrics.sources import in_region
 from pipelines.schema import Region
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import first_cell_above
-from pipelines.statistics.regions import BOUNDARY, INTERIOR, regions
 
 NONE: Final = -1
 

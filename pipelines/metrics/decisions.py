@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from pipelines.arrays import Float64Array, Int32Array, Int64Array
+from pipelines.counting import Counts
+from pipelines.counting.grid import CELLS, HALF_CELL, P_UNIT, STEPS, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.metrics import inference
 from pipelines.metrics.base import ratio
 from pipelines.metrics.segmentation import dice, iou, precision, recall
 from pipelines.metrics.thresholds import CUT_P, dice_curve, greatest, near_greatest
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import CELLS, HALF_CELL, P_UNIT, STEPS, first_cell_above
 
 Statistic: TypeAlias = Callable[[Float64Array], Float64Array]
 SCORE_NAMES: Final = ("dice", "iou", "precision", "recall")

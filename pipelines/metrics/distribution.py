@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from pipelines.arrays import Float64Array
+from pipelines.counting import Counts
 from pipelines.errors import ShapeError
 from pipelines.metrics import METRICS
 from pipelines.metrics.base import Setting
 from pipelines.schema import ALL_CLASSES, Region
-from pipelines.statistics import Counts
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 

@@ -14,8 +14,8 @@ import numba
 import numpy as np
 
 from pipelines.arrays import Float64Array
+from pipelines.counting.grid import CELLS
 from pipelines.errors import ShapeError
-from pipelines.statistics.grid import CELLS
 
 _ROWS = 256  # histograms a call: 2.8 MB, what a core's cache holds
 # With numpy's division, since one that may raise is never vectorised.

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.arrays import Float64Array, Int64Array, UInt64Array
+from pipelines.counting import Counts
+from pipelines.counting.grid import P_UNIT, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.metrics.base import ratio
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import P_UNIT, first_cell_above
 
 REST: Final = "all other sets"
 NO_LABELS: Final = "none"

@@ -5,11 +5,11 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import Float64Array
+from pipelines.counting.grid import EDGES
 from pipelines.metrics.base import PIXEL_REGIONS, Metric, derived
 from pipelines.metrics.histogram_loops import each_histogram
 from pipelines.metrics.recalibration_loops import logistic_recalibration
 from pipelines.metrics.sources import SCORES
-from pipelines.statistics.grid import EDGES
 
 _OUTERMOST: Final = 30 * np.log(2.0)  # 20.8, where p is one unit of a stored sum, 2^-30, away from 0 or 1
 _LOWEST: Final[Float64Array] = np.concatenate([[-_OUTERMOST], EDGES])

@@ -8,7 +8,7 @@ from math import nan, sqrt
 import numba
 import numpy as np
 
-from pipelines.statistics.grid import CELLS
+from pipelines.counting.grid import CELLS
 
 _MOST_STEPS = 200  # of an iteration; ten are common, truth all but separated by p needs up to a hundred
 _NEWTON_TOLERANCE = 1e-6  # last step of slope and intercept; convergence is quadratic, so they are good to 1e-11

@@ -13,10 +13,10 @@ absent and is in the last block.
 import numpy as np
 
 from pipelines.arrays import Float64Array
+from pipelines.counting.grid import HALF_CELL
 from pipelines.metrics.base import Metric, ratio
 from pipelines.metrics.histogram_loops import check_histogram, each_histogram, risk_coverage_area
 from pipelines.metrics.sources import SCORES, TOP
-from pipelines.statistics.grid import HALF_CELL
 
 
 def aurc(hist: Float64Array) -> Float64Array:

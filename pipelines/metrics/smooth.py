@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import Float32Array, Float64Array
+from pipelines.counting.grid import CELLS, STEPS
 from pipelines.metrics.base import Metric
 from pipelines.metrics.histogram_loops import each_histogram
 from pipelines.metrics.sources import SCORES
-from pipelines.statistics.grid import CELLS, STEPS
 
 # A mode fades as exp(-rate σ²). The smoothing is done in float32: its rounding is 10⁻⁷ of the error.
 _RATES: Final[Float32Array] = ((1 - np.cos(np.pi * np.arange(STEPS) / STEPS)) * STEPS**2).astype(np.float32)

@@ -5,11 +5,11 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import Float64Array, Int64Array
+from pipelines.counting import Counts
+from pipelines.counting.grid import HALF_CELL, NLL_UNIT, P_UNIT, STEPS, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.metrics.base import Setting, Source, pick_region
 from pipelines.schema import REGIONS, Region
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import HALF_CELL, NLL_UNIT, P_UNIT, STEPS, first_cell_above
 
 
 def in_region(array: Int64Array, region: Region, *, axis: int) -> Int64Array:

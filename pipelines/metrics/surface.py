@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import Float64Array
+from pipelines.counting import Counts
 from pipelines.metrics.base import Metric, Setting, Source, image_mean, only_slot, ratio
-from pipelines.statistics import Counts
 
 
 def boundary_iou(terms: Float64Array, _setting: Setting | None = None) -> Float64Array:

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from pipelines.arrays import Float32Array, Float64Array, Int64Array
+from pipelines.counting import Counts
+from pipelines.counting.grid import HALF_CELL, P_UNIT, first_cell_above, in_bins, in_steps
 from pipelines.errors import ShapeError
 from pipelines.metrics import bootstrap
 from pipelines.metrics.base import ratio
 from pipelines.metrics.sources import in_region, pixels_by_labels
 from pipelines.schema import Kind, Region
-from pipelines.statistics import Counts
-from pipelines.statistics.grid import HALF_CELL, P_UNIT, first_cell_above, in_bins, in_steps
 
 REPLICATES: Final = 400  # enough for the edges of a band that is only looked at
 TOP_LABEL: Final = "top label"

@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.arrays import Float64Array, Int64Array
+from pipelines.counting.grid import EDGES, STEPS, first_cell_above
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, ratio
 from pipelines.metrics.histogram_loops import check_histogram
 from pipelines.metrics.sources import SCORES
-from pipelines.statistics.grid import EDGES, STEPS, first_cell_above
 
 CUT_LOG_ODDS: Final[Float64Array] = np.concatenate([[-np.inf], EDGES, [np.inf]])  # (CELLS + 1,)
 _FIRST: Final = first_cell_above(1 / STEPS)

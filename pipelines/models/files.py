@@ -18,8 +18,8 @@ from pipelines.errors import ModelError
 from pipelines.heads import HeadSpec
 from pipelines.models.build import create
 from pipelines.schema import SCHEMA_VERSION, Head, Kind
-from pipelines.storage import check_source, files
-from pipelines.storage.files import checksum
+from pipelines.store import check_source, files
+from pipelines.store.files import checksum
 
 HEAD_FILE, CONFIG_FILE, WEIGHTS_FILE = "head.json", "config.json", "model.safetensors"
 _DAMAGE: Final = (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, MemoryError)

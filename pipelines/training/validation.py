@@ -21,7 +21,7 @@ from pipelines.losses import class_probabilities
 from pipelines.models import Normalisation, pad_to_multiple
 from pipelines.progress import Progress
 from pipelines.schema import EXAMPLES_SCHEMA, Head
-from pipelines.storage import files
+from pipelines.store import files
 from pipelines.training.batches import validation_batches
 
 # Examples that are looked at -----------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from pydantic import TypeAdapter
 from pipelines import sandbox
 from pipelines.errors import PipelineError, UploadError
 from pipelines.progress import Progress
-from pipelines.storage import files
+from pipelines.store import files
 from pipelines.uploads.archives import ARCHIVES, LOOK_EVERY, check_free, root_of, storing, unpack, write_all
 from pipelines.uploads.limits import GIB, Quota, shown, size_text
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from pipelines.storage import open_run
+from pipelines.store import open_run
 
 pytestmark = pytest.mark.browser
 

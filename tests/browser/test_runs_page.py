@@ -6,7 +6,7 @@ import shutil
 import pytest
 from browser import driver
 
-from pipelines.storage import list_runs, list_trash
+from pipelines.store import list_runs, list_trash
 
 pytestmark = pytest.mark.browser
 

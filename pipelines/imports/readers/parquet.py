@@ -25,7 +25,7 @@ from pipelines.imports.readers.pages import unpacked_bytes
 from pipelines.imports.source import OutputSource, named, printable
 from pipelines.misuse.declaration import Activation, Declaration
 from pipelines.schema import BACKGROUND_CHANNEL, channel_column, log_odds_column, truth_column
-from pipelines.storage import check_source
+from pipelines.store import check_source
 
 SUFFIX: Final = ".parquet"
 MAX_PIXELS: Final = 2**28  # of one image
@@ -101,7 +101,7 @@ def _open(path: Path, said: Said) -> tuple[_Part, HeadSpec, list[tuple[str, _Gro
         _check_columns(file.schema_arrow, spec, name)
         listed = (file.metadata.metadata or {}).get(b"images")
         if listed is None:
-            raise DatasetError(f"{name} does not list its images; write it with pipelines.storage.PredictionsFile")
+            raise DatasetError(f"{name} does not list its images; write it with pipelines.store.PredictionsFile")
         images = _IMAGES.validate_json(listed)
         part = _Part(file, path, name, frozenset(file.schema_arrow.names))
         _check_groups(file, images, name)
@@ -126,7 +126,7 @@ def _spec(metadata: Mapping[bytes, bytes], name: str, said: Said) -> HeadSpec:
         spec = align(declared, stated.head, kind=stated.kind, classes=stated.classes).spec
     except KeyError:
         raise DatasetError(
-            f"{name} does not say which head it is of; write it with pipelines.storage.PredictionsFile"
+            f"{name} does not say which head it is of; write it with pipelines.store.PredictionsFile"
         ) from None
     except (ValidationError, ConfigError) as error:
         why = _first(error) if isinstance(error, ValidationError) else str(error)

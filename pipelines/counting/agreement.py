@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.arrays import BoolArray, Int64Array, UInt8Array, UInt64Array
+from pipelines.counting import label_loops
+from pipelines.counting.label_loops import MOST_CLASSES
 from pipelines.errors import ShapeError
-from pipelines.statistics import label_loops
-from pipelines.statistics.label_loops import MOST_CLASSES
 
 
 class Agreement(NamedTuple):

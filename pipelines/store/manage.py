@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.errors import NoSuchRun, RunError
-from pipelines.storage import files
-from pipelines.storage.manifest import read_manifest
-from pipelines.storage.places import MANIFEST, STAGING, TRASH, check_name
-from pipelines.storage.runs import Run
-from pipelines.storage.staging import staged_attempts
+from pipelines.store import files
+from pipelines.store.manifest import read_manifest
+from pipelines.store.places import MANIFEST, STAGING, TRASH, check_name
+from pipelines.store.runs import Run
+from pipelines.store.staging import staged_attempts
 
 # Names and folders ---------------------------------------------------------------------------------------------------
 

@@ -3,23 +3,23 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from pipelines.arrays import Int64Array
+from pipelines.counting.counts import Counts
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
-from pipelines.schema import HEADS, VARIANTS, Head, Reading, Split, Variant
-from pipelines.statistics.counts import Counts
-from pipelines.storage import files
-from pipelines.storage.counts import Result, map_blocks, read_bins, read_counts
-from pipelines.storage.manifest import Entry, check, read_manifest
-from pipelines.storage.places import (
+from pipelines.schema import ALL_SEEDS, HEADS, VARIANTS, Head, Reading, Split, Variant
+from pipelines.store import files
+from pipelines.store.counts import Result, map_blocks, read_bins, read_counts
+from pipelines.store.manifest import Entry, check, read_manifest
+from pipelines.store.places import (
     MANIFEST,
     check_name,
     counts_folder,
@@ -27,8 +27,10 @@ from pipelines.storage.places import (
     predictions_folder,
     previews_file,
 )
-from pipelines.storage.predictions import PredictionReader, open_again, spec_of
+from pipelines.store.predictions import PredictionReader, open_again, spec_of
 
+Names: TypeAlias = str | Collection[str] | None
+JUDGED: Final = "judged"  # the split that a verdict judges: test, else val, else train
 # Any of these makes a folder that has no manifest a run that has lost it.
 _OF_A_RUN: Final = ("predictions", "statistics", "models", "dataset.json", "plan.json")
 
@@ -103,13 +105,40 @@ class Run:
         found = (pattern.fullmatch(path) for path in self._files)
         return {(match[1], match[2], match[3]) for match in found if match}
 
-    def metrics(self) -> pd.DataFrame:
-        """metrics.parquet, columns of schema.METRICS_SCHEMA."""
-        return self.metrics_table().to_pandas()
+    def estimates(
+        self,
+        *,
+        metric: Names = None,
+        head: Names = None,
+        class_: Names = None,
+        split: Names = JUDGED,
+        seed: int | Collection[int] | None = ALL_SEEDS,
+        variant: Names = "raw",
+        region: Names = "all",
+    ) -> pd.DataFrame:
+        """Values with their 95% intervals: rows of metrics.parquet, columns of schema.METRICS_SCHEMA, in its order.
 
-    def metrics_table(self, columns: list[str] | None = None) -> pa.Table:
-        """metrics.parquet, or some of its columns, as an Arrow table."""
-        return files.read_table(self._listed("metrics.parquet"), columns=columns)
+        Each argument is one value, several, or None for all of them. By default every metric, head and class: on the
+        split that a verdict judges (JUDGED: test, where there is one), over all seeds, as trained, of all pixels.
+        metric: names of metrics.METRICS. head: a head, or a difference, a swap or an agreement by its name in
+        schema.DIFFERENCES, SWAP_DIFFERENCES and AGREEMENTS. class_: a class, MACRO for the mean of the classes,
+        ALL_CLASSES for what has no class. seed: ALL_SEEDS for the mean over the seeds.
+        Returns a frame of its own, which may be written to; it has no row where nothing fits. The file is read once in
+        a process. Raises RunError when it is missing or damaged.
+
+        >>> run.estimates(metric="dice", head=("sigmoid", "softmax"), class_=MACRO)  # doctest: +SKIP
+        """
+        if split == JUDGED:
+            split = self.splits[:1]
+        path = self._listed("metrics.parquet")
+        with files.reading(path):
+            stat = path.stat()
+        table = _estimates(path, (stat.st_ino, stat.st_mtime_ns, stat.st_size))
+        return table.pick((metric, head, class_, split, seed, variant, region))
+
+    def metrics(self) -> pd.DataFrame:
+        """All of metrics.parquet, columns of schema.METRICS_SCHEMA."""
+        return self.estimates(split=None, seed=None, variant=None, region=None)
 
     def image_scores(self) -> pd.DataFrame:
         """image_scores.parquet, columns of schema.IMAGE_SCORES_SCHEMA."""
@@ -212,6 +241,34 @@ class Run:
         for path, entry in self._files.items():
             found[Path(path).parent].append(entry)
         return dict(found)
+
+
+_KEYS: Final = ("metric", "head", "class", "split", "seed", "variant", "region")
+
+
+class _Estimates:
+    """All rows of a metrics.parquet, and each of their keys as a number, by which rows are found a hundred times faster."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self._rows = rows
+        self._codes = {key: pd.factorize(rows[key]) for key in _KEYS}
+
+    def pick(self, wanted: Sequence[Any]) -> pd.DataFrame:
+        """Rows by what is wanted of each of _KEYS: one value, several, or None for all."""
+        keep = np.ones(len(self._rows), np.bool_)
+        for key, values in zip(_KEYS, wanted, strict=True):
+            if values is not None and len(keep):
+                codes, names = self._codes[key]
+                listed = {values} if isinstance(values, str | int) else set(values)
+                keep &= np.array([name in listed for name in names.tolist()])[codes]
+        return self._rows.copy(deep=False) if keep.all() else self._rows[keep].reset_index(drop=True)
+
+
+@lru_cache(maxsize=8)
+def _estimates(path: Path, _stamp: tuple[int, ...]) -> _Estimates:
+    table = files.read_table(path)
+    with files.reading(path):
+        return _Estimates(table.to_pandas())
 
 
 @lru_cache(maxsize=16)

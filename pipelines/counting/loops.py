@@ -8,8 +8,8 @@ Indices are unsigned, which spares the wrap-around of negative ones.
 
 import numpy as np
 
-from pipelines.statistics.instructions import highest_bit, jit, lowest_bit, number_of_bits
-from pipelines.statistics.regions import BOUNDARY, IGNORED
+from pipelines.counting.instructions import highest_bit, jit, lowest_bit, number_of_bits
+from pipelines.counting.regions import BOUNDARY, IGNORED
 
 MOST_LABELS = 3  # true number of labels: 0, 1, 2, 3 or more
 PATTERNS = 65536

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import Int64Array
-from pipelines.statistics.counts import Counts
-from pipelines.statistics.grid import rebin
+from pipelines.counting.counts import Counts
+from pipelines.counting.grid import rebin
 
 BINNED: Final = ("score", "score_p", "top", "top_p", "confusion")  # arrays of Counts that they are made from
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.arrays import Int64Array
+from pipelines.counting.bins import BINNED, image_bins
+from pipelines.counting.counts import PER_IMAGE, POOLED, SUMMED, Counts, pool, pooled
+from pipelines.counting.sets import add_sets
 from pipelines.engine import map_in_order
 from pipelines.errors import RunError, ShapeError
-from pipelines.statistics.bins import BINNED, image_bins
-from pipelines.statistics.counts import PER_IMAGE, POOLED, SUMMED, Counts, pool, pooled
-from pipelines.statistics.sets import add_sets
-from pipelines.storage import files
+from pipelines.store import files
 
 # What was asked for last ---------------------------------------------------------------------------------------------
 

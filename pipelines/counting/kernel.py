@@ -5,12 +5,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.arrays import Float16Array, Int64Array, UInt8Array, UInt32Array, UInt64Array
+from pipelines.counting import grid, loops, mass, pixel_loops, tables
+from pipelines.counting.loops import MOST_LABELS
+from pipelines.counting.pixel_loops import RANKS, TURNS, Histograms
+from pipelines.counting.pixels import Pixels, pixels_of
+from pipelines.counting.sets import add_sets, count_sets
 from pipelines.errors import ShapeError
-from pipelines.statistics import grid, loops, mass, pixel_loops, tables
-from pipelines.statistics.loops import MOST_LABELS
-from pipelines.statistics.pixel_loops import RANKS, TURNS, Histograms
-from pipelines.statistics.pixels import Pixels, pixels_of
-from pipelines.statistics.sets import add_sets, count_sets
 
 _SUM_TABLES: Final = (tables.P, tables.SQUARED_ERROR, tables.SOFTPLUS)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.arrays import Int64Array, UInt16Array, UInt32Array
-from pipelines.statistics.instructions import WORD, jit, lowest_bit, number_of_bits
+from pipelines.counting.instructions import WORD, jit, lowest_bit, number_of_bits
 
 RANKS = 3  # largest, second and third score of a pixel
 BLOCK = 8192  # pixels, a multiple of WORD

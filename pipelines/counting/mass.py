@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import Float16Array, Int64Array
+from pipelines.counting import grid, mass_loops, tables
+from pipelines.counting.pixels import Pixels
 from pipelines.errors import ShapeError
-from pipelines.statistics import grid, mass_loops, tables
-from pipelines.statistics.pixels import Pixels
 
 ONE: Final = round(1 / grid.P_UNIT)  # probability 1
 _P: Final = np.where(grid.CELL_TABLE == grid.NOT_A_NUMBER, np.nan, grid.PROBABILITY)  # (65536,)

@@ -20,8 +20,8 @@ from pipelines.errors import RunError, ShapeError
 from pipelines.heads import HeadSpec
 from pipelines.misuse import MisuseCheck, head_check
 from pipelines.schema import channel_column, log_odds_column, predictions_schema, truth_column
-from pipelines.storage import files
-from pipelines.storage.counts import Recent
+from pipelines.store import files
+from pipelines.store.counts import Recent
 
 # Files opened again --------------------------------------------------------------------------------------------------
 #

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.arrays import Float32Array, Int64Array, UInt16Array, UInt32Array
-from pipelines.statistics import grid
-from pipelines.statistics.pixel_loops import Grid
+from pipelines.counting import grid
+from pipelines.counting.pixel_loops import Grid
 
 _INFINITY: Final = 0x7C00  # last pattern of a sign that is a number
 

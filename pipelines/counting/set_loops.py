@@ -5,7 +5,7 @@ Arrays and conventions as in loops.
 
 import numpy as np
 
-from pipelines.statistics.instructions import jit
+from pipelines.counting.instructions import jit
 
 _BLOCK = 4096  # pixels whose called sets stay in the cache
 _OUTSIDE = 2  # place of an ignored pixel

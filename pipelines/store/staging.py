@@ -13,9 +13,9 @@ from typing import IO, Any, Final
 
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.schema import SCHEMA_VERSION
-from pipelines.storage import files
-from pipelines.storage.manifest import Entry, check, describe, identity, read_manifest
-from pipelines.storage.places import EVALUATED, MANIFEST, STAGING, TRASH, check_name
+from pipelines.store import files
+from pipelines.store.manifest import Entry, check, describe, identity, read_manifest
+from pipelines.store.places import EVALUATED, MANIFEST, STAGING, TRASH, check_name
 
 _NOT_LISTED: Final = ("checkpoints", MANIFEST, "progress.json")
 _PACKAGES: Final = ("torch", "torchvision", "segmentation_models_pytorch", "numpy", "pandas", "pyarrow", "scikit-learn")

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import Int64Array, UInt64Array
+from pipelines.counting import set_loops
+from pipelines.counting.pixels import Pixels
 from pipelines.errors import ShapeError
-from pipelines.statistics import set_loops
-from pipelines.statistics.pixels import Pixels
 
 # Rows kept, those first in order, 1.5 MB: predictions that are noise over many classes could make a row of every
 # pixel. A row that is kept is first in order wherever it was counted, so nothing depends on the order of images, and

@@ -1,6 +1,6 @@
 """The contract of predictions parquet as JSON Schema: what a part says of itself, and which columns it has.
 
-`python -m pipelines.storage.contract` prints docs/predictions.schema.json; docs/predictions-contract.md explains it.
+`python -m pipelines.store.contract` prints docs/predictions.schema.json; docs/predictions-contract.md explains it.
 """
 
 import json
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines.datasets.base import Finding
 from pipelines.heads import HeadSpec
 from pipelines.schema import predictions_schema
-from pipelines.storage.predictions import LARGEST_SIDE
+from pipelines.store.predictions import LARGEST_SIDE
 
 _ID: Final = "https://json-schema.org/draft/2020-12/schema"
 _CLASS: Final = "CLASS"  # stands for a class's name in the columns below

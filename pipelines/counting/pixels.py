@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.arrays import Float16Array, Int64Array, UInt8Array, UInt16Array, UInt64Array
+from pipelines.counting import loops
+from pipelines.counting.regions import BOUNDARY
 from pipelines.errors import ShapeError
-from pipelines.statistics import loops
-from pipelines.statistics.regions import BOUNDARY
 
 MOST_CLASSES: Final = 64  # bits of a label set
 

@@ -18,7 +18,7 @@ from pipelines.misuse import Declaration, MisuseCheck
 from pipelines.misuse.declaration import Values
 from pipelines.misuse.evidence import SLACK
 from pipelines.schema import BACKGROUND_CHANNEL, HEADS, KINDS, Head, Kind
-from pipelines.storage.predictions import PredictionWriter
+from pipelines.store.predictions import PredictionWriter
 
 
 class PredictionsWarning(UserWarning):

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import BoolArray, Int64Array, UInt8Array, UInt64Array
+from pipelines.counting import label_loops
 from pipelines.errors import ShapeError
-from pipelines.statistics import label_loops
 
 INTERIOR = 0
 BOUNDARY = 1

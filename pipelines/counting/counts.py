@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from pipelines.arrays import Int64Array, UInt64Array
+from pipelines.counting.kernel import ImageCounts
+from pipelines.counting.sets import add_sets
 from pipelines.errors import ShapeError
-from pipelines.statistics.kernel import ImageCounts
-from pipelines.statistics.sets import add_sets
 
 PER_IMAGE: Final = (
     "score", "score_p", "squared_error", "nll", "ranks", "top", "top_p", "confusion", "categorical", "mass", "boundary",

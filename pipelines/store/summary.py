@@ -6,13 +6,11 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.errors import RunError
-from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, HEADS, MACRO, Head, Split
-from pipelines.storage.manage import run_bytes
-from pipelines.storage.runs import Run
+from pipelines.schema import ALL_CLASSES, DIFFERENCES, HEADS, MACRO, Head, Split
+from pipelines.store.manage import run_bytes
+from pipelines.store.runs import Run
 
 # In short ------------------------------------------------------------------------------------------------------------
 
@@ -23,7 +21,6 @@ T = TypeVar("T")
 # Settings that decide where and how fast networks are trained and measured, but not what comes out.
 _NOT_TOLD: Final = frozenset({"device", "workers", "threads", "checkpoint_seconds", "bootstrap_seed", "seeds"})
 _OF_A_NETWORK: Final = ("architecture", "encoder", "size", "loss")  # what the file beside a network says
-_COLUMNS: Final = ["metric", "head", "value", "low", "high", "seed", "split", "variant", "region", "class"]
 
 
 @dataclass(frozen=True)
@@ -102,18 +99,11 @@ def _settings(run: Run, config: dict[str, Any]) -> tuple[dict[str, Any], Origin]
 
 
 def _scores(run: Run, split: Split | None) -> dict[tuple[str, str], Interval]:
-    """Means over the classes, all pixels and all seeds; only these rows of the table are turned into Python."""
+    """Means over the classes, all pixels and all seeds."""
     if not run.has("metrics.parquet") or split is None:
         raise RunError(f"{run.name} has no metrics; run evaluate on it first")
-    table = run.metrics_table(_COLUMNS)
-    keep = pc.equal(table["seed"], ALL_SEEDS)
-    for column, values in (
-        ("split", [split]), ("variant", ["raw"]), ("region", ["all"]), ("class", [MACRO, ALL_CLASSES]),
-        ("head", [*HEADS, *DIFFERENCES]),
-    ):  # fmt: skip
-        keep = pc.and_(keep, pc.is_in(table[column], pa.array(values)))
-    rows = table.filter(keep).select(_COLUMNS[:5]).to_pydict()
-    numbers = np.array([rows[name] for name in ("value", "low", "high")], np.float64).T.tolist()
+    rows = run.estimates(head=[*HEADS, *DIFFERENCES], class_=[MACRO, ALL_CLASSES], split=split)
+    numbers = rows[["value", "low", "high"]].to_numpy(np.float64).tolist()
     return {
         (metric, head): (value, low, high)
         for metric, head, (value, low, high) in zip(rows["metric"], rows["head"], numbers, strict=True)

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from pipelines.statistics.instructions import jit
+from pipelines.counting.instructions import jit
 
 _BLOCK = 4096  # pixels whose sums stay in the cache from one loop to the next
 _OUTSIDE = 2  # place of an ignored pixel

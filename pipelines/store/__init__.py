@@ -1,7 +1,7 @@
 """The only reader and writer of runs."""
 
-from pipelines.storage.counts import CountsWriter, iter_counts, read_counts
-from pipelines.storage.manage import (
+from pipelines.store.counts import CountsWriter, iter_counts, read_counts
+from pipelines.store.manage import (
     TrashEntry,
     delete_run,
     empty_trash,
@@ -12,12 +12,12 @@ from pipelines.storage.manage import (
     size_in_words,
     trash_bytes,
 )
-from pipelines.storage.manifest import check_source, run_of
-from pipelines.storage.outside import PredictionsFile, PredictionsWarning
-from pipelines.storage.places import counts_folder, predictions_folder, previews_file
-from pipelines.storage.predictions import Prediction, PredictionReader, PredictionWriter, PreviewWriter
-from pipelines.storage.runs import DamagedRun, Run, list_runs, open_run, scan_runs
-from pipelines.storage.staging import RunWriter, staged_attempts
+from pipelines.store.manifest import check_source, run_of
+from pipelines.store.outside import PredictionsFile, PredictionsWarning
+from pipelines.store.places import counts_folder, predictions_folder, previews_file
+from pipelines.store.predictions import Prediction, PredictionReader, PredictionWriter, PreviewWriter
+from pipelines.store.runs import DamagedRun, Run, list_runs, open_run, scan_runs
+from pipelines.store.staging import RunWriter, staged_attempts
 
 __all__ = [
     "CountsWriter",

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import PipelineError, RunError
-from pipelines.storage.places import EVALUATED, MANIFEST, STAGING
+from pipelines.store.places import EVALUATED, MANIFEST, STAGING
 
 # All that was seen when files with flipped bits, cut, emptied or replaced were read. Among the ValueErrors are those of
 # JSON, UTF-8, pydantic and most of Arrow's.
