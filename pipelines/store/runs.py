@@ -247,7 +247,7 @@ _KEYS: Final = ("metric", "head", "class", "split", "seed", "variant", "region")
 
 
 class _Estimates:
-    """All rows of a metrics.parquet, and each of their keys as a number, by which rows are found a hundred times faster."""
+    """All rows of a metrics.parquet, and each key of theirs as a number, by which rows are found much faster."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self._rows = rows
