@@ -5,7 +5,6 @@ that leaves one of them is answered by a box without a reason, or not at all, so
 """
 
 import logging
-import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,17 +13,12 @@ from typing import Final, ParamSpec
 
 import streamlit as st
 
+from dashboard.safe import plain
 from pipelines.errors import PipelineError
 
 P = ParamSpec("P")
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/])")
 _LOG: Final = logging.getLogger(__name__)
 _PENDING: Final = "pending_problems"  # lines of callbacks, which have no place on the page
-
-
-def plain(text: object) -> str:
-    """Text that Markdown shows as it stands: names come from files and may hold anything."""
-    return _MARKDOWN.sub(r"\\\1", str(text))
 
 
 def problem(message: str) -> None:

@@ -1,14 +1,12 @@
 """Pieces of pages: safe text, figures with their table and download, cards, legends, empty states."""
 
-import html
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from dashboard.boundary import plain as plain  # pages say components.plain and components.problem
-from dashboard.boundary import problem as problem
+from dashboard.boundary import problem as problem  # pages say components.plain and components.problem
 from dashboard.figures.drawn import Drawn
 from dashboard.figures.theme import HEAD_TITLES, Theme, words_in
 from dashboard.how_to_read import HOW_TO_READ
@@ -16,7 +14,8 @@ from dashboard.panels import Panel
 from dashboard.panels.cards import Card
 from dashboard.parts import part
 from dashboard.png_button import png_button
-from dashboard.report.csvs import csv_bytes
+from dashboard.safe import csv_bytes, escaped
+from dashboard.safe import plain as plain
 from pipelines.schema import Head
 from pipelines.store import Run
 from pipelines.verdict import missing_head, only
@@ -59,11 +58,6 @@ def readable_chips() -> None:
         "<style>[data-testid=stMultiSelect] [data-tag]{background-color:#44546a!important}"
         "[data-testid=stMultiSelect] [data-tag] *{color:#ffffff!important}</style>"
     )
-
-
-def escaped(text: object) -> str:
-    """Text that HTML shows as it stands."""
-    return html.escape(str(text))
 
 
 def picture(file: bytes, *, alt: str, caption: str | None = None) -> None:

@@ -1,12 +1,12 @@
 """Buttons that turn the run on screen into files: a report for a colleague, and every table."""
 
-from typing import Final
+from typing import Final, Literal
 
 import streamlit as st
 
+from dashboard import loaders
 from dashboard.boundary import guarded
-from dashboard.loaders.report import exported
-from dashboard.report.names import report_name, tables_name
+from dashboard.report import files
 from pipelines.store import Run
 from pipelines.verdict import Margin
 
@@ -20,32 +20,33 @@ _TABLES_HELP: Final = "Every table of this run as CSV files in one ZIP, with an 
 @guarded
 def draw(run: Run, *, margin: Margin | None = None) -> None:
     """Both buttons; files are made when one is pressed. margin: of the verdict on screen, None for the run's own."""
-    margins = None if margin is None else (margin.dice, margin.classwise_ece, margin.brier_relative)
     with st.container(horizontal=True, key="export"):
         st.download_button(
             "Download report (HTML)",
-            data=lambda: exported(run, "html", margins, lambda: _html(run, margin)),
-            file_name=report_name(run), mime="text/html", key="export_html", icon=":material/description:",
-            on_click="ignore", help=_REPORT_HELP,
-        )  # fmt: skip
+            data=lambda: _exported(run, "html", margin),
+            file_name=files.report_name(run),
+            mime="text/html",
+            key="export_html",
+            icon=":material/description:",
+            on_click="ignore",
+            help=_REPORT_HELP,
+        )
         st.download_button(
             "Download all tables (ZIP)",
-            data=lambda: exported(run, "zip", margins, lambda: _zip(run, margin)),
-            file_name=f"{tables_name(run)}.zip", mime="application/zip", key="export_zip",
-            icon=":material/folder_zip:", on_click="ignore", help=_TABLES_HELP,
-        )  # fmt: skip
+            data=lambda: _exported(run, "zip", margin),
+            file_name=f"{files.tables_name(run)}.zip",
+            mime="application/zip",
+            key="export_zip",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+            help=_TABLES_HELP,
+        )
 
 
-# A report has the figures of every page: their modules are imported when one is asked for, not before the first page.
-def _html(run: Run, margin: Margin | None) -> bytes:
-    from dashboard.report.chapters import report_of
-    from dashboard.report.files import html_bytes
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=loaders.KEY | {Margin: Margin.model_dump_json})
+def _exported(run: Run, form: Literal["html", "zip"], margin: Margin | None) -> bytes:
+    """A file of a run, made when someone asks for it and kept for whoever asks next."""
+    from dashboard.report.contents import report_of  # with the figures of every page, which the first page lacks
 
-    return html_bytes(run, report_of(run, margin=margin))
-
-
-def _zip(run: Run, margin: Margin | None) -> bytes:
-    from dashboard.report.chapters import report_of
-    from dashboard.report.files import tables_zip
-
-    return tables_zip(run, report_of(run, margin=margin))
+    report = report_of(run, margin=margin)
+    return files.html_bytes(run, report) if form == "html" else files.tables_zip(run, report)

@@ -382,14 +382,13 @@ def export(
     margin: Annotated[float | None, typer.Option(help="Dice within which heads count as equal.")] = None,
 ) -> None:
     """Write RUN as a report in one HTML file, and every table as CSV."""
-    from dashboard.report.command import export_run  # of all commands only this one draws, see pyproject.toml
+    from dashboard.report.files import export as export_run  # of all commands only this one draws, see pyproject.toml
     from pipelines.verdict import Margin
 
     chosen = None if margin is None else settings.build(Margin, {"dice": margin})
-    for line in export_run(
-        open_run(runs, name), out, html=html, csv=csv, zipped=zipped, force=force, margin=chosen
-    ):  # fmt: skip
-        typer.echo(line)
+    run = open_run(runs, name)
+    for written in export_run(run, out, html=html, csv=csv, zipped=zipped, force=force, margin=chosen):
+        typer.echo(written)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from dashboard.figures.theme import LIGHT
 from dashboard.loaders import absent_classes
 from dashboard.panels import Selection, absence, accuracy, calibration
 from dashboard.panels.threshold_choice import Look, choices
-from dashboard.report.chapters import report_of
+from dashboard.report.contents import report_of
 from dashboard.report.files import html_bytes
 from pipelines import sentences
 

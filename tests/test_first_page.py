@@ -68,7 +68,7 @@ threads = [threading.Thread(target=starting.load_parts) for _ in range(8)]
 [one.start() for one in threads]
 [one.join() for one in threads]
 assert "dashboard.components" in sys.modules and "dashboard.panels.verdict" in sys.modules
-assert "dashboard.report.chapters" not in sys.modules  # a report is made when it is asked for
+assert "dashboard.report.contents" not in sys.modules  # a report is made when it is asked for
 assert "torch" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, timeout=120)

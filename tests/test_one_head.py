@@ -17,8 +17,7 @@ from opening import open_page
 from dashboard import loaders
 from dashboard.panels import figure_index
 from dashboard.panels import runs as runs_panels
-from dashboard.report.chapters import report_of
-from dashboard.report.html import explained
+from dashboard.report.contents import explained, report_of
 from pipelines import cli
 from pipelines.config import EvaluationConfig
 from pipelines.datasets import open_dataset

@@ -27,18 +27,33 @@ from synthetic import make_run
 
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.panels import Panel, Picture
+from dashboard.panels.cards import Card
 from dashboard.report import describe
-from dashboard.report.blocks import Chapter, Cover, LeftOut, Legend, Report
-from dashboard.report.chapters import report_of
-from dashboard.report.command import size
-from dashboard.report.csvs import csv_bytes, harmless, zip_bytes
-from dashboard.report.data import tables_of
-from dashboard.report.examples import Scored, telling
-from dashboard.report.files import Written, export, html_bytes, replace_file, replace_folder, table_files, tables_zip
-from dashboard.report.grids import thinned, written
-from dashboard.report.html import explained, figure_json, table_name
-from dashboard.report.page import page
-from dashboard.report.safe import escaped, safe_color, script_json
+from dashboard.report.contents import (
+    Block,
+    Chapter,
+    Cover,
+    Photo,
+    Report,
+    Summary,
+    explained,
+    report_of,
+    table_name,
+    tables_of,
+    telling,
+)
+from dashboard.report.files import (
+    Written,
+    export,
+    html_bytes,
+    replace_file,
+    replace_folder,
+    table_files,
+    tables_zip,
+    zip_bytes,
+)
+from dashboard.report.page import figure_json, page, thinned, written
+from dashboard.safe import csv_bytes, escaped, harmless, safe_color, script_json
 from pipelines import cli
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, RunError
@@ -236,7 +251,7 @@ def test_names_from_files_never_become_markup(hostile, hostile_report):
 def test_nothing_in_a_figure_ends_the_script_it_stands_in():
     evil = "</script><!-- <script> ]]> & \u2028\u2029 '\" \\"
     figure = go.Figure({"data": [{"type": "scatter", "x": [1, float("nan")], "name": evil}], "layout": {"title": evil}})
-    text = script_json(figure_json(Picture("x", figure, "x"), said=""))
+    text = script_json(figure_json(Picture("x", figure, "x"), above=""))
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text)["data"][0]["name"] == evil
     assert json.loads(text)["data"][0]["x"] == [1, None]
@@ -252,6 +267,35 @@ def test_escaped_text_parses_back_and_holds_no_markup(text):
     assert parsed.elements[0][1]["title"] == visible
 
 
+def test_whatever_the_template_is_given_is_escaped_but_for_colours_which_are_checked():
+    evil = "</script>\x00\x9f\ud800 '\" <img src=x onerror=alert(1)>"
+    cover = Cover(evil, evil, evil, f'red"{evil}', (evil,))
+    verdict = Verdict(
+        answer="sigmoid", contender="softmax", headline="h", confidence="strong", reasons=(), would_change=(),
+        images_needed=None, split="test", seeds=(0,), margin=Margin(),
+    )  # fmt: skip
+    readable, whole = pd.DataFrame({"a": [HOSTILE], HOSTILE: [f"1 [{HOSTILE}"]}), pd.DataFrame({HOSTILE: [HOSTILE]})
+    blocks = [
+        Block("text", [evil]),
+        Block("left_out", [(evil, evil)]),
+        Block("bullets", [evil], evil),
+        Block("cards", [Card(evil, evil, evil, evil, evil)], evil),
+        Block("facts", [(evil, evil)], evil),
+        Block("commands", [evil], evil),
+        Block("legend", [(evil, evil)]),
+        Block("gallery", [(evil, [Photo(evil, evil, evil)])], note=evil),
+        Summary(evil, readable, evil, whole, "scores"),
+    ]
+    parsed = Parsed(page(Report(cover, verdict, (Chapter(evil, evil, evil, blocks),)), tables=evil))
+    assert parsed.unmatched == []
+    assert [attrs for attrs in parsed.all("script") if not attrs] == [{}]
+    (shown,) = parsed.all("img")
+    assert set(shown) == {"src", "alt"}
+    assert parsed.texts["h1"] == [evil.replace("\x00\x9f\ud800", "\ufffd" * 3)]
+    assert parsed.all("header")[0]["style"] == "border-color:#888888"
+    assert parsed.all("span")[0]["style"] == "background:#888888"
+
+
 def test_colours_from_files_are_colours():
     assert safe_color("#12aBff") == "#12aBff"
     assert safe_color('red;background:url("x")') == "#888888"
@@ -263,9 +307,9 @@ def test_parts_that_a_run_cannot_have_are_named_with_the_reason(tmp_path):
     left = {
         title
         for chapter in report.chapters
-        for one in chapter.blocks
-        if isinstance(one, LeftOut)
-        for title, _ in one.parts
+        for block in chapter.blocks
+        if isinstance(block, Block) and block.kind == "left_out"
+        for title, _ in block.items
     }
     assert {"Which classes share pixels", "Label sets", "By seed", "Training"} <= left
     shown = " ".join(Parsed(page(report, tables="x")).texts["li"])
@@ -310,7 +354,7 @@ def test_ids_are_unique_even_where_keys_are_not():
         answer="sigmoid", contender="softmax", headline="h", confidence="strong", reasons=(), would_change=(),
         images_needed=None, split="test", seeds=(0,), margin=Margin(),
     )  # fmt: skip
-    chapters = tuple(Chapter(key, key, "", (panel, Legend((("x", "#000000"),)))) for key in ("one", "two"))
+    chapters = tuple(Chapter(key, key, "", (panel, Block("legend", [("x", "#000000")]))) for key in ("one", "two"))
     parsed = Parsed(page(Report(cover, verdict, chapters), tables="run-tables"))
     ids = [attrs["id"] for _, attrs in parsed.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -320,7 +364,7 @@ def test_ids_are_unique_even_where_keys_are_not():
 def test_title_that_the_page_says_above_is_not_said_twice():
     layout = {"height": 300, "title": {"text": "Classes"}, "margin": {"t": 38, "b": 8}}
     picture = Picture("x", go.Figure({"data": [], "layout": layout}), "x")
-    same, other = figure_json(picture, said="Classes")["layout"], figure_json(picture, said="Labels")["layout"]
+    same, other = figure_json(picture, above="Classes")["layout"], figure_json(picture, above="Labels")["layout"]
     assert "title" not in same
     assert same["height"] == 300 - 38 + 10  # the room of the title goes with it
     assert other["title"]["text"] == "Classes"
@@ -356,22 +400,23 @@ def test_cells_are_written_for_people(value, share, said):
 
 
 def test_telling_images_are_the_extremes_and_none_twice():
-    images = [
-        Scored("a", 0.9, 0.1, 0.50, 0.8),  # differs most, and has the largest lead: counts once
-        Scored("b", 0.6, 0.5, 0.20, 0.1),
-        Scored("c", 0.7, 0.4, 0.10, 0.3),
-        Scored("d", 0.2, 0.4, 0.30, -0.2),
-        Scored("e", float("nan"), 0.4, 0.05, float("nan")),
+    nan = float("nan")
+    rows = {
+        "a": (0.9, 0.1, 0.50),  # differs most, and has the largest lead: counts once
+        "b": (0.6, 0.5, 0.20),
+        "c": (0.7, 0.4, 0.10),
+        "d": (0.2, 0.4, 0.30),
+        "e": (nan, 0.4, 0.05),
+    }
+    scores = pd.DataFrame.from_dict(rows, orient="index", columns=["sigmoid", "softmax", "differ"])
+    assert telling(scores) == [
+        ("a", "the heads differ most, on 50.0% of its pixels"),
+        ("c", "sigmoid's largest lead, 0.300 Dice"),
+        ("d", "softmax's largest lead, 0.200 Dice"),
     ]
-    assert [one.image for one, _ in telling(images)] == ["a", "c", "d"]
-    assert [why for _, why in telling(images)] == [
-        "the heads differ most, on 50.0% of its pixels",
-        "sigmoid's largest lead, 0.300 Dice",
-        "softmax's largest lead, 0.200 Dice",
-    ]
-    same = [Scored("a", 1.0, 1.0, 0.0, 0.0)]
-    assert [why for _, why in telling(same)] == ["the heads agree on all of its pixels"]
-    assert telling([]) == []
+    same = pd.DataFrame({"sigmoid": [1.0], "softmax": [1.0], "differ": [0.0]}, index=["a"])
+    assert telling(same) == [("a", "the heads agree on all of its pixels")]
+    assert telling(same.iloc[:0]) == []
 
 
 def test_command_that_made_the_run_can_be_read_back():
@@ -598,22 +643,6 @@ def test_command_names_a_run_that_is_not_there(tmp_path, monkeypatch, capsys):
         cli.main()
     assert ended.value.code == 2
     assert "there is no run nothing" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1500, "1.5 kB"),
-        (99_440, "99.4 kB"),
-        (123_456, "123 kB"),
-        (999_600, "1.0 MB"),
-        (2_500_000, "2.5 MB"),
-    ],
-)
-def test_sizes_are_written_in_powers_of_a_thousand(number, said):
-    assert size(number) == said
 
 
 def test_buttons_stand_on_a_page(hostile, monkeypatch):

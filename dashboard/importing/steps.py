@@ -13,7 +13,7 @@ from dashboard.importing import follow
 from dashboard.panels.cards import finding_card
 from dashboard.panels.importing import match, strange_names
 from dashboard.panels.importing_words import for_page, left_aside, name_problem, new_name, verdict_on
-from dashboard.report.safe import safe_color
+from dashboard.safe import safe_color
 from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.imports.trial import Looked, Preview, Truth

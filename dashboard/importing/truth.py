@@ -9,7 +9,7 @@ from dashboard import components, loaders, state
 from dashboard.dataset import choose as data_sets
 from dashboard.importing.looks import look
 from dashboard.panels.importing_words import for_page, truth_facts
-from dashboard.report.safe import safe_color
+from dashboard.safe import safe_color
 from pipelines import readings
 from pipelines.errors import PipelineError
 from pipelines.imports.trial import Asked, Truth

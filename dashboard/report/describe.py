@@ -4,8 +4,6 @@ import shlex
 from pathlib import PurePath
 from typing import Any, Final
 
-import pandas as pd
-
 from dashboard.figures.theme import HEAD_TITLES
 from dashboard.panels.origin import declared, declared_heads, network_facts
 from dashboard.rounding import count
@@ -16,11 +14,14 @@ from pipelines.store import Run
 KIND_TITLES: Final = {"exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap"}
 SPLIT_TITLES: Final[dict[Split, str]] = {"test": "test", "val": "validation", "train": "training"}
 _SHOWN_SIZES: Final = 3
+_FLAGS: Final = {"learning_rate": "lr", "learning_rates": "lr"}
+_NO_OPTION: Final = ("weight_decay", "checkpoint_seconds", "calibration_bins", "bootstrap_seed")
 
 
 def short_facts(run: Run, dataset: dict[str, Any], split: Split) -> tuple[str, ...]:
     """What a reader must know at first sight: run, data set, kind, classes, images, seeds, network, loss."""
-    classes, images, seeds = len(dataset["classes"]), images_in(dataset, split), len(run.seeds)
+    classes, seeds = len(dataset["classes"]), len(run.seeds)
+    images = next(facts["images"] for facts in dataset["splits"] if facts["split"] == split)
     return (
         f"run {run.name}",
         str(dataset["name"]),
@@ -37,11 +38,6 @@ def plural(number: int, name: str) -> str:
     return f"{count(number)} {name}{'s' if number != 1 else ''}"
 
 
-def images_in(dataset: dict[str, Any], split: Split) -> int:
-    """Number of images of a split."""
-    return int(next(one for one in dataset["splits"] if one["split"] == split)["images"])
-
-
 def facts_of(run: Run, dataset: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Everything that tells this run from another: (group, name, value)."""
     return [
@@ -55,38 +51,32 @@ def facts_of(run: Run, dataset: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _data(dataset: dict[str, Any]) -> dict[str, str]:
     sizes = [f"{width} × {height} ({count(images)})" for height, width, images in dataset["sizes"][:_SHOWN_SIZES]]
     more = len(dataset["sizes"]) - len(sizes)
-    groups = {one["split"]: one["groups"] for one in dataset["splits"] if one["groups"] is not None}
-    splits = (f"{SPLIT_TITLES[one['split']]} {count(one['images'])}" for one in dataset["splits"])
+    named = [(SPLIT_TITLES[facts["split"]], facts) for facts in dataset["splits"]]
+    images = [f"{title} {count(facts['images'])}" for title, facts in named]
+    groups = [f"{title} {count(facts['groups'])}" for title, facts in named if facts["groups"] is not None]
     return {
         "Data set": str(dataset["name"]),
         "Truth": KIND_TITLES[dataset["kind"]],
         "Classes": ", ".join(map(str, dataset["classes"])),
-        "Images": f"{count(dataset['images'])}: {', '.join(splits)}",
-        "Groups": ", ".join(f"{SPLIT_TITLES[split]} {count(some)}" for split, some in groups.items()) or "none given",
+        "Images": f"{count(dataset['images'])}: {', '.join(images)}",
+        "Groups": ", ".join(groups) or "none given",
         "Width × height": ", ".join(sizes) + (f" and {more} more" if more > 0 else ""),
     }
 
 
 def _networks(run: Run) -> dict[str, str]:
     training = run.config["training"]
+    facts = {"Heads": ", ".join(HEAD_TITLES[head] for head in run.heads), "Seeds": ", ".join(map(str, run.seeds))}
     if training is None:
-        return {
-            "Heads": ", ".join(HEAD_TITLES[head] for head in run.heads),
-            "Seeds": ", ".join(map(str, run.seeds)),
-            "Networks": "trained elsewhere; their outputs were imported",
-            **{HEAD_TITLES[head]: declared(one) for head, one in declared_heads(run.config).items()},
-        }
+        facts["Networks"] = "trained elsewhere; their outputs were imported"
+        return facts | {HEAD_TITLES[head]: declared(told) for head, told in declared_heads(run.config).items()}
+    facts["Network"] = f"{training['architecture']}, {training['encoder']}"
+    facts["Weights"] = training["encoder_weights"] or "random at the start, the same for all heads"
+    if run.training() is None:
+        return facts | {"Training": "none: the networks were loaded"}
     size, crop = training["size"], training["crop"]
     rates = [f"{training['learning_rate']:g}", *(f"{k} {v:g}" for k, v in training["learning_rates"].items())]
-    found = {
-        "Heads": ", ".join(HEAD_TITLES[head] for head in run.heads),
-        "Seeds": ", ".join(map(str, run.seeds)),
-        "Network": f"{training['architecture']}, {training['encoder']}",
-        "Weights": training["encoder_weights"] or "random at the start, the same for all heads",
-    }
-    if run.training() is None:
-        return found | {"Training": "none: the networks were loaded"}
-    return found | {
+    return facts | {
         "Loss": training["loss"],
         "Training": f"{plural(training['epochs'], 'epoch')}, batches of {training['batch_size']}",
         "Learning rate": ", ".join(rates),
@@ -113,45 +103,28 @@ def commands(run: Run) -> tuple[str, ...]:
 
 
 def options_of(config: dict[str, Any]) -> list[str]:
-    """Options that differ from their defaults."""
-    plain = RunConfig(dataset="").model_dump(mode="json")
-    found: list[str] = []
+    """Options of the command `run` that differ from their defaults. config: of a run, as JSON."""
+    usual = RunConfig(dataset="").model_dump(mode="json")
+    options: list[str] = []
     for part in ("training", "evaluation"):
         for name, value in config[part].items():
-            if name in plain[part] and value != plain[part][name] and name in _WRITTEN:
-                found += _WRITTEN[name](value)
-    rates = config["training"]["learning_rates"]
-    if rates:
-        found += ["--lr", ",".join(f"{head}={rate:g}" for head, rate in rates.items())]
-    return found
+            if name not in _NO_OPTION and name in usual[part] and value != usual[part][name]:
+                options += _option(name, value)
+    return options
 
 
-def _plain(name: str) -> Any:
-    return lambda value: [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
-
-
-def _listed(name: str) -> Any:
-    return lambda value: [f"--{name}", ",".join(map(str, value))]
-
-
-def _sized(name: str) -> Any:
-    return lambda value: [f"--{name}", f"{value[0]}x{value[1]}"]
-
-
-_WRITTEN: Final[dict[str, Any]] = {
-    **{
-        name: _plain(name.replace("_", "-"))
-        for name in (
-            "architecture", "encoder", "encoder_weights", "loss", "softmax_rule", "epochs", "batch_size", "device",
-            "precision", "workers", "threads", "boundary_width", "surface_tolerance", "cost_false_positive",
-            "cost_false_negative", "replicates",
-        )
-    },
-    **{name: _listed(name) for name in ("seeds", "priority", "splits")},
-    **{name: _sized(name) for name in ("size", "crop")},
-    "learning_rate": _plain("lr"),
-    "augment": lambda _value: ["--no-augment"],
-}  # fmt: skip
+def _option(name: str, value: Any) -> list[str]:
+    flag = f"--{_FLAGS.get(name, name.replace('_', '-'))}"
+    match value:
+        case False:
+            return [f"--no-{name}"]
+        case dict():
+            return [flag, ",".join(f"{key}={number:g}" for key, number in value.items())]
+        case list():
+            return [flag, ("x" if name in ("size", "crop") else ",").join(map(str, value))]
+        case float():
+            return [flag, f"{value:g}"]
+    return [flag, str(value)]
 
 
 def methods(run: Run, dataset: dict[str, Any], split: Split) -> tuple[str, ...]:
@@ -202,30 +175,3 @@ def _origin(run: Run) -> str:
     if run.config["training"] is None:
         return f"Outputs of networks that were trained elsewhere ({heads}) were imported{unknown}."
     return f"The networks ({heads}) were loaded{unknown}."
-
-
-def temperatures(facts: dict[str, Any]) -> pd.DataFrame:
-    """Fitted temperatures: variant, head, seed, class ("all" for one of the whole head), temperature."""
-    rows = [
-        ("temperature", head, int(seed), "all", value)
-        for head, by_seed in facts.get("temperature", {}).items()
-        for seed, value in by_seed.items()
-    ] + [
-        ("temperature-by-class", head, int(seed), name, value)
-        for head, by_seed in facts.get("temperature_by_class", {}).items()
-        for seed, by_class in by_seed.items()
-        for name, value in by_class.items()
-    ]
-    return pd.DataFrame(rows, columns=["variant", "head", "seed", "class", "temperature"])
-
-
-def tuned_thresholds(facts: dict[str, Any]) -> pd.DataFrame:
-    """Thresholds tuned on validation: variant, head, seed, class, threshold."""
-    rows = [
-        (variant, head, int(seed), name, value)
-        for variant, by_head in facts.get("thresholds", {}).items()
-        for head, by_seed in by_head.items()
-        for seed, by_class in by_seed.items()
-        for name, value in by_class.items()
-    ]
-    return pd.DataFrame(rows, columns=["variant", "head", "seed", "class", "threshold"])

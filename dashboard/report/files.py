@@ -1,23 +1,82 @@
-"""A run to its report and tables on disk: all of it or nothing, and nothing is replaced unless asked for."""
+"""A run to its report and tables as files: all of it or nothing, and nothing is replaced unless asked for.
+
+A report has the figures of every page, so its modules are imported when one is made: the first page has the buttons.
+"""
 
 import contextlib
+import io
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from dashboard.report.blocks import Report
-from dashboard.report.chapters import report_of
-from dashboard.report.csvs import csv_bytes, zip_bytes
-from dashboard.report.data import tables_of
-from dashboard.report.names import report_name, tables_name
-from dashboard.report.page import page
+from dashboard.safe import csv_bytes
 from pipelines.errors import ConfigError, RunError
-from pipelines.store import Run
+from pipelines.store import Run, size_in_words
 from pipelines.store.files import sync_file, sync_folder
 from pipelines.verdict import Margin
+
+if TYPE_CHECKING:
+    from dashboard.report.contents import Report
+
+_EARLIEST: Final = (1980, 1, 1, 0, 0, 0)  # of a zip entry
+_READABLE: Final = 0o644 << 16
+# The dashboard's questions are cached by Streamlit, which warns wherever no server runs.
+_TALKATIVE: Final = (
+    "streamlit.runtime.caching.cache_data_api",
+    "streamlit.runtime.scriptrunner_utils.script_run_context",
+    "streamlit.runtime.state.session_state_proxy",
+)
+
+
+def report_name(run: Run) -> str:
+    """File name of the report."""
+    return f"{run.name}-report.html"
+
+
+def tables_name(run: Run) -> str:
+    """Name of the folder of tables."""
+    return f"{run.name}-tables"
+
+
+# In memory ---------------------------------------------------------------------------------------------------------
+
+
+def html_bytes(run: Run, report: "Report") -> bytes:
+    """The report as a self-contained HTML page."""
+    from dashboard.report.page import page
+
+    return page(report, tables=tables_name(run)).encode("utf-8", "replace")
+
+
+def table_files(run: Run, report: "Report") -> dict[str, bytes]:
+    """All tables as CSV by file name."""
+    from dashboard.report.contents import tables_of
+
+    return {f"{name}.csv": csv_bytes(table) for name, table in tables_of(run, report).items()}
+
+
+def tables_zip(run: Run, report: "Report") -> bytes:
+    """All tables as CSV in a zip, under one folder."""
+    return zip_bytes({f"{tables_name(run)}/{name}": content for name, content in table_files(run, report).items()})
+
+
+def zip_bytes(files: Mapping[str, bytes]) -> bytes:
+    """Files by their path in the zip, the same bytes for the same files whenever and wherever it is made."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for path, content in files.items():
+            entry = zipfile.ZipInfo(path, _EARLIEST)
+            entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, _READABLE
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+# On disk -----------------------------------------------------------------------------------------------------------
 
 
 class Written(NamedTuple):
@@ -27,20 +86,9 @@ class Written(NamedTuple):
     bytes: int
     files: int
 
-
-def html_bytes(run: Run, report: Report) -> bytes:
-    """The report as a self-contained HTML page."""
-    return page(report, tables=tables_name(run)).encode("utf-8", "replace")
-
-
-def tables_zip(run: Run, report: Report) -> bytes:
-    """All tables as CSV in a zip, under one folder."""
-    return zip_bytes({f"{tables_name(run)}/{name}": content for name, content in table_files(run, report).items()})
-
-
-def table_files(run: Run, report: Report) -> dict[str, bytes]:
-    """All tables as CSV by file name."""
-    return {f"{name}.csv": csv_bytes(table) for name, table in tables_of(run, report).items()}
+    def __str__(self) -> str:
+        """A line for the terminal."""
+        return f"{self.path}  {size_in_words(self.bytes)}{f', {self.files} files' if self.files > 1 else ''}"
 
 
 def export(
@@ -58,10 +106,14 @@ def export(
     Raises ConfigError when one is there already and `force` is not set, before anything is written, RunError when the
     run is damaged or the disk refuses. Each appears under its name only when it is whole.
     """
+    for name in _TALKATIVE:  # a filter stays when Streamlit, on being imported, sets its loggers' levels
+        logging.getLogger(name).addFilter(_is_error)
+    from dashboard.report.contents import report_of
+
     page_path = folder / report_name(run)
     tables_path = folder / (f"{tables_name(run)}.zip" if zipped else tables_name(run))
-    wanted = [path for path, chosen in ((page_path, html), (tables_path, csv)) if chosen]
-    _refuse(folder, wanted, force=force)
+    targets = [path for path, chosen in ((page_path, html), (tables_path, csv)) if chosen]
+    _refuse(folder, targets, force=force)
     report, written = report_of(run, margin=margin), []
     if html:
         content = html_bytes(run, report)
@@ -78,27 +130,25 @@ def export(
     return written
 
 
-def _refuse(folder: Path, wanted: list[Path], *, force: bool) -> None:
-    if not wanted:
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
+def _refuse(folder: Path, targets: list[Path], *, force: bool) -> None:
+    if not targets:
         raise ConfigError("there is nothing to export with both --no-html and --no-csv; leave one of them out")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out must be a folder, {folder} is a file; choose another place")
-    there = [path.name for path in wanted if path.exists() or path.is_symlink()]
+    there = [path.name for path in targets if path.exists() or path.is_symlink()]
     if there and not force:
         raise ConfigError(
             f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} in {folder} already; "
             "add --force to replace, or choose another --out"
         )
-    for path in wanted:
-        if strangers := _strangers(path):
+    for path in filter(Path.is_dir, targets):  # replacing a folder of tables would delete what no export wrote
+        strangers = sorted(entry.name for entry in path.iterdir() if entry.is_dir() or entry.suffix != ".csv")
+        if strangers:
             raise ConfigError(f"{path} holds {strangers[0]}, which no export wrote; move it away first")
-
-
-def _strangers(folder: Path) -> list[str]:
-    """What a folder of tables holds that no export wrote, and that replacing it would delete."""
-    if not folder.is_dir():
-        return []
-    return sorted(one.name for one in folder.iterdir() if one.is_dir() or one.suffix != ".csv")
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ from dashboard.boundary import callback, guarded
 from dashboard.figures.training import curve_figure, loss_figure
 from dashboard.panels import train_examples
 from dashboard.panels import train_words as words
-from dashboard.report.safe import escaped
+from dashboard.safe import escaped
 from dashboard.training import listing
 from pipelines import jobs
 from pipelines.errors import PipelineError
