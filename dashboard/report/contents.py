@@ -402,14 +402,15 @@ def examples(subject: Subject) -> list[Example]:
     rows = loaders.image_scores(run)
     rows = rows[(rows["split"] == subject.split) & (rows["seed"] == run.seeds[0])]
     if len(loaders.shown_heads(run, contender)) == 1:
-        dice = rows[rows["head"] == contender].sort_values(["dice", "image"]).set_index("image")["dice"].dropna()
-        ends = {"lowest": 0, "highest": len(dice) - 1} if len(dice) > 1 else {"only": 0} if len(dice) else {}
+        alone = rows[rows["head"] == contender].sort_values(["dice", "image"]).set_index("image")["dice"].dropna()
+        ends = {"lowest": 0, "highest": len(alone) - 1} if len(alone) > 1 else {"only": 0} if len(alone) else {}
         return [
-            Example(str(dice.index[at]), f"{name} Dice", {contender: float(dice.iloc[at])}) for name, at in ends.items()
+            Example(str(alone.index[at]), f"{name} Dice", {contender: float(alone.iloc[at])})
+            for name, at in ends.items()
         ]
     rows = rows.set_index("image").sort_index()
     theirs = rows[rows["head"] == contender]
-    dice = {"sigmoid": rows[rows["head"] == "sigmoid"]["dice"], contender: theirs["dice"]}
+    dice: dict[Head, pd.Series] = {"sigmoid": rows[rows["head"] == "sigmoid"]["dice"], contender: theirs["dice"]}
     scores = pd.DataFrame({"sigmoid": dice["sigmoid"], "softmax": theirs["dice"], "differ": theirs["disagreement"]})
     return [
         Example(image, why, {head: float(values[image]) for head, values in dice.items()})
