@@ -14,18 +14,23 @@ _ROOT = str(Path(__file__).resolve().parents[1])
 if _ROOT not in sys.path:  # `streamlit run` puts dashboard/ on the path, not the folder that holds it
     sys.path.insert(0, _ROOT)
 
-from dashboard import boundary, starting, upload  # noqa: E402
+from dashboard import boundary, menu, starting, upload  # noqa: E402
 from pipelines import links  # noqa: E402
 from pipelines.uploads.limits import data_roots  # noqa: E402
 
 _HERE = Path(__file__).parent
 
 
-def _page(file: str, title: str, icon: str, *, shown: bool = True) -> Any:
+def _page(name: str, *, shown: bool) -> Any:
+    page = menu.PAGES[name]
     return st.Page(
-        _HERE / "app_pages" / f"{file}.py", title=title, icon=f":material/{icon}:", url_path=file,
-        default=file == "verdict", visibility="visible" if shown else "hidden",
-    )  # fmt: skip
+        _HERE / menu.script(name),
+        title=page.title,
+        icon=f":material/{page.icon}:",
+        url_path=name,
+        default=name == "verdict",
+        visibility="visible" if shown else "hidden",
+    )
 
 
 @boundary.guarded
@@ -33,7 +38,7 @@ def draw() -> None:
     """The page that the address names, with the menu beside it."""
     starting.load_parts()
     links.keep_inside(data_roots())
-    from dashboard import components, loaders, state  # their caches want a server that is there
+    from dashboard import components, queries, state  # their caches want a server that is there
 
     st.set_page_config(page_title="Sigmoid or softmax?", page_icon=_HERE / "icon.png", layout="wide")
     st.logo(_HERE / "icon.png", size="large")
@@ -41,29 +46,13 @@ def draw() -> None:
     names: list[str] = []
     damaged: dict[str, str] = {}
     with boundary.boundary():
-        names = loaders.run_names()
-        damaged = {one.name: one.problem for one in loaders.damaged_runs()}
-    evidence = bool(names)  # without a run there is none
-    # In reading order: the answer, the evidence, the pixels, what to do.
-    pages = [
-        _page("verdict", "Verdict", "balance", shown=evidence),
-        _page("labels", "Labels", "label", shown=evidence),
-        _page("accuracy", "Accuracy", "target", shown=evidence),
-        _page("calibration", "Calibration", "show_chart", shown=evidence),
-        _page("confusion", "Confusion", "grid_on", shown=evidence),
-        _page("overlap", "Overlap", "join_inner", shown=evidence),
-        _page("thresholds", "Thresholds and costs", "tune", shown=evidence),
-        _page("losses", "Losses", "compare_arrows", shown=evidence),
-        _page("images", "Images", "image", shown=evidence),
-        _page("runs", "Runs", "inventory_2"),  # its trash may hold the only run
-        _page("data", "Data", "folder_open"),
-        _page("train", "Train", "model_training"),
-        _page("import_outputs", "Import", "upload_file"),
-        _page("guide", "How to read this", "menu_book"),
-    ]
+        names = queries.run_names()
+        damaged = {one.name: one.problem for one in queries.damaged_runs()}
+    # Evidence needs a run.
+    pages = [_page(name, shown=bool(names) or not page.evidence) for name, page in menu.PAGES.items()]
     page = st.navigation(pages, expanded=True)
     if page.visibility == "hidden":  # a link to evidence that is not there
-        st.switch_page("app_pages/train.py")
+        st.switch_page(menu.script("train"))
     if names:
         with st.sidebar:
             state.pick_run(names)
@@ -75,7 +64,7 @@ def draw() -> None:
             components.problem(f"{missing} This is {st.session_state[state.RUN]} instead.")
     with boundary.boundary():
         page.run()
-    loaders.freeze_once()
+    queries.freeze_once()
 
 
 if __name__ == "__main__":

@@ -7,15 +7,15 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.boundary import problem as problem  # pages say components.plain and components.problem
-from dashboard.figures.drawn import Drawn
-from dashboard.figures.theme import HEAD_TITLES, Theme, words_in
+from dashboard.charts import Drawn
+from dashboard.displays.base import Display
+from dashboard.displays.cards import Card
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.panels import Panel
-from dashboard.panels.cards import Card
 from dashboard.parts import part
 from dashboard.png_button import png_button
 from dashboard.safe import csv_bytes, escaped
 from dashboard.safe import plain as plain
+from dashboard.theme import HEAD_TITLES, Theme, words_in
 from pipelines.schema import Head
 from pipelines.store import Run
 from pipelines.verdict import missing_head, only
@@ -104,7 +104,7 @@ def chart_options(name: str) -> dict[str, Any]:
     return CHART | {"toImageButtonOptions": {"format": "png", "scale": 3, "filename": name}}
 
 
-def show(panel: Panel, *, run: str, draw: Callable[..., None] = chart) -> None:
+def show(panel: Display, *, run: str, draw: Callable[..., None] = chart) -> None:
     """A panel's figures side by side, how to read them, their table and its download.
 
     run: its name, for file names. draw: what draws a figure, called as `chart`.

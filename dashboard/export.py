@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 import streamlit as st
 
-from dashboard import loaders
+from dashboard import queries
 from dashboard.boundary import guarded
 from dashboard.report import files
 from pipelines.store import Run
@@ -43,7 +43,7 @@ def draw(run: Run, *, margin: Margin | None = None) -> None:
         )
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=loaders.KEY | {Margin: Margin.model_dump_json})
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=queries.KEY | {Margin: Margin.model_dump_json})
 def _exported(run: Run, form: Literal["html", "zip"], margin: Margin | None) -> bytes:
     """A file of a run, made when someone asks for it and kept for whoever asks next."""
     from dashboard.report.contents import report_of  # with the figures of every page, which the first page lacks

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import callback, guarded
 from dashboard.rounding import count
 from pipelines.errors import RunError
@@ -61,7 +61,7 @@ def draw_run(run: Run, names: Sequence[str], *, lists: Sequence[str] = ()) -> No
 def draw_trash() -> None:
     """What is in the trash, with a button to take each run back, and one to empty it."""
     try:
-        found, freed = loaders.trash()
+        found, freed = queries.trash()
     except RunError as error:
         components.problem(str(error))
         return
@@ -126,12 +126,12 @@ def _attempt(step: Callable[..., str], *arguments: Any) -> None:
     except RunError as error:
         st.session_state[_SAID] = (False, str(error))
     finally:
-        loaders.forget_runs()
+        queries.forget_runs()
 
 
 def _rename(name: str, key: str, lists: tuple[str, ...]) -> str:
     new = str(st.session_state[key]).strip()
-    rename_run(loaders.runs_folder(), name, new)
+    rename_run(queries.runs_folder(), name, new)
     if st.session_state.get(state.RUN) == name:
         st.session_state[state.RUN] = new
     for chosen in (chosen for chosen in lists if chosen in st.session_state):
@@ -140,7 +140,7 @@ def _rename(name: str, key: str, lists: tuple[str, ...]) -> str:
 
 
 def _delete(name: str, names: tuple[str, ...]) -> str:
-    delete_run(loaders.runs_folder(), name)
+    delete_run(queries.runs_folder(), name)
     others = [one for one in names if one != name]
     if not others:
         return f"{name} is in the trash."
@@ -152,9 +152,9 @@ def _delete(name: str, names: tuple[str, ...]) -> str:
 
 
 def _restore(entry: TrashEntry) -> str:
-    name = restore_run(loaders.runs_folder(), entry.entry)
+    name = restore_run(queries.runs_folder(), entry.entry)
     return f"{name} is back." if name == entry.name else f"{entry.name} is back as {name}: its own name is taken."
 
 
 def _empty() -> str:
-    return f"The trash is empty; {size_in_words(empty_trash(loaders.runs_folder()))} are free again."
+    return f"The trash is empty; {size_in_words(empty_trash(queries.runs_folder()))} are free again."

@@ -19,25 +19,25 @@ def load_parts() -> None:
     Two threads that import parts of one package in different orders can see modules that are half there.
     """
     with _lock:
-        from dashboard import components, export, forest_plot, loaders, python_code, state, tables
+        from dashboard import components, export, forest_plot, python_code, queries, state, tables
         from dashboard.panels import verdict
 
-        _ = components, export, forest_plot, loaders, python_code, state, tables, verdict
+        _ = components, export, forest_plot, queries, python_code, state, tables, verdict
 
 
 def prepare() -> None:
     """Import what the first page needs, and look its newest run up. A run that cannot be read is told on the page."""
     try:
         load_parts()
-        from dashboard import loaders
+        from dashboard import queries
         from pipelines.store import open_run
         from pipelines.verdict import Margin, judge
 
-        for name in loaders.run_names()[:1]:
-            run = open_run(loaders.runs_folder(), name)
-            judge(loaders.evidence(run), Margin())
+        for name in queries.run_names()[:1]:
+            run = open_run(queries.runs_folder(), name)
+            judge(queries.evidence(run), Margin())
             for head in run.heads:
-                loaders.ingredients(run, head, None)
+                queries.ingredients(run, head, None)
     except Exception as error:  # nobody waits for this thread: the page meets the same error, and shows it
         boundary.line_of(error, failed="The preparation of the first page")
 

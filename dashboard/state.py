@@ -6,18 +6,18 @@ from typing import Any, Final, Literal, TypeVar
 
 import streamlit as st
 
-from dashboard import loaders
-from dashboard.figures.theme import HEAD_TITLES, Theme, theme_of
+from dashboard import queries
 from dashboard.panels.origin import network_facts
+from dashboard.theme import HEAD_TITLES, Theme, theme_of
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.sentences import begun
 from pipelines.store import Run, open_run
 from pipelines.store.places import NAME
 from pipelines.verdict import missing_head
 
-RUN: Final = loaders.RUN
+RUN: Final = queries.RUN
 _MISSING: Final = "missing_run"
-BINS: Final = loaders.BINS
+BINS: Final = queries.BINS
 REGION_TITLES: Final[dict[str, str]] = {
     "all": "All pixels",
     "foreground": "Foreground",
@@ -60,13 +60,13 @@ def missing_run() -> str | None:
     missing = st.session_state.pop(_MISSING, None)
     if missing is None:
         return None
-    damage = loaders.damage_of(str(missing)) if re.fullmatch(NAME, str(missing)) else None
+    damage = queries.damage_of(str(missing)) if re.fullmatch(NAME, str(missing)) else None
     return f"{begun(damage).rstrip('.')}." if damage else f"There is no run {missing} here."
 
 
 def current_run() -> Run:
     """The run that was picked. Raises RunError when it has gone or is damaged."""
-    return open_run(loaders.runs_folder(), st.session_state[RUN])
+    return open_run(queries.runs_folder(), st.session_state[RUN])
 
 
 def choose(

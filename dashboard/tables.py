@@ -6,8 +6,8 @@ from typing import Final
 
 import pandas as pd
 
-from dashboard.figures.theme import HEAD_SHORT
 from dashboard.rounding import with_interval
+from dashboard.theme import HEAD_SHORT
 from pipelines.metrics import METRICS
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, MACRO, Head, Split, Variant
 

@@ -3,15 +3,15 @@
 from places import REPO
 from streamlit.testing.v1 import AppTest
 
-from dashboard import loaders
+from dashboard import queries
 
 APP = REPO / "dashboard" / "app.py"
 
 
 def open_page(monkeypatch, runs, page, /, **query):
     """The page (the name of its file) of the app on a folder of runs, drawn once; query: of the link."""
-    monkeypatch.setenv(loaders.RUNS_VARIABLE, str(runs))
-    loaders.forget_runs()
+    monkeypatch.setenv(queries.RUNS_VARIABLE, str(runs))
+    queries.forget_runs()
     at = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in query.items():
         at.query_params[name] = value

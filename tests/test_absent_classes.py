@@ -10,12 +10,13 @@ from opening import open_page
 from synthetic import make_run
 
 from dashboard import rounding as written
-from dashboard.figures.theme import LIGHT
-from dashboard.loaders import absent_classes
-from dashboard.panels import Selection, absence, accuracy, calibration
-from dashboard.panels.threshold_choice import Look, choices
+from dashboard.displays import accuracy, base, calibration
+from dashboard.displays.base import Selection
+from dashboard.displays.threshold_choice import Look, choices
+from dashboard.queries import absent_classes
 from dashboard.report.contents import report_of
 from dashboard.report.files import html_bytes
+from dashboard.theme import LIGHT
 from pipelines import sentences
 
 NAN = re.compile(r"(?<![a-z])[+−-]?(nan|inf)(?![a-z])", re.IGNORECASE)
@@ -58,11 +59,11 @@ def test_sentences_name_the_class_and_the_split():
 def test_absent_classes_are_those_without_a_true_pixel(some):
     assert absent_classes(some, "test") == ("a",)
     assert absent_classes(some, "val") == ("b",)
-    assert absence.why_no_value(some, "test", "IoU", "a") == "No pixel of test carries a, so IoU has no value."
-    assert absence.why_no_value(some, "test", "IoU", "b") == ""
-    assert absence.why_no_value(some, "test", "IoU") == "", "the mean of b and c has a value"
-    assert absence.untuned(some) == UNTUNED
-    assert absence.untuned(some, "c") == ""
+    assert base.why_no_value(some, "test", "IoU", "a") == "No pixel of test carries a, so IoU has no value."
+    assert base.why_no_value(some, "test", "IoU", "b") == ""
+    assert base.why_no_value(some, "test", "IoU") == "", "the mean of b and c has a value"
+    assert base.untuned_note(some) == UNTUNED
+    assert base.untuned_note(some, "c") == ""
 
 
 def test_half_is_not_called_a_tuned_threshold(some):

@@ -13,7 +13,7 @@ import pytest
 from counted_runs import HEADS, outputs_of, tuned, two_runs, write_run
 
 from dashboard.figures.comparison import cells_figure, effects_figure
-from dashboard.figures.theme import DARK, LIGHT
+from dashboard.theme import DARK, LIGHT
 from pipelines import cli
 from pipelines.comparison import MEAN, before_after, compare, conclude, effect_rows, run_command
 from pipelines.config import LOSSES, EvaluationConfig, RunConfig, TrainingConfig

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dashboard.figures.drawn import Drawn
-from dashboard.figures.theme import LIGHT, axis, figure_of, layout
+from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.theme import LIGHT
 
 CONTENT = {
     "data": [

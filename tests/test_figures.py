@@ -9,13 +9,12 @@ import pytest
 from colors import contrast
 
 from dashboard import tables
-from dashboard.figures.confusion import difference_figure, matrix_figure
-from dashboard.figures.forest import forest_figure
-from dashboard.figures.labels import class_share_figure, labels_per_pixel_figure
-from dashboard.figures.overlap import labels_figure, marked_at, rate_figure
-from dashboard.figures.reliability import reliability_figure
-from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, VALIDATE, faded, figure_of, ink_on, theme_of
+from dashboard.charts import VALIDATE, difference_figure, figure_of, forest_figure, matrix_figure
+from dashboard.displays.calibration import reliability_figure
+from dashboard.displays.labels import class_share_figure, labels_per_pixel_figure
+from dashboard.displays.overlap import labels_figure, marked_at, rate_figure
 from dashboard.figures.training import curve_figure
+from dashboard.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
 from pipelines.schema import HEADS, METRICS_SCHEMA
 
 

@@ -10,9 +10,9 @@ import pytest
 from opening import open_page
 from places import REPO
 
-from dashboard import loaders, starting
-from dashboard.figures.theme import LIGHT
+from dashboard import queries, starting
 from dashboard.panels import verdict as panels
+from dashboard.theme import LIGHT
 from pipelines.store import open_run
 from pipelines.verdict import Margin, judge
 
@@ -27,7 +27,7 @@ def small_figures(at):
 def test_forest_plots_are_the_figures_of_the_panel(monkeypatch, real_runs):
     at = open_page(monkeypatch, real_runs, "verdict", run="cells")
     run = open_run(real_runs, "cells")
-    verdict = judge(loaders.evidence(run), Margin())
+    verdict = judge(queries.evidence(run), Margin())
     pictures = panels.figures_of(run, LIGHT, split="test", verdict=verdict).pictures
     sent = small_figures(at)
     assert len(sent) == len(pictures) == 3
@@ -76,15 +76,15 @@ assert "torch" not in sys.modules
 
 
 def test_the_newest_run_is_looked_up_before_anybody_comes(monkeypatch, real_runs):
-    monkeypatch.setenv(loaders.RUNS_VARIABLE, str(real_runs))
-    loaders.forget_runs()
+    monkeypatch.setenv(queries.RUNS_VARIABLE, str(real_runs))
+    queries.forget_runs()
     asked = []
-    real = loaders.evidence
-    monkeypatch.setattr(loaders, "evidence", lambda run: asked.append(run.name) or real(run))
+    real = queries.evidence
+    monkeypatch.setattr(queries, "evidence", lambda run: asked.append(run.name) or real(run))
     thread = threading.Thread(target=starting.prepare)
     thread.start()
     thread.join()
-    assert asked == loaders.run_names()[:1]
+    assert asked == queries.run_names()[:1]
 
 
 @pytest.mark.parametrize("what", ["no folder", "no run", "a damaged run"])
@@ -95,8 +95,8 @@ def test_a_server_starts_without_a_run_to_look_up(monkeypatch, real_runs, tmp_pa
     if what == "a damaged run":
         shutil.copytree(real_runs / "cells", folder / "cells")
         (folder / "cells" / "metrics.parquet").write_bytes(b"not parquet")
-    monkeypatch.setenv(loaders.RUNS_VARIABLE, str(folder))
-    loaders.forget_runs()
+    monkeypatch.setenv(queries.RUNS_VARIABLE, str(folder))
+    queries.forget_runs()
     starting.prepare()
-    assert loaders.run_names() == (["cells"] if what == "a damaged run" else [])
-    loaders.forget_runs()
+    assert queries.run_names() == (["cells"] if what == "a damaged run" else [])
+    queries.forget_runs()

@@ -1,6 +1,5 @@
 """The arithmetic behind the guide, its sentences, figures and list: by hand, against torch and the trained losses."""
 
-import ast
 import math
 import re
 from dataclasses import replace
@@ -18,12 +17,12 @@ from torch.nn import functional
 
 from dashboard.figures import bars, entries, sketches
 from dashboard.figures.guide import REACH, curve_figure, plane_figure, region_codes
-from dashboard.figures.theme import DARK, LIGHT
-from dashboard.how_to_read import HOW_TO_READ
+from dashboard.how_to_read import FIGURES, HOW_TO_READ, by_page, place_of
+from dashboard.menu import PAGES
 from dashboard.panels import guide, guide_miniatures, guide_words
-from dashboard.panels.figure_index import FIGURES, PAGES, by_page, place_of
 from dashboard.panels.guide import CLASSES, PRESETS, Setting
 from dashboard.panels.when_it_matters import facts
+from dashboard.theme import DARK, LIGHT
 from pipelines import losses, one_pixel
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import encode
@@ -535,15 +534,10 @@ def test_explanations_are_set_as_text_is():
 
 
 def test_pages_are_those_of_the_menu_in_its_order():
-    calls = [
-        node for node in ast.walk(ast.parse((REPO / "dashboard" / "app.py").read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_page"
-    ]  # fmt: skip
-    menu = {call.args[0].value: call.args[1].value for call in sorted(calls, key=lambda one: one.lineno)}
-    assert {page: menu[page] for page in menu if page in PAGES} == PAGES
-    assert [page for page in menu if page in PAGES] == list(PAGES)
-    assert set(menu) - set(PAGES) == {"data", "train", "import_outputs", "guide"}
-    assert all((REPO / "dashboard" / "app_pages" / f"{page}.py").exists() for page in PAGES)
+    scripts = (REPO / "dashboard" / "app_pages").glob("*.py")
+    assert sorted(path.stem for path in scripts) == sorted(PAGES)
+    evidence = [name for name, page in PAGES.items() if page.evidence]
+    assert evidence == [name for name in PAGES if name in {place.page for place in FIGURES.values()} - {"runs"}]
 
 
 def test_a_figure_without_a_place_goes_to_the_end_by_its_own_name():

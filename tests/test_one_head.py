@@ -14,8 +14,8 @@ import pytest
 from imported_runs import BROUGHT
 from opening import open_page
 
-from dashboard import loaders
-from dashboard.panels import figure_index
+from dashboard import how_to_read as figure_index
+from dashboard import queries
 from dashboard.panels import runs as runs_panels
 from dashboard.report.contents import explained, report_of
 from pipelines import cli
@@ -443,7 +443,7 @@ def test_shown_heads_are_a_pair_or_one_alone(brought_runs, name):
     others = [head for head in run.heads if head != "sigmoid"] or list(run.heads)
     for contender in others:
         expected = (contender,) if missing_head(run.heads) else ("sigmoid", contender)
-        assert loaders.shown_heads(run, contender) == expected
+        assert queries.shown_heads(run, contender) == expected
 
 
 def test_folder_of_brought_runs_is_one_of_whole_runs(brought_runs):

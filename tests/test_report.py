@@ -25,9 +25,9 @@ from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 from synthetic import make_run
 
+from dashboard.displays.base import Display, Picture
+from dashboard.displays.cards import Card
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.panels import Panel, Picture
-from dashboard.panels.cards import Card
 from dashboard.report import describe
 from dashboard.report.contents import (
     Block,
@@ -95,7 +95,7 @@ class Parsed(HTMLParser):
 
 
 def panels_of(report):
-    return [block for chapter in report.chapters for block in chapter.blocks if isinstance(block, Panel)]
+    return [block for chapter in report.chapters for block in chapter.blocks if isinstance(block, Display)]
 
 
 def pictures_of(report):
@@ -346,7 +346,7 @@ def test_another_margin_gives_another_verdict(hostile):
 
 def test_ids_are_unique_even_where_keys_are_not():
     figure = go.Figure({"data": [], "layout": {"height": 100, "title": {"text": "t"}, "margin": {"t": 38, "b": 8}}})
-    panel = Panel(
+    panel = Display(
         "p", "t", (Picture("a b", figure, "x"), Picture("a-b", figure, "x")), pd.DataFrame({"a": [1]}), "forest"
     )
     cover = Cover("run", "above", "headline", "#000000", ())
@@ -466,7 +466,7 @@ def test_tables_are_listed_with_what_they_hold(cells, cells_tables):
 def test_every_table_in_the_report_is_among_the_files(cells_tables, cells_report):
     for chapter in cells_report.chapters:
         for block in chapter.blocks:
-            if isinstance(block, Panel):
+            if isinstance(block, Display):
                 pd.testing.assert_frame_equal(cells_tables[table_name(chapter.key, block.key)], block.table)
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from synthetic import make_run
 
-from dashboard import loaders
+from dashboard import queries
 from dashboard.figures.runs import differences_figure, lanes_of, values_figure
-from dashboard.figures.theme import DARK, LIGHT
 from dashboard.figures.training import curve_figure, loss_figure
 from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
+from dashboard.theme import DARK, LIGHT
 from pipelines.schema import TRAINING_SCHEMA
 from pipelines.store import Run, RunWriter, delete_run, files, list_runs, list_trash, run_bytes
 from pipelines.store.summary import Summary, learning_curves, summarise
@@ -391,7 +391,7 @@ def test_rename_that_cannot_be_says_why_and_changes_nothing(page, folder, name, 
 def test_run_deleted_elsewhere_is_said_and_another_one_is_shown(page, folder):
     at = page(folder, "one")
     delete_run(folder, "one")
-    loaders.forget_runs()
+    queries.forget_runs()
     at.run()
     assert not at.exception
     assert "There is no run one here" in at.error[0].value.replace("\\", "")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from colors import contrast, difference, lab, linear
 
-from dashboard.figures.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, ink_on, words_in
+from dashboard.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, ink_on, words_in
 from pipelines.schema import HEADS
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0, on linear RGB.

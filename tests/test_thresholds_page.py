@@ -12,20 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import make_run
 
-from dashboard.figures import thresholds as figures
-from dashboard.figures.cuts import INNER, cut_text, cuts_of_link, link_text
-from dashboard.figures.lanes import choices_figure, dots_figure
-from dashboard.figures.marks import Mark
-from dashboard.figures.theme import DARK, LIGHT
-from dashboard.figures.thresholds import Level
+from dashboard.displays import ranking as curves
+from dashboard.displays import threshold_choice as choice
+from dashboard.displays import threshold_choice as sentences
+from dashboard.displays import thresholds as figures
+from dashboard.displays import thresholds as panels
+from dashboard.displays.threshold_choice import (
+    INNER,
+    PER,
+    Costs,
+    Look,
+    Policy,
+    cut_text,
+    cuts_of_link,
+    link_text,
+    policies,
+)
+from dashboard.displays.thresholds import Level, Mark, choices_figure, dots_figure
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.loaders.thresholds import tuned
-from dashboard.panels import threshold_choice as choice
-from dashboard.panels import threshold_curves as curves
-from dashboard.panels import threshold_sentences as sentences
-from dashboard.panels import thresholds as panels
-from dashboard.panels.threshold_choice import Look
-from dashboard.panels.threshold_costs import PER, Costs, Policy, policies
+from dashboard.queries.counts import tuned
+from dashboard.theme import DARK, LIGHT
 from pipelines.counting.grid import CELLS, HALF_CELL, first_cell_above
 from pipelines.metrics.decisions import Paired
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P, cut_at

@@ -5,16 +5,17 @@ from typing import Final
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, error_pictures, loaders, state
+from dashboard import components, error_pictures, queries, state
 from dashboard.boundary import guarded
-from dashboard.figures.accuracy import BY_IMAGE, POOLED, class_title
-from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES
+from dashboard.displays import accuracy as panels
+from dashboard.displays import accuracy as tables
+from dashboard.displays import base
+from dashboard.displays.accuracy import BY_IMAGE, POOLED, class_title
+from dashboard.displays.base import Selection
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.panels import Selection, absence
-from dashboard.panels import accuracy as panels
-from dashboard.panels import accuracy_tables as tables
 from dashboard.parts import part
 from dashboard.rounding import with_interval
+from dashboard.theme import HEAD_SHORT, HEAD_TITLES
 from pipelines.metrics import METRICS
 from pipelines.verdict import Margin
 
@@ -172,7 +173,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Score", tables.metric_names(run, split=split), key="metric", default="dice",
         title=lambda name: METRICS[name].title,
     )  # fmt: skip
-    region = state.region_of(loaders.scored_regions(run, split, metric), width=run.facts["boundary_width"])
+    region = state.region_of(queries.scored_regions(run, split, metric), width=run.facts["boundary_width"])
     names = tables.class_names(run, metric)
     chosen = state.class_of(names) if METRICS[metric].per_class else state.EVERY_CLASS
 class_name = None if chosen == state.EVERY_CLASS else chosen
@@ -180,10 +181,10 @@ shown = Selection(run, split, seeds, contender, region=region, metric=metric, cl
 of_class = class_title(tables.first_name(shown))
 lens = error_pictures.Lens(run, theme, split, seeds[0], contender, class_name)
 st.caption(METRICS[metric].description)
-components.notes(absence.note(run, split))
+components.notes(base.absence_note(run, split))
 why = ""
-if absence.left_out(run, split, metric):
-    why = absence.why_no_value(run, split, METRICS[metric].title, class_name)
+if base.classes_without_value(run, split, metric):
+    why = base.why_no_value(run, split, METRICS[metric].title, class_name)
 if why:
     components.empty(f"{METRICS[metric].title} has no value here", why)
 elif pair:

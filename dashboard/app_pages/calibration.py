@@ -6,12 +6,13 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.components import Cell
-from dashboard.figures.theme import words_in
-from dashboard.panels import Selection, absence
-from dashboard.panels import calibration as panels
+from dashboard.displays import base
+from dashboard.displays import calibration as panels
+from dashboard.displays.base import Selection
 from dashboard.parts import part
+from dashboard.theme import words_in
 from pipelines.schema import REGIONS, Head, Variant
 from pipelines.verdict import missing_head
 
@@ -25,7 +26,7 @@ def draw_diagrams() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width=300):
             bins = state.bins()
-        counted = loaders.reliability(run, split, run.heads[0], seeds, variant, region, bins)
+        counted = queries.reliability(run, split, run.heads[0], seeds, variant, region, bins)
         names = [str(name) for name in dict.fromkeys(counted["class"])]
         with st.container(width=300):
             chosen = state.class_of(names)
@@ -73,7 +74,7 @@ def number(column: str, text: str, winners: Mapping[tuple[str, Variant], Head | 
 def draw_scores() -> None:
     """Every metric, as trained and after temperature, with paired differences."""
     st.header("Every calibration metric")
-    names = list(loaders.dataset(run)["classes"])
+    names = list(queries.dataset(run)["classes"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         contender = state.contender_of(run) if missing_head(run.heads) is None else None
         name = _MEAN
@@ -84,7 +85,7 @@ def draw_scores() -> None:
     selection = replace(shown, class_name=None if name == _MEAN else name)
     scores = panels.scores(selection)
     if scores.empty:
-        why = absence.why_no_value(run, split, "the mean over the classes", selection.class_name)
+        why = base.why_no_value(run, split, "the mean over the classes", selection.class_name)
         components.empty("No calibration metric has a value", why or "Choose other pixels or another class.")
         return
     table = panels.readable_scores(scores, contender=contender)
@@ -116,7 +117,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     region = state.region_of(REGIONS, width=run.facts["boundary_width"])
 shown = Selection(run, split, seeds, variant=variant, region=region)
 components.head_legend(run.heads, theme)
-components.notes(absence.note(run, split))
+components.notes(base.absence_note(run, split))
 for said in (panels.temperatures(run), panels.temperatures_by_class(run) if variant == "temperature-by-class" else ""):
     if said:
         st.caption(components.plain(said))

@@ -4,16 +4,17 @@ from typing import Any, Final
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import guarded
-from dashboard.figures.theme import HEAD_TITLES
+from dashboard.displays import base
+from dashboard.displays import confusion as panels
+from dashboard.displays import confusion as tables
+from dashboard.displays.base import Display, Picture, Selection
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.loaders.confusion import CellImages
-from dashboard.panels import Panel, Picture, Selection, absence
-from dashboard.panels import confusion as panels
-from dashboard.panels import confusion_tables as tables
 from dashboard.parts import part
+from dashboard.queries.images import CellImages
 from dashboard.rounding import count, percent
+from dashboard.theme import HEAD_TITLES
 from pipelines.schema import Head, Region
 
 _CLICKED: Final = "clicked_cell"
@@ -35,7 +36,7 @@ def choose_cell(rows: list[str], columns: list[str]) -> tuple[str, str, Head]:
     return truth, predicted, by
 
 
-def draw_figures(panel: Panel) -> tuple[str, str, str] | None:
+def draw_figures(panel: Display) -> tuple[str, str, str] | None:
     """The matrices, and the cell that was clicked: truth, prediction, head."""
     if len(panel.pictures) == 1:
         with st.container(width=_WIDE):
@@ -68,7 +69,7 @@ def clicked_in(picture: Picture) -> dict[str, Any] | None:
 
 
 @guarded
-def draw_differences(panel: Panel) -> None:
+def draw_differences(panel: Display) -> None:
     """The cells in which the heads differ most."""
     value, write = ("share", percent) if form == "share" else ("pixels", count)
     rows = [
@@ -106,7 +107,7 @@ def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
     """The images with most pixels of the framed cell."""
     truth, predicted, head = chosen
     cell = tables.cell_of(shown, rows, columns, truth, predicted, decision=decision, threshold=threshold)
-    found = loaders.cell_images(run, split, head, seeds[0], cell, theme.heads[head], most=_ACROSS)
+    found = queries.cell_images(run, split, head, seeds[0], cell, theme.heads[head], most=_ACROSS)
     st.caption(components.plain(said_of(found, threshold)))
     for place, one in zip(st.columns(_ACROSS), found.marked, strict=False):
         with place:
@@ -139,7 +140,7 @@ def said_of(found: CellImages, threshold: float) -> str:
 
 run = state.current_run()
 theme = state.theme()
-dataset = loaders.dataset(run)
+dataset = queries.dataset(run)
 st.title("Confusion")
 components.missing(run, "the difference between the heads' matrices")
 if _CLICKED in st.session_state:
@@ -157,7 +158,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Cells", ("share", "count"), key="cells", title=lambda one: "Row shares" if one == "share" else "Pixels"
     )
 shown = Selection(run, split, seeds, contender, region=region)
-components.notes(absence.note(run, split))
+components.notes(base.absence_note(run, split))
 rows, columns = tables.names_of(shown, decision)
 above, below = st.container(), st.container()
 with below:

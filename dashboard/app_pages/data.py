@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import guarded
 from dashboard.dataset import check, choose, looks, split, table
-from dashboard.figures.labels import SPLIT_TITLES
+from dashboard.displays.labels import SPLIT_TITLES
 from dashboard.figures.pictures import jpeg, label_picture
 from dashboard.panels import data_table
 from dashboard.rounding import count
@@ -102,7 +102,7 @@ def follow_link(path: Path, key: str) -> None:
     if wanted is None or f"{key}_pick" in st.session_state:
         return
     try:
-        said = readings.find(loaders.runs_folder(), path, wanted).reading
+        said = readings.find(queries.runs_folder(), path, wanted).reading
     except DatasetError:  # is told where the table begins
         return
     st.session_state[key] = said.format
@@ -120,7 +120,7 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
     wanted = st.query_params.get(choose.READING)
     if wanted is not None and not table.is_drawn(key):  # on every visit: what was typed is gone when the page is left
         try:
-            said = readings.find(loaders.runs_folder(), path, wanted).reading
+            said = readings.find(queries.runs_folder(), path, wanted).reading
             labels = {one.name for one in looked.labels}
             if said.format == looked.format and {label for rule in said.classes for label in rule.labels} <= labels:
                 st.session_state[held] = said
@@ -237,7 +237,7 @@ def draw_set(chosen: choose.Chosen) -> None:
         f"{len(dataset.classes)} class{'es' * (len(dataset.classes) > 1)}; {_KINDS[dataset.kind]}{found}.", theme
     )
     preview(looked, dataset)
-    runs = loaders.runs_folder()
+    runs = queries.runs_folder()
     kept = readings.keep(runs, chosen.path, reading)
     st.query_params[choose.READING] = kept.key
     st.header("Check")

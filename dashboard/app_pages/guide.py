@@ -9,10 +9,10 @@ import streamlit as st
 from dashboard import components, pixel_controls, state
 from dashboard.figures import bars, entries, sketches
 from dashboard.figures.guide import REACH, curve_figure, plane_figure
-from dashboard.how_to_read import HOW_TO_READ
+from dashboard.how_to_read import HOW_TO_READ, OTHER, by_page, place_of
+from dashboard.menu import title_of
 from dashboard.panels import guide as panels
 from dashboard.panels import guide_miniatures as miniatures
-from dashboard.panels.figure_index import OTHER, PAGES, by_page, place_of
 from dashboard.panels.guide import PRESETS, Setting
 from dashboard.panels.guide_miniatures import Miniature
 from dashboard.panels.guide_words import noticed, target_words
@@ -34,7 +34,7 @@ def draw_asked(figure: str) -> None:
         components.empty("No such figure", "This link names a figure that is not explained here; all others are below.")
         return
     place = place_of(figure)
-    page = PAGES.get(place.page, "")
+    page = title_of(place.page)
     with st.container(border=True, key="asked"):
         words, picture = st.columns(2, gap="large") if figure in MINIATURES else (st.container(), None)
         with words:
@@ -201,12 +201,12 @@ def draw_index(asked: str | None) -> None:
             st.subheader(f"Try it: {place_of(name).title.lower()}")
             MINIATURES[name]()
     groups = by_page()
-    st.markdown(" · ".join(f"[{PAGES.get(page, OTHER)}](#figures-{page or 'other'})" for page, _ in groups))
+    st.markdown(" · ".join(f"[{title_of(page) or OTHER}](#figures-{page or 'other'})" for page, _ in groups))
     has_run = state.RUN in st.session_state
     kept = {state.RUN: str(st.session_state[state.RUN])} if has_run else {}
     for page, figures in groups:
         with st.container(horizontal=True, vertical_alignment="center", key=f"group_{page or 'other'}"):
-            st.subheader(PAGES.get(page, OTHER), anchor=f"figures-{page or 'other'}", width="stretch")
+            st.subheader(title_of(page) or OTHER, anchor=f"figures-{page or 'other'}", width="stretch")
             if page and has_run:
                 link_to(page, "Open the page")
         cards = [

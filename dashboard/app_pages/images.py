@@ -5,15 +5,15 @@ from typing import Final, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import callback, guarded
 from dashboard.figures import pictures
-from dashboard.figures.theme import HEAD_SHORT
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.loaders import Shows
 from dashboard.panels import images as panels
 from dashboard.parts import part
+from dashboard.queries import Shows
 from dashboard.rounding import minus, percent, rounded
+from dashboard.theme import HEAD_SHORT
 from dashboard.viewer import component, link, payload
 from pipelines import sentences
 from pipelines.metrics import METRICS
@@ -79,10 +79,10 @@ def show_viewer(image: str, chosen: Chosen) -> None:
         "edges": payload.EDGES.tolist(), "scale": pictures.scale(), "codes": _CODES, "start": begun.of(image),
         "notes": {"confidence": HOW_TO_READ["confidence"]},
     }  # fmt: skip
-    block = loaders.viewer_block(run, split, heads, seed, image)
+    block = queries.viewer_block(run, split, heads, seed, image)
     component.viewer(payload.pack(header, [block.seen]), on_step=step)
     pixel = link.kept_pixel(image, begun)
-    values = None if pixel is None else loaders.pixel_values(run, split, heads, seed, image, *pixel)
+    values = None if pixel is None else queries.pixel_values(run, split, heads, seed, image, *pixel)
     if pixel is None or values is None:
         return
     heading = [
@@ -124,9 +124,9 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
     if shows == "differences":
         said = ["only sigmoid right", "only softmax right", "they differ, neither right"]
         components.legend(list(zip(said, colors, strict=True)), theme)
-    made = loaders.within(
+    made = queries.within(
         _PATIENCE, names,
-        lambda name: loaders.thumbnail(run, split, name, seed=seed, heads=heads, shows=shows, colors=colors),
+        lambda name: queries.thumbnail(run, split, name, seed=seed, heads=heads, shows=shows, colors=colors),
     )  # fmt: skip
     items = [
         {
@@ -138,7 +138,7 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
         }
         for row in rows.to_dict("records")
     ]
-    height, width = loaders.preview(run, split, names[0]).shape[:2]
+    height, width = queries.preview(run, split, names[0]).shape[:2]
     header = {
         "id": f"{run.checksum}/{chosen}/{shows}/{theme.dark}/{names}", "items": items,
         "alt": titles[shows], "ratio": width / height, "viewer": link.KEY,
@@ -162,25 +162,25 @@ def browse() -> None:
         table = panels.sorted_images(table, contender=contender, order=order, score=score)
         image = choose_image(list(table["image"]))
     begun.settle(image)
-    chosen = Chosen(split, seed, loaders.shown_heads(run, contender), score)
+    chosen = Chosen(split, seed, queries.shown_heads(run, contender), score)
     show_viewer(image, chosen)
     st.caption(HOW_TO_READ["images"])
     st.header("All images")
     show_gallery(table, chosen)
     shares = [name for name in table.columns if name.startswith(("disagreement", *panels.RATES))]
     components.explain("image_scores", table, key="image_scores", name=f"{run.name}-images", percent=shares)
-    block = loaders.viewer_block(run, split, chosen.heads, seed, image)
+    block = queries.viewer_block(run, split, chosen.heads, seed, image)
     if block.cells:  # after all that is seen at once
         component.cells(payload.pack({"id": id_of(image, chosen)}, [block.cells]))
     names = list(table["image"])
     ahead = names[(names.index(image) + 1) % len(names)]
     if ahead != image:
-        loaders.make_ahead(run, split, chosen.heads, seed, ahead)
+        queries.make_ahead(run, split, chosen.heads, seed, ahead)
 
 
 run = state.current_run()
 theme = state.theme()
-dataset = loaders.dataset(run)
+dataset = queries.dataset(run)
 begun = link.start()
 st.title("Images")
 components.missing(run, "the other head's labels, and where the two differ")

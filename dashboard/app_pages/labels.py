@@ -5,13 +5,13 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import guarded
-from dashboard.figures.labels import SPLIT_TITLES
+from dashboard.displays import labels as panels
+from dashboard.displays.cards import finding_card
+from dashboard.displays.labels import SPLIT_TITLES
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.loaders.overlap import spread_images
-from dashboard.panels import labels as panels
-from dashboard.panels.cards import finding_card
+from dashboard.queries.images import spread_images
 from dashboard.rounding import count, percent
 from pipelines.datasets.check import CheckReport, truth_alone
 
@@ -41,7 +41,7 @@ def draw_examples() -> None:
     components.legend(list(zip(dataset["classes"], dataset["colors"], strict=True)), theme)
     chosen = spread_images(run, split, _ACROSS)
     for column, name in zip(st.columns(_ACROSS), chosen, strict=False):
-        image, labels = loaders.example(run, split, name)
+        image, labels = queries.example(run, split, name)
         with column:
             components.picture(image, alt=f"Image {name}")
             components.picture(labels, alt=f"True labels of {name}")
@@ -55,13 +55,13 @@ def draw_kinds() -> None:
     if len(kinds) < 2:
         return
     st.header("Every class at its largest" if dataset["kind"] == "exclusive" else "Every kind of pixel")
-    whole = max(sum(pixels for _, pixels in loaders.label_sets(run, split)), 1)
+    whole = max(sum(pixels for _, pixels in queries.label_sets(run, split)), 1)
     for start in range(0, len(kinds), _ACROSS):
         for column, kind in zip(st.columns(_ACROSS), kinds[start : start + _ACROSS], strict=False):
-            found = loaders.example_of(run, split, kind.labels, kind.members)
+            found = queries.example_of(run, split, kind.labels, kind.members)
             if found is None:
                 continue
-            image, marked = loaders.marked(run, split, found.image, kind.labels, kind.members, _MARK)
+            image, marked = queries.marked(run, split, found.image, kind.labels, kind.members, _MARK)
             with column:
                 components.picture(image, alt=f"Image {found.image}")
                 components.picture(marked, alt=f"{kind.title}: {count(found.pixels)} pixels marked")
@@ -84,7 +84,7 @@ def draw_panels(*made: Any) -> None:
 
 run = state.current_run()
 theme = state.theme()
-dataset = loaders.dataset(run)
+dataset = queries.dataset(run)
 split = run.splits[0]
 st.title("Labels")
 sizes = dataset["sizes"]

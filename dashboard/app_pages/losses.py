@@ -5,10 +5,10 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import guarded
+from dashboard.displays import base
 from dashboard.figures.comparison import cells_figure, effects_figure
-from dashboard.panels import absence
 from dashboard.parts import part
 from dashboard.rounding import typeset, with_interval
 from pipelines.comparison import (
@@ -47,7 +47,7 @@ def choose_runs(losses: dict[str, str | None]) -> tuple[Run, ...]:
         bind="query-params", format_func=lambda name: f"{name} ({losses[name] or 'loss not known'})",
         help="They should differ in their loss and in nothing else; what else differs is said below.",
     )  # fmt: skip
-    return tuple(open_run(loaders.runs_folder(), name) for name in chosen or [run.name])
+    return tuple(open_run(queries.runs_folder(), name) for name in chosen or [run.name])
 
 
 def sharing_a_head(names: Iterable[str]) -> list[str]:
@@ -55,7 +55,7 @@ def sharing_a_head(names: Iterable[str]) -> list[str]:
     kept: list[str] = []
     heads = set(run.heads)
     for name in names:
-        mine = heads & set(open_run(loaders.runs_folder(), name).heads)
+        mine = heads & set(open_run(queries.runs_folder(), name).heads)
         if mine:
             kept, heads = [*kept, name], mine
     return kept
@@ -77,7 +77,7 @@ def draw_cells(found: Comparison, measures: tuple[str, str]) -> None:
         table = before_after(found, measure)
         if table["value"].isna().all():
             with column:
-                why = absence.why_no_value(run, found.split, METRICS[measure].title)
+                why = base.why_no_value(run, found.split, METRICS[measure].title)
                 components.empty(f"{METRICS[measure].title} has no value", why or "No run here has it.")
             continue
         drawn.append(f"cells_{measure}")
@@ -129,7 +129,7 @@ def judged(found: Comparison, measures: tuple[str, str]) -> None:
                 typeset(begun(one.advice)), above=f"{what}: {METRICS[one.measure].title}",
                 color=theme.muted, theme=theme,
             )  # fmt: skip
-            why = "" if one.effects else absence.why_no_value(run, found.split, METRICS[one.measure].title)
+            why = "" if one.effects else base.why_no_value(run, found.split, METRICS[one.measure].title)
             components.paragraph(why or typeset(" ".join(one.sentences)), theme)
     if found.notes:
         components.bullets([typeset(note) for note in found.notes], theme)
@@ -151,7 +151,7 @@ def offer_more(losses: dict[str, str | None]) -> None:
 
 run = state.current_run()
 theme = state.theme()
-losses = loaders.comparable(run)
+losses = queries.comparable(run)
 st.title("Losses")
 components.missing(run, "what the head changes beside the loss, the thresholds and the temperature")
 components.readable_chips()
@@ -163,7 +163,7 @@ if len(losses) < 2:
         + "What one run can tell is below.",
     )
 chosen = choose_runs(losses)
-found = loaders.compared(chosen)
+found = queries.compared(chosen)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     labels = state.choose("Labels by", LABEL_MEASURES, key="labels_by", title=lambda name: METRICS[name].title)
     probabilities = state.choose(

@@ -4,15 +4,15 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import guarded
-from dashboard.figures.theme import HEAD_TITLES
+from dashboard.displays import overlap as panels
+from dashboard.displays.base import Selection
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.loaders.overlap import Which
-from dashboard.panels import Selection
-from dashboard.panels import overlap as panels
 from dashboard.parts import part
+from dashboard.queries.images import Which
 from dashboard.rounding import count, percent
+from dashboard.theme import HEAD_TITLES
 
 _ACROSS: Final = 3  # images of each head
 _RIGHT: Final = "#8f99a6"  # two labels or more where the truth has them too
@@ -55,7 +55,7 @@ def draw_maps(threshold: float) -> None:
     which = state.choose("Pixels marked", kinds, key="maps", title=lambda kind: _KINDS[kind])
     seed = seeds[0]
     for head in run.heads:
-        found = loaders.worst_images(run, split, head, seed, threshold, which, _ACROSS)
+        found = queries.worst_images(run, split, head, seed, threshold, which, _ACROSS)
         components.legend(
             [(f"{HEAD_TITLES[head]}{f', seed {seed}' if len(run.seeds) > 1 else ''}", theme.heads[head])], theme
         )
@@ -65,7 +65,7 @@ def draw_maps(threshold: float) -> None:
             colors = (theme.heads[head], _RIGHT)
             said = f"{count(one.pixels)} pixels, {percent(one.share)} of {one.image}"
             with column:
-                picture = loaders.label_map(run, split, head, seed, one.image, threshold, which, colors)
+                picture = queries.label_map(run, split, head, seed, one.image, threshold, which, colors)
                 components.picture(picture, alt=f"{_KINDS[which]}: {said}")
                 st.text(said)
                 st.page_link(
@@ -77,7 +77,7 @@ def draw_maps(threshold: float) -> None:
 
 run = state.current_run()
 theme = state.theme()
-dataset = loaders.dataset(run)
+dataset = queries.dataset(run)
 classes = dataset["classes"]
 st.title("Overlap")
 components.missing(run, "how often the other head gives a pixel two labels or none")

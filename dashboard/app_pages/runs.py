@@ -8,9 +8,9 @@ from typing import Final
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, export, loaders, manage, state
+from dashboard import components, export, manage, queries, state
 from dashboard.boundary import callback, guarded
-from dashboard.panels import absence
+from dashboard.displays import base
 from dashboard.panels import catalogue as table
 from dashboard.panels import runs as panels
 from dashboard.parts import part
@@ -38,7 +38,7 @@ def start_choice() -> list[str]:
         return kept
     if _COMPARE in st.query_params:
         return [name for name in st.query_params.get_all(_COMPARE) if name in names][:_MOST]
-    alike = [name for name in loaders.comparable(run) if name != run.name]
+    alike = [name for name in queries.comparable(run) if name != run.name]
     st.session_state[_COMPARE] = [name for name in (run.name, *alike[:2]) if name in names]
     return st.session_state[_COMPARE]
 
@@ -88,7 +88,7 @@ def choose_runs() -> list[Run]:
 @part
 def compare(runs: list[Run]) -> None:
     """One metric of every head, and the difference within each run."""
-    shown = [loaders.summary(one) for one in runs]
+    shown = [queries.summary(one) for one in runs]
     present = [name for name in SHOWN if any(metric == name for one in shown for metric, _ in one.scores)]
     if not present:
         components.empty("No scores", "None of these runs has been evaluated; run `python -m pipelines evaluate RUN`.")
@@ -115,7 +115,7 @@ def say_what_can_be_compared(runs: list[Run], shown: list[Summary]) -> None:
     """Whether the runs are of one data set, and where their differences are taken apart."""
     if len(runs) < 2:
         return
-    alike = loaders.comparable(runs[0])
+    alike = queries.comparable(runs[0])
     strange = [one.name for one in runs if one.name not in alike]
     if not strange:
         st.page_link(
@@ -145,7 +145,7 @@ def draw_settings(runs: list[Run], shown: list[Summary]) -> None:
     titles, rows = panels.numbers(shown)
     components.small_table(["Mean of classes, 95% interval", *titles], rows, theme)
     for one in runs:
-        absent = absence.note(one, one.splits[0])
+        absent = base.absence_note(one, one.splits[0])
         components.notes(f"{one.name}: {absent}" if absent else "")
     settings_of = pd.DataFrame([*differ, *same], columns=["setting", *head[1:]])
     scores = pd.concat([panels.scores(shown, metric=metric) for metric in panels.KEY_METRICS])
@@ -157,7 +157,7 @@ def draw_settings(runs: list[Run], shown: list[Summary]) -> None:
 def has_readable_training(run: Run) -> bool:
     """Whether a run's training can be drawn, if it has one; what is wrong with it is told."""
     try:
-        loaders.learning(run)
+        queries.learning(run)
     except RunError as error:
         components.problem(str(error))
         return False
@@ -168,7 +168,7 @@ def has_readable_training(run: Run) -> bool:
 def draw_training(runs: list[Run]) -> None:
     """Loss and validation score of each run that was trained here."""
     runs = [one for one in runs if has_readable_training(one)]
-    untrained = [loaders.summary(one) for one in runs if loaders.learning(one) is None]
+    untrained = [queries.summary(one) for one in runs if queries.learning(one) is None]
     loaded = [one.name for one in untrained if one.origin != "imported"]
     imported = [one.name for one in untrained if one.origin == "imported"]
     panel = panels.training(runs, theme)
@@ -188,22 +188,22 @@ def draw_training(runs: list[Run]) -> None:
 
 def draw_damaged() -> None:
     """Runs that cannot be opened, and what to do about each."""
-    for one in loaders.damaged_runs():
+    for one in queries.damaged_runs():
         components.problem(one.problem)
 
 
 theme = state.theme()
 st.title("Runs")
 components.readable_chips()
-found = loaders.catalogue()
+found = queries.catalogue()
 names = [one.name for one in found]
 draw_damaged()
 if found:
     run = state.current_run()
-    summaries = [loaders.summary(one) for one in found]
+    summaries = [queries.summary(one) for one in found]
     draw_table(start_choice())
     runs = choose_runs()
-    shown = [loaders.summary(one) for one in runs]
+    shown = [queries.summary(one) for one in runs]
     say_what_can_be_compared(runs, shown)
     compare(runs)
     draw_settings(runs, shown)

@@ -7,17 +7,26 @@ import streamlit as st
 
 from dashboard import components, state
 from dashboard.boundary import callback, guarded
-from dashboard.figures.cuts import INNER, Cuts, cut_text, cuts_of_link, link_text
-from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
-from dashboard.figures.thresholds import SCALES, Scale
-from dashboard.panels import absence
-from dashboard.panels import threshold_choice as choice
-from dashboard.panels import threshold_curves as curves
-from dashboard.panels import threshold_sentences as sentences
-from dashboard.panels import thresholds as panels
-from dashboard.panels.threshold_choice import Look
-from dashboard.panels.threshold_costs import PER, Costs, Policy, policies
+from dashboard.displays import base
+from dashboard.displays import ranking as curves
+from dashboard.displays import threshold_choice as choice
+from dashboard.displays import threshold_choice as sentences
+from dashboard.displays import thresholds as panels
+from dashboard.displays.threshold_choice import (
+    INNER,
+    PER,
+    Costs,
+    Cuts,
+    Look,
+    Policy,
+    cut_text,
+    cuts_of_link,
+    link_text,
+    policies,
+)
+from dashboard.displays.thresholds import SCALES, Scale
 from dashboard.parts import part
+from dashboard.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from pipelines.counting.grid import HALF_CELL
 from pipelines.schema import Head
 
@@ -78,7 +87,7 @@ def take(cuts: Cuts) -> None:
 
 def tuning_note() -> str:
     """Which thresholds are called tuned and are not."""
-    text = absence.untuned(run)
+    text = base.untuned_note(run)
     more = "On validation it is cheapest never to call such a class, which says nothing of other images."
     return f"{text} {more}" if text else ""
 
@@ -208,7 +217,7 @@ components.headline(
     color=theme.muted if found.winner is None else theme.heads[found.winner],
 )  # fmt: skip
 components.paragraph(found.more, theme)
-components.notes(absence.note(run, split) if whole.present.any() else "", tuning_note())
+components.notes(base.absence_note(run, split) if whole.present.any() else "", tuning_note())
 best = panels.choices(whole, theme, scale=scale)
 if best is not None:
     components.show(best, run=run.name)
@@ -230,7 +239,7 @@ if not look.present.any() or (look.index is not None and not look.present[look.i
     )
 calibration = sentences.calibration_said(look, choice.choices(look))
 if not calibration:
-    calibration = [absence.why_no_value(run, split, "Dice", look.class_name)]
+    calibration = [base.why_no_value(run, split, "Dice", look.class_name)]
 restore()
 adjust()
 

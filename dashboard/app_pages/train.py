@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import guarded
 from dashboard.panels import train_form as panel
 from dashboard.panels.train_form import Choices
@@ -106,8 +106,8 @@ def show_jobs() -> None:
 
 
 theme = state.theme()
-folder = loaders.runs_folder()
-runs = loaders.run_names()
+folder = queries.runs_folder()
+runs = queries.run_names()
 components.readable_chips()
 every = listing.found()
 alive = any(job.alive() for job in every)

@@ -4,15 +4,15 @@ from typing import Final, cast
 
 import streamlit as st
 
-from dashboard import components, export, loaders, state
+from dashboard import components, export, queries, state
 from dashboard.boundary import guarded
-from dashboard.figures.theme import HEAD_TITLES
+from dashboard.displays import base
+from dashboard.displays.cards import color_of, reason_card
 from dashboard.forest_plot import forest_plot
-from dashboard.panels import absence
 from dashboard.panels import verdict as panels
-from dashboard.panels.cards import color_of, reason_card
 from dashboard.python_code import python_code
 from dashboard.rounding import typeset
+from dashboard.theme import HEAD_TITLES
 from pipelines.recipe import Ingredients, code_of
 from pipelines.schema import Head, Split
 from pipelines.verdict import FEWEST_SEEDS, Margin, Verdict, judge, missing_head
@@ -42,7 +42,7 @@ def draw_seeds_to_come() -> None:
     """That a job is about to add seeds to this run, if one is."""
     from pipelines import jobs  # loaded only where they can matter: this page opens first
 
-    if jobs.seeds_to_come(loaders.runs_folder(), run.name):
+    if jobs.seeds_to_come(queries.runs_folder(), run.name):
         st.caption("More seeds of this run are in line or being trained: the page Train shows how far they are.")
 
 
@@ -54,12 +54,12 @@ def draw_code(verdict: Verdict) -> None:
         head = state.choose(
             "Head", run.heads, key="code_head", default=winner, title=lambda name: HEAD_TITLES[name]
         )  # fmt: skip
-        best = loaders.ingredients(run, head, None).seed
+        best = queries.ingredients(run, head, None).seed
         seed = int(state.choose("Seed", [str(one) for one in run.seeds], key="code_seed", default=str(best)))
-    given = loaders.ingredients(run, head, seed)
+    given = queries.ingredients(run, head, seed)
     settled = None if verdict.missing else verdict.answer in ("sigmoid", "softmax")
     components.paragraph(advice(given, settled=settled), theme)
-    components.notes(absence.untuned(run) if given.tuned and not given.by_argmax else "")
+    components.notes(base.untuned_note(run) if given.tuned and not given.by_argmax else "")
     python_code("\n\n\n".join(code_of(given).values()), key="code")
 
 
@@ -84,10 +84,10 @@ def advice(given: Ingredients, *, settled: bool | None) -> str:
 
 run = state.current_run()
 theme = state.theme()
-dataset = loaders.dataset(run)
+dataset = queries.dataset(run)
 slot = st.container()
 margin = choose_margin() if missing_head(run.heads) is None else Margin()
-verdict = judge(loaders.evidence(run), margin)
+verdict = judge(queries.evidence(run), margin)
 split = cast(Split, verdict.split)
 
 with slot:
@@ -101,7 +101,7 @@ figures = panels.figures_of(run, theme, split=split, verdict=verdict)
 if figures.pictures:
     components.show(figures, run=run.name, draw=forest_plot if verdict.contender else components.chart)
 else:
-    why = absence.why_no_value(run, split, "any score of it")
+    why = base.why_no_value(run, split, "any score of it")
     components.empty("There is nothing to draw", why or "No score of this run has a value.")
 
 st.header("Why")
@@ -115,9 +115,9 @@ if verdict.would_change:
 draw_code(verdict)
 
 st.header("Scores")
-scores, readable = loaders.score_tables(run, split)
+scores, readable = queries.score_tables(run, split)
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
-components.notes(absence.note(run, split))
+components.notes(base.absence_note(run, split))
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")
 
 st.header("Send it")

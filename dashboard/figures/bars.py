@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final, NamedTuple
 
-from dashboard.figures.theme import Theme, words_in
+from dashboard.theme import Theme, words_in
 
 STYLE: Final = (
     "<style>"

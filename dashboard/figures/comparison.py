@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from dashboard.figures.drawn import Drawn
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, faded, figure_of, layout
+from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, Theme, faded
 from pipelines.schema import Head
 
 _LANE: Final = 34  # CSS pixels of a head's lane

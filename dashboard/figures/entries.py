@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final, NamedTuple
 
-from dashboard.figures.theme import Theme
+from dashboard.theme import Theme
 
 STYLE: Final = (
     "<style>.entries{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:.9rem;color:var(--text)}"

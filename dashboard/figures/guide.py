@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from dashboard.figures.drawn import Drawn
-from dashboard.figures.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_TITLES, Theme, axis, faded, figure_of, layout
+from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_TITLES, Theme, faded
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.heads import HeadSpec
 from pipelines.one_pixel import Rule, called, channel_logits, class_probabilities, least_logit

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from dashboard.figures.drawn import Drawn
-from dashboard.figures.theme import HEAD_MARKERS, HEAD_SHORT, Theme, axis, figure_of, layout, words_in
+from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, Theme, words_in
 from pipelines.schema import HEADS, Head
 
 _LANE: Final = 30  # CSS pixels of a head's lane

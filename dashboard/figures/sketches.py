@@ -5,7 +5,7 @@ from html import escape
 from typing import Final
 
 from dashboard.figures.bars import shown_p
-from dashboard.figures.theme import Theme, faded, words_in
+from dashboard.theme import Theme, faded, words_in
 
 STYLE: Final = (
     "<style>.facts{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:.9rem;color:var(--text)}"

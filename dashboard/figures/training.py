@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from dashboard.figures.drawn import Drawn
-from dashboard.figures.theme import HEAD_DASHES, HEAD_SHORT, Theme, axis, figure_of, layout
+from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.theme import HEAD_DASHES, HEAD_SHORT, Theme
 from pipelines.schema import HEADS
 
 _HEIGHT: Final = 320

@@ -10,7 +10,7 @@ from typing import Final
 import plotly.io as pio
 import streamlit as st
 
-from dashboard.figures.drawn import Drawn
+from dashboard.charts import Drawn
 
 _PARTS: Final = Path(__file__).parent
 _plot = st.components.v2.component(

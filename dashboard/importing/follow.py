@@ -4,7 +4,7 @@ from typing import Final
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import callback, guarded
 from dashboard.panels.importing_words import progress_words
 from dashboard.rounding import duration
@@ -34,7 +34,7 @@ def draw(*, here: bool) -> None:
     if number is None or (st.session_state.get(_HERE) == number) != here:
         return
     try:
-        job = jobs.find_job(loaders.runs_folder(), number)
+        job = jobs.find_job(queries.runs_folder(), number)
         if job.arguments[:1] not in (["import"], ["import-model"]):
             raise RunError(f"job {number} is no import; the page Train lists every job")
     except PipelineError as error:
@@ -54,7 +54,7 @@ def draw(*, here: bool) -> None:
 def _follow(job: Job) -> None:
     status = job.status()
     if status.state in jobs.ENDED:
-        loaders.forget_names()
+        queries.forget_names()
         st.rerun()
     name = job.run_name or "the run"
     if status.state == "queued":
@@ -87,5 +87,5 @@ def _end(job: Job, status: Status) -> None:
 
 @callback
 def _pick(name: str) -> None:
-    loaders.forget_names()
+    queries.forget_names()
     st.session_state[state.RUN] = name

@@ -10,8 +10,7 @@ import streamlit as st
 from dashboard import components, state, upload
 from dashboard.dataset import sources
 from dashboard.dataset.kept import kept
-from dashboard.figures.labels import SPLIT_TITLES
-from dashboard.figures.theme import HEAD_TITLES
+from dashboard.displays.labels import SPLIT_TITLES
 from dashboard.importing import places, steps
 from dashboard.importing.channels import ask_channels
 from dashboard.importing.truth import Chosen
@@ -28,6 +27,7 @@ from dashboard.panels.importing_models import (
     says_its_size,
 )
 from dashboard.panels.importing_words import verdict_on
+from dashboard.theme import HEAD_TITLES
 from pipelines.errors import PipelineError
 from pipelines.imports.models import Inspection, inspect_model
 from pipelines.imports.models.command import Normalisation

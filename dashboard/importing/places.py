@@ -6,8 +6,8 @@ import streamlit as st
 
 from dashboard import state
 from dashboard.dataset import sources
-from dashboard.figures.theme import HEAD_TITLES
 from dashboard.panels.importing import place_of
+from dashboard.theme import HEAD_TITLES
 from pipelines.imports.trial import Truth
 from pipelines.schema import HEADS, Head
 from pipelines.uploads import Upload

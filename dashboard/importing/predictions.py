@@ -9,8 +9,7 @@ import streamlit as st
 
 from dashboard import components, state, upload
 from dashboard.dataset import sources
-from dashboard.figures.labels import SPLIT_TITLES
-from dashboard.figures.theme import HEAD_TITLES
+from dashboard.displays.labels import SPLIT_TITLES
 from dashboard.importing import places, steps
 from dashboard.importing.channels import ask_channels
 from dashboard.importing.looks import look
@@ -22,6 +21,7 @@ from dashboard.panels.importing_words import (
     seen_facts,
     verdict_on,
 )
+from dashboard.theme import HEAD_TITLES
 from pipelines.imports.readers import FORMATS
 from pipelines.imports.trial import Seen, Truth
 from pipelines.misuse.declaration import Values

@@ -5,15 +5,15 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import callback
+from dashboard.displays.cards import finding_card
 from dashboard.figures.pictures import jpeg, label_picture
-from dashboard.figures.theme import HEAD_TITLES
 from dashboard.importing import follow
-from dashboard.panels.cards import finding_card
 from dashboard.panels.importing import match, strange_names
 from dashboard.panels.importing_words import for_page, left_aside, name_problem, new_name, verdict_on
 from dashboard.safe import safe_color
+from dashboard.theme import HEAD_TITLES
 from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.imports.trial import Looked, Preview, Truth
@@ -80,7 +80,7 @@ def show_preview(truth: Truth, looked: Looked, preview: Preview) -> None:
 
 def start(truth: Truth, arguments: Callable[[str], list[str]], *, label: str, prefix: str) -> None:
     """A name for the run, and the button that starts the job. arguments: its command line by name; prefix: of keys."""
-    runs, key = loaders.runs_folder(), f"{prefix}_name"
+    runs, key = queries.runs_folder(), f"{prefix}_name"
     if key not in st.session_state:
         st.session_state[key] = new_name(truth, runs)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -100,7 +100,7 @@ def start(truth: Truth, arguments: Callable[[str], list[str]], *, label: str, pr
 @callback
 def _begin(arguments: Callable[[str], list[str]], name: str, prefix: str) -> None:
     try:
-        job = jobs.start(arguments(name), loaders.runs_folder())
+        job = jobs.start(arguments(name), queries.runs_folder())
     except PipelineError as error:
         st.session_state[f"{prefix}_refused"] = str(error)
         return

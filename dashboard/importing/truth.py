@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.dataset import choose as data_sets
 from dashboard.importing.looks import look
 from dashboard.panels.importing_words import for_page, truth_facts
@@ -63,7 +63,7 @@ def _kept(path: Path) -> Kept | None:
     if key is None:
         return None
     try:
-        return readings.find(loaders.runs_folder(), path, key)
+        return readings.find(queries.runs_folder(), path, key)
     except PipelineError:
         del st.query_params[data_sets.READING]
         return None

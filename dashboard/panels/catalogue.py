@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import pandas as pd
 
-from dashboard.figures.theme import HEAD_SHORT
 from dashboard.panels.runs import answer, difference_of, network, written
 from dashboard.rounding import NO_VALUE
+from dashboard.theme import HEAD_SHORT
 from pipelines.store import size_in_words
 from pipelines.store.summary import Summary
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from dashboard.figures.bars import Bar, Call, Reading
-from dashboard.figures.theme import HEAD_TITLES, Theme
+from dashboard.theme import HEAD_TITLES, Theme
 from pipelines import one_pixel
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.heads import HeadSpec

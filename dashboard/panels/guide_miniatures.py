@@ -4,11 +4,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import pandas as pd
 
-from dashboard.figures.forest import forest_figure
-from dashboard.figures.reliability import reliability_figure
-from dashboard.figures.theme import Theme
-from dashboard.panels.base import Picture
+from dashboard.charts import forest_figure
+from dashboard.displays.base import Picture
+from dashboard.displays.calibration import reliability_figure
 from dashboard.rounding import minus
+from dashboard.theme import Theme
 from pipelines.overconfidence import calibration_error, stretched_reliability
 from pipelines.schema import MACRO
 from pipelines.verdict import FEWEST_SEEDS

@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 
 from dashboard.figures.bars import shown_p
-from dashboard.figures.theme import HEAD_TITLES
 from dashboard.panels.guide import CLASSES, COUNTS, PRIORITY, Setting, called_by, names_of, p_of, worth
 from dashboard.rounding import minus
+from dashboard.theme import HEAD_TITLES
 from pipelines import one_pixel
 
 _SURE: Final = 2.0  # nats: less than 14% for what is true counts as confidently wrong

@@ -4,7 +4,7 @@ from typing import Final
 
 import pandas as pd
 
-from dashboard import loaders
+from dashboard import queries
 from pipelines.metrics import METRICS
 from pipelines.schema import Head, Split
 from pipelines.store import Run
@@ -30,9 +30,9 @@ def image_table(run: Run, *, split: Split, seed: int, contender: Head) -> pd.Dat
 
     Of a head alone without the disagreement.
     """
-    rows = loaders.image_scores(run)
+    rows = queries.image_scores(run)
     rows = rows[(rows["split"] == split) & (rows["seed"] == seed)]
-    heads = loaders.shown_heads(run, contender)
+    heads = queries.shown_heads(run, contender)
     found = {head: rows[rows["head"] == head].set_index("image") for head in heads}
     last = found[contender]
     table = pd.DataFrame({"disagreement": last["disagreement"]} if len(heads) > 1 else {}, index=last.index)

@@ -5,14 +5,14 @@ from typing import Any, Final
 
 import pandas as pd
 
-from dashboard import loaders
+from dashboard import queries
+from dashboard.displays.base import Display, Picture
 from dashboard.figures.runs import differences_figure, lanes_of, values_figure
-from dashboard.figures.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from dashboard.figures.training import curve_figure, loss_figure
-from dashboard.panels.base import Panel, Picture
 from dashboard.panels.origin import declared
 from dashboard.rounding import NO_VALUE, rounded, with_interval
 from dashboard.tables import RATES, SHOWN, difference_row
+from dashboard.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from pipelines.metrics import METRICS
 from pipelines.schema import DIFFERENCES, Head
 from pipelines.store import Run
@@ -30,9 +30,9 @@ _SETTINGS: Final = {
 }  # fmt: skip
 
 
-def comparison(runs: Sequence[Run], theme: Theme, *, metric: str = "dice") -> Panel | None:
+def comparison(runs: Sequence[Run], theme: Theme, *, metric: str = "dice") -> Display | None:
     """One metric of every head of every run, and the heads' difference within each; None where no run has it."""
-    table = scores([loaders.summary(run) for run in runs], metric=metric)
+    table = scores([queries.summary(run) for run in runs], metric=metric)
     heads = table[table["head"].isin(HEAD_TITLES)]
     if heads.empty:
         return None
@@ -53,8 +53,8 @@ def comparison(runs: Sequence[Run], theme: Theme, *, metric: str = "dice") -> Pa
         )  # fmt: skip
         alts = [f"{row['run']}, over {row['head']} {_interval(row, signed=True)}" for row in gaps.to_dict("records")]
         pictures.append(Picture("runs_differences", figure, f"{what}, within each run: {'; '.join(alts)}."))
-    every = pd.concat([scores([loaders.summary(run) for run in runs], metric=name) for name in SHOWN])
-    return Panel("runs", "Runs side by side", tuple(pictures), every.reset_index(drop=True), "runs", columns=2)
+    every = pd.concat([scores([queries.summary(run) for run in runs], metric=name) for name in SHOWN])
+    return Display("runs", "Runs side by side", tuple(pictures), every.reset_index(drop=True), "runs", columns=2)
 
 
 def scores(summaries: Sequence[Summary], *, metric: str) -> pd.DataFrame:
@@ -81,12 +81,12 @@ def _interval(row: dict[Any, Any], *, signed: bool = False) -> str:
     return with_interval(row["value"], row["low"], row["high"], signed=signed)
 
 
-def learning(run: Run, theme: Theme, *, top: float | None = None, named: bool = False) -> Panel | None:
+def learning(run: Run, theme: Theme, *, top: float | None = None, named: bool = False) -> Display | None:
     """Loss and validation score while training, of each head and seed; None when the networks were loaded.
 
     top: end of the axis of scores; named: say in the titles which run it is; both for runs that are compared.
     """
-    curves = loaders.learning(run)
+    curves = queries.learning(run)
     if curves is None:
         return None
     losses, points = curves
@@ -111,12 +111,12 @@ def learning(run: Run, theme: Theme, *, top: float | None = None, named: bool = 
     if not pictures:
         return None
     table = pd.concat([losses.assign(what="loss"), points.assign(what="score")], ignore_index=True)
-    return Panel(f"learning_{run.name}", "Training", tuple(pictures), table, "learning", columns=2)
+    return Display(f"learning_{run.name}", "Training", tuple(pictures), table, "learning", columns=2)
 
 
-def training(runs: Sequence[Run], theme: Theme) -> Panel | None:
+def training(runs: Sequence[Run], theme: Theme) -> Display | None:
     """The same of several runs, scores on one scale; None when the networks of every run were loaded."""
-    curves = {run.name: loaders.learning(run) for run in runs}
+    curves = {run.name: queries.learning(run) for run in runs}
     highest = [float(found[1]["score"].max()) for found in curves.values() if found is not None and len(found[1])]
     panels = [learning(run, theme, top=max(highest, default=None), named=len(runs) > 1) for run in runs]
     drawn = [(run.name, panel) for run, panel in zip(runs, panels, strict=True) if panel is not None]
@@ -124,7 +124,7 @@ def training(runs: Sequence[Run], theme: Theme) -> Panel | None:
         return None
     table = pd.concat([panel.table.assign(run=name) for name, panel in drawn], ignore_index=True)
     pictures = tuple(picture for _, panel in drawn for picture in panel.pictures)
-    return Panel("learning", "Training", pictures, table, "learning", columns=2)
+    return Display("learning", "Training", pictures, table, "learning", columns=2)
 
 
 # Tables of text ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pyarrow as pa
 from PIL import Image
 
 from dashboard.figures.pictures import label_picture, png
-from dashboard.figures.theme import HEAD_SHORT
+from dashboard.theme import HEAD_SHORT
 from pipelines.arrays import UInt8Array
 from pipelines.errors import RunError
 from pipelines.schema import EXAMPLES_SCHEMA, HEADS

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from dashboard import loaders, tables
-from dashboard.figures.accuracy import POOLED, class_title, values_figure
-from dashboard.figures.forest import forest_figure
-from dashboard.figures.theme import HEAD_TITLES, Theme
-from dashboard.panels.base import Panel, Picture
+from dashboard import queries, tables
+from dashboard.charts import forest_figure
+from dashboard.displays.accuracy import POOLED, class_title, values_figure
+from dashboard.displays.base import Display, Picture
 from dashboard.rounding import with_interval
+from dashboard.theme import HEAD_TITLES, Theme
 from pipelines.schema import MACRO, Split, Variant
 from pipelines.store import Run
 from pipelines.verdict import Verdict
@@ -24,7 +24,7 @@ def certainty(verdict: Verdict) -> str:
 
 def _plots(run: Run) -> tuple[tuple[str, str, str, Variant], ...]:
     """Metric, title, subtitle and variant of what is drawn: probabilities after temperature where one was fitted."""
-    variant: Variant = "temperature" if loaders.after_temperature(run) else "raw"
+    variant: Variant = "temperature" if queries.after_temperature(run) else "raw"
     suffix = ", after temperature" if variant == "temperature" else ""
     return (
         ("dice", "Dice", "higher is better", "raw"),
@@ -33,19 +33,19 @@ def _plots(run: Run) -> tuple[tuple[str, str, str, Variant], ...]:
     )
 
 
-def figures_of(run: Run, theme: Theme, *, split: Split, verdict: Verdict) -> Panel:
+def figures_of(run: Run, theme: Theme, *, split: Split, verdict: Verdict) -> Display:
     """What a verdict rests on: paired differences, or where there are none what is there reaches."""
     if verdict.contender is None:
         return levels(run, theme, split=split)
     return forests(run, theme, split=split, verdict=verdict, contender=verdict.contender)
 
 
-def levels(run: Run, theme: Theme, *, split: Split) -> Panel:
+def levels(run: Run, theme: Theme, *, split: Split) -> Display:
     """Dice, ECE and Brier score of every head by class with their intervals, for a run without a pair."""
-    frame = loaders.metrics(run)
-    classes = list(loaders.dataset(run)["classes"])
+    frame = queries.metrics(run)
+    classes = list(queries.dataset(run)["classes"])
     names = [MACRO, *classes] if len(classes) > 1 else classes
-    absent = loaders.absent_classes(run, split)
+    absent = queries.absent_classes(run, split)
     pictures, drawn = [], []
     for metric, title, subtitle, which in _plots(run):
         table = tables.levels(frame, metric=metric, split=split, variant=which, heads=run.heads, names=names)
@@ -60,14 +60,14 @@ def levels(run: Run, theme: Theme, *, split: Split) -> Panel:
         )
         pictures.append(Picture(f"level_{metric}", figure, f"{title} by class; {class_title(names[0])}: {said}."))
     table = pd.concat(drawn, ignore_index=True)
-    return Panel("levels", "What is there reaches", tuple(pictures), table, "levels")
+    return Display("levels", "What is there reaches", tuple(pictures), table, "levels")
 
 
-def forests(run: Run, theme: Theme, *, split: Split, verdict: Verdict, contender: Contender) -> Panel:
+def forests(run: Run, theme: Theme, *, split: Split, verdict: Verdict, contender: Contender) -> Display:
     """Paired differences of Dice, and of the probabilities after temperature where one was fitted, by class."""
     pictures, drawn = [], []
     for metric, title, subtitle, which in _plots(run):
-        table, seeds = loaders.advantages(run, metric=metric, split=split, variant=which, contender=contender)
+        table, seeds = queries.advantages(run, metric=metric, split=split, variant=which, contender=contender)
         drawn.append(table.assign(metric=metric, variant=which))
         if table.empty:
             continue
@@ -80,7 +80,7 @@ def forests(run: Run, theme: Theme, *, split: Split, verdict: Verdict, contender
         alt = f"{title}: advantage of sigmoid over {HEAD_TITLES[contender].lower()} by class; mean {said}."
         pictures.append(Picture(f"forest_{metric}", figure, alt))
     table = pd.concat(drawn, ignore_index=True)
-    return Panel("forest", "Paired differences", tuple(pictures), table, "forest")
+    return Display("forest", "Paired differences", tuple(pictures), table, "forest")
 
 
 def margin_of(metric: str, verdict: Verdict, mean: pd.Series) -> float:

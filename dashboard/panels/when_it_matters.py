@@ -1,8 +1,8 @@
 """Facts about the two heads to cards: a picture, a number that is computed here, and what follows from it."""
 
 from dashboard.figures import sketches
-from dashboard.figures.theme import Theme
 from dashboard.panels.guide import PRESETS, class_colors, p_of
+from dashboard.theme import Theme
 from pipelines import one_pixel
 from pipelines.datasets.ceiling import best_dice
 from pipelines.overconfidence import calibration_error, stretched_reliability

@@ -7,35 +7,25 @@ usual controls show them, on white.
 import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dashboard import loaders
+from dashboard import queries
+from dashboard.displays import accuracy, base, calibration, confusion, labels, overlap, ranking, thresholds
+from dashboard.displays.base import Display, Selection
+from dashboard.displays.cards import color_of, finding_card, reason_card
+from dashboard.displays.threshold_choice import Costs, Look, policies
 from dashboard.figures import pictures
-from dashboard.figures.theme import HEAD_TITLES, LIGHT, Theme
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.panels import (
-    Panel,
-    Selection,
-    absence,
-    accuracy,
-    calibration,
-    confusion,
-    labels,
-    overlap,
-    runs,
-    threshold_curves,
-    thresholds,
-)
+from dashboard.panels import runs
 from dashboard.panels import verdict as verdict_panels
-from dashboard.panels.cards import color_of, finding_card, reason_card
-from dashboard.panels.threshold_choice import Look
-from dashboard.panels.threshold_costs import Costs, policies
 from dashboard.report import describe
 from dashboard.rounding import count, percent, rounded, typeset
+from dashboard.theme import HEAD_TITLES, LIGHT, Theme
 from pipelines import heads
 from pipelines.arrays import UInt8Array
 from pipelines.datasets.check import CheckReport, truth_alone
@@ -93,7 +83,7 @@ class Chapter(NamedTuple):
     key: str
     title: str
     lead: str
-    blocks: Sequence[Block | Summary | Panel]
+    blocks: Sequence[Block | Summary | Display]
 
 
 class Cover(NamedTuple):
@@ -146,7 +136,7 @@ class Subject(NamedTuple):
         return self.verdict.missing is None
 
 
-Part: TypeAlias = tuple[str, Panel | None, str]  # title, what is shown, and why it is missing where it is None
+Part: TypeAlias = tuple[str, Display | None, str]  # title, what is shown, and why it is missing where it is None
 
 
 # The report --------------------------------------------------------------------------------------------------------
@@ -157,11 +147,11 @@ def report_of(run: Run, *, margin: Margin | None = None) -> Report:
 
     Raises RunError when a file of the run is missing or damaged.
     """
-    dataset = loaders.dataset(run)
+    dataset = queries.dataset(run)
     if margin is None:
         verdict = Verdict.model_validate(run.verdict)
     else:
-        verdict = decide(dataset, loaders.metrics(run), run.facts, margin=margin)
+        verdict = decide(dataset, queries.metrics(run), run.facts, margin=margin)
     subject = Subject(run, dataset, verdict, cast(Split, verdict.split), run.seeds)
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
     cover = Cover(
@@ -202,7 +192,7 @@ def _chapter(key: str, title: str, lead: str, parts: Sequence[Part], *, before: 
 
 def _absent(subject: Subject, *more: str) -> list[Block]:
     """What has no value because no pixel carries a class; nothing where all classes are there."""
-    sentences = list(filter(None, (absence.note(subject.run, subject.split), *more)))
+    sentences = list(filter(None, (base.absence_note(subject.run, subject.split), *more)))
     return [Block("text", sentences)] if sentences else []
 
 
@@ -211,7 +201,7 @@ def _absent(subject: Subject, *more: str) -> list[Block]:
 
 def _verdict(subject: Subject) -> Chapter:
     run, verdict = subject.run, subject.verdict
-    scores, readable = loaders.score_tables(run, subject.split)
+    scores, readable = queries.score_tables(run, subject.split)
     margin = verdict.margin
     lead = (
         "Which last layer, by how much, and how surely. "
@@ -221,7 +211,7 @@ def _verdict(subject: Subject) -> Chapter:
     if verdict.missing is not None:
         lead = "What the truth and what is here say alone; which last layer takes the other head too."
     figures = verdict_panels.figures_of(run, THEME, split=subject.split, verdict=verdict)
-    blocks: list[Block | Summary | Panel] = [figures] if figures.pictures else []
+    blocks: list[Block | Summary | Display] = [figures] if figures.pictures else []
     blocks.append(Block("cards", [reason_card(reason, verdict, THEME) for reason in verdict.reasons], "Why"))
     if verdict.would_change:
         title = "What is missing" if verdict.missing else "What would change this"
@@ -235,7 +225,7 @@ def _code(subject: Subject) -> Block:
     run, verdict = subject.run, subject.verdict
     winner = verdict.contender if verdict.answer == "softmax" and verdict.contender else "sigmoid"
     head = winner if winner in run.heads else run.heads[0]
-    ingredients = loaders.ingredients(run, head, None)
+    ingredients = queries.ingredients(run, head, None)
     seed = f", seed {ingredients.seed}" if len(run.seeds) > 1 else ""
     lines = "\n\n\n".join(code_of(ingredients).values()).split("\n")
     return Block("commands", lines, f"Use it: {HEAD_TITLES[head].lower()}{seed}")
@@ -269,7 +259,7 @@ def _findings(findings: Sequence[dict[str, Any]]) -> Block:
 def _accuracy(subject: Subject) -> Chapter:
     shown, margin = subject.shown, subject.verdict.margin.dice
     unscored = "no image has a score of both heads" if subject.pair else "there is nothing to compare"
-    why = absence.why_no_value(subject.run, subject.split, "Dice")
+    why = base.why_no_value(subject.run, subject.split, "Dice")
     parts: list[Part] = [
         ("By class", None if why else accuracy.by_class(shown, THEME, margin=margin), "no class has a score"),
         ("By seed", accuracy.by_seed(shown, THEME, margin=margin), "there is one seed"),
@@ -322,19 +312,21 @@ def _thresholds(subject: Subject) -> Chapter:
     parts: list[Part] = [
         ("Best threshold of each class", thresholds.choices(look, THEME), no_truth),
         ("Scores against the threshold", thresholds.scores(look, THEME), ""),
-        ("ROC and precision-recall curves", threshold_curves.curves(look, THEME), no_curve),
-        ("Areas under the curves", threshold_curves.areas(look, THEME), no_truth),
+        ("ROC and precision-recall curves", ranking.curves(look, THEME), no_curve),
+        ("Areas under the curves", ranking.areas(look, THEME), no_truth),
         ("Costs", thresholds.costs(look, THEME, policies(look, None, price), price), ""),
-        ("Keeping the surest pixels", threshold_curves.selective_prediction(look, THEME), ""),
+        ("Keeping the surest pixels", ranking.selective_prediction(look, THEME), ""),
     ]
     lead = "What another threshold than 0.5 is worth, for the mean of the classes; a mistake of either kind costs 1."
-    before = _absent(subject, absence.untuned(subject.run))
+    before = _absent(subject, base.untuned_note(subject.run))
     return _chapter("thresholds", "Thresholds", lead, parts, before=before)
 
 
 def _training(subject: Subject) -> Chapter:
-    panel = runs.learning(subject.run, THEME)
-    named = None if panel is None else panel._replace(key="learning")  # without the run's name in the name of its CSV
+    display = runs.learning(subject.run, THEME)
+    named = (
+        None if display is None else replace(display, key="learning")
+    )  # without the run's name in the name of its CSV
     imported = subject.run.config["training"] is None
     missing = "the networks were trained elsewhere" if imported else "the networks were loaded, not trained here"
     return _chapter("training", "Training", "How the networks learned.", [("Training", named, missing)])
@@ -399,9 +391,9 @@ def examples(subject: Subject) -> list[Example]:
     Of a head alone, where it does worst and best.
     """
     run, contender = subject.run, subject.contender
-    rows = loaders.image_scores(run)
+    rows = queries.image_scores(run)
     rows = rows[(rows["split"] == subject.split) & (rows["seed"] == run.seeds[0])]
-    if len(loaders.shown_heads(run, contender)) == 1:
+    if len(queries.shown_heads(run, contender)) == 1:
         alone = rows[rows["head"] == contender].sort_values(["dice", "image"]).set_index("image")["dice"].dropna()
         ends = {"lowest": 0, "highest": len(alone) - 1} if len(alone) > 1 else {"only": 0} if len(alone) else {}
         return [
@@ -443,8 +435,8 @@ def telling(scores: pd.DataFrame) -> list[tuple[str, str]]:
 def _photos(subject: Subject, example: Example) -> list[Photo]:
     """An image, its truth and the labels of each head."""
     run, split, image = subject.run, subject.split, example.image
-    picture, exclusive = loaders.preview(run, split, image), subject.dataset["kind"] == "exclusive"
-    outputs = {head: loaders.prediction(run, split, head, run.seeds[0], image) for head in example.dice}
+    picture, exclusive = queries.preview(run, split, image), subject.dataset["kind"] == "exclusive"
+    outputs = {head: queries.prediction(run, split, head, run.seeds[0], image) for head in example.dice}
     first = next(iter(outputs.values()))
     label_maps = {"Truth": first.truth} | {
         f"{HEAD_TITLES[head]}, Dice {rounded(example.dice[head])}": heads.decide(
@@ -486,7 +478,7 @@ def tables_of(run: Run, report: Report) -> dict[str, pd.DataFrame]:
 
 def _tables(run: Run, report: Report) -> Iterator[tuple[str, pd.DataFrame, str]]:
     """Name, table, and in a sentence or two what it holds."""
-    dataset, facts, verdict = loaders.dataset(run), run.facts, report.verdict
+    dataset, facts, verdict = queries.dataset(run), run.facts, report.verdict
     yield "verdict", _answer(verdict), "The answer, and the margins it was judged with."
     reasons = pd.DataFrame([reason.model_dump() for reason in verdict.reasons])
     yield "verdict-reasons", reasons, "What speaks for which head; value, low and high where a number carries it."
@@ -495,8 +487,8 @@ def _tables(run: Run, report: Report) -> Iterator[tuple[str, pd.DataFrame, str]]
         "metrics.parquet: every metric of every head, seed, split, variant, region and class, with its 95% interval. "
         "Seed -1 averages over the seeds; heads called difference are sigmoid minus softmax."
     )
-    yield "metrics", loaders.metrics(run), about
-    yield "image-scores", loaders.image_scores(run), "image_scores.parquet: scores of each image."
+    yield "metrics", queries.metrics(run), about
+    yield "image-scores", queries.image_scores(run), "image_scores.parquet: scores of each image."
     training = run.training()
     training = pd.DataFrame(columns=TRAINING_SCHEMA.names) if training is None else training
     yield "training", training, "Loss of every step and validation score of every epoch; empty if loaded."

@@ -4,9 +4,9 @@ import shlex
 from pathlib import PurePath
 from typing import Any, Final
 
-from dashboard.figures.theme import HEAD_TITLES
 from dashboard.panels.origin import declared, declared_heads, network_facts
 from dashboard.rounding import count
+from dashboard.theme import HEAD_TITLES
 from pipelines.config import RunConfig
 from pipelines.schema import Split
 from pipelines.store import Run

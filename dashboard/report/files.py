@@ -5,7 +5,6 @@ A report has the figures of every page, so its modules are imported when one is 
 
 import contextlib
 import io
-import logging
 import os
 import shutil
 import tempfile
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
 
 _EARLIEST: Final = (1980, 1, 1, 0, 0, 0)  # of a zip entry
 _READABLE: Final = 0o644 << 16
-# The dashboard's questions are cached by Streamlit, which warns wherever no server runs.
-_TALKATIVE: Final = (
-    "streamlit.runtime.caching.cache_data_api",
-    "streamlit.runtime.scriptrunner_utils.script_run_context",
-    "streamlit.runtime.state.session_state_proxy",
-)
 
 
 def report_name(run: Run) -> str:
@@ -106,8 +99,6 @@ def export(
     Raises ConfigError when one is there already and `force` is not set, before anything is written, RunError when the
     run is damaged or the disk refuses. Each appears under its name only when it is whole.
     """
-    for name in _TALKATIVE:  # a filter stays when Streamlit, on being imported, sets its loggers' levels
-        logging.getLogger(name).addFilter(_is_error)
     from dashboard.report.contents import report_of
 
     page_path = folder / report_name(run)
@@ -128,10 +119,6 @@ def export(
         replace_folder(tables_path, contents)
         written.append(Written(tables_path, sum(map(len, contents.values())), len(contents)))
     return written
-
-
-def _is_error(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
 
 
 def _refuse(folder: Path, targets: list[Path], *, force: bool) -> None:

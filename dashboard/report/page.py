@@ -20,12 +20,12 @@ import pandas as pd
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dashboard.figures.theme import LIGHT, words_in
-from dashboard.panels import Panel, Picture
+from dashboard.displays.base import Display, Picture
 from dashboard.report.contents import Block, Chapter, Report, Summary, explained, table_name
 from dashboard.report.describe import plural
 from dashboard.rounding import NO_VALUE, count, minus, percent
 from dashboard.safe import safe_color, script_json, without_controls
+from dashboard.theme import LIGHT, words_in
 
 MOST_ROWS: Final = 150  # of a table in the page; the whole one is in the CSV
 FONT: Final = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -92,11 +92,11 @@ class _Ids:
         return name
 
 
-def _runs(chapter: Chapter) -> list[tuple[bool, list[Block | Summary | Panel]]]:
+def _runs(chapter: Chapter) -> list[tuple[bool, list[Block | Summary | Display]]]:
     """Blocks of a chapter in groups: displays of one figure that follow each other, and all else."""
 
-    def is_small(block: Block | Summary | Panel) -> bool:
-        return isinstance(block, Panel) and len(block.pictures) == 1
+    def is_small(block: Block | Summary | Display) -> bool:
+        return isinstance(block, Display) and len(block.pictures) == 1
 
     return [(small, list(blocks)) for small, blocks in groupby(chapter.blocks, is_small)]
 

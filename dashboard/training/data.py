@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.dataset import choose
 from dashboard.rounding import count, percent
 from pipelines import readings
@@ -51,7 +51,7 @@ def _reading(chosen: choose.Chosen) -> tuple[Path | None, dict[str, str]]:
     if wanted is None:
         return None, chosen.query
     try:
-        kept = readings.find(loaders.runs_folder(), chosen.path, wanted)
+        kept = readings.find(queries.runs_folder(), chosen.path, wanted)
     except DatasetError as error:
         del st.query_params[choose.READING]
         if st.session_state.get("train_read") is None:  # said by the link, not left over from another data set

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, loaders, state
+from dashboard import components, queries, state
 from dashboard.boundary import guarded
 from dashboard.rounding import duration
 from pipelines import jobs
@@ -24,7 +24,7 @@ def known(settings: Settings) -> Estimate | None:
     if asked is not None:
         of, number = asked
         try:
-            job = jobs.find_job(loaders.runs_folder(), number)
+            job = jobs.find_job(queries.runs_folder(), number)
             if not job.alive():
                 _take_in(of, job, found)
         except PipelineError as error:  # removed by somebody
@@ -47,7 +47,7 @@ def ask(settings: Settings) -> None:
     """Start the job, for `run` settings; it runs at once, beside what is at work."""
     forget()
     try:
-        job = jobs.start(["estimate", *settings[1:]], loaders.runs_folder(), waits=False)
+        job = jobs.start(["estimate", *settings[1:]], queries.runs_folder(), waits=False)
     except PipelineError as error:
         components.problem(str(error))
         return
@@ -60,7 +60,7 @@ def forget() -> None:
     asked = st.session_state.pop(_ASKED, None)
     if asked is not None:
         try:
-            jobs.find_job(loaders.runs_folder(), asked[1]).cancel()
+            jobs.find_job(queries.runs_folder(), asked[1]).cancel()
         except PipelineError:
             return
 
@@ -70,7 +70,7 @@ def at_work(settings: Settings) -> jobs.Job | None:
     asked = st.session_state.get(_ASKED)
     if asked is None or asked[0] != settings:
         return None
-    return jobs.find_job(loaders.runs_folder(), asked[1])
+    return jobs.find_job(queries.runs_folder(), asked[1])
 
 
 def follow(job: jobs.Job) -> None:
@@ -92,7 +92,7 @@ def follow(job: jobs.Job) -> None:
 
 def show(found: Estimate | None, needed: int, times: int) -> None:
     """Time and disk. found: for one run; needed: bytes of one run, before they are known better; times: runs."""
-    free = free_bytes(loaders.runs_folder())
+    free = free_bytes(queries.runs_folder())
     needed = times * (needed if found is None else found.needed)
     facts = [f"up to {size_in_words(needed)} on disk, {size_in_words(free)} are free"]
     if found is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import components, loaders, state, upload
+from dashboard import components, queries, state, upload
 from dashboard.boundary import callback, guarded
 from dashboard.figures.training import curve_figure, loss_figure
 from dashboard.panels import train_examples
@@ -37,7 +37,7 @@ def draw(job: Job) -> None:
     def look() -> None:
         status = job.status()
         if alive and status.state in jobs.ENDED:
-            loaders.forget_runs()
+            queries.forget_runs()
             st.rerun()
         with st.container(border=True, key="train_shown"):
             _draw(job, status)
@@ -85,7 +85,7 @@ def _end(job: Job, status: Status, *, is_open: bool) -> None:
     name = job.run_name
     components.facts_line(words.facts_of(status), state.theme())
     if status.state == "done":
-        if name in loaders.run_names():
+        if name in queries.run_names():
             st.success("The run is there.", icon=":material/check:")
         else:
             st.info("It is done; its run has been renamed or deleted since.", icon=":material/info:")
@@ -95,7 +95,7 @@ def _end(job: Job, status: Status, *, is_open: bool) -> None:
         title = words.ENDS[status.state].format(words.kind_of(job))
         st.warning(components.plain(message), title=title, icon=":material/warning:")
     with st.container(horizontal=True):
-        if status.state == "done" and name in loaders.run_names() and st.button(
+        if status.state == "done" and name in queries.run_names() and st.button(
             "Read the verdict", type="primary", icon=":material/balance:", key="read_verdict", on_click=_take_run,
             args=(name,),
         ):  # fmt: skip

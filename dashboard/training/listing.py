@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, loaders
+from dashboard import components, queries
 from dashboard.boundary import callback, guarded
 from dashboard.panels import train_words as words
 from pipelines import jobs
@@ -18,7 +18,7 @@ _ROW = 35  # CSS pixels
 
 def found() -> list[Job]:
     """Jobs that make runs, newest first; those that lost their process are noted down once a session."""
-    folder = loaders.runs_folder()
+    folder = queries.runs_folder()
     if not st.session_state.get(_SWEPT):
         st.session_state[_SWEPT] = True
         jobs.sweep(folder)

@@ -1,0 +1,288 @@
+"""Which classes and label sets are taken for which: matrices of the heads, their difference, the commonest errors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from dashboard import queries
+from dashboard.charts import Drawn, axis, difference_figure, figure_of, layout, matrix_figure, shortened
+from dashboard.displays.base import Display, Picture, Selection
+from dashboard.rounding import percent
+from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme
+from pipelines.metrics import joint, tables
+from pipelines.metrics.cells import NONE, Cell
+from pipelines.schema import HEADS, Head
+from pipelines.store import Run
+
+Decision: TypeAlias = Literal["argmax", "threshold"]
+Form: TypeAlias = Literal["share", "count"]
+_ERRORS: Final = 12  # wrong label sets shown
+_SETS: Final = 8  # label sets of a matrix, the rest pooled
+SMALL: Final = 5  # up to so many classes three matrices fit side by side
+_LAYOUT: Final = {"rows": "truth", "columns": "predicted", "row_title": "truth", "column_title": "predicted"}
+
+
+def decisions(run: Run) -> tuple[Decision, ...]:
+    """How a class can be called: by argmax where truth is exclusive, and by threshold."""
+    return ("argmax", "threshold") if queries.dataset(run)["kind"] == "exclusive" else ("threshold",)
+
+
+def confusion(shown: Selection, head: Head, *, decision: Decision, threshold: float = 0.5) -> pd.DataFrame:
+    """Confusion of one head: rows of `metrics.tables.argmax_confusion` or `threshold_confusion`."""
+    facts = queries.dataset(shown.run)
+    counted = queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
+    if decision == "argmax":
+        return tables.argmax_confusion(counted, classes=facts["classes"], region=shown.region)
+    return tables.threshold_confusion(counted, kind=facts["kind"], classes=facts["classes"], threshold=threshold)
+
+
+def both(
+    shown: Selection, *, decision: Decision | None = None, threshold: float = 0.5, form: Form = "share"
+) -> pd.DataFrame:
+    """Confusion of sigmoid and the contender, one row a cell: truth, predicted, pixels, share and truth_pixels of each
+    (suffixes _sigmoid and _softmax) and the difference of what is shown.
+
+    Of a head alone (see `queries.shown_heads`) the same columns with its suffix, and no difference.
+    """
+    decision = decision or decisions(shown.run)[0]
+    found = [confusion(shown, head, decision=decision, threshold=threshold) for head in shown.heads]
+    if len(found) == 1:
+        keys, suffix = ("truth", "predicted"), suffix_of(shown.heads[0])
+        return found[0].rename(columns=lambda name: name if name in keys else f"{name}_{suffix}")
+    joined = found[0].merge(found[1], on=["truth", "predicted"], suffixes=("_sigmoid", "_softmax"))
+    value = value_of(form)
+    joined["difference"] = joined[f"{value}_sigmoid"] - joined[f"{value}_softmax"]
+    return joined
+
+
+def suffix_of(head: Head) -> str:
+    """Of the columns that belong to a head."""
+    return "sigmoid" if head == "sigmoid" else "softmax"
+
+
+def value_of(form: Form) -> str:
+    """Prefix of the columns that hold what is shown."""
+    return "share" if form == "share" else "pixels"
+
+
+def largest_differences(joined: pd.DataFrame, *, most: int = 10) -> pd.DataFrame:
+    """The cells of `both` in which the heads differ most."""
+    return joined.sort_values("difference", key=abs, ascending=False, kind="stable").head(most)
+
+
+def telling_cell(shown: Selection) -> tuple[str, str, Head]:
+    """Truth, prediction and head of the cell off the diagonal in which the heads differ by most pixels, at p > 0.5
+    where there is no argmax, in all pixels; the head is the one that has more. Of a head alone the cell with most.
+    """
+    joined, contender = both(replace(shown, region="all"), form="count"), shown.contender
+    off = joined[joined["truth"] != joined["predicted"]]
+    if "difference" not in joined:
+        worst = (off if len(off) else joined).sort_values(f"pixels_{suffix_of(contender)}", kind="stable").iloc[-1]
+        return str(worst["truth"]), str(worst["predicted"]), contender
+    first = largest_differences(off if len(off) else joined, most=1).iloc[0]
+    return str(first["truth"]), str(first["predicted"]), "sigmoid" if first["difference"] >= 0 else contender
+
+
+def names_of(shown: Selection, decision: Decision) -> tuple[list[str], list[str]]:
+    """Names of the rows and of the columns of the matrices."""
+    table = confusion(shown, shown.heads[0], decision=decision)
+    return list(dict.fromkeys(table["truth"])), list(dict.fromkeys(table["predicted"]))
+
+
+def cell_of(
+    shown: Selection, rows: Sequence[str], columns: Sequence[str], truth: str, predicted: str, *,
+    decision: Decision, threshold: float,
+) -> Cell:  # fmt: skip
+    """The cell of a row and a column of the matrices."""
+    down, across = rows.index(truth), columns.index(predicted)
+    if queries.dataset(shown.run)["kind"] == "binary":  # the background stands first
+        down, across = down - 1, across - 1
+    elif down == len(columns):
+        down = NONE
+    by_argmax = decision == "argmax"
+    return Cell(down, across, None if by_argmax else threshold, shown.region if by_argmax else "all")
+
+
+def named_sets(shown: Selection) -> dict[Head, pd.DataFrame]:
+    """Rows of `metrics.joint.label_set_confusion` of sigmoid and the contender, or of a head alone."""
+    return {head: queries.set_confusion(shown.run, shown.split, head, shown.seeds) for head in shown.heads}
+
+
+def commonest_errors(found: Mapping[Head, pd.DataFrame], pixels: int) -> pd.DataFrame:
+    """The wrong pairs of sets with most pixels in either head: head, truth, called, pixels, share of all pixels."""
+    wrong = {head: one[~one["right"]].set_index(["truth", "called"])["pixels"] for head, one in found.items()}
+    every = pd.concat(wrong, axis=1).fillna(0).astype(np.int64)
+    every = every.loc[every.max(axis=1).sort_values(ascending=False, kind="stable").index].head(_ERRORS)
+    parts = [every[head].rename("pixels").reset_index().assign(head=head) for head in wrong]
+    table = pd.concat(parts, ignore_index=True)[["head", "truth", "called", "pixels"]]
+    return table.assign(share=table["pixels"] / pixels)
+
+
+def pooled_sets(found: Mapping[Head, pd.DataFrame]) -> dict[Head, pd.DataFrame]:
+    """The same sets in the same order for both heads, all but the commonest ones pooled: truth, called, share."""
+    every = pd.concat(found.values())
+    weight = every.groupby("truth")["pixels"].sum().add(every.groupby("called")["pixels"].sum(), fill_value=0)
+    kept = [name for name in weight.sort_values(ascending=False, kind="stable").index if name != joint.REST][:_SETS]
+    named = {head: one.assign(**_renamed(one, kept)) for head, one in found.items()}
+    order = [*kept, joint.REST]
+    used = {column: {name for one in named.values() for name in one[column]} for column in ("truth", "called")}
+    pairs = pd.MultiIndex.from_product(
+        [[name for name in order if name in used[column]] for column in ("truth", "called")], names=["truth", "called"]
+    )
+    out = {}
+    for head, one in named.items():
+        pixels = one.groupby(["truth", "called"])["pixels"].sum().reindex(pairs, fill_value=0)
+        whole = pixels.groupby("truth").transform("sum")
+        out[head] = (pixels / whole).rename("share").reset_index()
+    return out
+
+
+def _renamed(table: pd.DataFrame, kept: Sequence[str]) -> dict[str, pd.Series]:
+    return {column: table[column].where(table[column].isin(kept), joint.REST) for column in ("truth", "called")}
+
+
+def matrices(
+    shown: Selection,
+    theme: Theme,
+    *,
+    decision: Decision | None = None,
+    threshold: float = 0.5,
+    form: Form = "share",
+    chosen: tuple[str, str] | None = None,
+) -> Display:
+    """Where the pixels of each true class go: sigmoid, the contender, and the difference of both; or a head alone.
+
+    The region counts in the argmax form, the threshold, k/300, in the other. chosen: truth and prediction of a cell to
+    frame.
+    """
+    decision = decision or decisions(shown.run)[0]
+    joined = both(shown, decision=decision, threshold=threshold, form=form)
+    kind = queries.dataset(shown.run)["kind"]
+    how = "confusion" if decision == "argmax" or kind == "binary" else "confusion_threshold"
+    heads = shown.heads
+    shares = (*(f"share_{suffix_of(head)}" for head in heads), *(("difference",) if form == "share" else ()))
+    across = 3 if joined["truth"].nunique() <= SMALL else 2
+    return Display("confusion", "Confusion", _pictures(joined, theme, heads, form, chosen), joined, how, shares, across)
+
+
+def _pictures(
+    joined: pd.DataFrame, theme: Theme, heads: Sequence[Head], form: Form, chosen: tuple[str, str] | None
+) -> tuple[Picture, ...]:
+    """A matrix of each head, and of two their difference."""
+    value = value_of(form)
+    most = float(joined[[f"pixels_{suffix_of(head)}" for head in heads]].to_numpy().max())
+    common: dict[str, Any] = _LAYOUT | {"form": form, "clickable": True, "chosen": chosen}
+    pictures = []
+    for head in heads:
+        suffix = suffix_of(head)
+        figure = matrix_figure(
+            joined, theme, value=f"{value}_{suffix}", title=HEAD_TITLES[head], color=theme.heads[head],
+            top=1.0 if form == "share" else most, **common,
+        )  # fmt: skip
+        pictures.append(Picture(f"confusion_{head}", figure, _matrix_alt(joined, head, f"share_{suffix}")))
+    if len(heads) == 1:
+        return tuple(pictures)
+    contender = heads[1]
+    figure = difference_figure(
+        joined, theme, value="difference", title=f"Sigmoid − {HEAD_TITLES[contender].lower()}",
+        colors=(theme.heads["sigmoid"], theme.heads[contender]), **common,
+    )  # fmt: skip
+    first = largest_differences(joined).iloc[0]
+    alt = f"Difference of both; largest where the truth is {first['truth']} and {first['predicted']} is predicted."
+    return (*pictures, Picture("confusion_difference", figure, alt))
+
+
+def _matrix_alt(joined: pd.DataFrame, head: Head, share: str) -> str:
+    """The matrix in words: how often each class is found, and what the worst one is taken for."""
+    right = joined[joined["truth"] == joined["predicted"]]
+    found = ", ".join(
+        f"{row['truth']} {'has no pixel' if pd.isna(row[share]) else percent(row[share])}"
+        for row in right.to_dict("records")
+    )
+    return f"Confusion matrix of {HEAD_TITLES[head]}; share of each class that is found: {found}."
+
+
+def set_errors(shown: Selection, theme: Theme) -> Display | None:
+    """The commonest mix-ups of one label set for another at p > 0.5.
+
+    None with a single class, which has no sets, and where every set is right.
+    """
+    if len(queries.dataset(shown.run)["classes"]) == 1:
+        return None
+    found = named_sets(shown)
+    pixels = max(int(next(iter(found.values()))["pixels"].sum()), 1)
+    errors = commonest_errors(found, pixels)
+    if errors.empty:
+        return None
+    counted = {head: queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw") for head in found}
+    said = ", ".join(f"{HEAD_SHORT[head]} {percent(joint.exact_match(one))}" for head, one in counted.items())
+    figure = set_errors_figure(
+        errors, theme, title="Commonest wrong label sets", subtitle=f"whole set right: {said}"
+    )  # fmt: skip
+    first = errors.iloc[0]
+    alt = (
+        f"Commonest wrong label sets, as shares of all pixels; first {first['truth']} called {first['called']}. "
+        f"Whole set right: {said}."
+    )
+    return Display(
+        "set_errors", "Wrong label sets", (Picture("set_errors", figure, alt),), errors, "set_errors", ("share",)
+    )  # fmt: skip
+
+
+def label_sets(shown: Selection, theme: Theme) -> Display | None:
+    """Which set of labels is called for which at p > 0.5, a matrix for each head; None with a single class."""
+    if len(queries.dataset(shown.run)["classes"]) == 1:
+        return None
+    found = named_sets(shown)
+    pictures = []
+    for head, table in pooled_sets(found).items():
+        figure = matrix_figure(
+            table, theme, rows="truth", columns="called", value="share", title=HEAD_TITLES[head],
+            color=theme.heads[head], top=1.0, row_title="true set", column_title="predicted set",
+        )  # fmt: skip
+        right = ", ".join(
+            f"{row['truth']} {percent(row['share'])}"
+            for row in table[table["truth"] == table["called"]].to_dict("records") if row["truth"] != joint.REST
+        )  # fmt: skip
+        alt = f"Label sets of {HEAD_TITLES[head]}, true against predicted; share of each set that is right: {right}."
+        pictures.append(Picture(f"sets_{head}", figure, alt))
+    table = pd.concat([one.assign(head=head) for head, one in found.items()], ignore_index=True)
+    return Display("label_sets", "Label sets", tuple(pictures), table, "label_sets", ("share",), columns=2)
+
+
+def set_errors_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str = "") -> Drawn:
+    """Commonest wrong label sets, a row each, with a point for each head.
+
+    table: head, truth, called, share (of all valid pixels); the same pairs for every head, in the order of the rows.
+    """
+    pairs = list(dict.fromkeys(zip(table["truth"], table["called"], strict=True)))
+    traces: list[dict[str, Any]] = []
+    for head in HEADS:
+        rows = table[table["head"] == head]
+        if rows.empty:
+            continue
+        share = dict(zip(zip(rows["truth"], rows["called"], strict=True), rows["share"], strict=True))
+        values = [share[pair] for pair in pairs]
+        marker = {"symbol": HEAD_MARKERS[head], "size": 10, "color": theme.heads[head]}
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "name": HEAD_SHORT[head], "x": values,
+                "y": list(range(len(pairs))), "marker": marker | {"line": {"width": 1, "color": theme.surface}},
+                "customdata": [list(pair) for pair in pairs],
+                "hovertemplate": f"<b>{HEAD_SHORT[head]}</b><br>truth %{{customdata[0]}}<br>predicted "
+                "%{customdata[1]}<br>%{x:.3%} of the pixels<extra></extra>",
+            }
+        )  # fmt: skip
+    widest = float(table["share"].max()) or 1.0
+    named = [f"{shortened(truth)} → {shortened(called)}" for truth, called in pairs]
+    shared = layout(
+        theme, height=170 + 28 * len(pairs), title=title, subtitle=subtitle,
+        xaxis=axis(
+            theme, range=[-0.02 * widest, 1.05 * widest], tickformat="~p", title="share of all pixels", nticks=5
+        ),
+        yaxis=axis(theme, range=[len(pairs) - 0.5, -0.5], tickvals=list(range(len(pairs))), ticktext=named),
+    )  # fmt: skip
+    return figure_of({"data": traces, "layout": shared})

@@ -1,0 +1,363 @@
+"""What the check found in a data set: the truth alone, before any training."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dashboard import queries
+from dashboard.charts import Drawn, axis, figure_of, layout, matrix_figure
+from dashboard.displays.base import Display, Picture
+from dashboard.rounding import percent
+from dashboard.theme import Theme, faded
+from pipelines.schema import Split
+from pipelines.store import Run
+
+_PAIRS: Final = 12  # drawn; the others are in the table
+_RARE: Final = 0.01
+_EXAMPLES: Final = 12
+_NUMBERS: Final = ("No label", "1 label", "2 labels", "3 labels or more")
+_LEAKS: Final = {
+    "SPLIT-LEAK": ("image", "images"),
+    "GROUP-LEAK": ("group", "groups"),
+    "COPY-LEAK": ("picture under two names", "pictures under two names"),
+}
+_LONGEST: Final = 18  # characters of a class's name in a row of two
+SPLIT_TITLES: Final[Mapping[str, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
+
+
+class Kind(NamedTuple):
+    """Pixels with so many true labels, or with exactly these classes (ascending indices): see `queries.example_of`."""
+
+    title: str
+    labels: int
+    members: tuple[int, ...] | None
+    pixels: int
+
+
+def class_shares(facts: dict[str, Any], theme: Theme) -> Display:
+    """Share of the valid pixels that carry each class."""
+    table = pd.DataFrame(facts["class_facts"])
+    columns = [name for name in table.columns if facts["kind"] == "overlapping" or "_" not in name]
+    said = ", ".join(f"{one['name']} {percent(one['share'])}" for one in facts["class_facts"])
+    figure = class_share_figure(facts["class_facts"], theme)
+    picture = Picture("classes", figure, f"Share of the pixels of each class: {said}.")
+    return Display("classes", "Classes", (picture,), table[columns], "class_shares", ("share",))
+
+
+def labels_per_pixel(facts: dict[str, Any], theme: Theme) -> Display:
+    """Share of the valid pixels by number of labels."""
+    pixels = facts["labels_per_pixel"]
+    table = pd.DataFrame({"labels": range(len(pixels)), "pixels": pixels})
+    table["share"] = table["pixels"] / np.maximum(table["pixels"].sum(), 1)
+    said = ", ".join(f"{labels}: {percent(share)}" for labels, share in enumerate(table["share"]))
+    picture = Picture(
+        "per_pixel", labels_per_pixel_figure(pixels, theme), f"Share of the pixels by number of labels, {said}."
+    )
+    return Display("per_pixel", "Labels per pixel", (picture,), table, "labels_per_pixel", ("share",))
+
+
+def pairs(facts: dict[str, Any], theme: Theme) -> Display | None:
+    """Which classes share pixels, each as a share of the row's class; None where none can."""
+    if not _may_overlap(facts):
+        return None
+    share = {(one["first"], one["second"]): one["share_of_first"] for one in facts["pairs"]}
+    share |= {(one["second"], one["first"]): one["share_of_second"] for one in facts["pairs"]}
+    names = facts["classes"]
+    rows = [(a, b, share.get((a, b), 0.0)) for a in names for b in names if a != b]
+    table = pd.DataFrame(rows, columns=["first", "second", "share"])
+    figure = matrix_figure(
+        table, theme, rows="first", columns="second", value="share", title="Classes that share pixels",
+        color=theme.text, top=1.0, row_title="share of", column_title="that is also",
+    )  # fmt: skip
+    picture = Picture("pairs", figure, "Share of each class that also carries another.")
+    return Display("pairs", "Classes that share pixels", (picture,), table, "pairs_truth", ("share",))
+
+
+def nesting(facts: dict[str, Any], theme: Theme) -> Display | None:
+    """Which class lies inside which, the most nested pairs first; None where no two classes share a pixel."""
+    if not facts["pairs"]:
+        return None
+    inside = {(one["inner"], one["outer"]) for one in facts["nested"]}
+    rows = []
+    for one in facts["pairs"]:
+        ends = [(one["share_of_first"], one["first"]), (one["share_of_second"], one["second"])]
+        (back, outer), (share, inner) = sorted(ends, key=lambda entry: entry[0])
+        rows.append((inner, outer, share, back, one["pixels"], (inner, outer) in inside))
+    table = pd.DataFrame(rows, columns=["inner", "outer", "share", "back", "pixels", "nested"])
+    table = table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
+    colors = dict(zip(facts["classes"], facts["colors"], strict=True))
+    figure = nesting_figure(table.head(_PAIRS), theme, colors=colors)
+    said = "; ".join(
+        f"{a} lies inside {b}: {percent(share)}" for a, b, share, *_ in table.head(3).itertuples(index=False)
+    )
+    picture = Picture("nesting", figure, f"Pairs of classes as bars over each other. {said}.")
+    return Display("nesting", "Which class lies inside which", (picture,), table, "nesting", ("share", "back"))
+
+
+def splits(facts: dict[str, Any], theme: Theme) -> Display:
+    """Share of each class in each split: where they differ, one split says little of the other."""
+    rows = [
+        (name, one["split"], one["class_pixels"].get(name, 0), one["class_pixels"].get(name, 0) / one["valid_pixels"])
+        for name in facts["classes"]
+        for one in facts["splits"]
+        if one["valid_pixels"]
+    ]
+    table = pd.DataFrame(rows, columns=["class", "split", "pixels", "share"])
+    picture = Picture("splits", split_share_figure(table, theme), "Share of the pixels of each class in each split.")
+    return Display("splits", "Classes in each split", (picture,), table, "splits", ("share",))
+
+
+def ceiling(facts: dict[str, Any], theme: Theme) -> Display | None:
+    """The best Dice that one label a pixel can reach, and what priority leaves of it; None where that is 1."""
+    if not _may_overlap(facts):
+        return None
+    columns = ["class", "ceiling_dice", "priority_dice", "ceiling_iou", "priority_iou"]
+    means = [facts[f"{rule}_macro_{score}"] for score in ("dice", "iou") for rule in ("ceiling", "priority")]
+    rows = [[one["name"], *(one[name] for name in columns[1:])] for one in facts["class_facts"]]
+    table = pd.DataFrame([["mean of classes", *means], *rows], columns=columns)
+    figure = ceiling_figure(table, theme)
+    alt = f"Best mean Dice with one label a pixel: {means[0]:.3f}; by priority {means[1]:.3f}."
+    return Display(
+        "ceiling", "Best possible with one label a pixel", (Picture("ceiling", figure, alt),), table, "ceiling"
+    )
+
+
+def _may_overlap(facts: dict[str, Any]) -> bool:
+    """Whether two labels could stand on one pixel."""
+    return facts["kind"] == "overlapping" and len(facts["classes"]) > 1
+
+
+def kinds(run: Run, *, split: Split) -> list[Kind]:
+    """Kinds of pixels worth an example: each number of labels that occurs, then the commonest sets, at most twelve.
+
+    A set that is the only one with its number of labels gives that number its name instead.
+    """
+    names = queries.dataset(run)["classes"]
+    sets = queries.label_sets(run, split)
+    found: list[Kind] = []
+    alone = set()
+    for labels in range(queries.MOST_LABELS + 1):
+        same = [(members, pixels) for members, pixels in sets if min(len(members), queries.MOST_LABELS) == labels]
+        title = _NUMBERS[labels]
+        if len(same) == 1 and labels:
+            alone.add(labels)
+            title = f"{title}: {' + '.join(names[index] for index in same[0][0])}"
+        if same and (len(same) == 1 or len(same) < len(sets)):  # if all pixels are alike, one is as good as another
+            found.append(Kind(title, labels, None, sum(pixels for _, pixels in same)))
+    for members, pixels in sets:
+        number = min(len(members), queries.MOST_LABELS)
+        if members and number not in alone:
+            found.append(Kind(" + ".join(names[index] for index in members), number, members, pixels))
+    return found[:_EXAMPLES]
+
+
+def imbalance(facts: dict[str, Any]) -> str:
+    """How unequal the classes are, in words; of a single class, how it compares with all the rest.
+
+    facts: a check's report, as `queries.dataset` gives it.
+    """
+    occurring = [one for one in facts["class_facts"] if one["pixels"]]
+    if not occurring:
+        return ""
+    if len(occurring) == 1:
+        return f"{occurring[0]['name']} carries {percent(occurring[0]['share'])} of the pixels; the rest has no label."
+    most, least = max(occurring, key=lambda one: one["share"]), min(occurring, key=lambda one: one["share"])
+    times = most["share"] / least["share"]
+    said = (
+        f"{most['name']} carries {percent(most['share'])} of the pixels, {times:.3g} times as many as "
+        f"{least['name']} ({percent(least['share'])})."
+    )
+    rare = [one["name"] for one in occurring if one["share"] < _RARE]
+    if not rare:
+        return f"{said} No class is rarer than 1% of the pixels."
+    return (
+        f"{said} Rarer than 1%: {', '.join(rare)}. Scores of a rare class rest on few pixels, it counts "
+        "as much as any other in the mean of classes, and at p > 0.5 it is easily missed: see its tuned threshold."
+    )
+
+
+def leakage(facts: dict[str, Any]) -> str:
+    """Whether images, groups or pictures stand in two splits, in words. facts: as for `imbalance`."""
+    codes = [one["code"] for one in facts["findings"]]
+    leaks = [f"{codes.count(code)} {words[codes.count(code) > 1]}" for code, words in _LEAKS.items() if code in codes]
+    grouped = any(one["groups"] is not None for one in facts["splits"])
+    unknown = (
+        ""
+        if grouped
+        else " Groups (patient, video, scene) are not given, so it is not known whether one stands in two splits."
+    )
+    if leaks:
+        return f"In two splits at once: {', '.join(leaks)}. Scores will look too good.{unknown}"
+    kept = "image, group or picture" if grouped else "image or picture"
+    return f"No {kept} stands in two splits.{unknown}"
+
+
+def class_share_figure(class_facts: Sequence[Mapping[str, Any]], theme: Theme) -> Drawn:
+    """Share of valid pixels of each class. class_facts: entries name, color, share, pixels, images."""
+    shares = [float(entry["share"]) for entry in class_facts]
+    smallest = min((share for share in shares if share > 0), default=1.0)
+    logarithmic = smallest < 0.01 * max(shares, default=1.0)
+    bars = {
+        "x": shares, "y": [str(entry["name"]) for entry in class_facts],
+        "marker": {"color": [str(entry["color"]) for entry in class_facts], "line": {"width": 0}},
+        "customdata": [[entry["pixels"], entry["images"]] for entry in class_facts],
+        "hovertemplate": "<b>%{y}</b><br>%{x:.3%} of the pixels<br>%{customdata[0]:,} pixels"
+        "<br>in %{customdata[1]:,} images<extra></extra>",
+    }  # fmt: skip
+    scale = {"type": "log"} if logarithmic else {"rangemode": "tozero"}
+    title = "share of pixels, logarithmic" if logarithmic else "share of pixels"
+    return _share_figure(bars, theme, title="Classes", x=scale | {"title": title})
+
+
+def labels_per_pixel_figure(counts: Sequence[int], theme: Theme) -> Drawn:
+    """Share of valid pixels by number of labels. counts: pixels with 0, 1, 2, … labels."""
+    total = max(sum(counts), 1)
+    bars = {
+        "x": [count / total for count in counts], "y": [_labels(number) for number in range(len(counts))],
+        "marker": {"color": theme.muted, "line": {"width": 0}}, "customdata": list(counts),
+        "hovertemplate": "%{y}: %{x:.2%}<br>%{customdata:,} pixels<extra></extra>",
+    }  # fmt: skip
+    return _share_figure(bars, theme, title="Labels per pixel", x={"rangemode": "tozero", "title": "share of pixels"})
+
+
+def ceiling_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
+    """The best Dice with one label a pixel, and Dice by priority, against 1, which several labels can reach.
+
+    table: rows class, ceiling_dice, priority_dice, from the top; NaN for a class that never occurs.
+    """
+    names = [str(name) for name in table["class"]]
+    best, rule = table["ceiling_dice"].to_numpy(), table["priority_dice"].to_numpy()
+    lost: dict[str, Any] = {
+        "type": "scatter", "mode": "lines", "x": [x for one in best for x in (one, 1.0, None)],
+        "y": [y for name in names for y in (name, name, None)], "line": {"color": theme.line, "width": 8},
+        "hoverinfo": "skip", "name": "out of reach",
+    }  # fmt: skip
+    points = [
+        {
+            "type": "scatter", "mode": "markers", "x": values, "y": names, "name": title,
+            "marker": {"symbol": symbol, "size": size, "color": color, "line": {"width": 2, "color": theme.text}},
+            "hovertemplate": f"<b>%{{y}}</b><br>{title}: Dice %{{x:.3f}}<extra></extra>",
+        }
+        for title, values, symbol, size, color in (
+            ("best one label a pixel can do", best, "circle", 11, theme.text),
+            ("one label by priority", rule, "diamond-open", 15, theme.text),
+        )
+    ]  # fmt: skip
+    top = {"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": theme.text}}
+    lowest = float(np.nanmin([best, rule, np.ones_like(best)]))
+    shared = layout(
+        theme, height=140 + 34 * max(len(names), 2), title="Best possible with one label a pixel", shapes=[top],
+        xaxis=axis(theme, range=[min(0.9, lowest) - 0.03, 1.02], title="Dice", nticks=6, tickformat="~g"),
+        yaxis=axis(theme, autorange="reversed", type="category", showgrid=False),
+    )  # fmt: skip
+    return figure_of({"data": [lost, *points], "layout": shared})
+
+
+def nesting_figure(table: pd.DataFrame, theme: Theme, *, colors: Mapping[str, str]) -> Drawn:
+    """Pairs of classes as bars over each other: what lies under both is shared, so that nesting is seen.
+
+    table: rows inner, outer, share (of inner inside outer), back (of outer inside inner), pixels (shared) and nested
+    (whether inner lies inside), from the top. colors: of the classes, "#rrggbb". Each row is as wide as both together.
+    """
+    pixels = table["pixels"].to_numpy(np.float64)
+    inner, outer = pixels / table["share"].to_numpy(), pixels / table["back"].to_numpy()
+    whole = inner + outer - pixels
+    names = [f"<b>{_short(a)}</b> in {_short(b)}" for a, b in zip(table["inner"], table["outer"], strict=True)]
+    said = table[["inner", "outer", "share", "back", "pixels"]].to_numpy(dtype=object)
+    hover = (
+        "%{customdata[2]:.1%} of %{customdata[0]} lies inside %{customdata[1]}<br>%{customdata[3]:.1%} of "
+        "%{customdata[1]} lies inside %{customdata[0]}<br>%{customdata[4]:,} shared pixels<extra></extra>"
+    )
+    bars = [
+        {
+            "type": "bar", "orientation": "h", "y": list(range(len(names))), "x": size / whole, "base": start / whole,
+            "width": width, "customdata": said, "hovertemplate": hover,
+            "marker": {"color": [faded(colors[name], alpha) for name in table[column]], "line": line},
+        }
+        for column, size, start, width, alpha, line in (
+            ("outer", outer, np.zeros_like(outer), 0.78, 0.45, {"width": 1, "color": theme.muted}),
+            ("inner", inner, outer - pixels, 0.42, 1.0, {"width": 1, "color": theme.text}),
+        )
+    ]  # fmt: skip
+    notes = [
+        {
+            "x": 1.015, "xanchor": "left", "y": at, "text": _percent(share), "showarrow": False,
+            "font": {"size": 13, "color": theme.text, "weight": 600 if nested else 400},
+        }
+        for at, (share, nested) in enumerate(zip(table["share"], table["nested"], strict=True))
+    ]  # fmt: skip
+    shared = layout(
+        theme, height=100 + 44 * len(names), title="Which class lies inside which", legend=False,
+        barmode="overlay", annotations=notes, margin={"l": 8, "r": 8, "t": 38, "b": 8},
+        xaxis=axis(theme, range=[0, 1.24], tickvals=[0, 0.5, 1], tickformat="~p", title="of the pixels of both"),
+        yaxis=axis(theme, range=[len(names) - 0.5, -0.5], showgrid=False, ticktext=names,
+                   tickvals=list(range(len(names)))),
+    )  # fmt: skip
+    return figure_of({"data": bars, "layout": shared})
+
+
+def split_share_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
+    """Share of the valid pixels of each class in each split, as points on a row a class.
+
+    table: rows class, split, share. The axis is logarithmic when a class is rarer than a hundredth of the commonest.
+    """
+    names, splits = list(dict.fromkeys(table["class"])), list(dict.fromkeys(table["split"]))
+    some = table["share"][table["share"] > 0]
+    logarithmic = bool(len(some)) and float(some.min()) < 0.01 * float(some.max())
+    by_class = table[table["share"] > 0].groupby("class", sort=False)["share"]
+    ends = [(name, float(one.min()), float(one.max())) for name, one in by_class]
+    lines: dict[str, Any] = {
+        "type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False,
+        "x": [x for _, low, high in ends for x in (low, high, None)],
+        "y": [y for name, _, _ in ends for y in (name, name, None)], "line": {"color": theme.line, "width": 4},
+    }  # fmt: skip
+    points = [
+        {
+            "type": "scatter", "mode": "markers", "name": SPLIT_TITLES[split], "y": list(rows["class"]),
+            "x": rows["share"].where(rows["share"] > 0).to_numpy(),
+            "marker": {"symbol": symbol, "size": 10, "color": theme.muted, "line": {"width": 2, "color": theme.text}},
+            "hovertemplate": f"<b>%{{y}}</b>, {SPLIT_TITLES[split].lower()}: %{{x:.2%}}<extra></extra>",
+        }
+        for split, symbol, rows in (
+            (split, symbol, table[table["split"] == split])
+            for split, symbol in zip(splits, ("circle-open", "square-open", "diamond"), strict=False)
+        )
+    ]  # fmt: skip
+    scale = {"type": "log", "title": "share of pixels, logarithmic"} if logarithmic else {"title": "share of pixels"}
+    shared = layout(
+        theme, height=140 + 30 * max(len(names), 2), title="Classes in each split",
+        xaxis=axis(theme, tickformat="~p", nticks=5, **({} if logarithmic else {"rangemode": "tozero"}), **scale),
+        yaxis=axis(theme, autorange="reversed", type="category", showgrid=False, categoryarray=names),
+    )  # fmt: skip
+    return figure_of({"data": [lines, *points], "layout": shared})
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+
+
+def _share_figure(bars: dict[str, Any], theme: Theme, *, title: str, x: dict[str, Any]) -> Drawn:
+    """Lying bars of shares with their percents beside them."""
+    bars |= {
+        "type": "bar", "orientation": "h", "text": [_percent(share) for share in bars["x"]], "cliponaxis": False,
+        "textposition": "outside", "textfont": {"color": theme.muted, "size": 12},
+    }  # fmt: skip
+    shared = layout(
+        theme, height=90 + 30 * max(len(bars["y"]), 2), title=title, legend=False, bargap=0.35,
+        margin={"l": 8, "r": 56, "t": 38, "b": 8}, xaxis=axis(theme, tickformat="~p", nticks=5, **x),
+        yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
+    )  # fmt: skip
+    return figure_of({"data": [bars], "layout": shared})
+
+
+def _labels(number: int) -> str:
+    return "no label" if number == 0 else f"{number} label{'s' if number > 1 else ''}"
+
+
+def _percent(share: float) -> str:
+    value = 100 * share
+    if value == 0:
+        return "none"
+    return f"{value:.1f}%" if value >= 1 else f"{value:.2g}%"

@@ -1,0 +1,370 @@
+"""How often a head gives a pixel two labels or none, and which classes share pixels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dashboard import queries
+from dashboard.charts import Drawn, axis, figure_of, layout, matrix_figure
+from dashboard.displays.base import Display, Picture, Selection
+from dashboard.rounding import percent
+from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, faded
+from pipelines.metrics import joint, tables
+from pipelines.schema import Head
+
+_RATES: Final = {"overlap": "two labels or more", "no label": "no label"}
+_LANE: Final = 24  # CSS pixels of a head's lane
+_BETWEEN: Final = 0.8  # lanes between two pairs
+_TITLES: Final = {"overlap": "Pixels with two labels or more", "no label": "Pixels with no label"}
+# One hue from light to dark (Crameri's "oslo" order): more labels, stronger colour.
+_LABEL_COLORS: Final = {
+    False: {"0": "#d9dde3", "1": "#a9a4d0", "2": "#6c5fb0", "3+": "#35246f"},
+    True: {"0": "#39424e", "1": "#6a62a0", "2": "#9f95d6", "3+": "#d9d3f7"},
+}
+
+
+class Rate(NamedTuple):
+    """One rate. curves: its figure, no threshold marked; values: at every one of tables.THRESHOLDS, by head."""
+
+    name: str
+    curves: Drawn
+    values: Mapping[Head, Sequence[float]]
+    truth: float
+
+
+class Rates(NamedTuple):
+    """Every rate that occurs, and the table of all."""
+
+    each: tuple[Rate, ...]
+    table: pd.DataFrame
+
+
+def known_rates(shown: Selection, theme: Theme) -> Rates:
+    """What of the rates no threshold changes."""
+    run = shown.run
+    found = {head: queries.label_rates(run, shown.split, head, shown.seeds, shown.region) for head in run.heads}
+    each = []
+    for name in _RATES:
+        rows = {head: table[table["rate"] == name].sort_values("threshold") for head, table in found.items()}
+        if len(rows[run.heads[0]]):
+            values = {head: one["value"].tolist() for head, one in rows.items()}
+            truth = float(rows[run.heads[0]]["truth"].iloc[0])
+            each.append(Rate(name, rate_figure(found, theme, rate=name), values, truth))
+    return Rates(tuple(each), _together(found))
+
+
+def rates(shown: Selection, theme: Theme, *, threshold: float = 0.5, known: Rates | None = None) -> Display:
+    """Shares of pixels with several labels and with none, against the threshold, which is marked.
+
+    known: `known_rates` of the same, where it is there already.
+    """
+    if known is None:
+        known = known_rates(shown, theme)
+    pictures = tuple(_rate(one, theme, threshold) for one in known.each)
+    percents = ("value", "low", "high", "truth")
+    return Display("rates", "Overlap and no-label rates", pictures, known.table, "rates", percents, columns=2)
+
+
+def _rate(rate: Rate, theme: Theme, threshold: float) -> Picture:
+    nearest = min(range(len(tables.THRESHOLDS)), key=lambda place: abs(tables.THRESHOLDS[place] - threshold))
+    said = ", ".join(f"{HEAD_TITLES[head]} {percent(values[nearest])}" for head, values in rate.values.items())
+    alt = (
+        f"Pixels with {_RATES[rate.name]} against the threshold; truth {percent(rate.truth)}; at "
+        f"{tables.THRESHOLDS[nearest]:.2f}: {said}."
+    )
+    return Picture(f"rate_{rate.name}", marked_at(rate.curves, theme, threshold), alt)
+
+
+def predicted_labels(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Display:
+    """Predicted by true number of labels."""
+    found = {head: _labels(shown, head, threshold) for head in shown.run.heads}
+    alt = f"Predicted number of labels at p > {threshold:.2f}, by true number of labels and head."
+    picture = Picture("labels", labels_figure(found, theme), alt)
+    return Display(
+        "labels_table", "Labels predicted, by true number", (picture,), _together(found), "labels", ("share",)
+    )
+
+
+def _labels(shown: Selection, head: Head, threshold: float) -> pd.DataFrame:
+    return queries.predicted_labels(shown.run, shown.split, head, shown.seeds, shown.region, threshold)
+
+
+def mass(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Display:
+    """Shares of the pixels with no label, one and more: the truth, what each head expects, and what it decides."""
+    rows: list[tuple[str, str, float]] = []
+    for head in shown.run.heads:
+        table = _labels(shown, head, threshold)
+        if not rows:
+            rows += _row("Truth", _by_number(table, "true_labels"))
+        mean = queries.label_mass(shown.run, shown.split, head, shown.seeds, shown.region)
+        rows += _row(f"{HEAD_SHORT[head]}, expected", mean)
+        rows += _row(f"{HEAD_SHORT[head]}, decided", _by_number(table, "predicted_labels"))
+    shares = pd.DataFrame(rows, columns=["row", "labels", "share"])
+    alt = "; ".join(f"{row}: {percent(share)} with two labels or more" for row, labels, share in rows if labels == "2+")
+    picture = Picture("mass", mass_figure(shares, theme), f"Labels a pixel. {alt}.")
+    return Display("mass", "Labels a pixel: expected and decided", (picture,), shares, "mass", ("share",))
+
+
+def _row(row: str, shares: Sequence[float]) -> list[tuple[str, str, float]]:
+    return [(row, labels, share) for labels, share in zip(("0", "1", "2+"), shares, strict=True)]
+
+
+def _by_number(table: pd.DataFrame, column: str) -> list[float]:
+    """Shares of the pixels with 0, 1 and 2 or more labels by one column of `predicted_labels`."""
+    pixels = dict.fromkeys(("0", "1", "2", "3+"), 0.0)
+    for labels, count in zip(table[column], table["pixels"], strict=True):
+        pixels[labels] += count
+    whole = max(sum(pixels.values()), 1.0)
+    return [pixels["0"] / whole, pixels["1"] / whole, pixels["2"] / whole + pixels["3+"] / whole]
+
+
+def expected(shown: Selection, theme: Theme, *, threshold: float = 0.5, most: int = 8) -> Display | None:
+    """Overlap of each pair of classes: what the probabilities say, what the head decides, and the truth.
+
+    The `most` pairs with the most of any are drawn, all are in the table. None where labels cannot share a pixel.
+    """
+    facts = queries.dataset(shown.run)
+    classes = facts["classes"]
+    if facts["kind"] != "overlapping" or len(classes) == 1:
+        return None
+    found = []
+    for head in shown.run.heads:
+        counted = queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
+        marginal = joint.pair_probabilities(counted, classes=classes)
+        decided = joint.pair_decisions(counted, classes=classes, threshold=threshold)
+        pixels = max(int(counted.pixels.sum()), 1)
+        found.append(marginal.assign(head=head, predicted=decided["called"] / pixels, lift=decided["lift"]))
+    table = pd.concat(found, ignore_index=True)
+    table.insert(0, "pair", table["first"] + " + " + table["second"])
+    largest = table[["observed", "independent", "predicted"]].max(axis=1).groupby(table["pair"]).max()
+    order = largest.sort_values(ascending=False, kind="stable").index.tolist()
+    table = table.sort_values("pair", key=lambda one: one.map(order.index), kind="stable", ignore_index=True)
+    drawn = table[table["pair"].isin(order[:most])]
+    said = "; ".join(
+        f"{row['pair']}, {HEAD_SHORT[row['head']].lower()}: expected {percent(row['independent'])}, decided "
+        f"{percent(row['predicted'])}, truth {percent(row['observed'])}"
+        for row in drawn.head(6).to_dict("records")
+    )
+    picture = Picture("expected", expected_figure(drawn, theme, threshold=threshold), f"{said}.")
+    percents = ("observed", "independent", "lowest", "highest", "predicted")
+    return Display("expected", "Pairs: expected and decided overlap", (picture,), table, "expected_overlap", percents)
+
+
+def pairs(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Display | None:
+    """How much of each class also carries another: the truth, then each head; None when there is one class."""
+    run = shown.run
+    classes = queries.dataset(run)["classes"]
+    if len(classes) == 1:
+        return None
+    counted = {head: queries.whole_counts(run, shown.split, head, shown.seeds, "raw") for head in run.heads}
+    found = {head: tables.pair_overlap(one, classes=classes, threshold=threshold) for head, one in counted.items()}
+    truth = next(iter(found.values()))
+    drawn = [("Truth", truth, "truth_share", theme.text)] if truth["truth"].any() else []
+    drawn += [(HEAD_TITLES[head], table, "predicted_share", theme.heads[head]) for head, table in found.items()]
+    pictures = tuple(_pairs(table, theme, title, value, color) for title, table, value, color in drawn)
+    columns = len(drawn) if len(classes) <= 5 and len(drawn) <= 3 else 2
+    percents = ("predicted_share", "truth_share")
+    return Display("pairs", "Which classes share pixels", pictures, _together(found), "pairs", percents, columns)
+
+
+def _pairs(table: pd.DataFrame, theme: Theme, title: str, value: str, color: str) -> Picture:
+    figure = matrix_figure(
+        table, theme, rows="first", columns="second", value=value, title=title, color=color, top=1.0,
+        row_title="share of", column_title="that is also",
+    )  # fmt: skip
+    return Picture(f"pairs_{title}", figure, f"{title}: share of each class that also carries another class.")
+
+
+def _together(found: Mapping[Head, pd.DataFrame]) -> pd.DataFrame:
+    """The heads' tables in one, with a column for the head."""
+    return pd.concat([table.assign(head=head) for head, table in found.items()], ignore_index=True)
+
+
+def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, height: int = 340) -> Drawn:
+    """One rate against the threshold. tables: per head, `metrics.tables.label_rates`."""
+    traces: list[dict[str, Any]] = []
+    truth = float("nan")
+    for head, table in tables.items():
+        chosen = (table["rate"] == rate).to_numpy()
+        x, y, low, high, true = (
+            table[name].to_numpy()[chosen] for name in ("threshold", "value", "low", "high", "truth")
+        )
+        truth = float(true[0])
+        color = theme.heads[head]
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "fill": "toself", "fillcolor": faded(color, 0.18),
+                "x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]]),
+                "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False,
+            }
+        )  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "name": HEAD_TITLES[head], "x": x, "y": y,
+                "line": {"color": color, "width": 2.5, "dash": HEAD_DASHES[head]},
+                "customdata": np.stack([low, high], axis=-1),
+                "hovertemplate": f"<b>{HEAD_TITLES[head]}</b> at p > %{{x:.2f}}<br>%{{y:.2%}} of pixels "
+                "(%{customdata[0]:.2%} to %{customdata[1]:.2%})<extra></extra>",
+            }
+        )  # fmt: skip
+    traces.append(
+        {
+            "type": "scatter", "mode": "lines", "name": "Truth", "x": [0, 1], "y": [truth, truth],
+            "line": {"color": theme.text, "width": 1.2, "dash": "dot"},
+            "hovertemplate": "Truth: %{y:.2%} of pixels<extra></extra>",
+        }
+    )  # fmt: skip
+    shared = layout(
+        theme, height=height, title=_TITLES[rate],
+        xaxis=axis(theme, range=[0, 1], dtick=0.25, title="threshold on p"),
+        yaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels", nticks=6),
+    )  # fmt: skip
+    return figure_of({"data": traces, "layout": shared})
+
+
+def marked_at(curves: Drawn, theme: Theme, threshold: float) -> Drawn:
+    """A figure over thresholds with a line at one."""
+    mark = {"type": "line", "x0": threshold, "x1": threshold, "yref": "paper", "y0": 0, "y1": 1}
+    return curves.with_layout(shapes=[mark | {"line": {"color": theme.muted, "width": 1}}])
+
+
+def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> Drawn:
+    """Predicted number of labels, as shares, by true number of labels and head. tables: `predicted_labels` per head."""
+    names = ("true_labels", "predicted_labels", "share", "pixels")
+    rows = [
+        (true, HEAD_SHORT[head], predicted, share, pixels)
+        for head, table in tables.items()
+        for true, predicted, share, pixels in zip(*(table[name].tolist() for name in names), strict=True)
+    ]
+    rows.sort(key=lambda row: row[0])  # heads keep their order
+    colors = _LABEL_COLORS[theme.dark]
+    traces: list[dict[str, Any]] = []
+    for predicted in dict.fromkeys(row[2] for row in rows):
+        true, heads, _, shares, pixels = zip(*(row for row in rows if row[2] == predicted), strict=True)
+        traces.append(
+            {
+                "type": "bar", "orientation": "h", "name": f"{_plural(predicted)} predicted",
+                "x": list(shares), "y": [[_plural(name) for name in true], list(heads)],
+                "marker": {"color": colors[predicted], "line": {"width": 0}}, "customdata": list(pixels),
+                "hovertemplate": f"{_plural(predicted)} predicted: %{{x:.2%}}<br>"
+                "%{customdata:,} pixels<extra></extra>",
+            }
+        )  # fmt: skip
+    bars = len({row[0] for row in rows}) * len(tables)
+    shared = layout(
+        theme, height=150 + max(26 * bars, 36 * (1 + 2 * len(tables))), barmode="stack", bargap=0.25,
+        title="Labels predicted, by true number",
+        xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of the pixels with that truth"),
+        yaxis=axis(theme, autorange="reversed", showgrid=False, dividercolor=theme.line),
+    )  # fmt: skip
+    return figure_of({"data": traces, "layout": shared})
+
+
+def mass_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
+    """Shares of the pixels with no label, one, and two or more: a bar a row.
+
+    table: rows row, labels ("0", "1", "2+") and share, bars from the top.
+    """
+    colors = _LABEL_COLORS[theme.dark]
+    bars: dict[str, list[tuple[str, float]]] = {}
+    for row, labels, share in zip(*(table[name].tolist() for name in ("row", "labels", "share")), strict=True):
+        bars.setdefault(labels, []).append((row, share))
+    traces = [
+        {
+            "type": "bar", "orientation": "h", "name": _plural(labels), "x": [share for _, share in rows],
+            "y": [row for row, _ in rows], "marker": {"color": colors[labels[0]], "line": {"width": 0}},
+            "hovertemplate": f"%{{y}}<br>{_plural(labels)}: %{{x:.2%}} of pixels<extra></extra>",
+        }
+        for labels, rows in bars.items()
+        if any(share for _, share in rows)
+    ]  # fmt: skip
+    shared = layout(
+        theme, height=150 + 36 * max(map(len, bars.values()), default=0), barmode="stack", bargap=0.25,
+        title="Labels a pixel: expected and decided",
+        xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of pixels"),
+        yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
+    )  # fmt: skip
+    return figure_of({"data": traces, "layout": shared})
+
+
+def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> Drawn:
+    """Of each pair of classes and head: expected overlap if independent (hollow), decided (filled), truth (line).
+
+    table: rows pair, head, lowest, highest (Fréchet bounds), independent, predicted, observed, all shares of the
+    pixels, pairs from the top. The bounds are a faint bar.
+    """
+    pairs, heads = list(dict.fromkeys(table["pair"])), list(dict.fromkeys(table["head"]))
+    room = len(heads) + _BETWEEN
+    lanes = {(pair, head): at * room + lane for at, pair in enumerate(pairs) for lane, head in enumerate(heads)}
+    traces: list[dict[str, Any]] = []
+    for head in heads:
+        rows = table[table["head"] == head]
+        traces += _dumbbells(rows, [lanes[pair, head] for pair in rows["pair"]], head, theme)
+    truth = table.drop_duplicates("pair")
+    traces.append(
+        {
+            "type": "scatter", "mode": "lines", "name": "truth", "line": {"color": theme.text, "width": 2.5},
+            "x": [x for value in truth["observed"] for x in (value, value, None)],
+            "y": [y for pair in pairs for y in (lanes[pair, heads[0]] - 0.55, lanes[pair, heads[-1]] + 0.55, None)],
+            "hovertemplate": "truth: %{x:.2%} of pixels<extra></extra>",
+        }
+    )  # fmt: skip
+    traces += _keys(theme, threshold)
+    last = lanes[pairs[-1], heads[-1]]
+    shared = layout(
+        theme, height=round(150 + _LANE * (last + 1)), title="Pairs: expected and decided overlap",
+        xaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels with both", nticks=6),
+        yaxis=axis(
+            theme, range=[last + 0.9, -0.9], showgrid=False, ticklabelstandoff=8, ticktext=pairs,
+            tickvals=[lanes[pair, heads[0]] + (len(heads) - 1) / 2 for pair in pairs],
+        ),
+    )  # fmt: skip
+    return figure_of({"data": traces, "layout": shared})
+
+
+def _dumbbells(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> list[dict[str, Any]]:
+    """Bounds, expected and decided overlap of one head."""
+    color = theme.heads[head]
+    quiet = {"type": "scatter", "showlegend": False}
+    lines = [
+        quiet | {
+            "mode": "lines", "hoverinfo": "skip", "line": {"color": faded(color, strength), "width": width},
+            "x": [x for low, high in zip(rows[first], rows[last], strict=True) for x in (low, high, None)],
+            "y": [y for place in places for y in (place, place, None)],
+        }
+        for first, last, strength, width in (("lowest", "highest", 0.18, 12), ("independent", "predicted", 1.0, 1.5))
+    ]  # fmt: skip
+    marker = {"symbol": HEAD_MARKERS[head], "size": 10, "line": {"width": 2, "color": color}}
+    said = rows[["pair", "independent", "predicted", "lowest", "highest"]].to_numpy(dtype=object)
+    hover = (
+        f"<b>{HEAD_TITLES[head]}, %{{customdata[0]}}</b><br>expected if independent %{{customdata[1]:.2%}}"
+        "<br>decided %{customdata[2]:.2%}<br>bounds %{customdata[3]:.2%} to %{customdata[4]:.2%}<extra></extra>"
+    )
+    points = [
+        quiet | {
+            "mode": "markers", "cliponaxis": False, "x": rows[column].to_numpy(), "y": list(places), "customdata": said,
+            "marker": marker | {"color": fill}, "hovertemplate": hover,
+        }
+        for column, fill in (("independent", theme.surface), ("predicted", color))
+    ]  # fmt: skip
+    return [*lines, *points]
+
+
+def _keys(theme: Theme, threshold: float) -> list[dict[str, Any]]:
+    """Entries of the legend that stand for all heads."""
+    marker = {"size": 10, "symbol": "circle", "line": {"width": 2, "color": theme.muted}}
+    nowhere = {"type": "scatter", "x": [None], "y": [None]}
+    return [
+        nowhere | {"mode": "markers", "name": "expected if independent", "marker": marker | {"color": theme.surface}},
+        nowhere
+        | {"mode": "markers", "name": f"decided at p > {threshold:.2f}", "marker": marker | {"color": theme.muted}},
+        nowhere | {"mode": "lines", "name": "Fréchet bounds", "line": {"color": faded(theme.muted, 0.3), "width": 12}},
+    ]
+
+
+def _plural(labels: str) -> str:
+    return {"0": "no label", "1": "1 label", "2+": "2 labels or more", "3+": "3 or more"}.get(
+        labels, f"{labels} labels"
+    )
