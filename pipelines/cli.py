@@ -245,7 +245,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say what is in DATASET, what is wrong with it, and what its truth alone says. Exit 2 if it has errors."""
-    from pipelines.datasets import full_reading, open_dataset, recognised_text
+    from pipelines.datasets import open_dataset, recognised_text
     from pipelines.datasets.check import check_dataset
 
     progress = Progress(stream=sys.stderr)
@@ -253,7 +253,7 @@ def check(
         opened = open_dataset(dataset, reading_of(reading, data_format))
         typer.echo(recognised_text(opened), err=True)
         if save_reading is not None:
-            write_reading(save_reading, full_reading(opened))
+            write_reading(save_reading, opened.full_spec)
             typer.echo(f"how it is read: {save_reading}; edit it and give it back with --reading", err=True)
         report = check_dataset(opened, size=parse_size(size), progress=progress)
     if save_report is not None:

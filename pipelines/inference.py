@@ -8,7 +8,8 @@ import torch
 
 from pipelines.arrays import Float32Array
 from pipelines.config import Device
-from pipelines.datasets.base import Dataset, Item
+from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import ConfigError
 from pipelines.models import Normalisation, Pair, pad_to_multiple, required_multiple
 from pipelines.progress import Progress

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from pipelines import evaluation
 from pipelines.config import RunConfig, TrainingConfig
-from pipelines.datasets import Dataset, listing, open_dataset, resolved_reading
+from pipelines.datasets import Dataset, listing, open_dataset
 from pipelines.datasets.check import CheckReport
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
@@ -135,7 +135,7 @@ def check_ok(report: CheckReport) -> None:
 
 def spelt_out(config: RunConfig, dataset: Dataset) -> RunConfig:
     """Settings that say everything about how the data set is read, so that later openings read it the same way."""
-    reading = resolved_reading(dataset)
+    reading = dataset.spec
     return config if reading == DataReading(format="native") else config.model_copy(update={"reading": reading})
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.datasets.base import Dataset, Examination, Finding, Item
+from pipelines.datasets.base import Examination, Finding, Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError
 from pipelines.schema import Kind, Split
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.datasets.ceiling import GAP, best_dice, best_iou, by_priority
+from pipelines.datasets.facts import GAP, best_dice, best_iou, by_priority
 
 
 def test_truth_without_overlap_has_no_ceiling():

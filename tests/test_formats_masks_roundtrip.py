@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from make_dataset import picture, save
 from mask_layouts import FOLDERS, save_image, with_palette
 
-from pipelines.datasets import open_dataset, recognise, resolved_reading
+from pipelines.datasets import open_dataset, recognise
 from pipelines.datasets.formats.masks.voc import CLASSES, voc_color
 from pipelines.reading import DataReading, parse_reading
 
@@ -162,7 +162,7 @@ def test_a_reading_spelt_out_reads_the_same(tmp_path, form):
     FOLDERS[form](tmp_path)
     assert recognise(tmp_path)[0].format == form
     first = open_dataset(tmp_path)
-    reading = resolved_reading(first)
+    reading = first.spec
     again = open_dataset(tmp_path, parse_reading(json.loads(reading.model_dump_json()), "reading"))
     assert (again.kind, again.classes, again.colors, again.background) == (
         first.kind, first.classes, first.colors, first.background

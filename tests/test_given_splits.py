@@ -254,7 +254,7 @@ def test_a_native_folder_without_lists_says_that_its_splits_are_made(tmp_path):
     (root / "splits").rmdir()
     dataset = open_dataset(root)
     made = (
-        "the data set has no splits/: images were split 70 / 15 / 15% into train, val and test, whole groups, by seed 0"
+        "images were split 70 / 15 / 15% into train, val and test, whole groups, by seed 0"
     )
     assert messages(dataset, "SPLIT-MADE") == [made]
     assert made in recognised_text(dataset)

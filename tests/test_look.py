@@ -8,7 +8,7 @@ from dashboard.panels import data_table
 from pipelines import readings
 from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
-from pipelines.datasets.described import Described
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.look import IMAGES, SIDE, Asked, look, look_apart
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, SplitRule, parse_reading
@@ -110,7 +110,7 @@ def test_the_table_merges_ignores_leaves_out_and_nests(tmp_path):
     rows = data_table.rows_of(looked, data_table.first_reading(looked, source))
     rows["classes"] = ["plants", "plants, tall", "lake"]
     rows["use"] = ["class", "class", "ignored"]
-    dataset = Described(source, table_of(rows, looked, colors={"tall": "#123456"}))
+    dataset = Dataset(source, table_of(rows, looked, colors={"tall": "#123456"}))
     assert (dataset.kind, dataset.classes) == ("overlapping", ("plants", "tall"))
     assert dataset.colors[1] == "#123456"
     item = dataset.read(looked.shown[0])
@@ -118,15 +118,15 @@ def test_the_table_merges_ignores_leaves_out_and_nests(tmp_path):
     assert item.valid[:, 0].tolist() == [True] * 4 + [False] * 2
 
     rows["classes"], rows["use"] = ["grass", "tree", "lake"], ["background", "class", "left out"]
-    dataset = Described(source, table_of(rows, looked))
+    dataset = Dataset(source, table_of(rows, looked))
     assert (dataset.kind, dataset.classes) == ("binary", ("tree",))
     rows["use"] = ["background", "class", "class"]
-    dataset = Described(source, table_of(rows, looked))
+    dataset = Dataset(source, table_of(rows, looked))
     assert (dataset.kind, dataset.classes, dataset.background) == ("exclusive", ("grass", "tree", "lake"), "grass")
 
     rows["use"] = ["left out", "class", "class"]
-    assert Described(source, table_of(rows, looked, unlabelled="ignored")).classes == ("tree", "lake")
-    assert Described(source, table_of(rows, looked)).classes == ("background", "tree", "lake")
+    assert Dataset(source, table_of(rows, looked, unlabelled="ignored")).classes == ("tree", "lake")
+    assert Dataset(source, table_of(rows, looked)).classes == ("background", "tree", "lake")
     assert data_table.rows_of(looked, table_of(rows, looked))["use"].tolist() == ["left out", "class", "class"]
 
 
@@ -150,13 +150,13 @@ def test_splits_and_leaks_are_told(tmp_path):
     lines = [f"im{index:02d},{'p' if index in (0, 11) else f'q{index}'}" for index in range(12)]
     (root / "groups.csv").write_text("image,group\n" + "\n".join(lines) + "\n")
     looked, source = look_apart(Asked(path=str(root)))
-    dataset = Described(source, data_table.first_reading(looked, source))
+    dataset = Dataset(source, data_table.first_reading(looked, source))
     assert [(one.split, one.images, one.groups, one.shared) for one in data_table.split_rows(dataset)] == [
         ("train", 8, 8, 1), ("val", 2, 2, 0), ("test", 2, 2, 1),
     ]  # fmt: skip
     assert "1 group in more than one split" in data_table.leaks(dataset)
     by_fraction = DataReading(format="native", splits=SplitRule(by="fraction"))
-    assert data_table.leaks(Described(source, by_fraction)) is None
+    assert data_table.leaks(Dataset(source, by_fraction)) is None
 
 
 def test_readings_and_their_reports_are_kept_and_found(tmp_path):

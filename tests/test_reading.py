@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_dataset import exclusive, overlapping, picture
 
-from pipelines.datasets import full_reading, open_dataset, recognise, recognised_text, resolved_reading
-from pipelines.datasets.described import Described, safe_class_name
-from pipelines.datasets.description import Description
-from pipelines.datasets.source import Label, Picture, Source, Truth
+from pipelines.datasets import open_dataset, recognise, recognised_text
+from pipelines.datasets.base import Label, Picture, Source, Truth
+from pipelines.datasets.classes import Description, safe_class_name
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.splits import complete_splits, groups_by_name
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, SplitRule, parse_reading, read_reading, write_reading
@@ -67,7 +67,7 @@ def ignored_rows(dataset):
 
 
 def test_without_a_word_every_label_is_a_class_and_the_rest_is_background(tmp_path):
-    dataset = Described(Stripes(tmp_path), DataReading())
+    dataset = Dataset(Stripes(tmp_path), DataReading())
     assert (dataset.kind, dataset.classes) == ("exclusive", ("background", "sky", "wall", "door"))
     assert dataset.background == "background"
     assert [rows_of(dataset, name) for name in dataset.classes] == [[4], [0], [1, 2], [3]]
@@ -75,44 +75,44 @@ def test_without_a_word_every_label_is_a_class_and_the_rest_is_background(tmp_pa
 
 
 def test_a_pixel_with_two_labels_makes_the_truth_overlapping(tmp_path):
-    dataset = Described(Stripes(tmp_path, door_on_wall=True), DataReading())
+    dataset = Dataset(Stripes(tmp_path, door_on_wall=True), DataReading())
     assert (dataset.kind, dataset.classes, dataset.background) == ("overlapping", ("sky", "wall", "door"), None)
     assert (rows_of(dataset, "wall"), rows_of(dataset, "door")) == ([1, 2], [2, 3])
 
 
 def test_a_label_that_is_the_background_by_itself_takes_what_is_left(tmp_path):
-    dataset = Described(Stripes(tmp_path, roles={"sky": "background"}), DataReading())
+    dataset = Dataset(Stripes(tmp_path, roles={"sky": "background"}), DataReading())
     assert (dataset.classes, dataset.background) == (("sky", "wall", "door"), "sky")
     assert rows_of(dataset, "sky") == [0, 4]
 
 
 def test_labels_are_merged_dropped_ignored_and_nested(tmp_path):
-    merged = Described(Stripes(tmp_path), said(classes=rules(house=["wall", "door"], sky=["sky"]), ignore=["void"]))
+    merged = Dataset(Stripes(tmp_path), said(classes=rules(house=["wall", "door"], sky=["sky"]), ignore=["void"]))
     assert merged.classes == ("background", "house", "sky")
     assert rows_of(merged, "house") == [1, 2, 3]
 
-    dropped = Described(Stripes(tmp_path), said(classes=rules(wall=["wall"], sky=["sky"]), ignore=["void"]))
+    dropped = Dataset(Stripes(tmp_path), said(classes=rules(wall=["wall"], sky=["sky"]), ignore=["void"]))
     assert rows_of(dropped, "background") == [3, 4]
     assert "door" in next(one.message for one in dropped.structure() if one.code == "LABEL-UNUSED")
 
-    ignored = Described(Stripes(tmp_path), said(classes=rules(wall=["wall"], sky=["sky"]), ignore=["void", "door"]))
+    ignored = Dataset(Stripes(tmp_path), said(classes=rules(wall=["wall"], sky=["sky"]), ignore=["void", "door"]))
     assert ignored_rows(ignored) == [3, 5]
 
     # A region that holds another: cell = cytoplasm + nucleus.
-    nested = Described(Stripes(tmp_path), said(classes=rules(house=["wall", "door"], door=["door"]), ignore=["void"]))
+    nested = Dataset(Stripes(tmp_path), said(classes=rules(house=["wall", "door"], door=["door"]), ignore=["void"]))
     assert nested.kind == "overlapping"
     assert (rows_of(nested, "house"), rows_of(nested, "door")) == ([1, 2, 3], [3])
 
 
 def test_no_background_means_that_pixels_without_a_class_do_not_count(tmp_path):
-    dataset = Described(Stripes(tmp_path), said(background=""))
+    dataset = Dataset(Stripes(tmp_path), said(background=""))
     assert dataset.classes == ("sky", "wall", "door")
     assert ignored_rows(dataset) == [4, 5]
 
 
 def test_the_background_may_be_any_class_and_keeps_its_place(tmp_path):
     reading = said(classes=rules(wall=["wall"], sky=["sky"], door=["door"]), background="sky", ignore=["void"])
-    dataset = Described(Stripes(tmp_path), reading)
+    dataset = Dataset(Stripes(tmp_path), reading)
     assert (dataset.classes, dataset.background) == (("wall", "sky", "door"), "sky")
     assert rows_of(dataset, "sky") == [0, 4]
 
@@ -121,7 +121,7 @@ def test_the_background_may_be_any_class_and_keeps_its_place(tmp_path):
     ("priority", "wall", "door"), [(None, [1, 2], [3]), (("door", "wall"), [1], [2, 3]), (("wall",), [1, 2], [3])]
 )
 def test_a_pixel_of_several_labels_goes_to_the_first_in_the_order(tmp_path, priority, wall, door):
-    dataset = Described(Stripes(tmp_path, door_on_wall=True), said(kind="exclusive", priority=priority))
+    dataset = Dataset(Stripes(tmp_path, door_on_wall=True), said(kind="exclusive", priority=priority))
     assert (rows_of(dataset, "wall"), rows_of(dataset, "door")) == (wall, door)
     notes = [one for one in dataset.examine("a_0_0").findings if one.code == "OVERLAP-RESOLVED"]
     assert "20.0%" in notes[0].message  # one row of the five that count
@@ -130,18 +130,18 @@ def test_a_pixel_of_several_labels_goes_to_the_first_in_the_order(tmp_path, prio
 def test_the_files_may_say_who_wins_and_the_reader_says_otherwise(tmp_path):
     source = Stripes(tmp_path, door_on_wall=True)
     source.priority = ("door", "wall", "sky")
-    assert Described(source, DataReading()).priority == ("door", "wall", "sky")
-    assert Described(source, said(priority=("wall",))).priority == ("wall", "sky", "door")
-    assert rows_of(Described(source, said(kind="exclusive")), "door") == [2, 3]
+    assert Dataset(source, DataReading()).priority == ("door", "wall", "sky")
+    assert Dataset(source, said(priority=("wall",))).priority == ("wall", "sky", "door")
+    assert rows_of(Dataset(source, said(kind="exclusive")), "door") == [2, 3]
 
 
 def test_the_priority_of_overlapping_truth_names_every_class(tmp_path):
-    dataset = Described(Stripes(tmp_path, door_on_wall=True), said(priority=("door",)))
+    dataset = Dataset(Stripes(tmp_path, door_on_wall=True), said(priority=("door",)))
     assert dataset.priority == ("door", "sky", "wall")
 
 
 def test_one_class_is_binary(tmp_path):
-    dataset = Described(Stripes(tmp_path), said(classes=rules(house=["wall", "door"])))
+    dataset = Dataset(Stripes(tmp_path), said(classes=rules(house=["wall", "door"])))
     assert (dataset.kind, dataset.classes, dataset.background) == ("binary", ("house",), None)
     assert rows_of(dataset, "house") == [1, 2, 3]
     assert ignored_rows(dataset) == [5]
@@ -160,7 +160,7 @@ def test_one_class_is_binary(tmp_path):
 )
 def test_what_does_not_fit_is_one_line(tmp_path, reading, words):
     with pytest.raises(DatasetError) as caught:
-        Described(Stripes(tmp_path), said(**reading))
+        Dataset(Stripes(tmp_path), said(**reading))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -198,9 +198,9 @@ def test_a_reading_goes_to_a_file_and_comes_back(tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"door_on_wall": True}, {"exclusive": True}, {"roles": {"sky": "background"}}])
 def test_what_was_found_out_can_be_said_and_gives_the_same(tmp_path, options):
-    first = Described(Stripes(tmp_path, **options), DataReading())
-    again = Described(Stripes(tmp_path, **options), first.reading)
-    assert again.reading == first.reading
+    first = Dataset(Stripes(tmp_path, **options), DataReading())
+    again = Dataset(Stripes(tmp_path, **options), first.full_spec)
+    assert again.full_spec == first.full_spec
     assert (again.kind, again.classes, again.colors, again.background) == (
         first.kind, first.classes, first.colors, first.background,
     )  # fmt: skip
@@ -210,10 +210,10 @@ def test_what_was_found_out_can_be_said_and_gives_the_same(tmp_path, options):
 @pytest.mark.parametrize("name", ["cells", "landcover", "vessels"])
 def test_a_native_folder_read_through_its_table_of_classes_is_the_same_set(name):
     native = open_dataset(SAMPLES / name)
-    reading = full_reading(native)
+    reading = native.full_spec
     read = open_dataset(SAMPLES / name, reading)
-    assert isinstance(read, Described)
-    assert resolved_reading(native) == DataReading(format="native")
+    assert isinstance(read, Dataset)
+    assert native.spec == DataReading(format="native")
     for attribute in ("name", "kind", "classes", "colors", "background", "groups"):
         assert getattr(read, attribute) == getattr(native, attribute), attribute
     for split in ("train", "val", "test"):
@@ -228,7 +228,7 @@ def test_a_native_folder_read_through_its_table_of_classes_is_the_same_set(name)
 def test_a_broken_native_folder_says_the_same_through_its_table(tmp_path):
     root = exclusive(tmp_path / "set")
     (root / "masks" / "im03.png").write_bytes(b"broken")
-    read = open_dataset(root, full_reading(open_dataset(root)))
+    read = open_dataset(root, open_dataset(root).full_spec)
     assert [one.code for one in read.examine("im03").findings] == ["MASK-UNREADABLE"]
     (root / "images" / "im04.png").write_bytes(b"broken")
     assert [one.code for one in read.examine("im04").findings] == ["IMAGE-UNREADABLE"]
@@ -238,19 +238,19 @@ def test_a_broken_native_folder_says_the_same_through_its_table(tmp_path):
 def test_a_mask_of_another_size_than_its_picture_is_found(tmp_path):
     source = Stripes(tmp_path)
     source.picture = lambda name, size=None: Picture(np.zeros((8, 6, 3), np.float32), (8, 6), orientation=3)
-    found = Described(source, DataReading()).examine("a_0_0")
+    found = Dataset(source, DataReading()).examine("a_0_0")
     assert [one.code for one in found.findings] == ["PAIR-SIZE"]
     assert "its image is 6×8" in found.findings[0].message
 
 
 def test_the_fingerprint_follows_files_and_reading(tmp_path):
     (tmp_path / "one.txt").write_text("x")
-    prints = {Described(Stripes(tmp_path), DataReading()).fingerprint()}
-    assert Described(Stripes(tmp_path), DataReading()).fingerprint() in prints
-    prints.add(Described(Stripes(tmp_path), said(background="")).fingerprint())
-    prints.add(Described(Stripes(tmp_path), said(splits={"seed": 1})).fingerprint())
+    prints = {Dataset(Stripes(tmp_path), DataReading()).fingerprint()}
+    assert Dataset(Stripes(tmp_path), DataReading()).fingerprint() in prints
+    prints.add(Dataset(Stripes(tmp_path), said(background="")).fingerprint())
+    prints.add(Dataset(Stripes(tmp_path), said(splits={"seed": 1})).fingerprint())
     (tmp_path / "one.txt").write_text("y")
-    prints.add(Described(Stripes(tmp_path), DataReading()).fingerprint())
+    prints.add(Dataset(Stripes(tmp_path), DataReading()).fingerprint())
     assert len(prints) == 4
 
 
@@ -288,10 +288,10 @@ def test_new_shares_and_seeds_give_other_lists_whatever_the_files_say():
 
 
 def test_groups_come_from_names_if_asked(tmp_path):
-    dataset = Described(Stripes(tmp_path), said(splits={"groups": "name", "separator": "_", "parts": 2}))
+    dataset = Dataset(Stripes(tmp_path), said(splits={"groups": "name", "separator": "_", "parts": 2}))
     assert dataset.groups["a_0_0"] == dataset.groups["a_0_1"] == "a_0"
     assert len(set(dataset.groups.values())) == 4
-    assert Described(Stripes(tmp_path), said(splits={"groups": "none"})).groups == {}
+    assert Dataset(Stripes(tmp_path), said(splits={"groups": "none"})).groups == {}
 
 
 @given(st.lists(st.text(max_size=100), min_size=1, max_size=20))
@@ -315,7 +315,7 @@ def test_a_name_that_is_allowed_stays(label):
 def test_recognised_formats_are_said(tmp_path):
     root = overlapping(tmp_path / "set")
     assert recognise(root)[0].format == "native"
-    assert "set is read as native" in recognised_text(open_dataset(root))
+    assert "set is recognised as native" in recognised_text(open_dataset(root))
     assert "dataset.toml" in recognised_text(open_dataset(root))
 
 

@@ -16,7 +16,7 @@ from dashboard.rounding import count
 from pipelines import readings
 from pipelines.datasets import FORMATS
 from pipelines.datasets.base import FILES_READ
-from pipelines.datasets.described import Described
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.look import Asked, Looked, LookedSource
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
@@ -133,7 +133,7 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
 
 def described(
     looked: Looked, source: LookedSource, first: DataReading, key: str, options: dict[str, str]
-) -> tuple[Described, DataReading]:
+) -> tuple[Dataset, DataReading]:
     """The table of classes and the splits, and the data set they make. Raises DatasetError when they do not fit."""
     st.header("Classes")
     said = table.edit(looked, first, key=key)
@@ -145,7 +145,7 @@ def described(
             priority=priority, splits=first.splits,
         )  # fmt: skip
 
-    dataset = Described(source, reading_with(()))
+    dataset = Dataset(source, reading_with(()))
     table.colors(dataset.classes, dataset.colors, key=key)
     foreground = [name for name in dataset.classes if name != dataset.background]
     priority: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ def described(
     with st.expander("Splits and groups", key=f"{key}_splits"):
         rule = split.edit(looked, first.splits, key=key)
         reading = reading_with(priority).model_copy(update={"splits": rule})
-        dataset = Described(source, reading)
+        dataset = Dataset(source, reading)
         rows = data_table.split_rows(dataset)
         components.small_table(
             ["Split", "Images", "Groups"],
@@ -172,7 +172,7 @@ def described(
 
 
 @guarded
-def preview(looked: Looked, dataset: Described) -> None:
+def preview(looked: Looked, dataset: Dataset) -> None:
     """Some images with their classes over them."""
     st.header("A first look")
     more = f" and {len(dataset.classes) - 12} more" if len(dataset.classes) > 12 else ""

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from pipelines.arrays import UInt8Array
 from pipelines.datasets.base import Item
-from pipelines.datasets.described import Described, safe_class_name
+from pipelines.datasets.classes import safe_class_name
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.look import Looked, LookedSource
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, ClassRule, DataReading, SplitRule
@@ -25,7 +26,7 @@ def first_reading(looked: Looked, source: LookedSource) -> DataReading:
     """What the files say by themselves, spelt out but for the kind, which all images decide; bare where that fails."""
     said = DataReading(format=looked.format)
     try:
-        return Described(source, said).reading.model_copy(update={"kind": None})
+        return Dataset(source, said).full_spec.model_copy(update={"kind": None})
     except DatasetError:
         return said
 
@@ -114,7 +115,7 @@ class SplitRow(NamedTuple):
     shared: int
 
 
-def split_rows(dataset: Described) -> list[SplitRow]:
+def split_rows(dataset: Dataset) -> list[SplitRow]:
     """What each split has."""
     of = {split: {dataset.groups.get(name) for name in dataset.images(split)} - {None} for split in SPLITS}
     rows = []
@@ -125,7 +126,7 @@ def split_rows(dataset: Described) -> list[SplitRow]:
     return rows
 
 
-def leaks(dataset: Described) -> str | None:
+def leaks(dataset: Dataset) -> str | None:
     """Groups or images that stand in two splits, in a sentence; None where there are none."""
     shared = max(one.shared for one in split_rows(dataset))
     lists = [set(dataset.images(split)) for split in SPLITS]
@@ -139,7 +140,7 @@ def leaks(dataset: Described) -> str | None:
     )
 
 
-def small_items(dataset: Described, names: Sequence[str]) -> list[Item]:
+def small_items(dataset: Dataset, names: Sequence[str]) -> list[Item]:
     """Images that were looked at with their classes, those that can be had."""
     found = (dataset.examine(name) for name in names)
     return [one.item for one in found if one.item is not None]

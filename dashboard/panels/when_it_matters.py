@@ -4,7 +4,7 @@ from dashboard.figures import sketches
 from dashboard.panels.guide import PRESETS, class_colors, p_of
 from dashboard.theme import Theme
 from pipelines import one_pixel
-from pipelines.datasets.ceiling import best_dice
+from pipelines.datasets.facts import best_dice
 from pipelines.overconfidence import calibration_error, stretched_reliability
 from pipelines.verdict import FEWEST_SEEDS, Margin
 

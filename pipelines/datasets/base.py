@@ -1,8 +1,8 @@
-"""What every data set format offers: named images with truth, splits, groups and a fingerprint."""
+"""What the parts of a data set are called: images with truth, findings, a format and the source that it reads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 
@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.errors import DatasetError
+from pipelines.reading import DataReading
 from pipelines.schema import Kind, Split
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
-
+Role: TypeAlias = Literal["class", "background", "ignore"]
+Size: TypeAlias = tuple[int, int]  # (height, width)
 
 # Codes of findings on which files were taken for what, to be told with the format.
 FILES_READ: Final = frozenset({"MASKS-UNUSED", "MASKS-ALIKE", "FIELD-OF-VIEW", "FIELD-MISSING", "SPLIT-LOST"})
@@ -23,6 +25,9 @@ class Finding(BaseModel):
     """One thing to know about a data set, in one line.
 
     code: what kind of finding it is, such as PAIR-SIZE; message: file, expected, came, what to do.
+
+    >>> Finding.note("LINES", "2 lines are drawn 10 pixels wide").severity
+    'note'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +40,21 @@ class Finding(BaseModel):
     def of(cls, code: str, severity: Severity, message: str) -> Self:
         """The same from values by position."""
         return cls(code=code, severity=severity, message=message)
+
+    @classmethod
+    def error(cls, code: str, message: str) -> Self:
+        """What stands in the way of training."""
+        return cls(code=code, severity="error", message=message)
+
+    @classmethod
+    def warning(cls, code: str, message: str) -> Self:
+        """What may make results wrong."""
+        return cls(code=code, severity="warning", message=message)
+
+    @classmethod
+    def note(cls, code: str, message: str) -> Self:
+        """What was done or assumed."""
+        return cls(code=code, severity="note", message=message)
 
 
 @dataclass(frozen=True)
@@ -57,7 +77,7 @@ class Item:
 class Turn:
     """How truth was laid on a picture that its EXIF orientation turns upright.
 
-    drawn: on the upright or on the stored picture; stored truth is turned along. by: what told it: the size of the
+    drawn: on the upright or on the stored picture; stored truth is turned along. by: what decided it: the size of the
     truth, the option, the sizes of other images of the set, how well colours fit in most of them, or nothing
     ("default"); "same" where it makes no difference. stored_fits: whether the classes of this image differ more in
     colour with its truth as drawn on the stored picture.
@@ -80,58 +100,148 @@ class Examination:
     turn: Turn | None = None
 
 
-class Dataset(ABC):
-    """Images with per-pixel truth, read one at a time.
+@dataclass(frozen=True)
+class Label:
+    """A label as it stands in the files.
 
-    classes: names in index order. colors: "#rrggbb" per class. background: on exclusive truth, the class that
-    means "nothing here". priority: class names, first wins, for a softmax on overlapping truth; None: the smallest
-    class wins. groups: image to group (patient, video); empty when none are given.
+    name: their own word for it, any text. color: "#rrggbb" if they give one. role: what it means if nobody says
+    otherwise: a class, "nothing here", or "leave these pixels out".
+    """
+
+    name: str
+    color: str | None = None
+    role: Role = "class"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """image: (H, W, 3) float32 in [0, 1], at the size asked for. own: its (height, width) before resizing.
+
+    orientation: EXIF's, 1 to 8, that it was turned upright by; 5 to 8 swap height and width.
+    """
+
+    image: Float32Array
+    own: Size
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
+class Truth:
+    """layers: (L, H, W) bool, one a label in the order of Source.labels, at the truth's own size; it may lie on the
+    picture as stored where EXIF turns that (`orientation.Alignment`).
+
+    valid: (H, W) bool, False where the files say that a pixel does not count. findings: what is wrong with this image's
+    truth without making it useless; what makes it useless is raised.
+    """
+
+    layers: BoolArray
+    valid: BoolArray
+    findings: tuple[Finding, ...] = ()
+
+
+class UnusableTruth(DatasetError):
+    """An image whose truth cannot be had, with everything that is wrong with it."""
+
+    def __init__(self, message: str, findings: tuple[Finding, ...]) -> None:
+        super().__init__(message)
+        self.findings = findings
+
+
+class Source(ABC):
+    """A data set's files as one format reads them, before classes are made of labels; looks at no pixel until asked.
+
+    root: its folder. name: of the set, printable. labels: at most reading.MAX_LABELS, their names distinct.
+    exclusive: no pixel can carry two labels. declared: the kind of truth if the files name it. complete: every valid
+    pixel carries a label. splits: lists that the files give, as far as they do ({} for none). groups: image to group,
+    {} for none. findings: what is wrong with the files and tables as a whole. priority: labels, first wins, if the
+    files say who gets a pixel of several. spec: classes and kind as the files spell them out; None where they are made
+    of the labels.
     """
 
     root: Path
     name: str
-    kind: Kind
-    classes: tuple[str, ...]
-    colors: tuple[str, ...]
-    background: str | None
-    priority: tuple[str, ...] | None
-    groups: Mapping[str, str]
+    labels: tuple[Label, ...]
+    exclusive: bool
+    declared: Kind | None = None
+    complete: bool = False
+    splits: Mapping[Split, tuple[str, ...]] = {}
+    groups: Mapping[str, str] = {}
+    findings: tuple[Finding, ...] = ()
+    priority: tuple[str, ...] = ()
+    spec: DataReading | None = None
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """Every image of the set, sorted, whether or not a split names it."""
+        """Every image, sorted; a name is one printable line of at most 200 characters, without slashes."""
 
     @abstractmethod
-    def images(self, split: Split) -> tuple[str, ...]:
-        """Names of the images of a split, in the order of its list."""
+    def picture(self, name: str, *, size: Size | None = None) -> Picture:
+        """The picture of an image, resized to (height, width) if asked for. Raises DatasetError, one line."""
+
+    def head(self, name: str) -> tuple[Size, int]:
+        """A picture's (height, width), upright, and its EXIF orientation, 1 to 8. Raises DatasetError, one line."""
+        picture = self.picture(name)
+        return picture.own, picture.orientation
 
     @abstractmethod
-    def examine(self, name: str, *, size: tuple[int, int] | None = None) -> Examination:
-        """Read one image and its truth, and list everything that is wrong with them; never raises for bad files.
+    def truth(self, name: str) -> Truth:
+        """Which pixels of an image carry which labels. Raises DatasetError, one line."""
 
-        size: (height, width) to resize to, image bilinear with antialiasing and truth nearest; None keeps its own.
-        """
+    def misfits(self, name: str, truth: Truth | None, own: Size) -> list[Finding]:
+        """What to say of a truth that is missing or, laid on its picture, has another size than that (own)."""
+        if truth is None:
+            return []
+        height, width = truth.valid.shape
+        problem = (
+            f"the truth of {name} is {width}×{height}, its image is {own[1]}×{own[0]}; resize the mask (nearest "
+            "neighbour) or remove the pair"
+        )
+        return [Finding.error("PAIR-SIZE", problem)]
 
-    @abstractmethod
-    def structure(self) -> tuple[Finding, ...]:
-        """Everything that is wrong with the set's files, lists and tables, told without reading pixels."""
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """sha256, in hex, of everything that decides what this data set contains."""
+    def probabilities(self, name: str) -> Float32Array | None:
+        """Known label probabilities, (L, H, W) float32 in [0, 1], laid like the truth; None when none are given."""
+        return None
 
     @abstractmethod
     def files(self) -> Iterable[Path]:
-        """Every file that decides what this data set contains; each existed when it was opened."""
+        """Every file that decides what this data set contains; each exists."""
 
-    def probabilities(self, name: str) -> Float32Array | None:
-        """Known label probabilities, (C, H, W) float32 in [0, 1] at the image's own size; None when none are given."""
-        return None
 
-    def read(self, name: str, *, size: tuple[int, int] | None = None) -> Item:
-        """One image with its truth, as `examine` reads it. Raises DatasetError when something is wrong with it."""
-        found = self.examine(name, size=size)
-        if found.item is None:
-            first = next(finding for finding in found.findings if finding.severity == "error")
-            raise DatasetError(f"{first.code}: {first.message}")
-        return found.item
+@dataclass(frozen=True)
+class Format:
+    """One way to lay out a data set; an entry of `formats.FORMATS`.
+
+    title: in words, for people. recognise: the reason to take a folder for it, in a few words ("instances.json holds
+    images, annotations and categories"), or None; looks at names and the heads of a few files, and never raises for
+    what it finds there. open: the folder and options to a source; raises DatasetError, one line. options: what can be
+    said beside the files, name to a line of help.
+    """
+
+    title: str
+    recognise: Callable[[Path], str | None]
+    open: Callable[[Path, Mapping[str, str]], Source]
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+# Words for messages --------------------------------------------------------------------------------------------------
+
+
+def printable(text: str) -> str:
+    """A text from a file as one printable line: as it is, or with its odd letters escaped."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def short(path: Path, parts: int = 2) -> str:
+    """A file's name with the last folders above it: enough to find it, no more of the machine than needed."""
+    text = printable("/".join(path.parts[-parts:]))
+    return text if parts > 2 or len(text) <= 120 else f"…{text[-119:]}"
+
+
+def examples(names: Iterable[str], most: int, more: str = " …") -> str:
+    """The first names of a list, and a word if there are more.
+
+    >>> examples(["a", "b", "c"], 2)
+    'a, b …'
+    """
+    every = list(names)
+    return ", ".join(every[:most]) + (more if len(every) > most else "")

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from pipelines.datasets import open_dataset, orientation
-from pipelines.datasets.base import Dataset, Finding, Severity, Turn
-from pipelines.datasets.ceiling import Ceiling, best_dice, best_iou, by_priority
-from pipelines.datasets.facts import FactsCounter, SplitFacts
+from pipelines.datasets import orientation
+from pipelines.datasets.base import Finding, Severity, Turn
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.facts import Ceiling, FactsCounter, SplitFacts, best_dice, best_iou, by_priority
+from pipelines.datasets.registry import open_dataset
 from pipelines.heads import head_specs
 from pipelines.progress import Progress
 from pipelines.schema import SPLITS, Kind, Split
@@ -470,36 +471,34 @@ def _split_findings(dataset: Dataset, in_splits: Mapping[str, list[Split]]) -> I
     """Leaks between splits, images outside all of them, and splits too small to conclude anything from."""
     for name, splits in in_splits.items():
         if len(splits) > 1:
-            yield _finding(
-                "SPLIT-LEAK", "error", f"{name} is in {_and(splits)}; an image belongs to one split, keep one"
-            )
+            yield Finding.error("SPLIT-LEAK", f"{name} is in {_and(splits)}; an image belongs to one split, keep one")
     for name in dataset.names():
         if name not in in_splits:
-            yield _finding("SPLIT-NONE", "note", f"{name} is in no split and is not used; add it to a list in splits/")
+            yield Finding.note("SPLIT-NONE", f"{name} is in no split and is not used; add it to a list in splits/")
     groups_of = {split: {dataset.groups[n] for n in dataset.images(split) if n in dataset.groups} for split in SPLITS}
     for group in sorted(set().union(*groups_of.values())):
         splits = [split for split in SPLITS if group in groups_of[split]]
         if len(splits) > 1:
             problem = f"group {group} is in {_and(splits)}, so scores will look too good; keep a group in one split"
-            yield _finding("GROUP-LEAK", "warning", problem)
+            yield Finding.warning("GROUP-LEAK", problem)
     for split in SPLITS:
         if not dataset.images(split):
-            yield _finding("SPLIT-EMPTY", "error", f"{split} has no image, but needs one at least; add images to it")
+            yield Finding.error("SPLIT-EMPTY", f"{split} has no image, but needs one at least; add images to it")
     units, word = (len(groups_of["test"]), "group") if dataset.groups else (len(dataset.images("test")), "image")
     if 0 < units < _FEW:
         problem = (
             f"test has {units} {word}{'s' * (units > 1)}, and fewer than {_FEW} give no honest interval; "
             f"add {word}s, or read its intervals as too narrow"
         )
-        yield _finding("TEST-FEW", "warning", problem)
+        yield Finding.warning("TEST-FEW", problem)
 
 
 def _all_ignored(facts: Mapping[Split, SplitFacts]) -> Iterable[Finding]:
     """Splits with images but without a pixel that counts: nothing could be fitted or measured on them."""
     for split, found in facts.items():
         if found.images and not found.valid_pixels:
-            yield _finding(
-                "SPLIT-IGNORED", "error", f"every pixel of {split} is ignored; label some, or move images to {split}"
+            yield Finding.error(
+                "SPLIT-IGNORED", f"every pixel of {split} is ignored; label some, or move images to {split}"
             )
 
 
@@ -509,9 +508,9 @@ def _copies(same: Mapping[bytes, list[str]], in_splits: Mapping[str, list[Split]
         splits = [split for split in SPLITS if any(split in in_splits.get(name, ()) for name in names)]
         if len(names) > 1 and len(splits) > 1:
             problem = f"{_and(names[:5])} are the same picture, in {_and(splits)}; keep one of them"
-            yield _finding("COPY-LEAK", "warning", problem)
+            yield Finding.warning("COPY-LEAK", problem)
         elif len(names) > 1:
-            yield _finding("COPY", "note", f"{_and(names[:5])} are the same picture; keep one if that is no intention")
+            yield Finding.note("COPY", f"{_and(names[:5])} are the same picture; keep one if that is no intention")
 
 
 def _class_findings(dataset: Dataset, facts: Mapping[Split, SplitFacts], total: SplitFacts) -> Iterable[Finding]:
@@ -520,21 +519,17 @@ def _class_findings(dataset: Dataset, facts: Mapping[Split, SplitFacts], total: 
     for index, name in enumerate(dataset.classes):
         if total.images and not total.class_pixels[index]:
             problem = f"no pixel of {everything} carries class {name}; label it or take it out of dataset.toml"
-            yield _finding("CLASS-EMPTY", "error", problem)
+            yield Finding.error("CLASS-EMPTY", problem)
             continue
         for split in SPLITS:
             if facts[split].images and not facts[split].class_pixels[index]:
                 what = "cannot be learned" if split == "train" else "has no score there"
                 problem = f"no pixel of {split} carries class {name}, so it {what}; move an image with it to {split}"
-                yield _finding("CLASS-ABSENT", "warning", problem)
+                yield Finding.warning("CLASS-ABSENT", problem)
     labels = max((len(members) for members in total.set_counts), default=0)
     if dataset.kind == "overlapping" and total.images and labels < 2:
         problem = 'declared kind is overlapping, but no pixel carries two labels; kind = "exclusive" would say the same'
-        yield _finding("KIND-NO-OVERLAP", "note", problem)
-
-
-def _finding(code: str, severity: Severity, message: str) -> Finding:
-    return Finding(code=code, severity=severity, message=message)
+        yield Finding.note("KIND-NO-OVERLAP", problem)
 
 
 def _and(words: Iterable[str]) -> str:

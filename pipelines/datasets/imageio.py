@@ -8,7 +8,7 @@ import mmap
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pipelines.arrays import Float32Array, UInt8Array
+from pipelines.datasets.base import short
 from pipelines.errors import DatasetError
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -70,7 +71,8 @@ def read_picture(
     own = (picture.height, picture.width)
     if picture.mode in ("I", "F"):
         raise DatasetError(
-            f"{_short(path)} holds 32-bit values (mode {picture.mode}), whose range is not known; save it with 16 bits"
+            f"{short(path, 3)} holds 32-bit values (mode {picture.mode}), whose range is not known; save it with 16 "
+            "bits"
         )
     picture = picture.convert("RGB") if picture.mode != "RGB" else picture
     if size is not None and size != own:
@@ -86,7 +88,7 @@ def read_head(path: Path, *, content: bytes | None = None) -> tuple[tuple[int, i
     try:
         stream: BinaryIO = path.open("rb") if content is None else io.BytesIO(content)
     except OSError as error:
-        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+        raise DatasetError(f"{short(path, 3)} cannot be read ({error.strerror}); check that it exists") from None
     with stream, _explained(path), Image.open(stream, formats=FORMATS) as picture:
         own = (picture.height, picture.width)
         if picture.format == "PNG" and not _may_turn(stream, content):
@@ -128,8 +130,8 @@ def read_mask(path: Path, *, content: bytes | None = None) -> NDArray[Any]:
     if picture.mode == "I":
         return np.asarray(picture)
     raise DatasetError(
-        f"{_short(path)} is a colour image (mode {picture.mode}), but a mask has one channel whose value is the class; "
-        "save the class indices as a grey or palette PNG"
+        f"{short(path, 3)} is a colour image (mode {picture.mode}), but a mask has one channel whose value is the "
+        "class; save the class indices as a grey or palette PNG"
     )
 
 
@@ -146,7 +148,7 @@ def read_colors(path: Path, *, content: bytes | None = None) -> UInt8Array:
     if colors.max(initial=0) > 255:
         if (colors % 257).any():
             raise DatasetError(
-                f"{_short(path)} has colours of 16 bits that 8 bits cannot hold; save it as an 8-bit RGB PNG, or its "
+                f"{short(path, 3)} has colours of 16 bits that 8 bits cannot hold; save it as an 8-bit RGB PNG, or its "
                 "class indices as a grey one"
             )
         colors = colors // np.uint16(257)
@@ -189,6 +191,23 @@ def resize_mask(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return values[..., rows[:, None], columns]
 
 
+def distinct_values(values: NDArray[Any]) -> list[int]:
+    """The different values of an integer array, ascending."""
+    if values.dtype == np.uint8:  # counting is ten times faster than sorting
+        return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=1))]
+    return [int(value) for value in np.unique(values)]
+
+
+def list_values(values: Sequence[int]) -> str:
+    """Values for a message: the first eight, and how many more there are.
+
+    >>> list_values(range(10))
+    '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
+    """
+    shown = ", ".join(str(value) for value in values[:8])
+    return shown if len(values) <= 8 else f"{shown} and {len(values) - 8} more"
+
+
 @dataclass(frozen=True)
 class _Decoded:
     """A file's pixels, upright. deep: (H, W, C) uint16 where Pillow's picture has cut them to 8 bits a channel."""
@@ -202,10 +221,10 @@ class _Decoded:
 def _content(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise DatasetError(f"{_short(path)} has {path.stat().st_size:,} bytes, allowed are {MAX_BYTES:,}; cut it")
+            raise DatasetError(f"{short(path, 3)} has {path.stat().st_size:,} bytes, allowed are {MAX_BYTES:,}; cut it")
         return path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+        raise DatasetError(f"{short(path, 3)} cannot be read ({error.strerror}); check that it exists") from None
 
 
 @contextmanager
@@ -218,13 +237,13 @@ def _explained(path: Path) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except UnidentifiedImageError:
-        raise DatasetError(f"{_short(path)} is not a readable {', '.join(FORMATS)} file; save it again") from None
+        raise DatasetError(f"{short(path, 3)} is not a readable {', '.join(FORMATS)} file; save it again") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DatasetError(f"{_short(path)} has more than {MAX_PIXELS:,} pixels; cut it into tiles") from None
+        raise DatasetError(f"{short(path, 3)} has more than {MAX_PIXELS:,} pixels; cut it into tiles") from None
     except DatasetError:
         raise
     except _DAMAGE as error:
-        raise DatasetError(f"{_short(path)} is damaged or truncated ({error}); copy or save it again") from None
+        raise DatasetError(f"{short(path, 3)} is damaged or truncated ({error}); copy or save it again") from None
 
 
 def _open(path: Path, content: bytes | None = None) -> _Decoded:
@@ -265,8 +284,8 @@ def _deep(path: Path, picture: Image.Image, content: bytes) -> NDArray[np.uint16
         return None
     if values.dtype != np.uint16 or values.ndim != 3 or not 2 <= values.shape[2] <= 4 or picture.mode == "CMYK":
         raise DatasetError(
-            f"{_short(path)} has {values.dtype} values of the shape {values.shape}, expected 8 or 16 bits and up to 4 "
-            "channels; save it as an RGB PNG"
+            f"{short(path, 3)} has {values.dtype} values of the shape {values.shape}, expected 8 or 16 bits and up to "
+            "4 channels; save it as an RGB PNG"
         )
     return np.asarray(values)
 
@@ -279,11 +298,11 @@ def _tiff_values(path: Path, content: bytes) -> NDArray[Any]:
         with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as tif:
             page: Any = tif.pages[0]
             if page.is_tiled and int(np.prod(page.chunks)) * 2 > MAX_BYTES:
-                raise DatasetError(f"{_short(path)} has tiles of more than {MAX_BYTES:,} bytes; save smaller ones")
+                raise DatasetError(f"{short(path, 3)} has tiles of more than {MAX_BYTES:,} bytes; save smaller ones")
             values: NDArray[Any] = page.asarray()
             return np.moveaxis(values, 0, 2) if page.planarconfig == 2 and values.ndim == 3 else values
     except tifffile.TiffFileError as error:
-        raise DatasetError(f"{_short(path)} is damaged or truncated ({error}); copy or save it again") from None
+        raise DatasetError(f"{short(path, 3)} is damaged or truncated ({error}); copy or save it again") from None
 
 
 def _tiff_bits(picture: Image.Image) -> tuple[int, ...]:
@@ -298,7 +317,7 @@ def _colors(path: Path, decoded: _Decoded) -> NDArray[Any]:
         some = deep[:, :, :3] if deep.shape[2] > 2 else np.repeat(deep[:, :, :1], 3, axis=2)
         return some if deep.shape[2] == 3 else np.where(deep[:, :, -1:] == 0, np.uint16(0), some)
     if picture.mode in (*_SIXTEEN_BIT, "I", "F"):
-        raise DatasetError(f"{_short(path)} has no colours of 8 bits (mode {picture.mode}); save it as an RGB PNG")
+        raise DatasetError(f"{short(path, 3)} has no colours of 8 bits (mode {picture.mode}); save it as an RGB PNG")
     colors = np.array(picture.convert("RGB"))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         colors[np.asarray(picture.convert("RGBA"))[:, :, 3] == 0] = 0
@@ -308,11 +327,11 @@ def _colors(path: Path, decoded: _Decoded) -> NDArray[Any]:
 def _check_header(path: Path, picture: Image.Image) -> None:
     if picture.width * picture.height > MAX_PIXELS:
         raise DatasetError(
-            f"{_short(path)} is {picture.width}×{picture.height}, more than {MAX_PIXELS:,} pixels; cut it into tiles"
+            f"{short(path, 3)} is {picture.width}×{picture.height}, more than {MAX_PIXELS:,} pixels; cut it into tiles"
         )
     frames = getattr(picture, "n_frames", 1)
     if frames != 1:
-        raise DatasetError(f"{_short(path)} holds {frames} images, but one file is one image; save them one by one")
+        raise DatasetError(f"{short(path, 3)} holds {frames} images, but one file is one image; save them one by one")
 
 
 def _check_whole(path: Path, content: bytes, form: str | None) -> None:
@@ -323,14 +342,14 @@ def _check_whole(path: Path, content: bytes, form: str | None) -> None:
             length, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
             end = at + 12 + length
             if end > len(content):
-                raise DatasetError(f"{_short(path)} is truncated (no IEND chunk at its end); copy or save it again")
+                raise DatasetError(f"{short(path, 3)} is truncated (no IEND chunk at its end); copy or save it again")
             if zlib.crc32(content[at + 4 : end - 4]) != int.from_bytes(content[end - 4 : end], "big"):
-                raise DatasetError(f"{_short(path)} is damaged (wrong checksum at byte {at}); copy or save it again")
+                raise DatasetError(f"{short(path, 3)} is damaged (wrong checksum at byte {at}); copy or save it again")
             if kind == b"IEND":
                 return
             at = end
     if form == "JPEG" and content.rfind(b"\xff\xd9") < content.find(b"\xff\xda"):
-        raise DatasetError(f"{_short(path)} is truncated (no end marker); copy or save it again")
+        raise DatasetError(f"{short(path, 3)} is truncated (no end marker); copy or save it again")
 
 
 def _png_depth(path: Path, content: bytes | None) -> int:
@@ -348,9 +367,3 @@ def _sixteen_bit(values: NDArray[np.uint16], size: tuple[int, int] | None) -> Fl
         layers = [layer.resize((size[1], size[0]), Image.Resampling.BILINEAR) for layer in layers]
         colors = np.stack([np.asarray(layer) for layer in layers], axis=2)
     return np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors
-
-
-def _short(path: Path) -> str:
-    """The file's name with up to two folders: enough to find it, no more of the machine than needed."""
-    text = "/".join(path.parts[-3:])
-    return text if text.isprintable() else repr(text)[1:-1]

@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from pipelines import apart
 from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.datasets import FORMATS, imageio, open_source, orientation, recognise
-from pipelines.datasets.base import Finding, Turn
-from pipelines.datasets.source import Label, Picture, Role, Source, Truth
+from pipelines.datasets.base import Finding, Label, Picture, Role, Source, Truth, Turn
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.reading import DataReading
 from pipelines.schema import Kind, Split
@@ -195,7 +194,7 @@ def _images(
             if picture.own != truth.valid.shape:
                 raise DatasetError(f"the truth of {name} has another size than its image")
         except PipelineError as error:
-            unread.append(Finding(code="IMAGE-UNREADABLE", severity="error", message=str(error)))
+            unread.append(Finding.error("IMAGE-UNREADABLE", str(error)))
             continue
         turns |= {} if turn is None else {name: turn}
         unread += [one for one in truth.findings if one.severity == "error"]

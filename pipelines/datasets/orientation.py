@@ -8,8 +8,7 @@ import numpy as np
 
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio
-from pipelines.datasets.base import Finding, Turn
-from pipelines.datasets.source import Picture, Truth
+from pipelines.datasets.base import Finding, Picture, Truth, Turn
 from pipelines.errors import DatasetError
 
 OPTION: Final = "orientation"
@@ -126,7 +125,7 @@ def findings(turns: Mapping[str, Turn]) -> list[Finding]:
         f"{_pictures(len(turns))} turned upright by EXIF; the truth of {along:,} was taken as drawn on the stored "
         f"pixels and turned along, that of {len(turns) - along:,} as upright already"
     )
-    made = [Finding(code="EXIF-TURNED", severity="note", message=problem)]
+    made = [Finding.note("EXIF-TURNED", problem)]
     unsized = {name: turn for name, turn in turns.items() if turn.by in _REASONS}
     if unsized:
         name, turn = next(iter(unsized.items()))
@@ -137,7 +136,7 @@ def findings(turns: Mapping[str, Turn]) -> list[Finding]:
             f"(classes differ more in colour as stored in {stored:,} of {len(unsized):,}); look at some, and settle it "
             "with the option orientation of the reading, stored or upright"
         )
-        made.append(Finding(code="EXIF-UNDECIDED", severity="warning", message=problem))
+        made.append(Finding.warning("EXIF-UNDECIDED", problem))
     return made
 
 

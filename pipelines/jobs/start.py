@@ -14,7 +14,7 @@ from typing import Final
 
 from pipelines import links, turns
 from pipelines.datasets import open_dataset
-from pipelines.datasets.base import Dataset
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import ConfigError, PipelineError, RunError
 from pipelines.jobs.job import ENDED, Asked, Attempt, Job, list_jobs
 from pipelines.jobs.names import ROOT, free_name, option

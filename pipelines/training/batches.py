@@ -15,7 +15,8 @@ from torchvision.transforms import v2
 
 from pipelines.arrays import BoolArray
 from pipelines.config import TrainingConfig
-from pipelines.datasets.base import Dataset, Item
+from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import PipelineError
 from pipelines.heads import HeadSpec, encode
 from pipelines.models import Normalisation, pad_to_multiple

@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 
 from pipelines.config import TrainingConfig
-from pipelines.datasets.base import Dataset
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.models import Normalisation

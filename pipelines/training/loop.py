@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.config import TrainingConfig
-from pipelines.datasets.base import Dataset
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import Cancelled, ConfigError, DatasetError, RunError
 from pipelines.heads import HeadSpec
 from pipelines.losses import loss_function

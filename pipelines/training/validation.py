@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.config import TrainingConfig
-from pipelines.datasets.base import Dataset, Item
+from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.losses import class_probabilities

@@ -14,11 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from pipelines.arrays import UInt8Array
-from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding, Severity
-from pipelines.datasets.format import Format
+from pipelines.datasets import imageio, listing, splits
+from pipelines.datasets.base import Finding, Format, Label, Role, Source, Truth, printable
 from pipelines.datasets.formats import json_file, polygons
-from pipelines.datasets.source import FileSource, Label, Role, Source, Truth
+from pipelines.datasets.listing import FileSource
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
@@ -87,14 +86,14 @@ def chosen_files(root: Path, pattern: str | None, findings: list[Finding]) -> li
     if left and pattern is None:
         some = ", ".join(left[:5]) + (" and others" if len(left) > 5 else "")
         problem = f"{some} are not read; the option annotations names the files to take"
-        findings.append(_finding("FILE-UNUSED", "note", problem))
+        findings.append(Finding.note("FILE-UNUSED", problem))
     return taken
 
 
 def read_document(path: Path, root: Path) -> Document:
     """Index a COCO file; only places of annotations are kept. Raises DatasetError, one line."""
     found = Document(path, listing.shown(path, root))
-    found.split = listing.split_of(path, root) or listing.split_named(path.stem)
+    found.split = splits.split_of(path, root) or splits.split_named(path.stem)
     there: set[str] = set()
     total = drawn = 0
     for member in json_file.members(path, lists=_LISTS):
@@ -203,11 +202,6 @@ class PictureFiles:
         return None
 
 
-def printable(text: str) -> str:
-    """A text from a file for a message."""
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
 def is_crowd(annotation: Mapping[str, Any]) -> bool:
     """Whether an annotation or a segment stands for a crowd that nobody told apart."""
     return annotation.get("iscrowd") in (1, "1")
@@ -218,10 +212,6 @@ def key_of(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
-
-
-def _finding(code: str, severity: Severity, message: str) -> Finding:
-    return Finding(code=code, severity=severity, message=message)
 
 
 # Annotations to pixels -----------------------------------------------------------------------------------------------
@@ -281,7 +271,7 @@ class Drawing:
                 self._layers[label] |= polygons.union(some)
         if self._empty:
             problem = f"{self._empty} annotations of {name} have no area (a box, a line or a point) and mark no pixel"
-            self.findings.append(Finding(code="NO-AREA", severity="warning", message=problem))
+            self.findings.append(Finding.warning("NO-AREA", problem))
         return Truth(self._layers, self._valid, tuple(self.findings))
 
 
@@ -334,13 +324,13 @@ class CocoSource(FileSource):
             ]
             if twice:
                 problem = f"{document.title} gives the name {twice[0][:60]!r} to several categories; they are one label"
-                findings.append(_finding("LABEL-TWICE", "note", problem))
+                findings.append(Finding.note("LABEL-TWICE", problem))
             for key, (name, _) in document.categories.items():
                 if name in above and not document.used[key] and len(document.categories) > 1:
                     problem = (
                         f"the category {name[:60]!r} only stands above others and has no annotation; it is left out"
                     )
-                    findings.append(_finding("LABEL-EMPTY", "note", problem))
+                    findings.append(Finding.note("LABEL-EMPTY", problem))
                 else:
                     names[name] = None
         if len(names) + 1 > MAX_LABELS:
@@ -361,7 +351,7 @@ class CocoSource(FileSource):
             problem = (
                 f"{crowds:,} annotations are crowds (iscrowd = 1): {done[self._crowd]}; the option crowd changes that"
             )
-            findings.append(_finding("CROWDS", "note", problem))
+            findings.append(Finding.note("CROWDS", problem))
         self.exclusive = len(self.labels) == 1
         return {label.name: index for index, label in enumerate(self.labels)}
 
@@ -383,7 +373,7 @@ class CocoSource(FileSource):
         _list(findings, "IMAGE-OUTSIDE", outside, "have a path that leads out of the data set; put them into it")
         if elsewhere:
             problem = f"{len(elsewhere):,} images have paths of another machine and were found by their names"
-            findings.append(_finding("IMAGE-ELSEWHERE", "note", f"{problem}, such as {printable(elsewhere[0][-80:])}"))
+            findings.append(Finding.note("IMAGE-ELSEWHERE", f"{problem}, such as {printable(elsewhere[0][-80:])}"))
         _list(findings, "IMAGE-MISSING", missing, "are listed but not there; add them or take them out of the JSON")
         unlisted = len(files) - len(stands)
         if unlisted and stands:
@@ -391,12 +381,12 @@ class CocoSource(FileSource):
             left = sum(path.parent in folder for path in files.paths()) - len(stands)
             if left:
                 findings.append(
-                    _finding("IMAGE-UNLISTED", "note", f"{left:,} pictures beside the others are in no JSON file")
+                    Finding.note("IMAGE-UNLISTED", f"{left:,} pictures beside the others are in no JSON file")
                 )
         lost = sum(document.lost for document in self._documents)
         if lost:
             problem = f"{lost:,} annotations belong to images that their file does not list, and are passed over"
-            findings.append(_finding("ANNOTATION-LOST", "warning", problem))
+            findings.append(Finding.warning("ANNOTATION-LOST", problem))
         self.images = listing.by_name(sorted(stands), self.root, findings)
         self._stands = {name: stands[path] for name, path in self.images.items()}
         self._extra = self._segment_files()
@@ -433,9 +423,9 @@ class CocoSource(FileSource):
                 elif not (is_crowd(one) and self._crowd == "drop"):
                     drawing.instance(one.get("segmentation") or [], self._label_of(one, document))
             except UnknownLabelError as error:
-                drawing.findings.append(_finding("MASK-VALUES", "error", f"{told}: {error}"))
+                drawing.findings.append(Finding.error("MASK-VALUES", f"{told}: {error}"))
             except DatasetError as error:
-                drawing.findings.append(_finding("ANNOTATION", "error", f"{told}: {error}"))
+                drawing.findings.append(Finding.error("ANNOTATION", f"{told}: {error}"))
             if len(drawing.findings) >= _MOST_FINDINGS:
                 raise DatasetError(
                     f"{drawing.findings[0].message} (and at least {_MOST_FINDINGS - 1} more of this image)"
@@ -524,7 +514,7 @@ def _role(name: str) -> Role:
 def _list(findings: list[Finding], code: str, names: list[str], problem: str) -> None:
     if names:
         some = ", ".join(printable(name[-80:]) for name in names[:5]) + (" …" if len(names) > 5 else "")
-        findings.append(_finding(code, "error", f"{len(names):,} images {problem}: {some}"))
+        findings.append(Finding.error(code, f"{len(names):,} images {problem}: {some}"))
 
 
 FORMAT = Format(

@@ -21,14 +21,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding
-from pipelines.datasets.format import Format
+from pipelines.datasets import imageio, listing, splits
+from pipelines.datasets.base import Finding, Format, Picture, Source, Truth, printable, short
 from pipelines.datasets.formats import json_file
 from pipelines.datasets.formats.masks.paired_labels import value_labels
 from pipelines.datasets.formats.masks.paired_names import Named, Names, distinct, find_names
 from pipelines.datasets.formats.masks.paired_values import MOST, Counts, Seen
-from pipelines.datasets.source import Picture, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
@@ -144,11 +142,6 @@ def _id2label(path: Path) -> Names:
     return Names(tuple(Named(name, value) for (value, _), name in zip(rows, spoken, strict=True)), path)
 
 
-def printable(text: str) -> str:
-    """A text from a file for a message."""
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
 # Rows on disk --------------------------------------------------------------------------------------------------------
 
 MAX_ROWS: Final = 500_000
@@ -204,17 +197,10 @@ def told(path: Path) -> Iterator[None]:
     except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, RuntimeError, struct.error,
             NotImplementedError, pa.ArrowException) as error:  # fmt: skip
         text = (str(error) or type(error).__name__).split("\n")[0]
-        text = text if text.isprintable() else repr(text)[1:-1]
+        text = printable(text)
         raise DatasetError(
             f"{short(path)} is damaged or no {path.suffix[1:]} file ({text[:200]}); copy it again"
         ) from None
-
-
-def short(path: Path) -> str:
-    """A path for messages: one printable line."""
-    text = "/".join(path.parts[-2:])
-    text = text if text.isprintable() else repr(text)[1:-1]
-    return text if len(text) <= 120 else f"…{text[-119:]}"
 
 
 def _binary(kind: pa.DataType) -> bool:
@@ -498,10 +484,10 @@ class HuggingFaceSource(Source):
             problem = (
                 "both parquet and Arrow files are there, and all are read; keep one kind if they hold the same rows"
             )
-            findings.append(_finding("TWO-KINDS", "warning", problem))
+            findings.append(Finding.warning("TWO-KINDS", problem))
         if len(kept) > _MOST_SHARDS:
             raise DatasetError(f"{self.name} has {len(kept):,} shards, allowed are {_MOST_SHARDS:,}; write larger ones")
-        return [(path, listing.split_named(path.stem) or listing.split_of(path, self.root)) for path in kept]
+        return [(path, splits.split_named(path.stem) or splits.split_of(path, self.root)) for path in kept]
 
     def _saved(self, folder: Path) -> list[Path]:
         """Arrow files of a folder, as its state.json lists them if it has one."""
@@ -566,7 +552,7 @@ class HuggingFaceSource(Source):
             problem = (
                 f"{len(lost)} masks cannot be read and named no labels, such as that of {lost[0]}; save them again"
             )
-            findings.append(_finding("MASK-UNREADABLE", "warning", problem))
+            findings.append(Finding.warning("MASK-UNREADABLE", problem))
         return Seen(counts, ())
 
     def _place(self, number: int) -> tuple[Shard, int]:
@@ -658,10 +644,6 @@ def _mode(content: bytes) -> str | None:
                 return picture.mode
     except Exception:  # the head of a damaged file raises anything; reading it whole says what is wrong
         return None
-
-
-def _finding(code: str, severity: Any, message: str) -> Finding:
-    return Finding(code=code, severity=severity, message=message)
 
 
 FORMAT = Format(

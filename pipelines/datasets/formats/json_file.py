@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.datasets.base import short
 from pipelines.errors import DatasetError
 
 MAX_BYTES: Final = 512 << 20
@@ -37,13 +38,13 @@ def read_object(path: Path, *, most: int = MAX_VALUE) -> dict[str, Any]:
     """A small JSON file that holds an object. Raises DatasetError, one line."""
     try:
         if path.stat().st_size > most:
-            raise DatasetError(f"{_short(path)} is larger than {most:,} bytes; leave out what is not needed")
+            raise DatasetError(f"{short(path)} is larger than {most:,} bytes; leave out what is not needed")
         content = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+        raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
     value = parse(content, path)
     if not isinstance(value, dict):
-        raise DatasetError(f"{_short(path)} holds no object ({{…}}) but {_kind(value)}; write it again")
+        raise DatasetError(f"{short(path)} holds no object ({{…}}) but {_kind(value)}; write it again")
     return value
 
 
@@ -52,9 +53,9 @@ def parse(content: bytes, path: Path) -> Any:
     try:
         return json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise DatasetError(f"{_short(path)} is not UTF-8 text; save it as UTF-8") from None
+        raise DatasetError(f"{short(path)} is not UTF-8 text; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{_short(path)} is not valid JSON ({_reason(error)}); correct it") from None
+        raise DatasetError(f"{short(path)} is not valid JSON ({_reason(error)}); correct it") from None
 
 
 def members(path: Path, *, lists: Collection[str], texts: Collection[str] = ()) -> Iterator[Member]:
@@ -66,13 +67,13 @@ def members(path: Path, *, lists: Collection[str], texts: Collection[str] = ()) 
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise DatasetError(f"{_short(path)} has {size:,} bytes, allowed are {MAX_BYTES:,}; split it into parts")
+            raise DatasetError(f"{short(path)} has {size:,} bytes, allowed are {MAX_BYTES:,}; split it into parts")
         if size == 0:
-            raise DatasetError(f"{_short(path)} is empty; copy it again")
+            raise DatasetError(f"{short(path)} is empty; copy it again")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             yield from _Scan(path, content).members(frozenset(lists), frozenset(texts))
     except OSError as error:
-        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+        raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
 
 
 def pieces(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[Any]:
@@ -83,7 +84,7 @@ def pieces(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[Any]:
                 file.seek(start)
                 yield parse(file.read(end - start), path)
     except OSError as error:
-        raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+        raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
 
 
 def ends(path: Path) -> bytes:
@@ -121,7 +122,7 @@ class _Scan:
             if not isinstance(key, str):
                 raise self._broken("expected a name in quotes")
             if key in seen and key in lists | texts:
-                raise DatasetError(f"{_short(self._path)} has {key!r} twice; keep one")
+                raise DatasetError(f"{short(self._path)} has {key!r} twice; keep one")
             seen.add(key)
             self._expect(b":")
             if key in lists and self._is(b"["):
@@ -164,14 +165,14 @@ class _Scan:
                 if end < reached or reached == len(self._content):
                     break
             except RecursionError:
-                raise DatasetError(f"{_short(self._path)} is nested too deeply; it holds no data set") from None
+                raise DatasetError(f"{short(self._path)} is nested too deeply; it holds no data set") from None
             except ValueError as error:
                 problem = _reason(error)
             if reached == len(self._content):
                 raise self._broken(problem)
             if size >= MAX_VALUE:
                 raise DatasetError(
-                    f"{_short(self._path)} is not valid JSON after byte {start:,}, or holds a value of more than "
+                    f"{short(self._path)} is not valid JSON after byte {start:,}, or holds a value of more than "
                     f"{MAX_VALUE:,} bytes there; correct it"
                 )
             size = size * 4 if self._base == start else size
@@ -186,10 +187,10 @@ class _Scan:
             raise self._broken("a text does not end")
         end = found.end()
         if end - start > MAX_TEXT:
-            raise DatasetError(f"{_short(self._path)} holds a text of more than {MAX_TEXT:,} bytes; take it out")
+            raise DatasetError(f"{short(self._path)} holds a text of more than {MAX_TEXT:,} bytes; take it out")
         self._at = end
-        short = end - start <= _WINDOW
-        return Member("", parse(self._content[start:end], self._path) if keep or short else None, start, end)
+        small = end - start <= _WINDOW
+        return Member("", parse(self._content[start:end], self._path) if keep or small else None, start, end)
 
     def _skip(self) -> None:
         found = _SPACE.match(self._content, self._at)
@@ -208,7 +209,7 @@ class _Scan:
 
     def _broken(self, problem: str) -> DatasetError:
         return DatasetError(
-            f"{_short(self._path)} is not valid JSON ({problem} at byte {self._at:,} of {len(self._content):,}); "
+            f"{short(self._path)} is not valid JSON ({problem} at byte {self._at:,} of {len(self._content):,}); "
             "write or copy it again"
         )
 
@@ -220,9 +221,3 @@ def _reason(error: Exception) -> str:
 
 def _kind(value: Any) -> str:
     return {list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")
-
-
-def _short(path: Path) -> str:
-    text = "/".join(path.parts[-2:])
-    text = text if text.isprintable() else repr(text)[1:-1]
-    return text if len(text) <= 120 else f"…{text[-119:]}"

@@ -13,11 +13,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pipelines.arrays import BoolArray, Float64Array
-from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding
-from pipelines.datasets.format import Format
+from pipelines.datasets import imageio, listing, splits
+from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth, printable
 from pipelines.datasets.formats import json_file, polygons
-from pipelines.datasets.source import Label, Picture, Role, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 
@@ -229,7 +227,7 @@ class LabelmeSource(Source):
 
     def __init__(self, root: Path, *, line_width: int = LINE_WIDTH) -> None:
         self.root = root
-        self.name = _printable(root.name)[:100] or "labelme"
+        self.name = printable(root.name)[:100] or "labelme"
         self._line_width = line_width
         findings: list[Finding] = []
         pictures = {path.relative_to(root).as_posix(): path for path in listing.images(root)}
@@ -245,7 +243,7 @@ class LabelmeSource(Source):
         self.labels = self._order(findings)
         self.exclusive = len(self.labels) == 1
         paths = {name: sheet.path for name, sheet in self._sheets.items()}
-        self.splits = listing.given_splits(root, paths, findings)
+        self.splits = splits.given_splits(root, paths, findings)
         self._tell(pictures, findings)
         self.findings = tuple(findings)
 
@@ -258,7 +256,7 @@ class LabelmeSource(Source):
                 sheets[path] = read_sheet(path)
             except DatasetError as error:
                 shown = listing.shown(path, self.root)
-                findings.append(_finding("LABELME", "error", f"{shown} is left out: {error}"))
+                findings.append(Finding.error("LABELME", f"{shown} is left out: {error}"))
         return sheets
 
     def _order(self, findings: list[Finding]) -> tuple[Label, ...]:
@@ -280,20 +278,20 @@ class LabelmeSource(Source):
         points = sum(sheet.points for sheet in self._sheets.values())
         lines = sum(sheet.lines for sheet in self._sheets.values())
         if points:
-            findings.append(_finding("POINTS", "note", f"{points:,} points mark no area and are passed over"))
+            findings.append(Finding.note("POINTS", f"{points:,} points mark no area and are passed over"))
         if lines:
             problem = f"{lines:,} lines are drawn {self._line_width} pixels wide; the option line_width changes that"
-            findings.append(_finding("LINES", "note", problem))
+            findings.append(Finding.note("LINES", problem))
         left = len(set(pictures.values()) - set(self._pictures.values()))
         if left:
             problem = f"{left:,} pictures have no labelme file and are left out; save one without shapes for background"
-            findings.append(_finding("IMAGE-UNLABELLED", "note", problem))
+            findings.append(Finding.note("IMAGE-UNLABELLED", problem))
         bare = [name for name, path in self._pictures.items() if path is None and self._sheets[name].data is None]
         if bare:
             problem = (
                 f"{len(bare):,} labelme files have no picture, beside or inside them; add them: {', '.join(bare[:5])}"
             )
-            findings.append(_finding("IMAGE-MISSING", "error", problem))
+            findings.append(Finding.error("IMAGE-MISSING", problem))
 
     def names(self) -> tuple[str, ...]:
         """Every image that has a labelme file, sorted."""
@@ -335,7 +333,7 @@ class LabelmeSource(Source):
                 canvas.draw(shape)
             except DatasetError as error:
                 told = f"{shown}, shape {number}: {error}"
-                findings.append(_finding("ANNOTATION", "error", told))
+                findings.append(Finding.error("ANNOTATION", told))
                 if len(findings) >= _MOST_FINDINGS:
                     raise DatasetError(f"{told} (and {len(findings) - 1} others of this image)") from None
         at = {label.name: index for index, label in enumerate(self.labels)}
@@ -358,14 +356,6 @@ def _picture(sheet: Sheet, root: Path, pictures: Mapping[str, Path]) -> Path | N
     wanted = [posixpath.join(here, asked), posixpath.join(here, posixpath.basename(asked))]
     wanted += [posixpath.join(here, sheet.path.stem + ending) for ending in imageio.IMAGE_SUFFIXES]
     return next((pictures[one] for one in map(posixpath.normpath, wanted) if one in pictures), None)
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
-def _finding(code: str, severity: Any, message: str) -> Finding:
-    return Finding(code=code, severity=severity, message=message)
 
 
 FORMAT = Format(

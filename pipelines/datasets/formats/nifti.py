@@ -20,6 +20,7 @@ from PIL import Image
 
 from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
+from pipelines.datasets.base import printable, short
 from pipelines.datasets.formats import tiff_images
 from pipelines.errors import DatasetError
 
@@ -80,7 +81,7 @@ def read_plane(path: Path, index: int, channel: int) -> NDArray[Any]:
     if suffix(path) in NIFTI:
         volume = _volumes.get(path)
         if index >= volume.values.shape[2] or channel >= volume.values.shape[3]:
-            raise DatasetError(f"{_short(path)} has no slice {index} of channel {channel + 1}; export the case again")
+            raise DatasetError(f"{short(path)} has no slice {index} of channel {channel + 1}; export the case again")
         plane = np.asarray(volume.values[:, :, index, channel]).T
         if (volume.slope, volume.inter) == (1.0, 0.0):
             return plane
@@ -179,7 +180,7 @@ class _Volumes:
         try:
             facts = path.stat()
         except OSError as error:
-            raise DatasetError(f"{_short(path)} cannot be read ({error.strerror}); check that it exists") from None
+            raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
         key = (str(path), facts.st_mtime_ns, facts.st_size)
         with self._lock:
             if key in self._kept:
@@ -210,12 +211,12 @@ def _nifti_header(path: Path) -> Any:
         with _opened(path) as file:
             start = file.read(540)
         if start[:4] not in (*_NIFTI_1, *_NIFTI_2):
-            raise DatasetError(f"{_short(path)} is no NIfTI file; export it again")
+            raise DatasetError(f"{short(path)} is no NIfTI file; export it again")
         second = start[:4] in _NIFTI_2
         kind: Any = nibabel.Nifti2Header if second else nibabel.Nifti1Header
         header = kind(start if second else start[:348], check=False)
         if header["magic"].item()[:3] not in (b"n+1", b"n+2"):
-            raise DatasetError(f"{_short(path)} is no NIfTI file of one piece; save it as .nii.gz")
+            raise DatasetError(f"{short(path)} is no NIfTI file of one piece; save it as .nii.gz")
         return header
 
 
@@ -231,8 +232,8 @@ def _told(path: Path) -> Iterator[None]:
         if not isinstance(error, _DAMAGE) and not type(error).__module__.startswith("nibabel"):
             raise
         text = str(error) or type(error).__name__
-        text = text if text.isprintable() else repr(text)[1:-1]
-        raise DatasetError(f"{_short(path)} is damaged or truncated ({text[:200]}); copy or export it again") from None
+        text = printable(text)
+        raise DatasetError(f"{short(path)} is damaged or truncated ({text[:200]}); copy or export it again") from None
 
 
 def _opened(path: Path) -> Any:
@@ -252,22 +253,22 @@ def _nifti_shape(path: Path) -> tuple[int, int, int, int]:
         dtype, begin = header.get_data_dtype(), float(header["vox_offset"])
     shape = (*told, *(1,) * (3 - len(told)))
     if len(told) < 2 or any(one < 1 for one in shape) or (len(shape) > 4 and math.prod(shape[3:-1]) != 1):
-        raise DatasetError(f"{_short(path)} has the shape {told}, expected (X, Y), (X, Y, Z) or (X, Y, Z, channels)")
+        raise DatasetError(f"{short(path)} has the shape {told}, expected (X, Y), (X, Y, Z) or (X, Y, Z, channels)")
     found = (*shape[:3], shape[-1] if len(shape) > 3 else 1)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise DatasetError(f"{_short(path)} holds values of the type {dtype}; save whole or floating-point numbers")
+        raise DatasetError(f"{short(path)} holds values of the type {dtype}; save whole or floating-point numbers")
     if _size(found, dtype) > MAX_BYTES:
         raise DatasetError(
-            f"{_short(path)} holds {_size(found, dtype):,} bytes of {dtype}, allowed are {MAX_BYTES:,}; save it as "
+            f"{short(path)} holds {_size(found, dtype):,} bytes of {dtype}, allowed are {MAX_BYTES:,}; save it as "
             "int16 or float32, or cut it"
         )
     if found[0] * found[1] > imageio.MAX_PIXELS or found[2] > MAX_SLICES or found[3] > MAX_CHANNELS:
         raise DatasetError(
-            f"{_short(path)} has the shape {found}, allowed are {imageio.MAX_PIXELS:,} pixels, {MAX_SLICES:,} slices "
+            f"{short(path)} has the shape {found}, allowed are {imageio.MAX_PIXELS:,} pixels, {MAX_SLICES:,} slices "
             f"and {MAX_CHANNELS} channels; cut it"
         )
     if not 0 <= begin <= _MOST_HEADER:
-        raise DatasetError(f"{_short(path)} has its values at byte {begin:.0f}; it is damaged, export it again")
+        raise DatasetError(f"{short(path)} has its values at byte {begin:.0f}; it is damaged, export it again")
     return found  # type: ignore[return-value]
 
 
@@ -286,16 +287,10 @@ def _load(path: Path) -> _Volume:
         values = np.asanyarray(proxy.get_unscaled()).reshape(shape, order="F")
         slope, inter = float(proxy.slope), float(proxy.inter)
     if not (math.isfinite(slope) and math.isfinite(inter)):
-        raise DatasetError(f"{_short(path)} scales its values by {slope} and {inter}; export it again")
+        raise DatasetError(f"{short(path)} scales its values by {slope} and {inter}; export it again")
     return _Volume(values, slope, inter)
 
 
 def _tiff(path: Path, index: int) -> NDArray[Any]:
     stacked = tiff_images.read_head(path, "slices").slices > 1
     return tiff_images.read_channels(path, page=index if stacked else None, pages="slices" if stacked else "")
-
-
-def _short(path: Path) -> str:
-    text = "/".join(path.parts[-2:])
-    text = text if text.isprintable() else repr(text)[1:-1]
-    return text if len(text) <= 120 else f"…{text[-119:]}"

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from pipelines import links
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding
-from pipelines.datasets.format import Format
+from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth, printable
 from pipelines.datasets.formats import json_file, nifti, polygons
-from pipelines.datasets.source import Label, Picture, Role, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
@@ -145,7 +143,7 @@ def _order(said: dict[str, Any], labels: tuple[Label, ...], findings: list[Findi
         return ()
     if not isinstance(given, list) or len(given) != len(regions):
         problem = "regions_class_order of dataset.json does not fit its regions and is passed over"
-        findings.append(Finding(code="REGION-ORDER", severity="warning", message=problem))
+        findings.append(Finding.warning("REGION-ORDER", problem))
         return ()
     return tuple(regions)
 
@@ -216,7 +214,7 @@ class Cases:
         for case in found:
             if case.name in names:
                 problem = f"the case {case.name} is there twice; keep one"
-                self._findings.append(_finding("NAME-TWICE", "error", problem))
+                self._findings.append(Finding.error("NAME-TWICE", problem))
             names.setdefault(case.name, case)
         return [names[name] for name in sorted(names)]
 
@@ -228,7 +226,7 @@ class Cases:
                 problem = (
                     f"labels{which}/{printable(label.name)[:100]} has no image in images{which}; add it or remove it"
                 )
-                self._findings.append(_finding("PAIR-MISSING", "error", problem))
+                self._findings.append(Finding.error("PAIR-MISSING", problem))
                 continue
             case = self._case(name, images[name], label, test=which == "Ts")
             if case is not None:
@@ -238,11 +236,11 @@ class Cases:
             if absent:
                 some = printable(absent[0][:60])
                 problem = f"dataset.json lists {len(absent)} label maps that are not here, such as {some}"
-                self._findings.append(_finding("CASE-MISSING", "warning", problem))
+                self._findings.append(Finding.warning("CASE-MISSING", problem))
         bare = sum(name not in labels for name in images)
         if bare:
             problem = f"{bare:,} cases of images{which} have no label map and are left out"
-            self._findings.append(_finding("CASE-UNLABELLED", "warning" if which == "Tr" else "note", problem))
+            self._findings.append((Finding.warning if which == "Tr" else Finding.note)("CASE-UNLABELLED", problem))
 
     def _images(self, folder: Path, labels: Mapping[str, Path]) -> dict[str, list[Path]]:
         """Case to its files, in the order of their channels; one file without a channel's number holds all."""
@@ -274,7 +272,7 @@ class Cases:
             if lost:
                 told = f"case {printable(name[:60])} the file {printable(lost[0][-100:])}"
                 problem = f"dataset.json gives {told}, which is not in the data set"
-                self._findings.append(_finding("CASE-MISSING", "error", f"{problem}; put it there"))
+                self._findings.append(Finding.error("CASE-MISSING", f"{problem}; put it there"))
                 continue
             there = [path for path in paths if path is not None]
             case = self._case(name, there[:-1], there[-1], test=False)
@@ -292,7 +290,7 @@ class Cases:
     def _case(self, name: str, images: list[Path], label: Path, *, test: bool) -> Case | None:
         if not listing.usable(f"{name}_z00000"):
             problem = f"{name[:50]!r}: a case's name is one printable line of at most {listing.MAX_NAME - 7} characters"
-            self._findings.append(_finding("FILE-NAME", "error", f"{problem}; rename it"))
+            self._findings.append(Finding.error("FILE-NAME", f"{problem}; rename it"))
             return None
         try:
             if nifti.suffix(label) not in nifti.SUFFIXES:
@@ -306,7 +304,7 @@ class Cases:
                 told = ", ".join(str(head.slices) for head in heads)
                 raise DatasetError(f"its images have {told} slices, its label map {map_.slices}; export the case again")
         except DatasetError as error:
-            self._findings.append(_finding("CASE-UNREADABLE", "error", f"case {name} is left out: {error}"))
+            self._findings.append(Finding.error("CASE-UNREADABLE", f"case {name} is left out: {error}"))
             return None
         several = len(images) > 1
         channels = [
@@ -315,15 +313,6 @@ class Cases:
             for channel in range(1 if several and nifti.is_picture(path) else head.channels)
         ]
         return Case(name, tuple(channels), label, map_.slices, map_.flat and all(head.flat for head in heads), test)
-
-
-def printable(text: str) -> str:
-    """A text from a file for a message."""
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
-def _finding(code: str, severity: Any, message: str) -> Finding:
-    return Finding(code=code, severity=severity, message=message)
 
 
 # The source ----------------------------------------------------------------------------------------------------------
@@ -416,7 +405,7 @@ class NnunetSource(Source):
             order = ", ".join(printable(name[:60]) for name in reversed(said.order))
             problem = f"by regions_class_order the first of {order} gets a pixel of several, under one label a pixel"
             self.priority = tuple(reversed(said.order))
-            findings.append(_finding("REGION-ORDER", "note", problem))
+            findings.append(Finding.note("REGION-ORDER", problem))
         cases = Cases(root, said, findings).find()
         if not cases:
             why = f" ({findings[-1].message})" if findings else ""
@@ -434,7 +423,7 @@ class NnunetSource(Source):
             try:
                 chosen = list(range(case.slices)) if case.flat else list(self._slices(case))
             except DatasetError as error:
-                findings.append(_finding("CASE-UNREADABLE", "error", f"case {case.name} is left out: {error}"))
+                findings.append(Finding.error("CASE-UNREADABLE", f"case {case.name} is left out: {error}"))
                 continue
             total += case.slices
             volumes_ += not case.flat
@@ -448,7 +437,7 @@ class NnunetSource(Source):
                 f"{len(found):,} of {total:,} slices of {volumes_:,} volumes are taken ({how[self._options.slices]}), "
                 "along the last axis of the file; the option slices changes that"
             )
-            findings.append(_finding("SLICES", "note", problem))
+            findings.append(Finding.note("SLICES", problem))
         if not found:
             raise DatasetError("no slice carries a label; take all with slices = all, or check the label maps")
         return dict(sorted(found.items()))
@@ -479,7 +468,7 @@ class NnunetSource(Source):
             if absent:
                 some = printable(absent[0][:60])
                 problem = f"splits_final.json names {len(absent)} cases that are not here, such as {some}"
-                findings.append(_finding("SPLIT-ABSENT", "warning", problem))
+                findings.append(Finding.warning("SPLIT-ABSENT", problem))
             splits: tuple[Split, ...] = ("train", "val")
             lists = {one: tuple(name for case in fold.get(one, ()) for name in members.get(case, ())) for one in splits}
         elif test:
@@ -553,7 +542,7 @@ class NnunetSource(Source):
                 f"the label map of {name} holds {some}, which dataset.json does not name; add the label or correct the "
                 "map"
             )
-            findings.append(_finding("MASK-VALUES", "error", problem))
+            findings.append(Finding.error("MASK-VALUES", problem))
         return Truth(layers, np.ones(values.shape, np.bool_), tuple(findings))
 
     def files(self) -> Iterable[Path]:

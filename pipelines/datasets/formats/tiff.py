@@ -7,9 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.datasets import coding, listing
-from pipelines.datasets.base import Finding
-from pipelines.datasets.format import Format
+from pipelines.datasets import imageio, listing
+from pipelines.datasets.base import Finding, Format, Label, Picture, Source, Truth
 from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import paired, paired_names, paired_values
 from pipelines.datasets.formats.masks.indexed import read_threshold
@@ -26,7 +25,6 @@ from pipelines.datasets.formats.masks.paired_source import (
 )
 from pipelines.datasets.formats.masks.paired_values import Counts, Seen
 from pipelines.datasets.formats.tiff_images import Pages, TiffHead
-from pipelines.datasets.source import Label, Picture, Source, Truth
 from pipelines.errors import DatasetError
 
 _MAX_SLICES: Final = 100_000
@@ -106,10 +104,10 @@ class TiffSource(MaskSource):
         found = np.unique(tiff_images.whole_numbers(path, values))
         if len(found) > 2 or (len(found) == 2 and found[0] != 0):
             problem = (
-                f"channel {index + 1} of {self.shown(path)} holds {coding.list_values([int(one) for one in found])}, "
+                f"channel {index + 1} of {self.shown(path)} holds {imageio.list_values([int(one) for one in found])}, "
                 "allowed are 0 and one other value; say from which value a pixel belongs, such as threshold=128"
             )
-            findings.append(Finding(code="MASK-VALUES", severity="error", message=problem))
+            findings.append(Finding.error("MASK-VALUES", problem))
         return values != 0
 
     def _read_index(self, path: Path, page: int | None) -> NDArray[Any]:
@@ -150,7 +148,7 @@ class TiffSource(MaskSource):
             try:
                 count = tiff_images.read_head(path, "slices").slices if tiff_images.is_tiff(path) else 1
             except DatasetError as error:
-                findings.append(Finding(code="IMAGE-UNREADABLE", severity="error", message=str(error)))
+                findings.append(Finding.error("IMAGE-UNREADABLE", str(error)))
                 continue
             width = len(str(count))
             slices[file] = [f"{file}__{page + 1:0{width}}" for page in range(count)]

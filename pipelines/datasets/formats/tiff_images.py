@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
+from pipelines.datasets.base import short
 from pipelines.errors import DatasetError
 
 # The file ------------------------------------------------------------------------------------------------------------
@@ -77,10 +78,10 @@ def read_channels(path: Path, *, page: int | None = None, pages: Pages = "") -> 
 def _with_file(path: Path, read: Callable[[tifffile.TiffFile], Any]) -> Any:
     try:
         if path.stat().st_size > imageio.MAX_BYTES:
-            raise DatasetError(f"{short(path)} is larger than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
+            raise DatasetError(f"{short(path, 3)} is larger than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
         file = path.open("rb")
     except OSError as error:
-        raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
+        raise DatasetError(f"{short(path, 3)} cannot be read ({error.strerror}); check that it exists") from None
     try:
         with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             _check_pages(path, content)
@@ -91,21 +92,21 @@ def _with_file(path: Path, read: Callable[[tifffile.TiffFile], Any]) -> Any:
     except Exception as error:  # tifffile and its codecs raise a dozen types, their own and others', on damage
         said = " ".join(str(error).split())[:100]
         said = said if said.isprintable() else type(error).__name__
-        raise DatasetError(f"{short(path)} is no TIFF file that can be read ({said}); save it again") from None
+        raise DatasetError(f"{short(path, 3)} is no TIFF file that can be read ({said}); save it again") from None
 
 
 def _check_pages(path: Path, content: mmap.mmap) -> None:
     """Follow the chain of pages once: tifffile would follow a circle for ever."""
     order = {b"II": "<", b"MM": ">"}.get(content[:2])
     if order is None or len(content) < 8:
-        raise DatasetError(f"{short(path)} is no TIFF file; save it again")
+        raise DatasetError(f"{short(path, 3)} is no TIFF file; save it again")
     big = struct.unpack(order + "H", content[2:4])[0] == 43
     at = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)[0]
     seen: set[int] = set()
     while at:
         if at in seen or len(seen) >= MAX_PAGES:
             problem = "its pages go round in a circle" if at in seen else f"it has more than {MAX_PAGES:,} pages"
-            raise DatasetError(f"{short(path)} cannot be read: {problem}; save its images one by one")
+            raise DatasetError(f"{short(path, 3)} cannot be read: {problem}; save its images one by one")
         seen.add(at)
         count = struct.unpack_from(order + ("Q" if big else "H"), content, at)[0]
         after = at + (8 + 20 * count if big else 2 + 12 * count)
@@ -119,23 +120,23 @@ def _head(path: Path, tif: tifffile.TiffFile, pages: Pages) -> TiffHead:
     height, width, channels = sizes["Y"], sizes["X"], sizes.get("C", 1)
     slices = sizes.get("Z", 1)
     if min(height, width, channels) < 1:
-        raise DatasetError(f"{short(path)} is empty ({width}×{height}); save it again")
+        raise DatasetError(f"{short(path, 3)} is empty ({width}×{height}); save it again")
     if height * width > imageio.MAX_PIXELS:
         raise DatasetError(
-            f"{short(path)} is {width}×{height}, more than {imageio.MAX_PIXELS:,} pixels; cut it into tiles"
+            f"{short(path, 3)} is {width}×{height}, more than {imageio.MAX_PIXELS:,} pixels; cut it into tiles"
         )
     if channels > MAX_CHANNELS:
-        raise DatasetError(f"{short(path)} has {channels} channels, allowed are {MAX_CHANNELS}; leave some out")
+        raise DatasetError(f"{short(path, 3)} has {channels} channels, allowed are {MAX_CHANNELS}; leave some out")
     dtype = np.dtype(page.dtype) if page.dtype is not None else None
     if dtype is None or dtype.kind not in "biuf":
-        raise DatasetError(f"{short(path)} holds values of a kind that is no picture; save 8 or 16 bit or float32")
+        raise DatasetError(f"{short(path, 3)} holds values of a kind that is no picture; save 8 or 16 bit or float32")
     if page.compression not in _COMPRESSIONS:
         raise DatasetError(
-            f"{short(path)} is compressed in a way that is not read here ({int(page.compression)}); save it "
+            f"{short(path, 3)} is compressed in a way that is not read here ({int(page.compression)}); save it "
             "uncompressed, or with deflate, LZW or zstd"
         )
     if page.is_tiled and int(np.prod(page.chunks)) * dtype.itemsize > MAX_BYTES:
-        raise DatasetError(f"{short(path)} has tiles of more than {MAX_BYTES:,} bytes; save it with smaller tiles")
+        raise DatasetError(f"{short(path, 3)} has tiles of more than {MAX_BYTES:,} bytes; save it with smaller tiles")
     ordinary = _ordinary(tif, page, dtype)
     return TiffHead((height, width), channels, slices, dtype, int(page.photometric), ordinary, _orientation(page))
 
@@ -163,7 +164,7 @@ def _axes(path: Path, tif: tifffile.TiffFile, pages: Pages) -> tuple[str, tuple[
     """
     series = tif.series
     if len(series) != 1 and pages == "":
-        raise DatasetError(f"{short(path)} holds {len(series)} images of different sizes; save them one by one")
+        raise DatasetError(f"{short(path, 3)} holds {len(series)} images of different sizes; save them one by one")
     axes = series[0].axes.replace("S", "C")
     shape = tuple(int(one) for one in series[0].shape)
     if len(shape) == 3 and shape[2] == 1 and tif.is_shaped:
@@ -180,11 +181,13 @@ def _axes(path: Path, tif: tifffile.TiffFile, pages: Pages) -> tuple[str, tuple[
     elif others:
         ways = "×".join(str(one) for one in shape)
         raise DatasetError(
-            f"{short(path)} is a stack of {len(tif.pages)} pages ({ways}), but one file is one image; say what its "
+            f"{short(path, 3)} is a stack of {len(tif.pages)} pages ({ways}), but one file is one image; say what its "
             "pages are with pages=channels or pages=slices, or save them one by one"
         )
     if sorted(axes.replace("Z", "").replace("C", "")) != ["X", "Y"] or axes.count("C") > 1:
-        raise DatasetError(f"{short(path)} holds an array with the axes {axes[:20]}; save height, width and channels")
+        raise DatasetError(
+            f"{short(path, 3)} holds an array with the axes {axes[:20]}; save height, width and channels"
+        )
     return axes, shape
 
 
@@ -199,13 +202,13 @@ def _values(path: Path, tif: tifffile.TiffFile, page: int | None, pages: Pages) 
     count = head.shape[0] * head.shape[1] * head.channels * (1 if alone else head.slices)
     if count * head.dtype.itemsize > MAX_BYTES:
         raise DatasetError(
-            f"{short(path)} holds {count * head.dtype.itemsize:,} bytes of values, allowed are {MAX_BYTES:,}; cut it "
-            "into tiles, or leave channels out"
+            f"{short(path, 3)} holds {count * head.dtype.itemsize:,} bytes of values, allowed are {MAX_BYTES:,}; cut "
+            "it into tiles, or leave channels out"
         )
     if head.slices > 1 and page is None:
-        raise DatasetError(f"{short(path)} is a stack of {head.slices} slices; choose one of them")
+        raise DatasetError(f"{short(path, 3)} is a stack of {head.slices} slices; choose one of them")
     if page is not None and not 0 <= page < head.slices:
-        raise DatasetError(f"{short(path)} has {head.slices} slices, asked for is slice {page + 1}; save it again")
+        raise DatasetError(f"{short(path, 3)} has {head.slices} slices, asked for is slice {page + 1}; save it again")
     axes, shape = _axes(path, tif, pages)
     if alone:
         plane = np.asarray(tif.asarray(key=page, series=0)).reshape(head.shape)
@@ -218,12 +221,6 @@ def _values(path: Path, tif: tifffile.TiffFile, page: int | None, pages: Pages) 
         values, axes = values[..., None], axes + "C"
     upright = imageio.turn(values.transpose([axes.index(axis) for axis in "CYX"]), head.orientation)
     return np.ascontiguousarray(upright.transpose(1, 2, 0))
-
-
-def short(path: Path) -> str:
-    """A file's name with up to two folders, printable."""
-    text = "/".join(path.parts[-3:])
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 # Pictures and masks --------------------------------------------------------------------------------------------------
@@ -279,7 +276,7 @@ def read_picture(
     chosen = reading.channels or tuple(range(min(3, values.shape[2])))
     if max(chosen) >= values.shape[2]:
         raise DatasetError(
-            f"{short(path)} has {values.shape[2]} channels, asked for is channel {max(chosen) + 1}; correct channels"
+            f"{short(path, 3)} has {values.shape[2]} channels, asked for is channel {max(chosen) + 1}; correct channels"
         )
     image = np.zeros((*own, 3), np.float32)
     used = image[:, :, : len(chosen)]
@@ -319,8 +316,8 @@ def read_mask(path: Path, *, page: int | None = None, pages: Pages = "") -> NDAr
     values = read_channels(path, page=page, pages=pages)
     if values.shape[2] != 1:
         raise DatasetError(
-            f"{short(path)} has {values.shape[2]} channels, but a mask has one channel whose value is the class; save "
-            "one channel, or read it in the format tiff, a class a channel"
+            f"{short(path, 3)} has {values.shape[2]} channels, but a mask has one channel whose value is the class; "
+            "save one channel, or read it in the format tiff, a class a channel"
         )
     return whole_numbers(path, values[:, :, 0])
 
@@ -338,8 +335,8 @@ def whole_numbers(path: Path, values: NDArray[Any]) -> NDArray[Any]:
     whole = values.astype(np.int32) if kept else None
     if whole is None or not np.array_equal(whole, values):
         raise DatasetError(
-            f"{short(path)} holds values that are no whole numbers ({values.dtype}), but a mask's values are classes; "
-            "save them as whole numbers"
+            f"{short(path, 3)} holds values that are no whole numbers ({values.dtype}), but a mask's values are "
+            "classes; save them as whole numbers"
         )
     return whole
 
@@ -378,8 +375,8 @@ def _scale(
         least, most = (float(image[finite].min()), float(image[finite].max())) if finite.any() else (0.0, 1.0)
         if least < -1e-3 or most > 1 + 1e-3:
             raise DatasetError(
-                f"{short(path)} holds values from {least:.6g} to {most:.6g} ({dtype}), whose range is not known; say "
-                "which become black and white, such as range=0,4000, or range=percentile"
+                f"{short(path, 3)} holds values from {least:.6g} to {most:.6g} ({dtype}), whose range is not known; "
+                "say which become black and white, such as range=0,4000, or range=percentile"
             )
     image[~finite] = low
     image -= np.float32(low)

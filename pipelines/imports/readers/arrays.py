@@ -5,7 +5,8 @@ from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
-from pipelines.datasets.base import Dataset, Item
+from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError
 from pipelines.imports.readers.base import Files, FileSource, Names, Said, stem
 from pipelines.imports.source import OutputSource, named, printable

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.datasets import imageio
-from pipelines.datasets.base import Dataset, Item
+from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError, ShapeError
 from pipelines.imports.readers.base import Files, FileSource, Said, stem
 from pipelines.imports.source import OutputSource, named, printable

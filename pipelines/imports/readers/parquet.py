@@ -16,7 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.channels import align
-from pipelines.datasets.base import Dataset, Item
+from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
 from pipelines.imports.readers.base import Files, FileSource, Said

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from pipelines.datasets.base import Dataset, Item
+from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError, ShapeError
 from pipelines.imports.readers.arrays import only_array
 from pipelines.imports.readers.base import Files, FileSource, Names, Said, stem

@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.datasets.base import Finding
-from pipelines.datasets.format import Format
+from pipelines.datasets.base import Finding, Format, Label, Source, Truth
 from pipelines.datasets.formats.masks import paired, paired_names, paired_values
 from pipelines.datasets.formats.masks.indexed import holds_indices
 from pipelines.datasets.formats.masks.paired import Match
@@ -23,7 +22,6 @@ from pipelines.datasets.formats.masks.paired_source import (
     sampled,
 )
 from pipelines.datasets.formats.masks.paired_values import Counts, Seen
-from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 
 _CLOSE: Final = 24  # distance in RGB
@@ -70,7 +68,7 @@ def read_color_table(
             f"{names.path.name} gives {paired_names.shown(bare.name)} no colour, so its names are not used; write "
             "name,r,g,b there, or say colors="
         )
-        return (), (), [Finding(code="NAMES-UNUSED", severity="warning", message=problem)]
+        return (), (), [Finding.warning("NAMES-UNUSED", problem)]
     return names.rows, (names.path,), []
 
 
@@ -109,7 +107,7 @@ def color_labels(
     if nearest and (others or crowded):
         many = "thousands of" if crowded else str(len(others))
         problem = f"{many} colours of the masks are not in the table; their pixels go to the nearest colour that is"
-        findings.append(Finding(code="COLORS-NEAREST", severity="note", message=problem))
+        findings.append(Finding.note("COLORS-NEAREST", problem))
     elif others and table:
         rows = _with_unnamed(rows, others, findings)
     labels = [_label(code, row) for code, row in rows]
@@ -188,7 +186,7 @@ def _with_unnamed(
             f"the masks hold {len(unnamed)} colours that the table does not name, such as {some}; name them there, or "
             "merge or drop them in the table of classes"
         )
-        findings.append(Finding(code="MASK-VALUES", severity="warning", message=problem))
+        findings.append(Finding.warning("MASK-VALUES", problem))
     empty = [(0, Named(BACKGROUND))] if 0 in others else []
     return [*empty, *rows, *((code, Named(f"{code:06x}")) for code in unnamed)]
 

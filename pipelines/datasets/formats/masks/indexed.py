@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.datasets.format import Format
+from pipelines.datasets.base import Format, Label, Source, Truth
 from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import paired, paired_names, paired_values
 from pipelines.datasets.formats.masks.paired import Match
@@ -25,7 +25,6 @@ from pipelines.datasets.formats.masks.paired_source import (
     one_each,
     sampled,
 )
-from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 
 INDEX_MODES: Final = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})

@@ -6,14 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.datasets.format import Format
+from pipelines.datasets.base import Format, Label, Source, Truth
 from pipelines.datasets.formats.masks import paired, paired_values
 from pipelines.datasets.formats.masks.paired import Match
 from pipelines.datasets.formats.masks.paired_labels import BACKGROUND, empty_layers
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.formats.masks.paired_source import OPTIONS, MaskSource, mostly_paired, sampled
 from pipelines.datasets.formats.masks.per_class import BINARY_OPTIONS, OBJECT, BinaryMasksSource
-from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 
 _LONGEST: Final = 200

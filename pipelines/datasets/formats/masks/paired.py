@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from pipelines.datasets import listing
+from pipelines.datasets import splits as split_lists
 from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.masks import paired_roles, paired_tree
 from pipelines.datasets.formats.masks.paired_matching import Found, pair
@@ -76,7 +77,7 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Ma
     found = [one for one in found if one.image.path in names]
     by_folder = {names[one.image.path]: one.entry.split for one in found if one.entry.split is not None}
     by_folder |= {names[one.path]: one.split for one in pictures if one.split is not None and one.path in names}
-    splits = listing.given_splits(root, images, findings, by_folder)
+    splits = split_lists.given_splits(root, images, findings, by_folder)
     layout, masks = _laid_out(found)
     if not sample:
         findings += _unread(root, there, every)
@@ -111,18 +112,18 @@ def without_bare(
     if found.bare and not empty:
         some = _some(found.bare)
         problem = f"{len(found.bare)} pictures have no mask and are left out, such as {some}; add masks or remove them"
-        findings.append(Finding(code="PAIR-MISSING", severity="warning", message=problem))
+        findings.append(Finding.warning("PAIR-MISSING", problem))
     if found.alone:
         some = _some([listing.shown(path, root) for path in found.alone])
         problem = f"{len(found.alone)} masks belong to no picture and are left out, such as {some}; add the pictures"
-        findings.append(Finding(code="PAIR-MISSING", severity="warning", message=problem))
+        findings.append(Finding.warning("PAIR-MISSING", problem))
     splits = {split: tuple(name for name in names if name in images) for split, names in found.splits.items()}
     for split in (split for split, names in splits.items() if not names):
         problem = (
             f"the data set gives {len(found.splits[split]):,} images for {split}, but none of them has a mask, so it "
             f"has no {split} split; add the masks"
         )
-        findings.append(Finding(code="SPLIT-LOST", severity="warning", message=problem))
+        findings.append(Finding.warning("SPLIT-LOST", problem))
     return images, {split: names for split, names in splits.items() if names}, findings
 
 
@@ -166,7 +167,7 @@ def _unread(root: Path, there: Sequence[Entry], read: Sequence[Entry]) -> list[F
         f"{len(unread):,} picture files, such as {listing.shown(unread[0], root)}, are not read: no option and "
         "no name of a folder makes them pictures or masks; the options images and masks name folders"
     )
-    return [Finding(code="FILE-UNUSED", severity="note", message=problem)]
+    return [Finding.note("FILE-UNUSED", problem)]
 
 
 def _chosen(root: Path, masks: Mapping[str, list[Mask]], findings: list[Finding]) -> dict[str, list[Mask]]:
@@ -182,7 +183,7 @@ def _chosen(root: Path, masks: Mapping[str, list[Mask]], findings: list[Finding]
                     f"{name} has several masks, {first} and {second}, and the first is read; remove the others, or "
                     "name the folder in the option masks"
                 )
-                findings.append(Finding(code="NAME-TWICE", severity="warning", message=problem))
+                findings.append(Finding.warning("NAME-TWICE", problem))
             twice += 1
         kept[name] = best[:1]
     return kept

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray
-from pipelines.datasets import coding, listing
-from pipelines.datasets.base import Finding
+from pipelines.datasets import imageio, listing
+from pipelines.datasets.base import Finding, Label, Truth
 from pipelines.datasets.formats.masks.paired_names import Named, Names, distinct, role_of
 from pipelines.datasets.formats.masks.paired_values import MOST, Counts, Seen, blurred, palette_of
-from pipelines.datasets.source import Label, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 
@@ -45,7 +44,7 @@ class ValueLabels:
         if valid.all():
             return Truth(layers, valid)
         wrong = [int(value) for value in np.unique(values[~valid])]
-        return Truth(layers, valid, (wrong_values(where, coding.list_values(wrong)),))
+        return Truth(layers, valid, (wrong_values(where, imageio.list_values(wrong)),))
 
 
 def value_labels(
@@ -66,14 +65,14 @@ def value_labels(
         made, notes = value_labels(Seen(eight, seen.unreadable), names, colors=colors)
         problem = f"the masks' values are 8-bit values made 16, all multiples of {_STRETCH}: {_STRETCH} is read as 1"
         stretched = tuple(tuple(value * _STRETCH for value in some) for some in made.values)
-        return ValueLabels(made.labels, stretched), [_note("VALUES-STRETCHED", problem), *notes]
+        return ValueLabels(made.labels, stretched), [Finding.note("VALUES-STRETCHED", problem), *notes]
     _check_count(seen, total)
     findings: list[Finding] = []
     named: dict[int, Named] = {}
     if names is not None:
         named, said = names.by_value(total)
         if said:
-            findings.append(_note("NAMES-GUESSED", said))
+            findings.append(Finding.note("NAMES-GUESSED", said))
     foreground = _foreground(seen, total, named, findings)
     if foreground:
         rows = [row for value, row in sorted(named.items()) if role_of(row.name) == "class" and value != 0]
@@ -89,19 +88,19 @@ def value_labels(
     if 255 in total and 255 not in named and _stands_apart(total):
         ignored.add(255)
     if ignored:
-        some = coding.list_values(sorted(ignored))
+        some = imageio.list_values(sorted(ignored))
         problem = (
             f"the mask value {some} lies outside the others and is left out of everything; edit the classes if not"
         )
-        findings.append(_note("VALUE-IGNORED", problem))
+        findings.append(Finding.note("VALUE-IGNORED", problem))
     values = sorted({*total, *named})
     unnamed = [value for value in values if named and value not in named and value not in ignored and value != 0]
     if names is not None and unnamed:
         problem = (
-            f"the masks hold {coding.list_values(unnamed)}, which {names.path.name} does not name; name them there, or "
-            "merge or drop them in the table of classes"
+            f"the masks hold {imageio.list_values(unnamed)}, which {names.path.name} does not name; name them there, "
+            "or merge or drop them in the table of classes"
         )
-        findings.append(Finding(code="MASK-VALUES", severity="warning", message=problem))
+        findings.append(Finding.warning("MASK-VALUES", problem))
     every = [_label(value, named, colors, ignored) for value in values]
     spoken = distinct(label.name for label in every)
     labels = tuple(Label(name, one.color, one.role) for name, one in zip(spoken, every, strict=True))
@@ -121,7 +120,7 @@ def empty_layers(count: int, shape: tuple[int, ...], where: str) -> BoolArray:
 def wrong_values(where: str, some: str) -> Finding:
     """The finding for a mask that holds what no label has."""
     problem = f"{where} holds {some}, which no label has; correct the mask or the table of names"
-    return Finding(code="MASK-VALUES", severity="error", message=problem)
+    return Finding.error("MASK-VALUES", problem)
 
 
 def unreadable(seen: Seen, root: Path) -> list[Finding]:
@@ -130,7 +129,7 @@ def unreadable(seen: Seen, root: Path) -> list[Finding]:
         return []
     some = ", ".join(listing.shown(path, root) for path in seen.unreadable[:3])
     problem = f"{len(seen.unreadable)} masks cannot be read and named no labels, such as {some}; save them again"
-    return [Finding(code="MASK-UNREADABLE", severity="warning", message=problem)]
+    return [Finding.warning("MASK-UNREADABLE", problem)]
 
 
 def _check_count(seen: Seen, total: Counts) -> None:
@@ -167,7 +166,7 @@ def _foreground(seen: Seen, total: Counts, named: Mapping[int, Named], findings:
     files = [set(counts) for counts in seen.files.values() if counts]
     if others == {1, 255} and all(one <= {0, 1} or one <= {0, 255} for one in files):
         problem = "some masks hold 0 and 1, others 0 and 255; both are read as background and foreground"
-        findings.append(Finding(code="MASK-VALUES", severity="warning", message=problem))
+        findings.append(Finding.warning("MASK-VALUES", problem))
         return (1, 255)
     return ()
 
@@ -196,7 +195,7 @@ def _palette_colors(seen: Seen, findings: list[Finding]) -> dict[int, str]:
             f"palettes differ between masks, first in {conflict.name}: a value has several colours; if the colours are "
             "the labels, read them in the format colored"
         )
-        findings.append(Finding(code="PALETTES-DIFFER", severity="warning", message=problem))
+        findings.append(Finding.warning("PALETTES-DIFFER", problem))
     grey = all(color[1:3] == color[3:5] == color[5:7] for color in colors.values())
     return {} if grey else colors
 
@@ -209,7 +208,3 @@ def _label(value: int, named: Mapping[int, Named], colors: Mapping[int, str], ig
     if value in set(ignored):
         return Label(_IGNORED, color, "ignore")
     return Label(BACKGROUND, color, "background") if value == 0 else Label(f"class {value}", color)
-
-
-def _note(code: str, message: str) -> Finding:
-    return Finding(code=code, severity="note", message=message)

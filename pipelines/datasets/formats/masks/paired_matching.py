@@ -9,7 +9,7 @@ from typing import Final
 
 from pipelines.datasets.formats.masks import paired_tree
 from pipelines.datasets.formats.masks.paired_tree import IMAGE_WORDS, MASK_WORDS, Entry
-from pipelines.datasets.listing import split_word
+from pipelines.datasets.splits import split_word
 
 _SEPARATORS: Final = re.compile(r"[_\-. ]+")
 _TIDY: Final = "_-. "

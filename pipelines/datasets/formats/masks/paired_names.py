@@ -9,7 +9,7 @@ from typing import Final
 
 from pipelines import links
 from pipelines.datasets import listing
-from pipelines.datasets.source import Role
+from pipelines.datasets.base import Role
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 

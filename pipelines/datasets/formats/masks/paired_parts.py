@@ -10,7 +10,7 @@ from pipelines.datasets.formats.masks.paired_matching import cuts, pair, says_ma
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.formats.masks.paired_roles import named
 from pipelines.datasets.formats.masks.paired_tree import Entry, Part
-from pipelines.datasets.listing import split_word
+from pipelines.datasets.splits import split_word
 from pipelines.errors import DatasetError
 
 OPTIONS: Final[dict[str, str]] = {

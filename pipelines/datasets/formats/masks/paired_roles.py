@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray
 from pipelines.datasets import listing
-from pipelines.datasets.base import Finding, Severity
+from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.masks import paired_tree, paired_values
 from pipelines.datasets.formats.masks.paired_matching import Found
 from pipelines.datasets.formats.masks.paired_names import shown
@@ -311,14 +311,14 @@ def doubts(root: Path, found: Sequence[Found], layout: str) -> list[Finding]:
                 f"{median(values):.2f}) and are read as {what}; if they are of two observers, say whose are the truth, "
                 f"such as observer={shown(first or second)}"
             )
-            return [_finding("MASKS-ALIKE", "warning", problem)]
+            return [Finding.warning("MASKS-ALIKE", problem)]
     if layout == "classes" and holds and all(holds):
         folder = next(one.entry.path.parent.name for one in found if not _label(one))
         problem = (
             f"masks such as {example['']} hold all that the others mark and are read as a class; if they are fields of "
             f"view, say field_of_view={shown(folder)}"
         )
-        return [_finding("MASKS-ALIKE", "warning", problem)]
+        return [Finding.warning("MASKS-ALIKE", problem)]
     return []
 
 
@@ -343,7 +343,7 @@ def _left_out(root: Path, truth: Sequence[_Role], left: Sequence[_Role]) -> Iter
         if kind == "region":
             ways.append("field_of_view=roi leaves out the pixels outside of it")
         problem = f"{len(some):,} {_TITLES[kind]}, such as {example}, are left out; the option {', or '.join(ways)}"
-        yield _finding("MASKS-UNUSED", "warning" if kind == "region" else "note", problem)
+        yield (Finding.warning if kind == "region" else Finding.note)("MASKS-UNUSED", problem)
 
 
 def _of_fields(root: Path, truth: Sequence[_Role], fields: Mapping[Path, Path]) -> Iterable[Finding]:
@@ -356,12 +356,8 @@ def _of_fields(root: Path, truth: Sequence[_Role], fields: Mapping[Path, Path]) 
         f"{len(pictures & set(fields)):,} fields of view, such as {example}, mark where pixels count: those outside "
         "are left out of everything; the option field_of_view=none counts all"
     )
-    yield _finding("FIELD-OF-VIEW", "note", problem)
+    yield Finding.note("FIELD-OF-VIEW", problem)
     bare = sorted(listing.shown(path, root) for path in pictures - set(fields))
     if bare:
         problem = f"{len(bare):,} pictures have no field of view and count wholly, such as {bare[0]}; add the files"
-        yield _finding("FIELD-MISSING", "warning", problem)
-
-
-def _finding(code: str, severity: Severity, message: str) -> Finding:
-    return Finding(code=code, severity=severity, message=message)
+        yield Finding.warning("FIELD-MISSING", problem)

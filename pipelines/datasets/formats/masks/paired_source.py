@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.datasets import listing
-from pipelines.datasets.base import Finding
+from pipelines.datasets.base import Finding, Picture, Truth
 from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import paired, paired_names, paired_parts, paired_roles, paired_values
 from pipelines.datasets.formats.masks.paired import Mask, Match
 from pipelines.datasets.formats.tiff_images import is_tiff, read_head
-from pipelines.datasets.source import FileSource, Picture, Truth
+from pipelines.datasets.listing import FileSource
 from pipelines.errors import DatasetError
 
 OPTIONS: Final[dict[str, str]] = {
@@ -43,7 +43,7 @@ class MaskSource(FileSource):
                 f"pictures of one folder are one group ({len(set(self.groups.values()))} in all), since folders hold "
                 "the same names, as frames of videos do; choose other groups with the splits if that is wrong"
             )
-            findings.append(Finding(code="GROUPS-GUESSED", severity="note", message=problem))
+            findings.append(Finding.note("GROUPS-GUESSED", problem))
         self.findings: tuple[Finding, ...] = tuple(findings)
         self.tables: tuple[Path, ...] = ()
 

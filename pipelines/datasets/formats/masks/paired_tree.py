@@ -8,7 +8,8 @@ from typing import Final, Literal, TypeAlias
 from pipelines.datasets import listing
 from pipelines.datasets.formats.masks.paired_names import shown
 from pipelines.datasets.imageio import IMAGE_SUFFIXES
-from pipelines.datasets.listing import MAX_FILES, split_word
+from pipelines.datasets.listing import MAX_FILES
+from pipelines.datasets.splits import split_word
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
 

@@ -8,16 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray
-from pipelines.datasets import coding
-from pipelines.datasets.base import Finding
-from pipelines.datasets.format import Format
+from pipelines.datasets import imageio
+from pipelines.datasets.base import Finding, Format, Label, Source, Truth
 from pipelines.datasets.formats.masks import paired, paired_values
 from pipelines.datasets.formats.masks.indexed import read_threshold
 from pipelines.datasets.formats.masks.paired import Mask, Match
 from pipelines.datasets.formats.masks.paired_labels import empty_layers
 from pipelines.datasets.formats.masks.paired_names import role_of, shown
 from pipelines.datasets.formats.masks.paired_source import OPTIONS, MaskSource, mostly_paired, one_each, sampled
-from pipelines.datasets.source import Label, Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 
@@ -68,10 +66,10 @@ class BinaryMasksSource(MaskSource):
         found = _distinct(values)
         if len(found) > 2 or (len(found) == 2 and found[0] != 0):
             problem = (
-                f"{self.shown(mask.path)} holds {coding.list_values(found)}, allowed are 0 and one other value; say "
+                f"{self.shown(mask.path)} holds {imageio.list_values(found)}, allowed are 0 and one other value; say "
                 "from which value a pixel belongs, such as threshold=128, or save the mask with 0 and 255"
             )
-            findings.append(Finding(code="MASK-VALUES", severity="error", message=problem))
+            findings.append(Finding.error("MASK-VALUES", problem))
         return values != 0
 
     def _size_message(self, name: str, mask: Mask, shape: tuple[int, ...], other: tuple[int, ...]) -> str:
@@ -101,7 +99,7 @@ def twice(root: Path, found: Match) -> Iterable[Finding]:
             problem = (
                 f"{name} has several masks of the class {shown(double)}; they are united, remove one if that is wrong"
             )
-            yield Finding(code="NAME-TWICE", severity="warning", message=problem)
+            yield Finding.warning("NAME-TWICE", problem)
 
 
 class PerClassSource(BinaryMasksSource):

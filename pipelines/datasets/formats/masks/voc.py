@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from pipelines import links
-from pipelines.datasets import listing
-from pipelines.datasets.base import Finding
-from pipelines.datasets.format import Format
+from pipelines.datasets import listing, splits
+from pipelines.datasets.base import Finding, Format, Source, Truth
 from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import paired_names, paired_values
 from pipelines.datasets.formats.masks.colored import color_labels, decode_colors, read_color_table, read_nearest
@@ -16,7 +15,6 @@ from pipelines.datasets.formats.masks.paired import Mask, Match
 from pipelines.datasets.formats.masks.paired_labels import LOSSY, unreadable, value_labels
 from pipelines.datasets.formats.masks.paired_names import Named, Names
 from pipelines.datasets.formats.masks.paired_source import MaskSource, voc_base
-from pipelines.datasets.source import Source, Truth
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS, Split
 
@@ -59,7 +57,7 @@ class VocSource(MaskSource):
             rows = tuple(Named(name, value, voc_color(value)) for value, name in enumerate(CLASSES))
             names = Names(tuple(row for row in rows if row.value in seen.total() or row.value == 0), folders[0])
             problem = "no file names the classes; the masks have VOC's colours, so its 20 names were taken"
-            notes.append(Finding(code="NAMES-GUESSED", severity="note", message=problem))
+            notes.append(Finding.note("NAMES-GUESSED", problem))
         self._values, findings = value_labels(seen, names)
         self.labels = self._values.labels
         self.findings = (*self.findings, *unreadable(seen, self.root), *notes, *findings)
@@ -106,7 +104,7 @@ def _found(base: Path) -> Match:
     alone = tuple(path for name, path in masks.items() if name not in pictures)
     if len(images) < len(pictures) and images:
         problem = f"{len(pictures) - len(images)} of {len(pictures)} pictures have no mask in SegmentationClass"
-        findings.append(Finding(code="PAIR-MISSING", severity="note", message=f"{problem} and are left out"))
+        findings.append(Finding.note("PAIR-MISSING", f"{problem} and are left out"))
     kept = {name: (Mask(masks[name], ""),) for name in images}
     return Match(images or pictures, kept, "one", alone, findings=tuple(findings))
 
@@ -124,7 +122,7 @@ def _list_files(base: Path) -> list[Path]:
 def _splits(base: Path, images: Mapping[str, Path]) -> tuple[dict[Split, tuple[str, ...]], list[Finding]]:
     """VOC's lists, and what they name that is not there; trainval alone says nothing of training and validation."""
     findings: list[Finding] = []
-    given = listing.read_lists(_list_folder(base), images, findings) if _list_folder(base).is_dir() else {}
+    given = splits.read_lists(_list_folder(base), images, findings) if _list_folder(base).is_dir() else {}
     return {split: given[split] for split in SPLITS if split in given}, findings
 
 

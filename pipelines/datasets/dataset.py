@@ -1,0 +1,248 @@
+"""A data set: the files of a source, with classes, kind and splits as its spec says, read one image at a time."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.arrays import BoolArray, Float32Array
+from pipelines.datasets import imageio, orientation, splits
+from pipelines.datasets.base import Examination, Finding, Item, Size, Source, Truth, UnusableTruth
+from pipelines.datasets.classes import Classes, describe, list_labels, order_of, plan_classes
+from pipelines.errors import DatasetError
+from pipelines.reading import NO_BACKGROUND, DataReading, SplitRule
+from pipelines.schema import SPLITS, Kind, Split
+
+
+class Dataset:
+    """Images with per-pixel truth.
+
+    source: what the files hold. classes: names in index order. colors: "#rrggbb" per class. background: on exclusive
+    truth, the class that means "nothing here". priority: class names, first wins, for a softmax on overlapping truth;
+    None: the smallest class wins. groups: image to group (patient, video); empty when none are given.
+    spec: what has to be said to open it again. full_spec: the same with classes and kind spelt out.
+    """
+
+    root: Path
+    name: str
+    kind: Kind
+    classes: tuple[str, ...]
+    colors: tuple[str, ...]
+    background: str | None
+    priority: tuple[str, ...] | None
+    groups: Mapping[str, str]
+
+    def __init__(self, source: Source, spec: DataReading) -> None:
+        """spec: what is said beside the files; its format only names that of the source.
+
+        Raises DatasetError when the spec does not fit the labels.
+        """
+        self.source = source
+        self.root, self.name = source.root, source.name
+        self._names = frozenset(source.names())
+        self._alignment = orientation.Alignment(source, spec.options.get(orientation.OPTION))
+        # Files that describe themselves are taken at their word, and need nothing said to be opened again.
+        own = source.spec if spec == DataReading(format=spec.format) else None
+        self._as_files_say = own is not None
+        spec = spec if own is None else own
+        classes = plan_classes(source.labels, source.complete, spec)
+        if spec.priority is None:
+            spec = spec.model_copy(update={"priority": _priority_of_files(source, classes)})
+        self.kind = spec.kind or _kind(source, classes)
+        described = describe(source.name, self.kind, classes, spec)
+        self.classes, self.colors = described.classes, described.class_colors()
+        self.background, self.priority = described.background, described.priority
+        self._rules = classes.of(self.kind)
+        self._ignore = frozenset(classes.ignore)
+        self._order = order_of(self.classes, spec.priority)
+        each = [(label.name,) for label in source.labels]
+        self._labels_are_classes = (
+            not self._ignore
+            and [rule.labels for rule in self._rules] == each
+            and (self.kind != "exclusive" or (source.exclusive and source.complete))
+        )
+        self.groups = _groups(source, spec.splits)
+        made = None
+        if self._as_files_say and source.splits:
+            self._splits = {split: tuple(source.splits.get(split, ())) for split in SPLITS}
+        else:
+            self._splits, made = splits.complete_splits(source.splits, source.names(), self.groups, spec.splits)
+        notes = [] if made is None else [Finding.note(splits.MADE, made)]
+        if classes.unused:
+            notes.append(Finding.note("LABEL-UNUSED", f"labels in no class: {list_labels(classes.unused)}"))
+        self._findings = (*source.findings, *classes.renamed, *notes)
+        self.full_spec = DataReading(
+            format=spec.format,
+            options=spec.options,
+            kind=self.kind,
+            classes=tuple(rule for rule in classes.rules if rule.labels),
+            ignore=classes.ignore,
+            background=NO_BACKGROUND if classes.background is None else classes.background,
+            priority=spec.priority,
+            splits=spec.splits,
+        )
+        self.spec = DataReading(format=spec.format) if self._as_files_say else self.full_spec
+
+    def names(self) -> tuple[str, ...]:
+        """Every image of the set, sorted, whether or not a split names it."""
+        return self.source.names()
+
+    def images(self, split: Split) -> tuple[str, ...]:
+        """Names of the images of a split, in the order of its list."""
+        return self._splits[split]
+
+    def structure(self) -> tuple[Finding, ...]:
+        """What is wrong with files, lists and tables as a whole, and what was made of them that they do not say."""
+        return self._findings
+
+    def examine(self, name: str, *, size: Size | None = None) -> Examination:
+        """Read one image and its truth, and list everything that is wrong with them; never raises for bad files.
+
+        size: (height, width) to resize to, image bilinear with antialiasing and truth nearest; None keeps its own.
+        """
+        if name not in self._names:
+            problem = f"there is no image {name!r} in {self.name}; add it, or take it out of the lists"
+            return Examination(None, (Finding.error("IMAGE-MISSING", problem),))
+        findings: list[Finding] = []
+        picture = truth = turn = None
+        try:
+            picture = self.source.picture(name, size=size)
+        except DatasetError as error:
+            findings.append(Finding.error("IMAGE-UNREADABLE", str(error)))
+        try:
+            truth = self.source.truth(name)
+            findings += truth.findings
+        except UnusableTruth as error:
+            findings += error.findings
+        except DatasetError as error:
+            findings.append(Finding.error("MASK-UNREADABLE", str(error)))
+        if picture is not None and truth is not None:
+            truth, turn = self._alignment.align(picture, truth)
+        if picture is not None and (truth is None or truth.valid.shape != picture.own):
+            findings += self.source.misfits(name, truth, picture.own)
+        if picture is None or truth is None or any(finding.severity == "error" for finding in findings):
+            return Examination(None, tuple(findings))
+        layers, valid = self._decode(name, truth, findings)
+        if not valid.any():
+            problem = f"every pixel of {name} is to be ignored, so it teaches and tests nothing; label it or remove it"
+            findings.append(Finding.warning("ALL-IGNORED", problem))
+        shape = size or picture.own
+        layers, valid = imageio.resize_mask(layers, shape), imageio.resize_mask(valid, shape)
+        return Examination(Item(name, picture.image, layers, valid, picture.orientation), tuple(findings), turn)
+
+    def read(self, name: str, *, size: Size | None = None) -> Item:
+        """One image with its truth, as `examine` reads it. Raises DatasetError when something is wrong with it."""
+        examination = self.examine(name, size=size)
+        if examination.item is None:
+            first = next(finding for finding in examination.findings if finding.severity == "error")
+            raise DatasetError(f"{first.code}: {first.message}")
+        return examination.item
+
+    def probabilities(self, name: str) -> Float32Array | None:
+        """Known label probabilities, (C, H, W) float32 in [0, 1] at the image's own size; None when none are given."""
+        values = self.source.probabilities(name) if self._as_files_say else None
+        turn = None if values is None else self.examine(name).turn
+        if values is None or turn is None or turn.drawn != "stored":
+            return values
+        return np.ascontiguousarray(imageio.turn(values, self.source.head(name)[1]))
+
+    def files(self) -> Iterable[Path]:
+        """Every file that decides what this data set contains; each existed when it was opened."""
+        return self.source.files()
+
+    def fingerprint(self) -> str:
+        """sha256, in hex, over what is said of the files and over name, length and content of each.
+
+        Raises DatasetError for a file that is gone or cannot be read.
+        """
+        said = json.dumps(self.full_spec.model_dump(mode="json"), sort_keys=True).encode()
+        total = hashlib.sha256(b"" if self._as_files_say else said)
+        for path in sorted(self.files()):
+            name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+            try:
+                total.update(f"{name}\0{path.stat().st_size}\0{_sha256(path)}\n".encode())
+            except OSError as error:
+                raise DatasetError(f"{name} of the data set cannot be read ({error.strerror}); put it back") from None
+        return total.hexdigest()
+
+    def _decode(self, name: str, truth: Truth, findings: list[Finding]) -> tuple[BoolArray, BoolArray]:
+        """Truth (C, H, W) and valid (H, W), both bool."""
+        if self._labels_are_classes:
+            return truth.layers & truth.valid, truth.valid
+        at = {label.name: index for index, label in enumerate(self.source.labels)}
+        valid = truth.valid.copy()
+        for label in self._ignore:
+            valid &= ~truth.layers[at[label]]
+        layers = np.zeros((len(self.classes), *valid.shape), np.bool_)
+        for layer, rule in zip(layers, self._rules, strict=True):
+            for label in rule.labels:
+                layer |= truth.layers[at[label]]
+        layers &= valid
+        if self.kind != "exclusive":
+            return layers, valid
+        background = None if self.background is None else self.classes.index(self.background)
+        several = self._one_class_each(layers, valid, background)
+        if several:
+            share = several / max(1, int(valid.sum()))
+            problem = f"{share:.1%} of the pixels of {name} carry several classes; the first in the order got them"
+            findings.append(Finding.note("OVERLAP-RESOLVED", problem))
+        if background is None:
+            valid &= layers.any(axis=0)
+        return layers, valid
+
+    def _one_class_each(self, layers: BoolArray, valid: BoolArray, background: int | None) -> int:
+        """Give each pixel to the first class in the order, the rest to the background; returns how many had several."""
+        free = np.ones(layers.shape[1:], np.bool_)
+        several = 0
+        for index in self._order:
+            if index != background:
+                several += int((layers[index] & ~free).sum())
+                layers[index] &= free
+                free &= ~layers[index]
+        if background is not None:
+            layers[background] = free & valid
+        return several
+
+
+def _kind(source: Source, classes: Classes) -> Kind:
+    """The kind of truth: what the files declare of these classes, or found by looking for a pixel with two classes."""
+    rules = classes.of("overlapping")
+    if len(rules) == 1:
+        return "binary"
+    named = [label for rule in rules for label in rule.labels]
+    if source.declared == "overlapping" and len(rules) == len(source.labels) == len(set(named)):
+        return "overlapping"
+    if source.exclusive and len(set(named)) == len(named):
+        return "exclusive"
+    at = {label.name: index for index, label in enumerate(source.labels)}
+    members = [[at[label] for label in rule.labels] for rule in rules]
+    for name in source.names():
+        try:
+            truth = source.truth(name)
+        except DatasetError:  # the check lists it
+            continue
+        carried = np.zeros(truth.valid.shape, np.uint8)
+        for layers in members:
+            carried += truth.layers[layers].any(axis=0)
+        if (carried[truth.valid] > 1).any():
+            return "overlapping"
+    return "exclusive"
+
+
+def _priority_of_files(source: Source, classes: Classes) -> tuple[str, ...] | None:
+    """Classes in the order of the labels that the files put first; None where they say nothing, or not of these."""
+    of = {rule.labels[0]: rule.name for rule in classes.rules if len(rule.labels) == 1}
+    return tuple(of[label] for label in source.priority if label in of) or None
+
+
+def _groups(source: Source, rule: SplitRule) -> Mapping[str, str]:
+    if rule.groups == "none":
+        return {}
+    return splits.groups_by_name(source.names(), rule.separator, rule.parts) if rule.groups == "name" else source.groups
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
