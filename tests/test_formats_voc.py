@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.datasets import VOCSegmentation
 
 from pipelines.datasets import open_dataset, open_source, recognise
-from pipelines.datasets.formats.masks.voc import CLASSES, voc_color
+from pipelines.datasets.formats.voc import CLASSES, voc_color
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

@@ -8,7 +8,7 @@ from make_dataset import exclusive, picture, save
 from mask_layouts import index_mask, rows
 from places import shared_cases
 
-from pipelines.datasets import listing, open_dataset, recognised_text
+from pipelines.datasets import open_dataset, recognised_text, splits
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.splits import complete_splits
 from pipelines.reading import DataReading, SplitRule
@@ -271,7 +271,7 @@ def test_a_native_folder_without_lists_says_that_its_splits_are_made(tmp_path):
      ("testA", "test"), ("strain", None), ("contest", None), ("latest", None), ("value", None)],
 )  # fmt: skip
 def test_words_of_names_say_the_split(name, split):
-    assert listing.split_named(name) == split
+    assert splits.split_named(name) == split
 
 
 def test_labelme_keeps_the_folders_of_splits(tmp_path):

@@ -13,7 +13,7 @@ from places import shared_cases
 
 from pipelines.datasets import open_dataset, recognise, recognised_text
 from pipelines.datasets.check import check_dataset
-from pipelines.datasets.formats.masks.paired_roles import Named, named
+from pipelines.datasets.formats.masks.names import RoleName, role_named
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 from pipelines.schema import SPLITS
@@ -290,7 +290,7 @@ def test_masks_that_hold_all_others_may_be_fields_of_view(tmp_path):
     dataset = open_dataset(tmp_path)
     assert dataset.classes == ("object", "vessel")
     assert messages(dataset, "MASKS-ALIKE") == [
-        "masks such as masks/0.png hold all that the others mark and are read as a class; if they are fields of view, "
+        "masks such as masks/0.png hold all that the others mark and are recognised as a class; if they are fields of view, "
         "say field_of_view=masks"
     ]
     chosen = read(tmp_path, field_of_view="masks")
@@ -325,15 +325,15 @@ def test_options_that_name_nothing_are_refused(tmp_path, options, problem):
     ],
 )  # fmt: skip
 def test_names_of_masks_that_are_no_class(text, kind, number):
-    said = named(text)
+    said = role_named(text)
     assert (said and said.kind) == kind
     assert (said and said.number) == number
 
 
 def test_a_class_may_stand_beside_the_observer_in_a_name():
-    assert named("cup_expert2") == Named("observer", "cup", 2)
-    assert named("lesion_soft", frozenset({"lesion"})) == Named("soft", "lesion")
-    assert named("lesion_soft") is None
+    assert role_named("cup_expert2") == RoleName("observer", "cup", 2)
+    assert role_named("lesion_soft", frozenset({"lesion"})) == RoleName("soft", "lesion")
+    assert role_named("lesion_soft") is None
 
 
 def test_native_folders_name_what_they_do_not_read(tmp_path):

@@ -13,9 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from pipelines.datasets import orientation
 from pipelines.datasets.base import Finding, Severity, Turn
-from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.dataset import Dataset, open_dataset
 from pipelines.datasets.facts import Ceiling, FactsCounter, SplitFacts, best_dice, best_iou, by_priority
-from pipelines.datasets.registry import open_dataset
 from pipelines.heads import head_specs
 from pipelines.progress import Progress
 from pipelines.schema import SPLITS, Kind, Split

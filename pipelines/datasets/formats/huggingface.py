@@ -1,11 +1,9 @@
 """Hugging Face data sets on disk: Arrow and parquet files with a picture and its mask in columns."""
 
-import io
 import json
 import posixpath
 import struct
 import threading
-import warnings
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import OrderedDict, defaultdict
@@ -15,18 +13,15 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipelines.datasets import imageio, listing, splits
 from pipelines.datasets.base import Finding, Format, Picture, Source, Truth, printable, short
 from pipelines.datasets.formats import json_file
-from pipelines.datasets.formats.masks.paired_labels import value_labels
-from pipelines.datasets.formats.masks.paired_names import Named, Names, distinct, find_names
-from pipelines.datasets.formats.masks.paired_values import MOST, Counts, Seen
+from pipelines.datasets.formats.masks import values
+from pipelines.datasets.formats.masks.values import Counts, Named, Names, Seen, distinct, find_names, value_labels
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
@@ -544,7 +539,7 @@ class HuggingFaceSource(Source):
             key = (str(shard.path), facts.st_size, facts.st_mtime_ns, self._mask, row)
             try:
                 if key not in _seen:
-                    _remember(key, _count(self._mask_values(name)))
+                    _remember(key, values.count_values(self._mask_values(name)))
                 counts[Path(name)] = _seen[key]
             except DatasetError:
                 lost.append(name)
@@ -568,13 +563,7 @@ class HuggingFaceSource(Source):
             return shard.read(row, column)
 
     def _mask_values(self, name: str) -> NDArray[Any]:
-        content = self._cell(name, self._mask)
-        where = Path(self._where(name))
-        if _mode(content) in ("RGB", "RGBA", "LA", "CMYK"):
-            grey = imageio.read_grey(where, content=content)
-            if grey is not None:
-                return grey
-        return imageio.read_mask(where, content=content)
+        return values.read_index(Path(self._where(name)), content=self._cell(name, self._mask))
 
     def _where(self, name: str) -> str:
         shard, row = self._place(self._rows[name])
@@ -626,24 +615,8 @@ def _remember(key: _Key, counts: Counts | None) -> None:
             _seen.popitem(last=False)
 
 
-def _count(values: NDArray[Any]) -> Counts | None:
-    found, counts = np.unique(values, return_counts=True)
-    return {int(value): int(count) for value, count in zip(found, counts, strict=True)} if len(found) <= MOST else None
-
-
 def _stem(path: str | None) -> str:
     return listing.stem(Path(posixpath.basename(path.replace("\\", "/")))) if path and len(path) < 1000 else ""
-
-
-def _mode(content: bytes) -> str | None:
-    """Pillow's mode of an encoded picture, told by its head; None when Pillow cannot tell."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=imageio.FORMATS) as picture:
-                return picture.mode
-    except Exception:  # the head of a damaged file raises anything; reading it whole says what is wrong
-        return None
 
 
 FORMAT = Format(

@@ -1,29 +1,20 @@
 """Multi-channel TIFF: pictures, label maps and channels that are masks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding, Format, Label, Picture, Source, Truth
+from pipelines.datasets import listing
+from pipelines.datasets.base import Finding, Label, Truth
 from pipelines.datasets.formats import tiff_images
-from pipelines.datasets.formats.masks import paired, paired_names, paired_values
-from pipelines.datasets.formats.masks.indexed import read_threshold
-from pipelines.datasets.formats.masks.paired import Match
-from pipelines.datasets.formats.masks.paired_labels import empty_layers, unreadable, value_labels
-from pipelines.datasets.formats.masks.paired_names import distinct, role_of
-from pipelines.datasets.formats.masks.paired_source import (
-    OPTIONS,
-    MaskSource,
-    first_masks,
-    mostly_paired,
-    one_each,
-    sampled,
-)
-from pipelines.datasets.formats.masks.paired_values import Counts, Seen
+from pipelines.datasets.formats.indexed import read_threshold
+from pipelines.datasets.formats.masks import values
+from pipelines.datasets.formats.masks.pairing import Pairing
+from pipelines.datasets.formats.masks.source import MaskSource, mask_format
+from pipelines.datasets.formats.masks.values import Counts, Seen
 from pipelines.datasets.formats.tiff_images import Pages, TiffHead
 from pipelines.errors import DatasetError
 
@@ -34,16 +25,15 @@ _USUAL: Final = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.bool_))
 class TiffSource(MaskSource):
     """TIFF pictures; a mask of one channel holds values, one of several has a channel a class."""
 
-    def __init__(self, root: Path, found: Match, options: Mapping[str, str]) -> None:
-        super().__init__(root, found, options)
+    def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
+        super().__init__(root, paired, options)
         self.only_one_each()
-        self._files = self.images
-        self._pages: Pages = self.reading.pages
+        self._pages: Pages = self.tiff.pages
         self._threshold = read_threshold(options)
         self._slice: dict[str, tuple[str, int]] = {}
         if self._pages == "slices":
             self._cut_slices()
-        names = paired_names.find_names(root, self.names_folders(), options)
+        names = values.find_names(root, self.names_folders(), options)
         self.tables = () if names is None else (names.path,)
         channels = self._mask_channels()
         self._by_channel = channels > 1
@@ -54,27 +44,17 @@ class TiffSource(MaskSource):
                 raise DatasetError(
                     f"{names.path.name} names {len(rows)} classes, the masks have {channels} channels; name each"
                 )
-            spoken = distinct(rows or [f"channel {index + 1}" for index in range(channels)])
-            self.labels = tuple(Label(name, None, role_of(name)) for name in spoken)
+            spoken = values.distinct(rows or [f"channel {index + 1}" for index in range(channels)])
+            self.labels = tuple(Label(name, None, values.role_of(name)) for name in spoken)
         else:
             seen = self._look()
-            self._values, findings = value_labels(seen, names)
+            self._values, findings = values.value_labels(seen, names)
             self.labels = self._values.labels
-            self.findings = (*self.findings, *unreadable(seen, root), *findings)
+            self.findings = (*self.findings, *seen.findings(root), *findings)
 
     def names(self) -> tuple[str, ...]:
         """Every image, sorted; one a slice where stacks are cut."""
         return tuple(self._slice) if self._slice else tuple(self.images)
-
-    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
-        """The picture of an image or slice, by the options channels and range."""
-        file, page = self.file_of(name)
-        return Picture(*tiff_images.read_picture(self.images[file], self.reading, size=size, page=page))
-
-    def head(self, name: str) -> tuple[tuple[int, int], int]:
-        """Size and orientation of the picture of an image or slice."""
-        file, page = self.file_of(name)
-        return tiff_images.read_picture_head(self.images[file], self.reading, page=page)
 
     def file_of(self, name: str) -> tuple[str, int | None]:
         """The file of an image and, where stacks are cut, its page."""
@@ -86,34 +66,29 @@ class TiffSource(MaskSource):
         path = self.masks[file][0].path
         if not self._by_channel:
             return self._values.truth(self._read_index(path, page), self.shown(path))
-        values = tiff_images.read_channels(path, page=page, pages=self._pages)
-        if values.shape[2] != len(self.labels):
+        marks = tiff_images.read_channels(path, page=page, pages=self._pages)
+        if marks.shape[2] != len(self.labels):
             raise DatasetError(
-                f"{self.shown(path)} has {values.shape[2]} channels, the masks of this set have {len(self.labels)}; "
+                f"{self.shown(path)} has {marks.shape[2]} channels, the masks of this set have {len(self.labels)}; "
                 "save it with one channel a class"
             )
-        layers = empty_layers(len(self.labels), values.shape[:2], self.shown(path))
+        layers = values.empty_layers(len(self.labels), marks.shape[:2], self.shown(path))
         findings: list[Finding] = []
         for index, layer in enumerate(layers):
-            layer[:] = self._layer(path, index, values[:, :, index], findings)
-        return Truth(layers, np.ones(values.shape[:2], np.bool_), tuple(findings))
+            layer[:] = self._layer(path, index, marks[:, :, index], findings)
+        return Truth(layers, np.ones(marks.shape[:2], np.bool_), tuple(findings))
 
-    def _layer(self, path: Path, index: int, values: NDArray[Any], findings: list[Finding]) -> NDArray[np.bool_]:
+    def _layer(self, path: Path, index: int, marks: NDArray[Any], findings: list[Finding]) -> NDArray[np.bool_]:
         if self._threshold is not None:
-            return values >= self._threshold
-        found = np.unique(tiff_images.whole_numbers(path, values))
-        if len(found) > 2 or (len(found) == 2 and found[0] != 0):
-            problem = (
-                f"channel {index + 1} of {self.shown(path)} holds {imageio.list_values([int(one) for one in found])}, "
-                "allowed are 0 and one other value; say from which value a pixel belongs, such as threshold=128"
-            )
-            findings.append(Finding.error("MASK-VALUES", problem))
-        return values != 0
+            return marks >= self._threshold
+        where = f"channel {index + 1} of {self.shown(path)}"
+        values.check_two_values(tiff_images.whole_numbers(path, marks), where, "", findings)
+        return marks != 0
 
     def _read_index(self, path: Path, page: int | None) -> NDArray[Any]:
         if tiff_images.is_tiff(path):
             return tiff_images.read_mask(path, page=page, pages=self._pages)
-        return paired_values.read_index(path)
+        return values.read_index(path)
 
     def _mask_channels(self) -> int:
         """Channels of the first mask that can be read."""
@@ -129,7 +104,7 @@ class TiffSource(MaskSource):
 
     def _look(self) -> Seen:
         if not self._slice and self._pages == "":
-            return paired_values.look(self.mask_paths(), "index")
+            return values.look(self.mask_paths(), "index")
         files: dict[Path, Counts | None] = {}
         broken: list[Path] = []
         for name in self.images:
@@ -172,53 +147,43 @@ def _stack_counts(path: Path, pages: Pages) -> Counts | None:
     """Pixels by value over all slices of a mask."""
     total: Counts = {}
     for page in range(tiff_images.read_head(path, pages).slices):
-        found, counts = np.unique(tiff_images.read_mask(path, page=page, pages=pages), return_counts=True)
-        for value, count in zip(found, counts, strict=True):
+        distinct, counts = np.unique(tiff_images.read_mask(path, page=page, pages=pages), return_counts=True)
+        for value, count in zip(distinct, counts, strict=True):
             total[int(value)] = total.get(int(value), 0) + int(count)
-        if len(total) > paired_values.MOST:
+        if len(total) > values.MOST:
             return None
     return total
 
 
-def _heads(paths: list[Path]) -> Iterator[TiffHead | None]:
+def _heads(paths: list[Path]) -> list[TiffHead]:
+    """What the TIFF files among some hold, as far as they can be read."""
+    heads = []
     for path in paths:
         try:
-            yield tiff_images.read_head(path, "slices") if tiff_images.is_tiff(path) else None
+            heads += [tiff_images.read_head(path, "slices")] if tiff_images.is_tiff(path) else []
         except DatasetError:
-            yield None
+            continue
+    return heads
 
 
-def _special(head: TiffHead | None) -> bool:
-    return head is not None and (head.channels not in (1, 3, 4) or head.dtype not in _USUAL or head.slices > 1)
-
-
-def _recognise(root: Path) -> str | None:
-    found = sampled(root)
-    if found is None or not one_each(found) or not mostly_paired(found):
-        return None
-    masks = list(_heads(first_masks(found)))
-    if any(
-        head is not None and head.channels > 1 and not (head.photometric == 2 and head.channels < 5) for head in masks
-    ):
-        return "its masks are TIFF files of several channels"
-    pictures = list(found.images.values())
+def _reason(root: Path, paired: Pairing) -> str | None:
+    for head in _heads(paired.first_masks()):
+        if head.channels > 1 and not (head.photometric == 2 and head.channels < 5):
+            return "its masks are TIFF files of several channels"
+    pictures = list(paired.images.values())
     for head in _heads(pictures[:: max(1, len(pictures) // 4)][:4]):
-        if head is not None and _special(head):
+        if head.channels not in (1, 3, 4) or head.dtype not in _USUAL or head.slices > 1:
             of = f"{head.slices} pages" if head.slices > 1 else f"{head.channels} channels ({head.dtype})"
             return f"its pictures are TIFF files of {of}"
     return None
 
 
-def _open(root: Path, options: Mapping[str, str]) -> Source:
-    return TiffSource(root, paired.match(root, options), options)
-
-
-FORMAT = Format(
+FORMAT: Final = mask_format(
     "TIFF pictures of any number of channels, masks with a value a label or a channel a class",
-    _recognise,
-    _open,
+    "one",
+    _reason,
+    TiffSource,
     {
-        **OPTIONS,
         "pages": "what the pages of a file are: channels, or slices (each an image of its own, grouped by file)",
         "threshold": "masks with a channel a class and soft edges: the value from which a pixel belongs, such as 128",
     },

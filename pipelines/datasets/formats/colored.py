@@ -1,0 +1,212 @@
+"""Pictures with one mask each, whose colour is the label: RGB images with a table of colours, given or found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.datasets.base import Finding, Label, Truth, printable
+from pipelines.datasets.formats.indexed import holds_indices
+from pipelines.datasets.formats.masks import values
+from pipelines.datasets.formats.masks.pairing import Pairing
+from pipelines.datasets.formats.masks.source import MaskSource, mask_format
+from pipelines.datasets.formats.masks.values import BACKGROUND, Counts, Named, Seen
+from pipelines.errors import DatasetError
+
+OPTIONS: Final[dict[str, str]] = {
+    "colors": 'the table of colours, such as "sky=#0000ff, road=#808080"; else a file or the masks give it',
+    "nearest": "yes: other colours count as the nearest of the table (JPEG, smooth edges); no: never",
+}
+_CLOSE: Final = 24  # distance in RGB
+_MAX_COLORS: Final = 256  # without a table; more are no label colours
+_COLOR_MODES: Final = frozenset({"RGB", "RGBA", "P", "PA", "LA", "CMYK"})
+
+
+@dataclass(frozen=True)
+class ColorLabels:
+    """Labels, and the colour of each as 0xRRGGBB. nearest: whether other colours go to the nearest of them."""
+
+    labels: tuple[Label, ...]
+    codes: tuple[int, ...]
+    nearest: bool
+
+    def truth(self, codes: NDArray[np.int32], where: str) -> Truth:
+        """Layers of a mask of colours (H, W) as 0xRRGGBB. Raises DatasetError when they would not fit."""
+        layers = values.empty_layers(len(self.codes), codes.shape, where)
+        for layer, code in zip(layers, self.codes, strict=True):
+            np.equal(codes, code, out=layer)
+        valid = np.asarray(layers.any(axis=0), np.bool_)
+        if valid.all():
+            return Truth(layers, valid)
+        if self.nearest:
+            chosen = _closest(codes[~valid], self.codes)
+            for index, layer in enumerate(layers):
+                layer[~valid] = chosen == index
+            return Truth(layers, np.ones(codes.shape, np.bool_))
+        wrong = np.unique(codes[~valid])
+        examples = ", ".join(f"#{int(code):06x}" for code in wrong[:5])
+        more = f" and {len(wrong) - 5} more colours" if len(wrong) > 5 else ""
+        return Truth(layers, valid, (values.wrong_values(where, f"{examples}{more}"),))
+
+
+class ColoredSource(MaskSource):
+    """One mask an image; labels are the colours of all masks, or those of a table."""
+
+    exclusive = True
+    complete = True
+
+    def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
+        super().__init__(root, paired, options)
+        self.only_one_each()
+        self._colors, self.tables, findings = read_colors(root, self.mask_paths(), self.names_folders(), options)
+        self.labels = self._colors.labels
+        self.findings = (*self.findings, *findings)
+
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
+        path = self.masks[name][0].path
+        return self._colors.truth(values.read_codes(path), self.shown(path))
+
+
+def read_colors(
+    root: Path, masks: Sequence[Path], folders: Sequence[Path], options: Mapping[str, str]
+) -> tuple[ColorLabels, tuple[Path, ...], list[Finding]]:
+    """Labels of masks by the option colors, else by a table in one of the folders, else by the colours they hold.
+
+    Also returns the table's file and what was found and guessed. Raises DatasetError when colours are blurred and no
+    table says which of them are meant, or for an option that is none.
+    """
+    seen = values.look(masks, "color")
+    findings = seen.findings(root)
+    table: tuple[Named, ...] = ()
+    tables: tuple[Path, ...] = ()
+    if options.get("colors"):
+        table = values.parse_colors(options["colors"])
+    elif (names := values.find_names(root, folders, options)) is not None:
+        bare = next((row for row in names.rows if row.color is None), None)
+        if bare is None:
+            table, tables = names.rows, (names.path,)
+        else:
+            problem = (
+                f"{names.path.name} gives {printable(bare.name[:60])} no colour, so its names are not used; write "
+                "name,r,g,b there, or say colors="
+            )
+            findings.append(Finding.warning("NAMES-UNUSED", problem))
+    given = options.get("nearest", "").strip().casefold()
+    if given not in ("", "yes", "no"):
+        raise DatasetError(f"nearest must be yes or no, got {given[:50]!r}")
+    labels = _color_labels(seen, table, {"yes": True, "no": False}.get(given), findings)
+    return labels, tables, findings
+
+
+def _color_labels(seen: Seen, table: Sequence[Named], nearest: bool | None, findings: list[Finding]) -> ColorLabels:
+    total, crowded, lossy = seen.total(), seen.crowded, seen.lossy is not None
+    if not total and not table:
+        raise DatasetError(f"none of the masks can be read, so there are no colours: {seen.problem}")
+    rows = [(_code_of(row.color), row) for row in table if row.color is not None]
+    _check_twice(rows)
+    known = {code for code, _ in rows}
+    others = [code for code in total if code not in known]
+    soft = crowded or lossy or values.blurred(total)
+    if not rows:
+        if crowded or len(total) > _MAX_COLORS or (soft and len(total) > 12) or (lossy and _too_close(total)):
+            raise DatasetError(_blurred_message(total, crowded))
+        rows = [(code, Named(_name(code, total))) for code in total]
+    elif others and nearest is None:
+        nearest = soft or len(others) > len(rows) + 16
+    if nearest and 0 not in known and (0 in total or crowded):
+        rows = [(0, Named(BACKGROUND)), *rows]
+    if nearest and (others or crowded):
+        many = "thousands of" if crowded else str(len(others))
+        problem = f"{many} colours of the masks are not in the table; their pixels go to the nearest colour that is"
+        findings.append(Finding.note("COLORS-NEAREST", problem))
+    elif others and table:
+        rows = _with_unnamed(rows, others, findings)
+    labels = [Label(row.name, f"#{code:06x}", values.role_of(row.name)) for code, row in rows]
+    return ColorLabels(values.with_distinct_names(labels), tuple(code for code, _ in rows), bool(nearest))
+
+
+def _too_close(total: Counts) -> bool:
+    """Whether two colours differ by less than compression changes them."""
+    colors = np.array([(code >> 16, (code >> 8) & 255, code & 255) for code in total], np.int64)
+    distances = ((colors[:, None] - colors[None]) ** 2).sum(axis=2)
+    return bool((distances[~np.eye(len(colors), dtype=np.bool_)] < _CLOSE**2).any())
+
+
+def _code_of(color: str) -> int:
+    """A colour "#rrggbb" as a number."""
+    return int(color[1:], 16)
+
+
+def _closest(codes: NDArray[np.int32], known: Sequence[int]) -> NDArray[np.int64]:
+    """Index of the nearest known colour, by squared distance in RGB."""
+    distinct, inverse = np.unique(codes, return_inverse=True)
+    best = np.full(distinct.shape, np.iinfo(np.int64).max, np.int64)
+    chosen = np.zeros(distinct.shape, np.int64)
+    for index, code in enumerate(known):
+        distance = np.zeros(distinct.shape, np.int64)
+        for shift in (16, 8, 0):
+            distance += (((distinct >> shift) & 255).astype(np.int64) - ((code >> shift) & 255)) ** 2
+        chosen[distance < best] = index
+        best = np.minimum(best, distance)
+    return chosen[inverse]
+
+
+def _name(code: int, total: Counts) -> str:
+    red, green, blue = code >> 16, (code >> 8) & 255, code & 255
+    if code == 0:
+        return BACKGROUND
+    if all(other >> 16 == (other >> 8) & 255 == other & 255 for other in total):
+        return f"class {red}"
+    return f"{red:02x}{green:02x}{blue:02x}"
+
+
+def _with_unnamed(
+    rows: list[tuple[int, Named]], others: Sequence[int], findings: list[Finding]
+) -> list[tuple[int, Named]]:
+    """Colours of masks that a table leaves out: black is the background, others become labels of their own."""
+    unnamed = [code for code in others if code != 0]
+    if unnamed:
+        examples = ", ".join(f"#{code:06x}" for code in unnamed[:5])
+        problem = (
+            f"the masks hold {len(unnamed)} colours that the table does not name, such as {examples}; name them there, "
+            "or merge or drop them in the table of classes"
+        )
+        findings.append(Finding.warning("MASK-VALUES", problem))
+    empty = [(0, Named(BACKGROUND))] if 0 in others else []
+    return [*empty, *rows, *((code, Named(f"{code:06x}")) for code in unnamed)]
+
+
+def _check_twice(rows: Sequence[tuple[int, Named]]) -> None:
+    seen: dict[int, str] = {}
+    for code, row in rows:
+        if code in seen:
+            first, second = printable(seen[code][:60]), printable(row.name[:60])
+            raise DatasetError(
+                f"the table gives #{code:06x} to {first} and to {second}; give each class its own colour"
+            )
+        seen[code] = row.name
+
+
+def _blurred_message(total: Counts, crowded: bool) -> str:
+    common = ", ".join(f"#{code:06x}" for code in sorted(total, key=lambda code: -total[code])[:6])
+    held = f"more than {values.MOST:,}" if crowded else f"{len(total):,}"
+    return (
+        f"the masks hold {held} colours, as smoothed or JPEG masks do (the commonest: {common}); say which are labels, "
+        'such as colors="sky=#0000ff, road=#808080", and each pixel goes to the nearest'
+    )
+
+
+def _reason(root: Path, paired: Pairing) -> str | None:
+    masks = paired.first_masks()
+    if not all(values.mode_of(path) in _COLOR_MODES for path in masks) or holds_indices(masks):
+        return None
+    return f"every picture has one mask in colours, such as {masks[0].relative_to(root).as_posix()[:100]!r}"
+
+
+FORMAT: Final = mask_format(
+    "pictures with one mask each, whose colour is the label", "one", _reason, ColoredSource, OPTIONS
+)

@@ -1,0 +1,225 @@
+"""What all formats of picture files with mask files share: the source, its recognition and its options."""
+
+import itertools
+import os
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from pipelines.datasets import listing
+from pipelines.datasets.base import Finding, Format, Picture, Size, Source, Truth, printable
+from pipelines.datasets.formats import tiff_images
+from pipelines.datasets.formats.masks import pairing, roles, values
+from pipelines.datasets.formats.masks.pairing import Layout, Mask, Pairing, match
+from pipelines.datasets.formats.tiff_images import is_tiff, read_head
+from pipelines.errors import DatasetError
+from pipelines.schema import Split
+
+OPTIONS: Final[dict[str, str]] = {**pairing.OPTIONS, **roles.OPTIONS, **values.OPTIONS, **tiff_images.OPTIONS}
+_NOT_READ: Final = (".gif", ".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ras", ".bif")
+
+
+class MaskSource(listing.FileSource):
+    """Pictures and the mask files of each, by name; TIFF pictures may have any number of channels.
+
+    fields: image to the mask that marks its field of view. tables: files that name the labels.
+    """
+
+    masks: Mapping[str, tuple[Mask, ...]]
+
+    def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str], *, empty: bool = False) -> None:
+        """empty: keep pictures without a mask, as those where nothing is. Raises DatasetError when none is left."""
+        self.root = root
+        self.name = printable(root.name[:60])
+        self.tiff = tiff_images.parse_options(options)
+        findings = [*paired.findings]
+        self.images: Mapping[str, Path] = _with_masks(root, paired, findings, empty=empty)
+        self.splits = _splits(paired, self.images, findings)
+        self.masks = {name: paired.masks.get(name, ()) for name in self.images}
+        self.fields = {name: path for name, path in paired.fields.items() if name in self.images}
+        self.groups = {name: group for name, group in paired.groups.items() if name in self.images}
+        if self.groups:
+            problem = (
+                f"pictures of one folder are one group ({len(set(self.groups.values()))} in all), since folders hold "
+                "the same names, as frames of videos do; choose other groups with the splits if that is wrong"
+            )
+            findings.append(Finding.note("GROUPS-GUESSED", problem))
+        self.findings: tuple[Finding, ...] = tuple(findings)
+        self.tables: tuple[Path, ...] = ()
+
+    def only_one_each(self) -> None:
+        """Raise DatasetError where pictures have several masks."""
+        name = next((name for name in self.images if len(self.masks[name]) > 1), None)
+        if name is not None:
+            first, second = (self.shown(mask.path) for mask in self.masks[name][:2])
+            raise DatasetError(
+                f"{name} has several masks, such as {first} and {second}, but this format takes one; read it as "
+                "per_class or instances, or name the folder of the masks in the option masks"
+            )
+
+    def picture(self, name: str, *, size: Size | None = None) -> Picture:
+        """The picture of an image; TIFF by the options channels and range."""
+        file, page = self.file_of(name)
+        return Picture(*tiff_images.read_picture(self.images[file], self.tiff, size=size, page=page))
+
+    def head(self, name: str) -> tuple[Size, int]:
+        """Size and orientation of a picture, told by the head of its file."""
+        file, page = self.file_of(name)
+        return tiff_images.read_picture_head(self.images[file], self.tiff, page=page)
+
+    @abstractmethod
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks alone. Raises DatasetError when one cannot be read or sizes differ."""
+
+    def truth(self, name: str) -> Truth:
+        """Truth of an image; pixels outside its field of view do not count. Raises DatasetError, one line."""
+        truth = self.marked(name)
+        file, page = self.file_of(name)
+        if file not in self.fields:
+            return truth
+        path = self.fields[file]
+        if page is not None and is_tiff(path) and read_head(path, "slices").slices > 1:
+            marks = tiff_images.read_mask(path, page=page, pages="slices")
+        else:
+            marks = values.read_index(path)
+        if marks.shape != truth.valid.shape:
+            height, width = truth.valid.shape
+            raise DatasetError(
+                f"{self.shown(path)} is {marks.shape[1]}×{marks.shape[0]}, but the truth of {name} is "
+                f"{width}×{height}; save the field of view at the size of the picture"
+            )
+        inside = roles.inside(marks)
+        return Truth(truth.layers & inside, truth.valid & inside, truth.findings)
+
+    def file_of(self, name: str) -> tuple[str, int | None]:
+        """The picture file of an image, by name, and the page of it that the image is; None for all of it."""
+        return name, None
+
+    def files(self) -> Iterable[Path]:
+        """Tables, pictures, masks and fields of view."""
+        return [*self.tables, *self.images.values(), *self.mask_paths(), *self.fields.values()]
+
+    def mask_paths(self) -> list[Path]:
+        """Every mask of an image, in the order of images."""
+        return [mask.path for name in self.images for mask in self.masks[name]]
+
+    def names_folders(self) -> list[Path]:
+        """Folders where a table of names may lie: those of masks and the ones above, up to the root."""
+        first = {mask.path.parent for masks in list(self.masks.values())[:50] for mask in masks}
+        above = {folder for parent in first for folder in parent.parents if folder.is_relative_to(self.root)}
+        return sorted(first | above, key=lambda folder: (len(folder.parts), folder.name))
+
+    def shown(self, path: Path) -> str:
+        """A file of the set for messages."""
+        return listing.shown(path, self.root)
+
+
+def _with_masks(root: Path, paired: Pairing, findings: list[Finding], *, empty: bool) -> dict[str, Path]:
+    """Pictures that have a mask, or all; and findings about files that are left out."""
+    if not paired.masks:
+        endings = Counter(path.suffix.lower() for path in itertools.islice(listing.walk(root), 5000))
+        there = ", ".join(ending for ending in _NOT_READ if endings[ending])
+        others = f" (files of the kinds {there} are not read; save them as PNG)" if there else ""
+        raise DatasetError(
+            f"{printable(root.name[:60])} has {len(paired.images)} pictures and no mask that belongs to one; name a "
+            f"mask like its picture and keep them in folders images and masks{others}"
+        )
+    if paired.bare and not empty:
+        problem = f"{len(paired.bare)} pictures have no mask and are left out, such as {', '.join(paired.bare[:3])}"
+        findings.append(Finding.warning("PAIR-MISSING", f"{problem}; add masks or remove them"))
+    if paired.alone:
+        examples = ", ".join(listing.shown(path, root) for path in paired.alone[:3])
+        problem = f"{len(paired.alone)} masks belong to no picture and are left out, such as {examples}"
+        findings.append(Finding.warning("PAIR-MISSING", f"{problem}; add the pictures"))
+    return {name: path for name, path in paired.images.items() if empty or name in paired.masks}
+
+
+def _splits(paired: Pairing, images: Mapping[str, Path], findings: list[Finding]) -> dict[Split, tuple[str, ...]]:
+    """Splits of the images that are kept."""
+    splits = {split: tuple(name for name in names if name in images) for split, names in paired.splits.items()}
+    for split in (split for split, names in splits.items() if not names):
+        problem = (
+            f"the data set gives {len(paired.splits[split]):,} images for {split}, but none of them has a mask, so it "
+            f"has no {split} split; add the masks"
+        )
+        findings.append(Finding.warning("SPLIT-LOST", problem))
+    return {split: names for split, names in splits.items() if names}
+
+
+# Formats -------------------------------------------------------------------------------------------------------------
+
+
+def mask_format(
+    title: str,
+    layout: Layout,
+    reason: Callable[[Path, Pairing], str | None],
+    source: Callable[[Path, Pairing, Mapping[str, str]], Source],
+    options: Mapping[str, str],
+) -> Format:
+    """A format of pictures with masks in a layout: "one" a picture, one a class, or several a class.
+
+    reason: why a folder in this layout is in this format, or None. options: beside those that all such formats have.
+    """
+
+    def recognise(root: Path) -> str | None:
+        paired = _sampled(root)
+        if paired is None or not paired.mostly_paired or _layout(paired) != layout:
+            return None
+        return reason(root, paired)
+
+    def open_(root: Path, options: Mapping[str, str]) -> Source:
+        return source(root, match(root, options), options)
+
+    return Format(title, recognise, open_, {**OPTIONS, **options})
+
+
+def _sampled(root: Path) -> Pairing | None:
+    """A layout told from the first files of each folder; None when the folder is in another format or too large."""
+    try:
+        elsewhere = (
+            (root / "dataset.toml").is_file()
+            or ((root / "dataset.json").is_file() and (root / "imagesTr").is_dir())
+            or (root / "dataset_info.json").is_file()
+            or voc_base(root) is not None
+        )
+        return None if elsewhere else match(root, {}, sample=True)
+    except (DatasetError, OSError):
+        return None
+
+
+def _layout(paired: Pairing) -> Layout | None:
+    """The layout; "one" too for masks of one class and many values: a folder in the way, not one for a class."""
+    if paired.layout != "classes" or len(paired.labels) != 1:
+        return paired.layout
+    single = all(len(masks) == 1 for masks in paired.masks.values())
+    return "one" if single and any(_many_values(path) for path in paired.first_masks()) else "classes"
+
+
+def _many_values(path: Path) -> bool:
+    try:
+        counts = values.look([path], "index" if values.mode_of(path) != "RGB" else "color").files
+    except DatasetError:
+        return False
+    return any(held is None or len(held) > 2 for held in counts.values())
+
+
+def voc_base(root: Path) -> Path | None:
+    """The folder with JPEGImages and SegmentationClass: the root, or VOCdevkit/VOC2012 or its like below it."""
+    candidates = [root, *listing.folders(root)[:20]] if _holds_few(root) else [root]
+    kits = [folder for folder in candidates if "voc" in folder.name.casefold()]
+    for folder in [*candidates, *(inner for kit in kits for inner in listing.folders(kit)[:20])]:
+        has_pictures = (folder / "JPEGImages").is_dir() or (folder / "ImageSets" / "Segmentation").is_dir()
+        if has_pictures and (folder / "SegmentationClass").is_dir():
+            return folder
+    return None
+
+
+def _holds_few(root: Path) -> bool:
+    """Whether a folder holds few enough things to look at each."""
+    try:
+        with os.scandir(root) as there:
+            return sum(1 for _ in itertools.islice(there, 1000)) < 1000
+    except OSError:
+        return False

@@ -1,0 +1,97 @@
+"""Pictures with one mask a class: folders or file names tell the class, and masks may overlap."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.arrays import BoolArray
+from pipelines.datasets.base import Finding, Label, Truth, printable
+from pipelines.datasets.formats.indexed import read_threshold
+from pipelines.datasets.formats.masks import values
+from pipelines.datasets.formats.masks.pairing import Mask, Pairing
+from pipelines.datasets.formats.masks.source import MaskSource, mask_format
+from pipelines.errors import DatasetError
+from pipelines.reading import MAX_LABELS
+
+OBJECT: Final = "object"  # what masks show whose class nothing tells
+LONGEST: Final = 200
+OPTIONS: Final[dict[str, str]] = {
+    "threshold": "soft masks: the value from which a pixel belongs, such as 128; else masks hold two values",
+    "missing": "empty: pictures without any mask show nothing; else they are left out",
+}
+
+
+class BinaryMasksSource(MaskSource):
+    """Binary masks united by the class that folders or names tell; also several masks a class.
+
+    A class without a mask is not in the picture.
+    """
+
+    def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
+        missing = options.get("missing", "").strip().casefold()
+        if missing not in ("", "empty"):
+            raise DatasetError(f"missing must be empty or left out, got {missing[:50]!r}")
+        super().__init__(root, paired, options, empty=missing == "empty")
+        self._threshold = read_threshold(options)
+        names = sorted({_label(mask) for masks in self.masks.values() for mask in masks})
+        if len(names) > MAX_LABELS:
+            raise DatasetError(f"folders and names tell {len(names):,} classes, allowed are {MAX_LABELS:,}; use fewer")
+        self.labels = tuple(Label(name, None, values.role_of(name)) for name in names)
+        self._at = {name: index for index, name in enumerate(names)}
+        self.exclusive = len(names) == 1
+
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its masks. Raises DatasetError when a mask cannot be read or their sizes differ."""
+        layers: BoolArray | None = None
+        findings: list[Finding] = []
+        for mask in self.masks[name]:
+            marks = values.read_index(mask.path)
+            if layers is None:
+                layers = values.empty_layers(len(self.labels), marks.shape, self.shown(mask.path))
+            elif marks.shape != layers.shape[1:]:
+                raise DatasetError(
+                    f"the masks of {name} differ in size: {self.shown(mask.path)} is {marks.shape[1]}×{marks.shape[0]},"
+                    f" another {layers.shape[2]}×{layers.shape[1]}; save them at the size of the picture"
+                )
+            layers[self._at[_label(mask)]] |= self._decode(mask, marks, findings)
+        if layers is None:
+            layers = values.empty_layers(len(self.labels), self.picture(name).own, name)
+        return Truth(layers, np.ones(layers.shape[1:], np.bool_), tuple(findings))
+
+    def _decode(self, mask: Mask, marks: NDArray[Any], findings: list[Finding]) -> BoolArray:
+        if self._threshold is not None:
+            return marks >= self._threshold
+        values.check_two_values(marks, self.shown(mask.path), ", or save the mask with 0 and 255", findings)
+        return marks != 0
+
+
+def _label(mask: Mask) -> str:
+    """The class of a mask; names that are no text (not UTF-8) have their odd bytes replaced."""
+    return mask.label.encode("utf-8", "replace").decode()[:LONGEST] or OBJECT
+
+
+def _open(root: Path, paired: Pairing, options: Mapping[str, str]) -> BinaryMasksSource:
+    """The source, with a note on pictures that have two masks of one class."""
+    source = BinaryMasksSource(root, paired, options)
+    twice: list[Finding] = []
+    for name, masks in paired.masks.items():
+        labels = [mask.label for mask in masks]
+        double = next((label for label in labels if labels.count(label) > 1), None)
+        if double is not None:
+            label = printable(double[:60])
+            problem = f"{name} has several masks of the class {label}; they are united, remove one if that is wrong"
+            twice.append(Finding.warning("NAME-TWICE", problem))
+    source.findings = (*source.findings, *twice[:20])
+    return source
+
+
+def _reason(root: Path, paired: Pairing) -> str:
+    return f"pictures have a mask for each class: {', '.join(printable(label[:60]) for label in paired.labels[:6])}"
+
+
+FORMAT: Final = mask_format(
+    "pictures with one mask a class, in folders or files named after the class", "classes", _reason, _open, OPTIONS
+)
