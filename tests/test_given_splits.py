@@ -253,9 +253,7 @@ def test_a_native_folder_without_lists_says_that_its_splits_are_made(tmp_path):
         path.unlink()
     (root / "splits").rmdir()
     dataset = open_dataset(root)
-    made = (
-        "images were split 70 / 15 / 15% into train, val and test, whole groups, by seed 0"
-    )
+    made = "images were split 70 / 15 / 15% into train, val and test, whole groups, by seed 0"
     assert messages(dataset, "SPLIT-MADE") == [made]
     assert made in recognised_text(dataset)
     described = open_dataset(root, DataReading(format="native", splits=SplitRule(by="fraction", seed=3)))

@@ -290,8 +290,8 @@ def test_masks_that_hold_all_others_may_be_fields_of_view(tmp_path):
     dataset = open_dataset(tmp_path)
     assert dataset.classes == ("object", "vessel")
     assert messages(dataset, "MASKS-ALIKE") == [
-        "masks such as masks/0.png hold all that the others mark and are recognised as a class; if they are fields of view, "
-        "say field_of_view=masks"
+        "masks such as masks/0.png hold all that the others mark and are recognised as a class; if they are "
+        "fields of view, say field_of_view=masks"
     ]
     chosen = read(tmp_path, field_of_view="masks")
     assert foreground(chosen) == {(8, 40)}

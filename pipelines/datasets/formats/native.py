@@ -258,11 +258,11 @@ def _list_files(
         if name not in images:  # an image without a mask is found when it is read
             problem = f"masks/{layer}{'/' * bool(layer)}{path.name} has no image of that name"
             findings.append(Finding.error("PAIR-MISSING", f"{problem}; add the image or remove it"))
-    for folder in listing.folders(root):
-        first = next(iter(listing.walk(folder, suffixes=IMAGE_SUFFIXES, depth=1)), None)
-        if folder.name not in _FOLDERS and first is not None:
+    for other in listing.folders(root):
+        first = next(iter(listing.walk(other, suffixes=IMAGE_SUFFIXES, depth=1)), None)
+        if other.name not in _FOLDERS and first is not None:
             example = listing.shown(first, root)
-            problem = f"{listing.shown(folder, root)}/ is no part of a native folder and is not read, such as {example}"
+            problem = f"{listing.shown(other, root)}/ is no part of a native folder and is not read, such as {example}"
             findings.append(Finding.note("FILE-UNUSED", problem))
     return images, masks
 
