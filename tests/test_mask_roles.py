@@ -326,7 +326,7 @@ def test_options_that_name_nothing_are_refused(tmp_path, options, problem):
 )  # fmt: skip
 def test_names_of_masks_that_are_no_class(text, kind, number):
     said = role_named(text)
-    assert (said and said.kind) == kind
+    assert (said and said.role) == kind
     assert (said and said.number) == number
 
 
