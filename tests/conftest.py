@@ -6,16 +6,25 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from places import REPO
+from fuzzing import FULL
+from places import UNCHANGED
+from real_runs import train_runs
 
 # OpenMP threads that spin for each other slow several workers on few cores down more than they speed one up.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("VALIDATE_FIGURES", "1")  # the app leaves Plotly's own checks out, for speed
 
-# How long an example takes depends on what else the machine does.
-hypothesis.settings.register_profile("tests", deadline=None)
-hypothesis.settings.load_profile("tests")
+# How long an example takes depends on what else the machine does. The gate tries the same examples in every session.
+hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=250)
+hypothesis.settings.load_profile("fuzz" if FULL else "gate")
+
+
+def _common(tmp_path_factory) -> Path:
+    """The folder that all workers of a session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +33,9 @@ def real_runs(tmp_path_factory) -> Path:
 
     TEST_RUNS names a folder that keeps them from one session to the next, for work on the dashboard.
     """
-    base = tmp_path_factory.getbasetemp()
-    common = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    runs = Path(os.environ.get("TEST_RUNS") or common / "real-runs")
-    runs.mkdir(parents=True, exist_ok=True)
-    with runs.with_name(f"{runs.name}.lock").open("w") as lock:  # beside the folder, which sessions may share
-        fcntl.lockf(lock, fcntl.LOCK_EX)  # the first worker trains, the others wait
-        for name in ("landcover", "cells", "vessels"):
-            if not (runs / name).exists():
-                _train(runs, name)
+    runs = Path(os.environ.get("TEST_RUNS") or _common(tmp_path_factory) / "real-runs")
+    train_runs(runs)
+    UNCHANGED.add(str(runs))
     return runs
 
 
@@ -41,30 +44,15 @@ def brought_runs(tmp_path_factory) -> Path:
     """A runs folder with every run of `imported_runs.BROUGHT`: one head or a pair, imported; their pairs beside it."""
     from imported_runs import write_brought_runs
 
-    base = tmp_path_factory.getbasetemp()
-    common = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    common = _common(tmp_path_factory)
     done, folder = common / "brought.done", common / "brought"
     with (common / "brought.lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)  # the first worker makes them, the others wait
         if not done.exists():
             write_brought_runs(folder)
             done.touch()
+    UNCHANGED.add(str(folder / "runs"))
     return folder / "runs"
-
-
-def _train(runs: Path, name: str) -> None:
-    from pipelines.config import EvaluationConfig, RunConfig, TrainingConfig
-    from pipelines.progress import Progress
-    from pipelines.run import make_run
-
-    config = RunConfig(
-        dataset=str(REPO / "sample_data" / name),
-        training=TrainingConfig(
-            encoder="tu-mobilenetv3_small_050", seeds=(0, 1) if name == "cells" else (0,), epochs=1, size=(64, 64)
-        ),
-        evaluation=EvaluationConfig(replicates=200),
-    )
-    make_run(config, runs=runs, name=name, progress=Progress())
 
 
 @pytest.fixture

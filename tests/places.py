@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
+UNCHANGED: set[str] = set()  # folders of runs that no test changes: what was loaded of them may be kept
 
 
 def shared_data() -> Path:

@@ -1,6 +1,6 @@
 """Files of a run damaged one at a time: every command says so in one line, no number changes, other runs stay listed.
 
-DAMAGE_FUZZ=1 goes through every file and damage instead of a seeded choice of them.
+FUZZ=1 goes through every file and damage instead of a seeded choice of them.
 """
 
 import json
@@ -9,9 +9,11 @@ import shutil
 import sys
 from functools import partial
 
+import fuzzing
 import numpy as np
 import pyarrow as pa
 import pytest
+from fuzzing import FULL
 from imported_runs import import_heads
 from synthetic import make_run
 
@@ -27,8 +29,7 @@ from pipelines.store import Run, RunWriter, files, list_runs, manifest, open_run
 from pipelines.store.places import EVALUATED, MANIFEST, counts_folder, predictions_folder, previews_file
 from pipelines.store.summary import summarise
 
-EVERYTHING = bool(os.environ.get("DAMAGE_FUZZ"))
-TRIALS = 50
+TRIALS = 20
 
 
 def flipped(content, seed):
@@ -90,7 +91,7 @@ def readers(run, path=""):
     path: of a file; only what is read from there, unless everything is tried.
     """
     for place, read in every_reader(run):
-        if EVERYTHING or is_read(path, place) or not path:
+        if FULL or is_read(path, place) or not path:
             yield place, read
 
 
@@ -153,13 +154,6 @@ def every_trial(run):
     return [(path, how) for path in paths for how in DAMAGES]
 
 
-def chosen(trials, number):
-    if EVERYTHING:
-        return trials
-    rng = np.random.default_rng(7)
-    return [trials[at] for at in sorted(rng.choice(len(trials), number, replace=False))]
-
-
 def call(capsys, *arguments):
     """Exit status, standard output and the lines of standard error of a command, in this process."""
     before, sys.argv = sys.argv, ["pipelines", *map(str, arguments)]
@@ -185,13 +179,13 @@ def check_refusal(status, lines, path, how):
 def test_no_damage_changes_a_number_or_hides_another_run(sound, values, tmp_path, capsys):
     whole = {name: call(capsys, *words, "--runs", sound) for name, words in COMMANDS.items()}
     assert [status for status, _, _ in whole.values()] == [0, 0, 0]
-    for number, (path, how) in enumerate(chosen(every_trial(Run(sound / "run")), TRIALS)):
+    for number, (path, how) in enumerate(fuzzing.sample(every_trial(Run(sound / "run")), TRIALS)):
         runs = copied(sound, tmp_path / str(number))
         if not damage(runs / "run" / path, how):
             continue
         check_listing(runs, path, how, capsys)
         for name, words in COMMANDS.items():
-            if name == "compare" and number % 8 and not EVERYTHING:
+            if name == "compare" and number % 8 and not FULL:
                 continue
             status, out, lines = call(capsys, *words, "--runs", runs)
             if status == 0:
@@ -244,7 +238,7 @@ def test_a_recount_takes_over_no_damage_and_mends_what_it_makes(sound, tmp_path,
     taken_over = [(path, how) for path, how in every if path.split("/")[0] not in EVALUATED]
     made_anew = [(path, how) for path, how in every if path.split("/")[0] in EVALUATED]
     before = json.dumps(Run(sound / "run").verdict)
-    for number, (path, how) in enumerate(chosen(taken_over, 20) + chosen(made_anew, 1)):
+    for number, (path, how) in enumerate(fuzzing.sample(taken_over, 12) + fuzzing.sample(made_anew, 1)):
         runs = copied(sound, tmp_path / str(number))
         if not damage(runs / "run" / path, how):
             continue
@@ -282,7 +276,7 @@ def test_large_files_are_known_by_their_footer_and_pages(sound, values, tmp_path
     content = file.read_bytes()
     footer = 8 + int.from_bytes(content[-8:-4], "little")
     rng = np.random.default_rng(3)
-    trials = 400 if EVERYTHING else 12
+    trials = fuzzing.trials(400, 12)
     refused = 0
     for at in [
         *rng.integers(0, len(content) - footer, trials),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+from fuzzing import trials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from listed import Listed, item
@@ -129,35 +130,34 @@ def survives(place, called, content, said):
         path.unlink()
 
 
-def fuzz(examples):
-    return settings(
-        max_examples=examples, deadline=None, database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    )  # fmt: skip
-
-
+fuzzed = settings(
+    max_examples=trials(1000, 25),
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 SIGMOID = Said("sigmoid", "logits", ("a", "b"))
 
 
-@fuzz(100)
+@fuzzed
 @given(changes=CHANGES)
 def test_broken_npy(changes, place):
     survives(place / "npy", "x.npy", changed(npy(), changes), SIGMOID)
 
 
-@fuzz(100)
+@fuzzed
 @given(changes=CHANGES, compressed=st.booleans())
 def test_broken_npz(changes, compressed, place):
     survives(place / "npz", "x.npz", changed(npz(compressed), changes), SIGMOID)
 
 
-@fuzz(100)
+@fuzzed
 @given(changes=CHANGES)
 def test_broken_nnunet(changes, place):
     survives(place / "nnunet", "x.npz", changed(nnunet(), changes), Said("softmax", "probabilities", ("a", "b")))
 
 
-@fuzz(100)
+@fuzzed
 @given(changes=CHANGES, named=st.booleans())
 def test_broken_safetensors(changes, named, place):
     content = save({"x" if named else "sigmoid": VALUES, "y" if named else "other": VALUES})
@@ -165,19 +165,19 @@ def test_broken_safetensors(changes, named, place):
     survives(place / "safetensors", called, changed(content, changes), SIGMOID)
 
 
-@fuzz(100)
+@fuzzed
 @given(changes=CHANGES)
 def test_broken_parquet(changes, place, parquet):
     survives(place / "parquet", "part-00000.parquet", changed(parquet, changes), Said("softmax"))
 
 
-@fuzz(100)
+@fuzzed
 @given(changes=CHANGES, kind=st.sampled_from([np.uint8, np.uint16]))
 def test_broken_png_maps(changes, kind, place):
     survives(place / "png", "a/x.png", changed(png(kind), changes), Said("sigmoid", "probabilities"))
 
 
-@fuzz(100)
+@fuzzed
 @given(changes=CHANGES, packed=st.sampled_from([None, "zlib", "lzw"]), tile=st.booleans())
 def test_broken_tiff_maps(changes, packed, tile, place):
     options = {"compression": packed} | ({"tile": (16, 16)} if tile else {})
@@ -193,7 +193,7 @@ JSON = st.recursive(
 )
 
 
-@fuzz(100)
+@fuzzed
 @given(
     table=JSON, shape=st.lists(st.integers(-1, 2**40), max_size=4), offsets=st.lists(st.integers(0, 2**40), max_size=3)
 )
@@ -227,7 +227,7 @@ def columns_of(schema, rows=24):
     return made
 
 
-@fuzz(100)
+@fuzzed
 @given(head=JSON, images=JSON, listed=st.booleans())
 def test_parquet_whose_description_is_another(head, images, listed, place):
     schema = predictions_schema(("a", "b"))
@@ -238,7 +238,7 @@ def test_parquet_whose_description_is_another(head, images, listed, place):
         survives(place / "described", "part-00000.parquet", content, SIGMOID)
 
 
-@fuzz(100)
+@fuzzed
 @given(height=st.integers(1, 70_000), width=st.integers(1, 70_000), rows=st.integers(0, 60))
 def test_parquet_whose_images_have_another_size(height, width, rows, place):
     schema = predictions_schema(("a", "b"))
