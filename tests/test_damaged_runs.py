@@ -7,12 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fuzzing import sample
-from opening import open_page
+from opening import EVIDENCE, open_page
 from synthetic import make_run
 
-PAGES = (
-    "verdict", "labels", "accuracy", "calibration", "confusion", "overlap", "thresholds", "losses", "images", "runs",
-)  # fmt: skip
 FILES = (
     "config.json",
     "dataset.json",
@@ -85,7 +82,7 @@ def test_a_damaged_run_is_named_and_another_can_be_picked(monkeypatch, tmp_path,
     shutil.copytree(whole, runs)
     names = damage(runs / "bad", files, way) | {"bad"}
     at = open_page(monkeypatch, runs, "verdict", run="bad")
-    for page in PAGES:
+    for page in EVIDENCE:
         at = at.switch_page(f"app_pages/{page}.py").run()
         assert not at.exception, (page, [one.stack_trace for one in at.exception])
         for text in texts(at):

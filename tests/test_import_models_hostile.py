@@ -77,19 +77,20 @@ def sound(tmp_path_factory):
 
 
 @pytest.mark.parametrize("part", [0, 1, 10, 0.5, 0.99])
-def test_a_truncated_onnx_is_one_line(part, sound, tmp_path):
+def test_a_truncated_onnx_is_one_line(part, sound, tmp_path, onnx_process):
     whole = (sound / "net.onnx").read_bytes()
     cut = whole[: part if isinstance(part, int) else int(len(whole) * part)]
     (tmp_path / "net.onnx").write_bytes(cut)
-    assert opening(tmp_path / "net.onnx").startswith(("MODEL-FILE: net.onnx: ", "MODEL-INPUT: net.onnx: "))
+    line = opening(tmp_path / "net.onnx", onnx_process())
+    assert line.startswith(("MODEL-FILE: model: ", "MODEL-INPUT: model: "))
 
 
 @pytest.mark.parametrize(
     "content", [b"not a model", b"\x00" * 1000, b"\xff" * 1000, pickle.dumps({"a": 1}), b"\x0a" * 10_000, "é☃".encode()]
 )
-def test_a_malformed_protobuf_is_one_line(content, tmp_path):
+def test_a_malformed_protobuf_is_one_line(content, tmp_path, onnx_process):
     (tmp_path / "net.onnx").write_bytes(content)
-    assert "net.onnx" in opening(tmp_path / "net.onnx")
+    assert " model" in opening(tmp_path / "net.onnx", onnx_process())
 
 
 @pytest.mark.parametrize("part", [0, 4, 200, 0.5, 0.999])
@@ -287,7 +288,7 @@ def looping(path, body, *, carried):
     return graph(path, nodes, {"y": ANY})
 
 
-@pytest.mark.parametrize("count", [2**28, 2**33, 2**40])
+@pytest.mark.parametrize("count", [2**28, 2**40])
 def test_a_model_that_wants_more_memory_than_it_may_take_is_refused(count, tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     line = opening(filled(tmp_path / "net.onnx", count))

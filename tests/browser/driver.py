@@ -25,7 +25,7 @@ _FLAGS = (
 )  # fmt: skip
 # On /page Streamlit's client asks for /page/_stcore/… before it finds the server's root; each 404 shows in the console.
 _PROBES = ("/_stcore/health", "/_stcore/host-config")
-_TIMEOUT = 30_000  # milliseconds
+_TIMEOUT = 90_000  # milliseconds; a busy machine takes its time
 _LOOK_EVERY = 100  # milliseconds; looking at every frame, Playwright's own way, costs the page a tenth of its time
 # Notes when the page last asked the server for something, and when it last heard of it.
 _LISTEN = """(() => {

@@ -267,25 +267,6 @@ def kept_reading(form, folder, data, until=lambda reading: True):
     return reading
 
 
-def test_another_format_is_read_and_the_first_again(window, place):
-    folder, address = place
-    data = folder / "three"
-    form = open_data(window(), address, data)
-    assert kept_reading(form, folder, data).format == "native"
-    form.choose("Read as", "COCO")
-    form.page.get_by_text("three holds no JSON file").wait_for()
-    (error,) = form.view.shown_errors()
-    assert "three holds no JSON file with images, annotations and categories" in error
-    assert "Traceback" not in error
-    assert form.page.get_by_text("A first look").count() == 0
-    form.choose("Read as", "pictures with one mask a class")
-    assert kept_reading(form, folder, data, lambda said: said.format == "per_class").format == "per_class"
-    assert form.view.shown_errors() == []
-    form.choose("Read as", "dataset.toml")
-    assert kept_reading(form, folder, data, lambda said: said.format == "native").format == "native"
-    assert form.view.shown_errors() == []
-
-
 def test_every_field_of_the_classes_is_in_the_reading(window, place):
     folder, address = place
     data = folder / "three"

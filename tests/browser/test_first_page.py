@@ -34,7 +34,7 @@ def test_first_page_needs_no_plotly(site, window):
     assert not [url for url in asked if re.search("Plotly|DataFrame|SyntaxHighlighter", url)]
 
 
-@pytest.mark.parametrize("run", ["landcover", "cells"])
+@pytest.mark.parametrize("run", ["cells"])
 def test_points_lie_where_the_table_says(site, window, real_runs, run):
     table = differences(real_runs, run, "dice")
     view = window().open(f"{site}/?run={run}")

@@ -1,11 +1,11 @@
-"""Import of models in Chromium: ONNX files and a folder of save_pretrained go up, and the verdict comes back."""
+"""Import of models in Chromium: two ONNX files go up, and the verdict comes back."""
 
 import shutil
 
 import pytest
 from browser import driver
 from browser.test_import_page import press, send, send_again, texts, wait_for_end
-from model_files import Net, Two, export, save_smp, script
+from model_files import Net, export
 from synthetic import write_dataset
 from torch import nn
 
@@ -20,16 +20,11 @@ pytestmark = pytest.mark.browser
 def brought(tmp_path_factory):
     """Data sets as zips, and models as somebody would send them."""
     folder = tmp_path_factory.mktemp("brought")
-    for kind, classes in (("overlapping", ("cell", "nucleus")), ("exclusive", ("a", "b", "c")), ("binary", ("v",))):
-        write_dataset(folder / "made" / kind, kind=kind, classes=classes, images=4)
-        shutil.make_archive(str(folder / f"{kind}-data"), "zip", folder / "made", kind)
+    write_dataset(folder / "made" / "overlapping", kind="overlapping", classes=("cell", "nucleus"), images=4)
+    shutil.make_archive(str(folder / "overlapping-data"), "zip", folder / "made", "overlapping")
     export(Net(2), folder / "sigmoid.onnx", free=True)
     export(Net(3, nn.Softmax(1), seed=1), folder / "softmax.onnx", free=True)
-    export(Two(Net(3), Net(3, seed=1)), folder / "both.onnx", size=(32, 48), output_names=["labels", "exclusive"])
     export(Net(2), folder / "outside.onnx", external_data=True)
-    script(Net(2), folder / "script.onnx")
-    save_smp(folder / "smp" / "net", classes=1, activation="sigmoid")
-    shutil.make_archive(str(folder / "net"), "zip", folder / "smp")
     return folder
 
 
@@ -110,54 +105,11 @@ def test_two_onnx_files_of_overlapping_labels_to_the_verdict(window, model_site,
     assert "--trust" not in job.arguments
 
 
-def test_one_file_with_both_heads_and_a_fixed_size(window, model_site, brought):
-    site, runs = model_site
-    view = begin(window(height=2400), site, brought / "exclusive-data.zip")
-    send(view, "model", brought / "both.onnx")
-    for head, output in (("sigmoid", "labels"), ("softmax", "exclusive")):
-        choose(view, f"model_place_{head}", "both.onnx")
-        choose(view, f"model_tensor_{head}", output)
-        assert "48×32 pixels only" in texts(view)
-        ends(view, head, "Logits")
-        choose(view, f"model_normalisation_{head}", "ImageNet")
-        press(view, f"import_usual_{head}")
-    run_it(view)
-    run = read_verdict(view, runs)
-    assert run.config["imported"]["size"] == [32, 48]
-    assert run.config["imported"]["heads"]["softmax"]["notes"]["tensor"] == "exclusive (given)"
-
-
-def test_a_folder_of_save_pretrained_as_a_zip(window, model_site, brought):
-    site, runs = model_site
-    view = begin(window(height=2400), site, brought / "binary-data.zip")
-    send(view, "model", brought / "net.zip")
-    choose(view, "model_place_sigmoid", "net.zip")
-    view.page.get_by_text("recognised: folder of save_pretrained").wait_for(timeout=120_000)
-    view.settle()
-    assert "the file says: probabilities" in texts(view)
-    assert view.page.locator(".st-key-model_values_sigmoid").count() == 0  # its activation is known
-    choose(view, "model_normalisation_sigmoid", "In numbers")
-    for key, text in (("mean", "0.5"), ("std", "0.25 0.25 0.25")):
-        view.page.locator(f".st-key-model_{key}_sigmoid input").fill(text)
-        view.page.keyboard.press("Enter")
-        view.settle()
-    run_it(view)
-    run = read_verdict(view, runs)
-    assert run.heads == ("sigmoid",)
-    assert run.config["imported"]["heads"]["sigmoid"]["notes"]["std"] == "0.25, 0.25, 0.25 (given)"
-
-
-@pytest.mark.parametrize(
-    ("name", "wanted"),
-    [("outside.onnx", "lies in another file, which is never read"), ("script.onnx", "is damaged or no ONNX")],
-)
-def test_what_is_refused_is_one_line(name, wanted, window, model_site, brought):
-    site, runs = model_site
-    before = len(list_runs(runs))
+def test_what_is_refused_is_one_line(window, model_site, brought):
+    site, _ = model_site
     view = begin(window(height=2400), site, brought / "overlapping-data.zip")
-    send(view, "model", brought / name)
-    choose(view, "model_place_sigmoid", name)
+    send(view, "model", brought / "outside.onnx")
+    choose(view, "model_place_sigmoid", "outside.onnx")
     (said,) = view.shown_errors()
-    assert wanted in said
+    assert "lies in another file, which is never read" in said
     assert view.page.locator(".st-key-model_try").count() == 0
-    assert len(list_runs(runs)) == before

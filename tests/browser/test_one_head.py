@@ -1,4 +1,4 @@
-"""Runs of one head, imported, in Chromium: every page of each kind of truth, with nothing empty and nothing in red."""
+"""A run of one head, imported, in Chromium: every page, with nothing empty and nothing in red."""
 
 import re
 
@@ -9,16 +9,12 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
-RUNS = ("only-sigmoid", "softmaxes", "binary-softmax")
+RUN = "only-sigmoid"
 SAY_NOTHING = ("labels", "runs", "guide")  # pages on which no comparison is missing
 # Figures that hold no mark, line, bar, cell or shape.
 _EMPTY_FIGURES = """() => [...document.querySelectorAll("[data-testid=stPlotlyChart]")]
   .filter((chart) => !chart.querySelector(".trace path, .hm image, .shapelayer path"))
   .map((chart) => chart.textContent.slice(0, 80))"""
-_SIDEWAYS = """() => {
-  const main = document.querySelector("[data-testid=stMain]");
-  return main.scrollWidth - main.clientWidth;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +23,14 @@ def address(brought_runs, tmp_path_factory):
         yield found
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_every_page_of_one_head_is_whole(address, window, run):
-    view = window().open(f"{address}/?run={run}")
+def test_every_page_of_one_head_is_whole(address, window):
+    view = window().open(f"{address}/?run={RUN}")
     expect(view.page.get_by_role("heading", name="What is missing")).to_have_count(1)
     for page in PAGES:
-        if page in ("", "data", "train", "import_outputs") or (
-            page == "guide" and run != RUNS[0]
-        ):  # the same whatever the run
+        if page in ("", "data", "train", "import_outputs"):  # the same whatever the run
             continue
         view.page.locator(f'[data-testid=stSidebarNavLink][href$="/{page}"]').click()
-        view.page.wait_for_url(re.compile(rf"/{page}\?.*run={run}"))
+        view.page.wait_for_url(re.compile(rf"/{page}\?.*run={RUN}"))
         view.settle()
         assert view.shown_errors() == [], page
         assert view.page.evaluate(_EMPTY_FIGURES) == [], page
@@ -58,11 +51,3 @@ def test_viewer_shows_truth_and_the_only_head(address, window):
     expect(figures).to_have_count(1)
     figures.first.locator("canvas").first.hover()
     expect(view.page.locator(".viewer .pixel .where")).to_contain_text("x ")
-
-
-def test_narrow_window_needs_no_sideways_scrolling(address, window):
-    view = window(width=400, height=800)
-    for page in ("", "thresholds"):
-        view.open(f"{address}/{page}?run=softmaxes")
-        assert view.shown_errors() == [], page
-        assert view.page.evaluate(_SIDEWAYS) <= 0, page

@@ -60,8 +60,7 @@ def wait_until(page, condition):
     raise AssertionError(f"it never came to {condition}")
 
 
-@pytest.mark.parametrize("name", ["cells", "landcover", "vessels"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("name", "width"), [("cells", 1280), ("vessels", 400)])
 def test_report_opens_without_a_network_and_draws_every_figure(opened, name, width):
     page = opened(name, width=width)
     assert page.locator(".plot").count() > 15

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from fuzzing import trials
 from hostile.packing import DEVICE, FIFO, LINK, Entry, forged_tar, padded, tar_bytes, tar_member, zip_bytes
 
 from pipelines.errors import UploadError
 from pipelines.uploads import Limits, unpack
 
-ARCHIVES = 10_800  # in all
-PARTS = 12  # tests they are dealt to
+ARCHIVES = trials(10_800)  # in all
+PARTS = trials(12, 1)  # tests they are dealt to
 MEASURED_EVERY = 25  # of these the memory is measured, which is slow
 KIB, MIB = 1024, 1024**2
 LIMITS = Limits(
