@@ -10,6 +10,9 @@ IN_SCRATCH = scratch=$$(mktemp -d -p $(SCRATCH)) && trap 'rm -rf "$$scratch"' EX
 	export TMPDIR=$$scratch OMP_NUM_THREADS=1
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal --durations 30
 
+# Of the tens of thousands of modules those that are used are compiled, when they are first imported.
+INSTALL = $(BIN)/pip install --disable-pip-version-check --no-compile
+
 export PYTHONDONTWRITEBYTECODE :=  # each of the hundreds of processes would compile the code anew
 
 .PHONY: app sample test tests fuzz trained format lint types imports structure unit browser screenshots clean
@@ -41,11 +44,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.app: requirements.txt | $(VENV)/bin/python
-	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt
 	touch $@
 
 $(VENV)/.dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
-	$(BIN)/pip install --disable-pip-version-check -r requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
 	touch $(VENV)/.app $@
 
 format: $(VENV)/.dev

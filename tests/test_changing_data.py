@@ -49,6 +49,14 @@ def data(tmp_path):
     return make_dataset.exclusive(tmp_path / "data")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A data set and a run that was made of it, not to be changed for good."""
+    folder = tmp_path_factory.mktemp("made")
+    data = make_dataset.exclusive(folder / "data")
+    return data, make(data, folder / "runs", Progress())
+
+
 def make(data, runs, progress, **options):
     config = RunConfig(
         dataset=str(data),
@@ -58,24 +66,33 @@ def make(data, runs, progress, **options):
     return make_run(config, runs=runs, name="one", progress=progress, **options)
 
 
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_changes_is_noticed_and_may_be_put_back(made, tmp_path, change):
+    data, run = made
+    shutil.copytree(data, tmp_path / "before")
+    change(data)
+    with pytest.raises(DatasetError, match=r"data set|has no image|im11"):
+        Plan(run.folder).check_unchanged()
+    shutil.copytree(tmp_path / "before", data, dirs_exist_ok=True)
+    Plan(run.folder).check_unchanged()
+
+
 @pytest.mark.parametrize(
-    ("stage", "change"),
-    [*(("train seed 0", change) for change in CHANGES.values()), ("check", CHANGES["another test image"])],
-    ids=[*CHANGES, "another test image while it is checked"],
+    ("stage", "change"), [("train seed 0", "an inverted mask of training"), ("check", "another test image")]
 )
 def test_what_changes_before_the_networks_predict_is_noticed_before_they_do(data, tmp_path, stage, change):
     with pytest.raises(DatasetError, match=r"data set|has no image|im11"):
-        make(data, tmp_path / "runs", Meddler(stage, lambda: change(data)))
+        make(data, tmp_path / "runs", Meddler(stage, lambda: CHANGES[change](data)))
     assert list_runs(tmp_path / "runs") == []
     (attempt,) = staged_attempts(tmp_path / "runs", "one")
     assert not (attempt / "predictions").exists()
 
 
-@pytest.mark.parametrize("stage", ["predict test 0", "measure test"])
-def test_what_changes_later_is_noticed_before_the_run_is_shown_and_for_good(data, tmp_path, stage):
+def test_what_changes_later_is_noticed_before_the_run_is_shown_and_for_good(data, tmp_path):
     shutil.copytree(data, tmp_path / "before")
+    meddler = Meddler("measure test", lambda: CHANGES["an inverted mask of training"](data))
     with pytest.raises(DatasetError, match=r"written since: masks/im00\.png\). Nothing of it is shown"):
-        make(data, tmp_path / "runs", Meddler(stage, lambda: CHANGES["an inverted mask of training"](data)))
+        make(data, tmp_path / "runs", meddler)
     shutil.copytree(tmp_path / "before", data, dirs_exist_ok=True)
     with pytest.raises(DatasetError, match=r"changed while this run was made.*Start a new run"):
         make(data, tmp_path / "runs", Progress(), resume=True)
@@ -96,11 +113,10 @@ def test_what_changes_between_two_attempts_can_be_put_back(data, tmp_path):
     assert run.predictions("test", "sigmoid", 0).images == ("im10", "im11")
 
 
-def test_a_plan_of_before_that_names_no_splits_still_opens(data, tmp_path):
+def test_a_plan_of_before_that_names_no_splits_still_opens(made, tmp_path):
     from pipelines.store import files
 
-    run = make(data, tmp_path / "runs", Progress())
-    plan = files.read_json(run.folder / "plan.json")
+    plan = files.read_json(made[1].folder / "plan.json")
     assert plan["splits"]["val"] == ["im08", "im09"]
     for name in ("splits", "sha256", "checksum"):
         del plan[name]
