@@ -7,19 +7,6 @@ from streamlit.testing.v1 import AppTest, local_script_runner
 from dashboard import queries
 
 APP = REPO / "dashboard" / "app.py"
-EVIDENCE = (
-    "verdict",
-    "labels",
-    "accuracy",
-    "calibration",
-    "confusion",
-    "overlap",
-    "thresholds",
-    "losses",
-    "images",
-    "runs",
-)
-PAGES = (*EVIDENCE, "data", "train", "import_outputs", "guide")
 
 # Streamlit's own way asks a thousand times a second whether a page is drawn, which takes the interpreter from it, and
 # compiles the app's scripts anew for each of them: a third of the time of a page.

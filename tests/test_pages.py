@@ -8,15 +8,15 @@ import sys
 from functools import partial
 
 import pytest
-from opening import APP, PAGES, open_page
+from opening import APP, open_page
 from places import REPO, UNCHANGED
 from synthetic import make_run
 
 from dashboard import components
+from dashboard.menu import PAGES, script
 from pipelines import jobs
 from pipelines.verdict import Verdict
 
-WITHOUT_FIGURES = ("images", "runs", "data", "train", "import_outputs", "guide")
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> :material/home: $a$"
 
 
@@ -133,7 +133,7 @@ def test_a_page_shows_its_run_and_heeds_every_control(app, real_runs, page, run)
     assert healthy(at), (at.exception, at.error)
     assert at.session_state["run"] == run
     assert at.query_params["run"] in (run, [run])
-    if page not in WITHOUT_FIGURES:
+    if PAGES[page].figures:
         check_figures_and_tables(at)
     for place in (0.0, 0.5, 1.0):
         move_and_draw(at, place)
@@ -145,7 +145,7 @@ def test_a_page_shows_its_run_and_heeds_every_control(app, real_runs, page, run)
 def test_pages_show_a_run_at_the_edge(app, edge_runs, run):
     at = app(edge_runs, "verdict", run=run)
     for page in PAGES:
-        at = at.switch_page(f"app_pages/{page}.py").run()
+        at = at.switch_page(script(page)).run()
         assert healthy(at), (page, at.exception, at.error)
         move_and_draw(at, 1.0)
 
@@ -153,9 +153,9 @@ def test_pages_show_a_run_at_the_edge(app, edge_runs, run):
 def test_pages_show_an_exclusive_run(app, real_runs):
     at = app(real_runs, "verdict", run="landcover")
     for page in PAGES:
-        at = at.switch_page(f"app_pages/{page}.py").run()
+        at = at.switch_page(script(page)).run()
         assert healthy(at), (page, at.exception, at.error)
-        if page not in WITHOUT_FIGURES:
+        if PAGES[page].figures:
             assert all(charts(at)), page
             assert charts(at), page
 

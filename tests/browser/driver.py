@@ -14,11 +14,10 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Error, sync_playwright
 
+from dashboard import menu
+
 REPO = Path(__file__).resolve().parents[2]
-PAGES = (
-    "", "labels", "accuracy", "calibration", "confusion", "overlap", "thresholds", "losses", "images", "runs", "data",
-    "train", "import_outputs", "guide",
-)  # fmt: skip
+PAGES = tuple("" if name == "verdict" else name for name in menu.PAGES)  # as addresses name them
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
