@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Final, ParamSpec
 
@@ -18,6 +19,7 @@ from pipelines.errors import PipelineError
 
 P = ParamSpec("P")
 _LOG: Final = logging.getLogger(__name__)
+_INSIDE: Final[ContextVar[bool]] = ContextVar("inside", default=False)
 _PENDING: Final = "pending_problems"  # lines of callbacks, which have no place on the page
 
 
@@ -102,3 +104,32 @@ def callback(step: Callable[P, object]) -> Callable[P, None]:
             st.session_state[_PENDING] = [*st.session_state.get(_PENDING, ()), line]
 
     return called
+
+
+def part(draw: Callable[P, None]) -> Callable[P, None]:
+    """Draws its controls and what they change without the rest of the page; within another part, it belongs to that.
+
+    It fails alone too (`guarded`).
+
+    Streamlit's fragments can be nested, but must not be: when the outer one runs again before everything that it drew
+    has been sent, Streamlit drops its unsent elements and keeps those of the inner one, which then have no place on the
+    page. The browser gives up with "Bad delta path index" and an empty window. Dialogs and fragments that run by the
+    clock are Streamlit's own and not known here: no part may be drawn in one.
+    """
+
+    @guarded
+    @wraps(draw)
+    def body(*args: P.args, **kwargs: P.kwargs) -> None:
+        before = _INSIDE.set(True)
+        try:
+            draw(*args, **kwargs)
+        finally:
+            _INSIDE.reset(before)
+
+    alone = st.fragment(body)
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        (body if _INSIDE.get() else alone)(*args, **kwargs)
+
+    return drawn

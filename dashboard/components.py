@@ -6,13 +6,13 @@ from typing import Any, Final, Literal, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from dashboard.boundary import problem as problem  # pages say components.plain and components.problem
+from dashboard.boundary import part  # pages say components.plain and components.problem
+from dashboard.boundary import problem as problem
 from dashboard.charts import Drawn
 from dashboard.displays.base import Display
-from dashboard.displays.cards import Card
+from dashboard.displays.verdict import Card
+from dashboard.elements import png_button
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.parts import part
-from dashboard.png_button import png_button
 from dashboard.safe import csv_bytes, escaped
 from dashboard.safe import plain as plain
 from dashboard.theme import HEAD_TITLES, Theme, words_in

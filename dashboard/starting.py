@@ -19,10 +19,10 @@ def load_parts() -> None:
     Two threads that import parts of one package in different orders can see modules that are half there.
     """
     with _lock:
-        from dashboard import components, export, forest_plot, python_code, queries, state, tables
-        from dashboard.panels import verdict
+        from dashboard import components, elements, manage, queries, state
+        from dashboard.displays import verdict
 
-        _ = components, export, forest_plot, queries, python_code, state, tables, verdict
+        _ = components, elements, manage, queries, state, verdict
 
 
 def prepare() -> None:

@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, TypeVar
 import streamlit as st
 
 from dashboard import queries
-from dashboard.panels.origin import network_facts
 from dashboard.theme import HEAD_TITLES, Theme, theme_of
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.sentences import begun
@@ -187,17 +186,3 @@ def keep_valid(key: str, options: Sequence[Any]) -> None:
     """Forget a choice that another run made possible and this one does not."""
     if key in st.session_state and st.session_state[key] not in options:
         del st.session_state[key]
-
-
-def run_facts(run: Run, dataset: dict[str, Any], split: Split) -> list[str]:
-    """What a reader must know of a run: data set, kind, classes, images, seeds, network or that it was imported."""
-    counted = next(one for one in dataset["splits"] if one["split"] == split)["images"]
-    classes = len(dataset["classes"])
-    facts = [
-        str(dataset["name"]),
-        {"exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap"}[dataset["kind"]],
-        f"{classes} classes" if classes > 1 else "",
-        f"{counted} {_SPLIT_TITLES[split].lower()} image{'s' if counted != 1 else ''}",
-        f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}",
-    ]
-    return [*facts, *network_facts(run.config)]

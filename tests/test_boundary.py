@@ -19,8 +19,7 @@ CALLBACKS = {"on_click", "on_change", "on_select", "on_submit"}
 def failing_sections():
     import streamlit as st
 
-    from dashboard.boundary import guarded
-    from dashboard.parts import part
+    from dashboard.boundary import guarded, part
     from pipelines.errors import RunError
 
     @guarded

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from counted_runs import HEADS, outputs_of, tuned, two_runs, write_run
 
-from dashboard.figures.comparison import cells_figure, effects_figure
+from dashboard.displays.comparison import cells_figure, effects_figure
 from dashboard.theme import DARK, LIGHT
 from pipelines import cli
 from pipelines.comparison import MEAN, before_after, compare, conclude, effect_rows, run_command

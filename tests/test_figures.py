@@ -13,7 +13,7 @@ from dashboard.charts import VALIDATE, difference_figure, figure_of, forest_figu
 from dashboard.displays.calibration import reliability_figure
 from dashboard.displays.labels import class_share_figure, labels_per_pixel_figure
 from dashboard.displays.overlap import labels_figure, marked_at, rate_figure
-from dashboard.figures.training import curve_figure
+from dashboard.displays.training import curve_figure
 from dashboard.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
 from pipelines.schema import HEADS, METRICS_SCHEMA
 

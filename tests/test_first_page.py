@@ -11,7 +11,7 @@ from opening import open_page
 from places import REPO
 
 from dashboard import queries, starting
-from dashboard.panels import verdict as panels
+from dashboard.displays import verdict as displays
 from dashboard.theme import LIGHT
 from pipelines.store import open_run
 from pipelines.verdict import Margin, judge
@@ -28,7 +28,7 @@ def test_forest_plots_are_the_figures_of_the_panel(monkeypatch, real_runs):
     at = open_page(monkeypatch, real_runs, "verdict", run="cells")
     run = open_run(real_runs, "cells")
     verdict = judge(queries.evidence(run), Margin())
-    pictures = panels.figures_of(run, LIGHT, split="test", verdict=verdict).pictures
+    pictures = displays.figures_of(run, LIGHT, split="test", verdict=verdict).pictures
     sent = small_figures(at)
     assert len(sent) == len(pictures) == 3
     for picture in pictures:
@@ -67,7 +67,7 @@ assert "dashboard.components" not in sys.modules
 threads = [threading.Thread(target=starting.load_parts) for _ in range(8)]
 [one.start() for one in threads]
 [one.join() for one in threads]
-assert "dashboard.components" in sys.modules and "dashboard.panels.verdict" in sys.modules
+assert "dashboard.components" in sys.modules and "dashboard.displays.verdict" in sys.modules
 assert "dashboard.report.contents" not in sys.modules  # a report is made when it is asked for
 assert "torch" not in sys.modules
 """

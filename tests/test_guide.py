@@ -15,13 +15,11 @@ from places import REPO
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
-from dashboard.figures import bars, entries, sketches
-from dashboard.figures.guide import REACH, curve_figure, plane_figure, region_codes
+from dashboard.displays import guide, guide_parts
+from dashboard.displays.guide import CLASSES, PRESETS, REACH, Setting, curve_figure, plane_figure, region_codes
+from dashboard.displays.guide_parts import Entry, Fact, facts
 from dashboard.how_to_read import FIGURES, HOW_TO_READ, by_page, place_of
 from dashboard.menu import PAGES
-from dashboard.panels import guide, guide_miniatures, guide_words
-from dashboard.panels.guide import CLASSES, PRESETS, Setting
-from dashboard.panels.when_it_matters import facts
 from dashboard.theme import DARK, LIGHT
 from pipelines import losses, one_pixel
 from pipelines.errors import ConfigError, ShapeError
@@ -310,13 +308,13 @@ def test_losses_are_taken_at_the_temperature_shown():
 
 
 def test_target_is_told():
-    assert "nucleus alone: it is taught that cell is not there" in guide_words.target_words(guide.START)
-    assert "ln 2" in guide_words.target_words(replace(guide.START, coding="split"))
+    assert "nucleus alone: it is taught that cell is not there" in guide.target_words(guide.START)
+    assert "ln 2" in guide.target_words(replace(guide.START, coding="split"))
     three = Setting((1.0, 1.0, 1.0), 0.0, (True, True, True))
-    assert "debris alone: it is taught that cell and nucleus is not there" in guide_words.target_words(three)
-    assert "one third" in guide_words.target_words(replace(three, coding="split"))
-    assert "background" in guide_words.target_words(PRESETS["Nothing there"])
-    assert "left out" in guide_words.target_words(PRESETS["Nothing there, no background"])
+    assert "debris alone: it is taught that cell and nucleus is not there" in guide.target_words(three)
+    assert "one third" in guide.target_words(replace(three, coding="split"))
+    assert "background" in guide.target_words(PRESETS["Nothing there"])
+    assert "left out" in guide.target_words(PRESETS["Nothing there, no background"])
 
 
 @pytest.mark.parametrize(
@@ -331,15 +329,15 @@ def test_target_is_told():
     ],
 )
 def test_each_preset_says_what_there_is_to_see(preset, said):
-    assert said in " ".join(guide_words.noticed(PRESETS[preset]))
+    assert said in " ".join(guide.noticed(PRESETS[preset]))
 
 
 def test_temperature_is_told_with_both_heads_numbers():
     # σ(2.2) = 0.90, σ(1.1) = 0.75; softmax e^1.1 = 3.004, e^0.85 = 2.340, 1: 3.004 / 6.344 = 0.47.
-    told = guide_words.noticed(replace(guide.START, temperature=2.0))[-1]
+    told = guide.noticed(replace(guide.START, temperature=2.0))[-1]
     assert "from 0.90 to 0.75 in sigmoid, from 0.58 to 0.47 in softmax" in told
     assert "other thresholds" not in told
-    assert "other thresholds" in guide_words.noticed(replace(guide.START, temperature=2.0, threshold=0.7))[-1]
+    assert "other thresholds" in guide.noticed(replace(guide.START, temperature=2.0, threshold=0.7))[-1]
 
 
 def test_every_setting_has_readings_losses_and_sentences():
@@ -348,11 +346,11 @@ def test_every_setting_has_readings_losses_and_sentences():
             continue
         for truth in product((True, False), repeat=number):
             setting = Setting((2.0, -1.0, 0.5)[:number], background, truth, temperature, 0.4, coding)
-            html = bars.readings_html(guide.readings(setting, DARK), DARK)
+            html = guide_parts.readings_html(guide.readings(setting, DARK), DARK)
             assert html.count("rd-row") == 2 * number + (background is not None)
             assert len(guide.losses(setting)) == 2
-            assert guide_words.noticed(setting)
-            assert guide_words.target_words(setting)
+            assert guide.noticed(setting)
+            assert guide.target_words(setting)
 
 
 def test_moved_adds_to_every_logit_and_keeps_the_rest():
@@ -363,20 +361,19 @@ def test_moved_adds_to_every_logit_and_keeps_the_rest():
 
 
 def test_probabilities_never_read_as_certain():
-    assert [bars.shown_p(p) for p in (0.0, 0.001, 0.5, 0.999, 1.0)] == ["0.00", "<0.01", "0.50", ">0.99", "1.00"]
+    assert [guide.shown_p(p) for p in (0.0, 0.001, 0.5, 0.999, 1.0)] == ["0.00", "<0.01", "0.50", ">0.99", "1.00"]
 
 
 def test_html_holds_no_markup_from_its_texts():
     hostile = "<img src=x>"
     reading = guide.readings(guide.START, LIGHT)[0]._replace(title=hostile, total=hostile)
-    assert hostile not in bars.readings_html((reading,), LIGHT)
-    entry = entries.Entry('"><img>', hostile, hostile, '"><img>')
-    assert "<img" not in entries.entries_html([entry], LIGHT)
-    assert hostile not in entries.asked_html(hostile, hostile, hostile, LIGHT)
-    card = sketches.card(
-        LIGHT, tag=hostile, color="#000000", title=hostile, number="", what="", text=hostile, sketch=""
-    )
-    assert hostile not in card
+    assert hostile not in guide_parts.readings_html((reading,), LIGHT)
+    entry = Entry('"><img>', hostile, hostile, '"><img>')
+    assert "<img" not in guide_parts.entries_html([entry], LIGHT)
+    assert hostile not in guide_parts.requested_html(hostile, hostile, hostile, LIGHT)
+    marks = {"spans": [], "marks": [(0.5, hostile)]}
+    fact = Fact(hostile, "#000000", hostile, hostile, hostile, hostile, "line", marks)
+    assert hostile not in guide_parts.facts_html([fact], LIGHT)
 
 
 # Figures ---------------------------------------------------------------------------------------------------------
@@ -452,7 +449,7 @@ def test_figures_made_without_validation_are_valid(theme):
     for figure in (
         plane(sigmoid), plane(softmax, rule="argmax"),
         curve_figure(PRESETS["One class"].specs, theme, logit=1.0, background=0.0, threshold=0.5, temperature=1.0),
-        guide_miniatures.reliability(theme, stretch=2.0).picture.figure,
+        guide_parts.reliability(theme, stretch=2.0).picture.figure,
     ):  # fmt: skip
         go.Figure(figure.to_dict())
 
@@ -473,7 +470,7 @@ def test_figures_made_without_validation_are_valid(theme):
     ],
 )
 def test_forest_miniature_says_what_the_verdict_would(difference, half, margin, answer, why):
-    found = guide_miniatures.forest(LIGHT, difference=difference, half_width=half, margin=margin)
+    found = guide_parts.forest(LIGHT, difference=difference, half_width=half, margin=margin)
     assert found.answer == answer
     assert why in found.why
     assert answer in found.picture.alt
@@ -482,7 +479,7 @@ def test_forest_miniature_says_what_the_verdict_would(difference, half, margin, 
 
 
 def test_forest_miniature_is_coloured_by_its_answer():
-    better = guide_miniatures.forest(LIGHT, difference=0.03, half_width=0.01, margin=0.01)
+    better = guide_parts.forest(LIGHT, difference=0.03, half_width=0.01, margin=0.01)
     assert better.side == "sigmoid"
     marker = next(trace.marker for trace in better.picture.figure.data if trace.mode == "markers")
     assert marker.color[0] == LIGHT.heads["sigmoid"]
@@ -490,18 +487,18 @@ def test_forest_miniature_is_coloured_by_its_answer():
 
 
 def test_reliability_miniature_tells_both_sides():
-    assert guide_miniatures.reliability(LIGHT, stretch=1.0).answer == "Calibrated"
-    over = guide_miniatures.reliability(LIGHT, stretch=2.0)
+    assert guide_parts.reliability(LIGHT, stretch=1.0).answer == "Calibrated"
+    over = guide_parts.reliability(LIGHT, stretch=2.0)
     assert over.answer == "Over-confident"
     assert "temperature of 2" in over.why
-    assert guide_miniatures.reliability(LIGHT, stretch=0.5).answer == "Under-confident"
+    assert guide_parts.reliability(LIGHT, stretch=0.5).answer == "Under-confident"
 
 
 # When it matters -------------------------------------------------------------------------------------------------
 
 
 def test_numbers_on_the_cards_by_hand():
-    html = "".join(facts(LIGHT))
+    html = guide_parts.facts_html(facts(LIGHT), LIGHT)
     # p = 0.8176, 0.6225, 0.1192: 0.8176*0.3775*0.8808 + 0.1824*0.6225*0.8808 + 0.1824*0.3775*0.1192 = 0.380
     assert "0.38 against 1" in html
     # All to the nucleus: Dice 2*75/(75 + 100) = 0.857 and 1, mean 0.929. Sharing cannot do better here.

@@ -5,9 +5,9 @@ import re
 import opening
 import pytest
 
+from dashboard.displays.guide import PRESETS, names_of
 from dashboard.how_to_read import HOW_TO_READ, place_of
 from dashboard.menu import PAGES
-from dashboard.panels.guide import PRESETS, names_of
 
 GUIDE = "app_pages/guide.py"
 

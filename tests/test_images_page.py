@@ -9,7 +9,7 @@ from opening import APP
 from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
-from dashboard.panels import images as panels
+from dashboard.displays import images as displays
 from dashboard.viewer import payload
 from pipelines.store import open_run
 
@@ -42,13 +42,13 @@ def blocks(at):
 def table(**columns):
     images = [f"i{k}" for k in range(len(next(iter(columns.values()))))]
     rows = {"image": images, "disagreement": [0.0] * len(images)}
-    for name in (*panels.SCORES, *panels.RATES):
+    for name in (*displays.SCORES, *displays.RATES):
         rows[f"{name}_sigmoid"] = rows[f"{name}_{CONTENDER}"] = [0.5] * len(images)
     return pd.DataFrame(rows | columns)
 
 
 def order_of(frame, order, score="dice"):
-    return list(panels.sorted_images(frame, contender=CONTENDER, order=order, score=score)["image"])
+    return list(displays.sorted_images(frame, contender=CONTENDER, order=order, score=score)["image"])
 
 
 def test_heads_are_better_where_the_score_says_so():
@@ -90,7 +90,7 @@ def test_ties_go_by_name_and_images_without_a_value_come_last():
 
 def test_table_of_a_run_is_its_image_scores(real_runs):
     run = open_run(real_runs, "cells")
-    found = panels.image_table(run, split="test", seed=1, contender="softmax-powerset").set_index("image")
+    found = displays.image_table(run, split="test", seed=1, contender="softmax-powerset").set_index("image")
     stored = run.image_scores().query("split == 'test' and seed == 1").set_index(["head", "image"])
     assert len(found) == 40
     for image in found.index[:5]:
@@ -99,10 +99,10 @@ def test_table_of_a_run_is_its_image_scores(real_runs):
         assert found.loc[image, "disagreement"] == stored.loc[("softmax-powerset", image), "disagreement"]
 
 
-@pytest.mark.parametrize("score", panels.SCORES)
+@pytest.mark.parametrize("score", displays.SCORES)
 def test_every_order_of_every_score_keeps_every_image(score):
     frame = table(dice_sigmoid=[0.1, 0.2, 0.3])
-    for order in panels.orders(score):
+    for order in displays.orders(score):
         assert sorted(order_of(frame, order, score)) == ["i0", "i1", "i2"]
 
 

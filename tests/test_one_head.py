@@ -16,7 +16,7 @@ from opening import open_page
 
 from dashboard import how_to_read as figure_index
 from dashboard import queries
-from dashboard.panels import runs as runs_panels
+from dashboard.displays import runs as runs_panels
 from dashboard.report.contents import explained, report_of
 from pipelines import cli
 from pipelines.config import EvaluationConfig

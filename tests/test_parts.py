@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 def script():
     import streamlit as st
 
-    from dashboard.parts import part
+    from dashboard.boundary import part
 
     @part
     def inner(name):

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from dashboard.figures import pictures
+from dashboard import pictures
 
 
 def grey(height, width, value=100):

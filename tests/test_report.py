@@ -26,7 +26,7 @@ from plotly.utils import PlotlyJSONEncoder
 from synthetic import make_run
 
 from dashboard.displays.base import Display, Picture
-from dashboard.displays.cards import Card
+from dashboard.displays.verdict import Card
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.report import describe
 from dashboard.report.contents import (
@@ -649,7 +649,7 @@ def test_buttons_stand_on_a_page(hostile, monkeypatch):
     from streamlit.testing.v1 import AppTest
 
     script = (
-        "from pathlib import Path\nfrom dashboard.export import draw\nfrom pipelines.store import Run\n"
+        "from pathlib import Path\nfrom dashboard.manage import draw_export as draw\nfrom pipelines.store import Run\n"
         f"draw(Run(Path({str(hostile.folder)!r})))"
     )
     at = AppTest.from_string(script, default_timeout=60).run()

@@ -11,10 +11,9 @@ import pytest
 from synthetic import make_run
 
 from dashboard import queries
-from dashboard.figures.runs import differences_figure, lanes_of, values_figure
-from dashboard.figures.training import curve_figure, loss_figure
-from dashboard.panels import catalogue as table
-from dashboard.panels import runs as panels
+from dashboard.displays import runs as displays
+from dashboard.displays.runs import differences_figure, lanes_of, values_figure
+from dashboard.displays.training import curve_figure, learning, loss_figure, training
 from dashboard.theme import DARK, LIGHT
 from pipelines.schema import TRAINING_SCHEMA
 from pipelines.store import Run, RunWriter, delete_run, files, list_runs, list_trash, run_bytes
@@ -178,26 +177,26 @@ def test_table_sorts_by_numbers_and_shows_them_with_their_intervals():
         ("dice", "difference"): (-0.0877, -0.1, -0.07), ("overlap_rate", "sigmoid"): (0.12, 0.09, 0.15),
     }  # fmt: skip
     settings = {"loss": "ce", "size": [64, 96], "epochs": 3, "architecture": "Unet", "encoder": "resnet18"}
-    frame, texts = table.catalogue([summary(scores=scores, settings=settings), summary("bare", answer="")])
+    frame, texts = displays.catalogue([summary(scores=scores, settings=settings), summary("bare", answer="")])
     first = frame.iloc[0]
     assert first["Dice, sigmoid"] == 0.8123
-    assert table.shown(texts["Dice, sigmoid"], 0.8123) == "0.81 [0.78, 0.84]"
-    assert table.shown(texts["Dice, softmax"], 0.9) == "0.900"
-    assert table.shown(texts["Dice, sigmoid − other"], -0.0877) == "−0.088 [−0.100, −0.070]"
-    assert table.shown(texts["Overlap, sigmoid"], 0.12) == "12% [9, 15]"
-    assert table.shown(texts["On disk"], 1234.0) == "1.2 kB"
+    assert displays.shown_text(texts["Dice, sigmoid"], 0.8123) == "0.81 [0.78, 0.84]"
+    assert displays.shown_text(texts["Dice, softmax"], 0.9) == "0.900"
+    assert displays.shown_text(texts["Dice, sigmoid − other"], -0.0877) == "−0.088 [−0.100, −0.070]"
+    assert displays.shown_text(texts["Overlap, sigmoid"], 0.12) == "12% [9, 15]"
+    assert displays.shown_text(texts["On disk"], 1234.0) == "1.2 kB"
     assert list(first[["Verdict", "Loss", "Network", "Size", "Epochs"]]) == [
         "sigmoid, strong", "ce", "Unet, resnet18", "64×96", 3
     ]  # fmt: skip
     bare = frame.iloc[1]
-    assert table.shown(texts["Dice, sigmoid"], bare["Dice, sigmoid"]) == "–"
+    assert displays.shown_text(texts["Dice, sigmoid"], bare["Dice, sigmoid"]) == "–"
     assert list(bare[["Verdict", "Loss", "Network", "Size"]]) == ["–", "not known", "not known", "own size"]
     assert pd.isna(bare["Epochs"])
     assert "Dice, label sets" not in frame
 
 
 def test_table_of_no_run_is_empty():
-    frame, _ = table.catalogue([])
+    frame, _ = displays.catalogue([])
     assert len(frame) == 0
 
 
@@ -205,11 +204,11 @@ def test_settings_that_differ_come_first():
     one = summary("one", settings={"loss": "ce", "epochs": 3, "size": None, "learning_rates": {}})
     two = summary("two", data="Other", settings={"loss": "dice", "epochs": 3, "size": [8, 9], "learning_rates": {}})
     loaded = summary("three", origin="loaded", settings={"loss": None})
-    differ, same = panels.settings([one, two])
+    differ, same = displays.settings([one, two])
     assert differ == [["Data set", "Blobs", "Other"], ["Loss", "ce", "dice"], ["Image size", "own size", "8×9"]]
     assert ["Epochs", "3", "3"] in same
     assert ["Learning rate by head", "the same for all", "the same for all"] in same
-    differ, _ = panels.settings([one, loaded])
+    differ, _ = displays.settings([one, loaded])
     assert ["Networks", "trained", "loaded"] in differ
     assert ["Epochs", "3", "not known"] in differ
     assert ["Loss", "ce", "not known"] in differ
@@ -217,10 +216,10 @@ def test_settings_that_differ_come_first():
 
 def test_numbers_of_one_run_are_rows_of_metrics_and_of_several_rows_of_runs():
     scores = {("dice", "sigmoid"): (0.8, 0.7, 0.9), ("dice", "difference"): (-0.1, -0.2, 0.0)}
-    titles, rows = panels.numbers([summary(scores=scores)], metrics=("dice",))
+    titles, rows = displays.numbers([summary(scores=scores)], metrics=("dice",))
     assert titles == ["Sigmoid", "Sigmoid − softmax"]
     assert rows == [["Dice ↑", "0.80 [0.70, 0.90]", "−0.10 [−0.20, +0.00]"]]
-    _, rows = panels.numbers([summary("p", scores=scores), summary("q")], metrics=("dice",))
+    _, rows = displays.numbers([summary("p", scores=scores), summary("q")], metrics=("dice",))
     assert [line[0] for line in rows] == ["Dice ↑", "\u2003p", "\u2003q"]
     assert rows[2][1:] == ["–", "–"]
 
@@ -301,24 +300,24 @@ def test_curves_ring_the_epoch_whose_weights_were_kept():
 
 def test_panel_turns_round_what_is_better_when_lower(base):
     runs = [Run(base / name) for name in ("one", "other")]
-    panel = panels.comparison(runs, LIGHT, metric="brier")
+    panel = displays.comparison(runs, LIGHT, metric="brier")
     drawn = panel.pictures[1].figure.data
     stored = summarise(runs[0]).scores["brier", "difference"]
     assert drawn[0].x[0] == -stored[0]
     table = panel.table.query("run == 'one' and metric == 'brier' and head == 'difference'")
     assert table["value"].item() == stored[0]  # sigmoid minus softmax, as it is stored
     assert set(panel.table["run"]) == {"one", "other"}
-    assert panels.comparison(runs, LIGHT, metric="top_label_ece") is None  # for exclusive truth only
+    assert displays.comparison(runs, LIGHT, metric="top_label_ece") is None  # for exclusive truth only
 
 
 def test_panel_of_training_is_there_for_trained_runs_alone(base):
-    assert panels.learning(Run(base / "one"), LIGHT) is None
-    panel = panels.learning(Run(base / "two"), LIGHT)
+    assert learning(Run(base / "one"), LIGHT) is None
+    panel = learning(Run(base / "two"), LIGHT)
     assert [picture.key for picture in panel.pictures] == ["loss_two", "score_two"]
     assert "sigmoid, seed 0: 0.600 in epoch 1" in panel.pictures[1].alt
-    together = panels.training([Run(base / "one"), Run(base / "two")], LIGHT)
+    together = training([Run(base / "one"), Run(base / "two")], LIGHT)
     assert set(together.table["run"]) == {"two"}
-    assert panels.training([Run(base / "one")], LIGHT) is None
+    assert training([Run(base / "one")], LIGHT) is None
 
 
 # Page --------------------------------------------------------------------------------------------------------------

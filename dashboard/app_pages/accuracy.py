@@ -6,14 +6,13 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, error_pictures, queries, state
-from dashboard.boundary import guarded
+from dashboard.boundary import guarded, part
 from dashboard.displays import accuracy as panels
 from dashboard.displays import accuracy as tables
 from dashboard.displays import base
 from dashboard.displays.accuracy import BY_IMAGE, POOLED, class_title
 from dashboard.displays.base import Selection
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.parts import part
 from dashboard.rounding import with_interval
 from dashboard.theme import HEAD_SHORT, HEAD_TITLES
 from pipelines.metrics import METRICS

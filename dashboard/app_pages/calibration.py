@@ -7,11 +7,11 @@ from typing import Final
 import streamlit as st
 
 from dashboard import components, queries, state
+from dashboard.boundary import part
 from dashboard.components import Cell
 from dashboard.displays import base
 from dashboard.displays import calibration as panels
 from dashboard.displays.base import Selection
-from dashboard.parts import part
 from dashboard.theme import words_in
 from pipelines.schema import REGIONS, Head, Variant
 from pipelines.verdict import missing_head

@@ -5,13 +5,12 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import components, queries, state
-from dashboard.boundary import guarded
+from dashboard.boundary import guarded, part
 from dashboard.displays import base
 from dashboard.displays import confusion as panels
 from dashboard.displays import confusion as tables
 from dashboard.displays.base import Display, Picture, Selection
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.parts import part
 from dashboard.queries.images import CellImages
 from dashboard.rounding import count, percent
 from dashboard.theme import HEAD_TITLES

@@ -10,8 +10,8 @@ from dashboard import components, queries, state
 from dashboard.boundary import guarded
 from dashboard.dataset import check, choose, looks, split, table
 from dashboard.displays.labels import SPLIT_TITLES
-from dashboard.figures.pictures import jpeg, label_picture
 from dashboard.panels import data_table
+from dashboard.pictures import jpeg, label_picture
 from dashboard.rounding import count
 from pipelines import readings
 from pipelines.datasets import FORMATS

@@ -6,20 +6,17 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from dashboard import components, pixel_controls, state
-from dashboard.figures import bars, entries, sketches
-from dashboard.figures.guide import REACH, curve_figure, plane_figure
+from dashboard import components, state
+from dashboard.boundary import callback, part
+from dashboard.displays import guide, guide_parts
+from dashboard.displays.guide import CLASSES, PRESETS, REACH, START, Setting
+from dashboard.displays.guide_parts import Entry, Miniature
 from dashboard.how_to_read import HOW_TO_READ, OTHER, by_page, place_of
 from dashboard.menu import title_of
-from dashboard.panels import guide as panels
-from dashboard.panels import guide_miniatures as miniatures
-from dashboard.panels.guide import PRESETS, Setting
-from dashboard.panels.guide_miniatures import Miniature
-from dashboard.panels.guide_words import noticed, target_words
-from dashboard.panels.when_it_matters import facts
-from dashboard.parts import part
-from pipelines.one_pixel import Rule
+from pipelines.one_pixel import Coding, Rule
 
+_LOGITS: Final = ("z1", "z2", "z3")
+_CODINGS: Final[dict[Coding, str]] = {"priority": "one wins", "split": "shared out"}
 _STEP: Final = 2.0
 _RULES: Final[tuple[Rule, ...]] = ("argmax", "threshold")
 _STRETCHES: Final = (0.25, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
@@ -38,7 +35,7 @@ def draw_asked(figure: str) -> None:
     with st.container(border=True, key="asked"):
         words, picture = st.columns(2, gap="large") if figure in MINIATURES else (st.container(), None)
         with words:
-            st.html(entries.asked_html(place.title, page, HOW_TO_READ[figure], theme))
+            st.html(guide_parts.requested_html(place.title, page, HOW_TO_READ[figure], theme))
             if page and state.RUN in st.session_state:
                 link_to(place.page, f"Back to {page}", icon=":material/arrow_back:")
         if picture is not None:
@@ -55,28 +52,87 @@ def link_to(page: str, label: str, **options: Any) -> None:
 # Sigmoid and softmax in pictures ------------------------------------------------------------------------------------
 
 
+@callback
+def apply(setting: Setting) -> None:
+    """Put every control where a setting has it."""
+    values: dict[str, Any] = dict(zip(_LOGITS, setting.logits, strict=False))
+    values |= {"channels": len(setting.logits), "temperature": setting.temperature, "cut": setting.threshold}
+    values |= {"background": setting.background is not None, "coding": setting.coding}
+    values["there"] = guide.names_of(setting.truth)
+    if setting.background is not None:
+        values["z0"] = setting.background
+    st.session_state.update(values)
+
+
+def choose_logits() -> tuple[tuple[float, ...], float | None]:
+    """Logits of the classes, and of the background where the softmax has one."""
+    number = state.choose("Classes", (1, 2, 3), key="channels", default=2)
+    logits = tuple(
+        slider(f"Logit of {name}", key, (-REACH, REACH), start, 0.1, format="%.1f")
+        for name, key, start in zip(CLASSES[:number], _LOGITS, (*START.logits, 0.0), strict=False)
+    )
+    # A softmax over a single channel is always 1.
+    with_background = number == 1 or st.toggle(
+        "Background channel",
+        value=True,
+        key="background",
+        bind="query-params",
+        help="Of the softmax. Data whose pixels may have no label need one; where every pixel has exactly one class "
+        "there is none.",
+    )
+    if not with_background:
+        return logits, None
+    return logits, slider("Logit of background", "z0", (-REACH, REACH), 0.0, 0.1, format="%.1f")
+
+
+def slider(label: str, key: str, span: tuple[float, float], start: float, step: float, **options: Any) -> float:
+    """A number, which the link keeps."""
+    return float(st.slider(label, *span, start, step, key=key, bind="query-params", **options))
+
+
+def choose_decision() -> tuple[float, float]:
+    """Temperature and threshold."""
+    about_t = "Divides all logits. Dotted marks in the bars show p at temperature 1."
+    temperature = slider("Temperature", "temperature", (0.25, 4.0), 1.0, 0.25, help=about_t)
+    about_cut = "The upright line in the bars. Argmax does not look at it."
+    return temperature, slider("Call a label where p is above", "cut", (0.05, 0.95), 0.5, 0.05, help=about_cut)
+
+
+def choose_truth(number: int) -> tuple[bool, ...]:
+    """Which labels are truly there: none, one or several."""
+    sets = {guide.names_of(flags): flags for flags in guide.truths(number)}
+    chosen = state.choose(
+        "Truly there",
+        list(sets),
+        key="there",
+        default=guide.names_of(START.truth[:number]),
+        help="What the decisions and the losses are held against.",
+    )
+    return sets[chosen]
+
+
+def choose_coding() -> Coding:
+    """What a softmax is taught about a pixel with several labels."""
+    return state.choose("Softmax is taught", tuple(_CODINGS), key="coding", title=_CODINGS.__getitem__)
+
+
 def shift_buttons(setting: Setting) -> None:
     """Add the same to every logit."""
     every = [*setting.logits, *([] if setting.background is None else [setting.background])]
     with st.container(horizontal=True):
         for label, by in ((f"Add {_STEP:g} to all", _STEP), (f"Take {_STEP:g} from all", -_STEP)):
             out = any(abs(logit + by) > REACH for logit in every)
-            st.button(
-                label,
-                on_click=pixel_controls.apply,
-                args=(panels.moved(setting, by),),
-                disabled=out,
-                key=f"shift{by:+g}",
-            )
+            args = (guide.moved(setting, by),)
+            st.button(label, on_click=apply, args=args, disabled=out, key=f"shift{by:+g}")
     st.caption("Softmax sees differences only: adding the same to all of its logits changes nothing. Sigmoid moves.")
 
 
 def draw_losses(setting: Setting) -> None:
     """What the pixel costs each head in training."""
     head = ["Loss", "Sigmoid", "Softmax", "at its best"]
-    components.small_table(head, panels.losses(setting), theme)
+    components.small_table(head, guide.losses(setting), theme)
     st.caption(
-        f"{target_words(setting)} Cross-entropy of sigmoid (BCE) is a mean over classes, that of softmax is not: "
+        f"{guide.target_words(setting)} Cross-entropy of sigmoid (BCE) is a mean over classes, that of softmax is not: "
         "hold each against its own best, 0 for sigmoid. In nats; soft Dice of this pixel alone."
     )
 
@@ -84,11 +140,15 @@ def draw_losses(setting: Setting) -> None:
 def draw_maps(setting: Setting) -> None:
     """Which labels each head gives at any logits, for one class and for two."""
     if len(setting.logits) == 1:
-        figure = curve_figure(
-            setting.specs, theme, logit=setting.logits[0], background=setting.background or 0.0,
-            threshold=setting.threshold, temperature=setting.temperature,
-        )  # fmt: skip
-        components.chart(figure, key="curve", alt=f"p against the logit. {noticed(setting)[0]}", name="one-class")
+        figure = guide.curve_figure(
+            setting.specs,
+            theme,
+            logit=setting.logits[0],
+            background=setting.background or 0.0,
+            threshold=setting.threshold,
+            temperature=setting.temperature,
+        )
+        components.chart(figure, key="curve", alt=f"p against the logit. {guide.noticed(setting)[0]}", name="one-class")
         return
     if len(setting.logits) > 2:
         st.caption("With two classes a map of both logits is drawn here.")
@@ -98,12 +158,18 @@ def draw_maps(setting: Setting) -> None:
         rule = state.choose("Softmax decides by", _RULES, key="softmax_by", title=_rule_title)
     for column, spec in zip(st.columns(2), setting.specs, strict=True):
         used: Rule = rule if spec.is_softmax else "threshold"
-        figure = plane_figure(
-            spec, theme, point=(setting.logits[0], setting.logits[1]), truth=(setting.truth[0], setting.truth[1]),
-            colors=panels.class_colors(theme), rule=used, threshold=setting.threshold,
-            temperature=setting.temperature, background=setting.background or 0.0,
-        )  # fmt: skip
-        given = panels.names_of(panels.called_by(setting, spec, used))
+        figure = guide.plane_figure(
+            spec,
+            theme,
+            point=(setting.logits[0], setting.logits[1]),
+            truth=(setting.truth[0], setting.truth[1]),
+            colors=guide.class_colors(theme),
+            rule=used,
+            threshold=setting.threshold,
+            temperature=setting.temperature,
+            background=setting.background or 0.0,
+        )
+        given = guide.names_of(guide.called_by(setting, spec, used))
         alt = f"{spec.head.capitalize()} on the plane of both logits; at the chosen point it gives {given}."
         with column:
             components.chart(figure, key=f"plane_{spec.head}", alt=alt, name=f"map-{spec.head}")
@@ -123,12 +189,12 @@ def in_pictures() -> None:
     presets, shown = st.container(horizontal=True, key="presets"), st.container()
     logit_column, reading_column, truth_column = st.columns((5, 5, 7), gap="medium")
     with logit_column:
-        logits, background = pixel_controls.choose_logits()
+        logits, background = choose_logits()
     with truth_column:
-        truth = pixel_controls.choose_truth(len(logits))
-        coding = pixel_controls.choose_coding() if sum(truth) > 1 else "priority"
+        truth = choose_truth(len(logits))
+        coding = choose_coding() if sum(truth) > 1 else "priority"
     with reading_column:
-        temperature, cut = pixel_controls.choose_reading()
+        temperature, cut = choose_decision()
         setting = Setting(logits, background, truth, temperature, cut, coding)
         shift_buttons(setting)
     with truth_column:
@@ -136,10 +202,10 @@ def in_pictures() -> None:
     with presets:
         for name, preset in PRESETS.items():
             kind: Literal["primary", "secondary"] = "primary" if setting == preset else "secondary"
-            st.button(name, on_click=pixel_controls.apply, args=(preset,), type=kind, key=f"preset_{name}")
+            st.button(name, on_click=apply, args=(preset,), type=kind, key=f"preset_{name}")
     with shown:
-        st.html(bars.readings_html(panels.readings(setting, theme), theme))
-        components.bullets(noticed(setting), theme)
+        st.html(guide_parts.readings_html(guide.readings(setting, theme), theme))
+        components.bullets(guide.noticed(setting), theme)
     draw_maps(setting)
 
 
@@ -150,41 +216,29 @@ def in_pictures() -> None:
 def try_forest() -> None:
     """An interval and a margin to move."""
     slot = st.container()
-    difference = st.slider(
-        "Difference in Dice", -0.05, 0.05, 0.02, 0.002, key="mini_difference", format="%.3f", bind="query-params"
-    )
-    half = st.slider(
-        "Half the interval's width", 0.002, 0.04, 0.014, 0.002, key="mini_width", format="%.3f", bind="query-params"
-    )
-    margin = st.slider(
-        "Smallest difference that matters", 0.002, 0.03, 0.01, 0.002, key="mini_margin", format="%.3f",
-        bind="query-params",
-    )  # fmt: skip
+    difference = slider("Difference in Dice", "mini_difference", (-0.05, 0.05), 0.02, 0.002, format="%.3f")
+    half = slider("Half the interval's width", "mini_width", (0.002, 0.04), 0.014, 0.002, format="%.3f")
+    margin = slider("Smallest difference that matters", "mini_margin", (0.002, 0.03), 0.01, 0.002, format="%.3f")
     with slot:
-        draw_miniature(miniatures.forest(theme, difference=difference, half_width=half, margin=margin))
+        draw_miniature(guide_parts.forest(theme, difference=difference, half_width=half, margin=margin))
 
 
 @part
 def try_reliability() -> None:
     """Logits to make too large or too small."""
     slot = st.container()
-    stretch = st.select_slider(
-        "Logits multiplied by",
-        _STRETCHES,
-        value=2.0,
-        key="mini_stretch",
-        bind="query-params",
-        format_func="{:g}".format,
-    )
+    options = {"key": "mini_stretch", "bind": "query-params", "format_func": "{:g}".format}
+    stretch = st.select_slider("Logits multiplied by", _STRETCHES, value=2.0, **options)
     with slot:
-        draw_miniature(miniatures.reliability(theme, stretch=float(stretch)))
+        draw_miniature(guide_parts.reliability(theme, stretch=float(stretch)))
 
 
-def draw_miniature(one: Miniature) -> None:
+def draw_miniature(miniature: Miniature) -> None:
     """The picture under the word that it comes to."""
-    color = {"sigmoid": theme.heads["sigmoid"], "softmax": theme.heads["softmax"]}.get(one.side, theme.muted)
-    st.html(entries.answer_html(one.answer, one.why, color, theme))
-    components.chart(one.picture.figure, key=one.picture.key, alt=one.picture.alt, name=one.picture.key)
+    color = {"sigmoid": theme.heads["sigmoid"], "softmax": theme.heads["softmax"]}.get(miniature.side, theme.muted)
+    st.html(guide_parts.answer_html(miniature.answer, miniature.why, color, theme))
+    picture = miniature.picture
+    components.chart(picture.figure, key=picture.key, alt=picture.alt, name=picture.key)
 
 
 MINIATURES: Final[dict[str, Callable[[], None]]] = {"forest": try_forest, "reliability": try_reliability}
@@ -210,16 +264,16 @@ def draw_index(asked: str | None) -> None:
             if page and has_run:
                 link_to(page, "Open the page")
         cards = [
-            entries.Entry(name, place_of(name).title, HOW_TO_READ[name], f"?{urlencode(kept | {'figure': name})}")
+            Entry(name, place_of(name).title, HOW_TO_READ[name], f"?{urlencode(kept | {'figure': name})}")
             for name in figures
         ]
-        st.html(entries.entries_html(cards, theme, marked=asked))
+        st.html(guide_parts.entries_html(cards, theme, marked=asked))
 
 
 theme = state.theme()
 asked = st.query_params.get("figure")
 own = f".st-key-asked{{border-left:5px solid {theme.text}}}"
-st.html(f"{bars.STYLE}{sketches.STYLE}{entries.STYLE}<style>{own}</style>")
+st.html(f"{guide_parts.style()}<style>{own}</style>")
 st.title("How to read this")
 if asked is not None:
     draw_asked(asked)
@@ -237,6 +291,6 @@ st.caption(
 )
 in_pictures()
 st.header("When it matters", anchor="when-it-matters")
-st.html(sketches.grid(facts(theme), theme))
+st.html(guide_parts.facts_html(guide_parts.facts(theme), theme))
 st.header("Figures explained", anchor="figures-explained")
 draw_index(asked)

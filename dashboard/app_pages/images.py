@@ -5,16 +5,14 @@ from typing import Final, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, queries, state
-from dashboard.boundary import callback, guarded
-from dashboard.figures import pictures
+from dashboard import components, pictures, queries, state
+from dashboard.boundary import callback, guarded, part
+from dashboard.displays import images as displays
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.panels import images as panels
-from dashboard.parts import part
 from dashboard.queries import Shows
 from dashboard.rounding import minus, percent, rounded
 from dashboard.theme import HEAD_SHORT
-from dashboard.viewer import component, link, payload
+from dashboard.viewer import component, payload
 from pipelines import sentences
 from pipelines.metrics import METRICS
 from pipelines.schema import Head, Split
@@ -74,14 +72,20 @@ def show_viewer(image: str, chosen: Chosen) -> None:
     split, seed, heads, _ = chosen
     header = {
         "id": id_of(image, chosen),
-        "image": image, "kind": dataset["kind"], "classes": dataset["classes"], "colors": dataset["colors"],
+        "image": image,
+        "kind": dataset["kind"],
+        "classes": dataset["classes"],
+        "colors": dataset["colors"],
         "heads": [{"title": HEAD_SHORT[head], "color": theme.heads[head]} for head in heads],
-        "edges": payload.EDGES.tolist(), "scale": pictures.scale(), "codes": _CODES, "start": begun.of(image),
+        "edges": payload.EDGES.tolist(),
+        "scale": pictures.scale(),
+        "codes": _CODES,
+        "start": start.of(image),
         "notes": {"confidence": HOW_TO_READ["confidence"]},
-    }  # fmt: skip
+    }
     block = queries.viewer_block(run, split, heads, seed, image)
     component.viewer(payload.pack(header, [block.seen]), on_step=step)
-    pixel = link.kept_pixel(image, begun)
+    pixel = component.kept_pixel(image, start)
     values = None if pixel is None else queries.pixel_values(run, split, heads, seed, image, *pixel)
     if pixel is None or values is None:
         return
@@ -107,12 +111,7 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
         titles |= {"second": HEAD_SHORT[heads[-1]]}
         if not pair:
             titles = {"first": titles["first"], "truth": titles["truth"]}
-        shows: Shows = state.choose(
-            "Thumbnails",
-            tuple(titles),
-            key="thumbnails",
-            title=lambda one: titles[one],
-        )
+        shows: Shows = state.choose("Thumbnails", tuple(titles), key="thumbnails", title=titles.__getitem__)
         pages = -(-len(table) // _PAGE)
         state.keep_valid("gallery", range(1, pages + 1))
         # Left to itself it is as wide as one number and shows no other; two take the room of 3, up to five that of 5.
@@ -125,9 +124,10 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
         said = ["only sigmoid right", "only softmax right", "they differ, neither right"]
         components.legend(list(zip(said, colors, strict=True)), theme)
     made = queries.within(
-        _PATIENCE, names,
+        _PATIENCE,
+        names,
         lambda name: queries.thumbnail(run, split, name, seed=seed, heads=heads, shows=shows, colors=colors),
-    )  # fmt: skip
+    )
     items = [
         {
             "name": row["image"],
@@ -140,9 +140,12 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
     ]
     height, width = queries.preview(run, split, names[0]).shape[:2]
     header = {
-        "id": f"{run.checksum}/{chosen}/{shows}/{theme.dark}/{names}", "items": items,
-        "alt": titles[shows], "ratio": width / height, "viewer": link.KEY,
-    }  # fmt: skip
+        "id": f"{run.checksum}/{chosen}/{shows}/{theme.dark}/{names}",
+        "items": items,
+        "alt": titles[shows],
+        "ratio": width / height,
+        "viewer": component.VIEWER,
+    }
     component.gallery(payload.pack(header, [one or b"" for one in made]), on_open=open_image)
 
 
@@ -151,23 +154,23 @@ def browse() -> None:
     """Controls, the image and the gallery; none of them draws the rest of the page again."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         split, seed, contender = state.split_of(run), state.seed_of(run), state.contender_of(run)
-        score = state.choose("Score", panels.SCORES, key="score", title=lambda name: METRICS[name].title)
+        score = state.choose("Score", displays.SCORES, key="score", title=lambda name: METRICS[name].title)
         order = state.choose(
             "Sorted by",
-            panels.orders(score, pair=missing_head(run.heads) is None),
+            displays.orders(score, pair=missing_head(run.heads) is None),
             key="order",
             title=sentences.begun,
         )
-        table = panels.image_table(run, split=split, seed=seed, contender=contender)
-        table = panels.sorted_images(table, contender=contender, order=order, score=score)
+        table = displays.image_table(run, split=split, seed=seed, contender=contender)
+        table = displays.sorted_images(table, contender=contender, order=order, score=score)
         image = choose_image(list(table["image"]))
-    begun.settle(image)
+    start.settle(image)
     chosen = Chosen(split, seed, queries.shown_heads(run, contender), score)
     show_viewer(image, chosen)
     st.caption(HOW_TO_READ["images"])
     st.header("All images")
     show_gallery(table, chosen)
-    shares = [name for name in table.columns if name.startswith(("disagreement", *panels.RATES))]
+    shares = [name for name in table.columns if name.startswith(("disagreement", *displays.RATES))]
     components.explain("image_scores", table, key="image_scores", name=f"{run.name}-images", percent=shares)
     block = queries.viewer_block(run, split, chosen.heads, seed, image)
     if block.cells:  # after all that is seen at once
@@ -181,7 +184,7 @@ def browse() -> None:
 run = state.current_run()
 theme = state.theme()
 dataset = queries.dataset(run)
-begun = link.start()
+start = component.start_view()
 st.title("Images")
 components.missing(run, "the other head's labels, and where the two differ")
 browse()

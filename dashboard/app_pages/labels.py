@@ -8,8 +8,8 @@ import streamlit as st
 from dashboard import components, queries, state
 from dashboard.boundary import guarded
 from dashboard.displays import labels as panels
-from dashboard.displays.cards import finding_card
 from dashboard.displays.labels import SPLIT_TITLES
+from dashboard.displays.verdict import finding_card
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.queries.images import spread_images
 from dashboard.rounding import count, percent

@@ -5,11 +5,10 @@ from typing import Final
 import streamlit as st
 
 from dashboard import components, queries, state
-from dashboard.boundary import guarded
+from dashboard.boundary import guarded, part
 from dashboard.displays import overlap as panels
 from dashboard.displays.base import Selection
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.parts import part
 from dashboard.queries.images import Which
 from dashboard.rounding import count, percent
 from dashboard.theme import HEAD_TITLES

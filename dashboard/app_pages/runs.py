@@ -8,12 +8,11 @@ from typing import Final
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, export, manage, queries, state
-from dashboard.boundary import callback, guarded
+from dashboard import components, manage, queries, state
+from dashboard.boundary import callback, guarded, part
 from dashboard.displays import base
-from dashboard.panels import catalogue as table
-from dashboard.panels import runs as panels
-from dashboard.parts import part
+from dashboard.displays import runs as displays
+from dashboard.displays.training import training
 from dashboard.tables import SHOWN
 from pipelines.errors import RunError
 from pipelines.metrics import METRICS
@@ -46,10 +45,10 @@ def start_choice() -> list[str]:
 @guarded
 def draw_table(chosen: Sequence[str]) -> None:
     """Every run; ticked rows are compared."""
-    frame, texts = table.catalogue(summaries)
+    frame, texts = displays.catalogue(summaries)
     styled = frame.style
     for column, known in texts.items():
-        styled = styled.format(partial(table.shown, known), subset=[column])
+        styled = styled.format(partial(displays.shown_text, known), subset=[column])
     # Rows are ticked by their number: another order or choice of runs is another table.
     key = f"runs_{zlib.crc32('/'.join(names).encode()):x}_{st.session_state.get(_TIMES, 0)}"
 
@@ -59,8 +58,13 @@ def draw_table(chosen: Sequence[str]) -> None:
         st.session_state[_COMPARE] = [names[row] for row in rows][:_MOST]
 
     st.dataframe(
-        styled, hide_index=True, height=_ROW * (min(len(names), _ROWS) + 1) + 3, key=key,
-        on_select=take_over, selection_mode="multi-row", placeholder="–",
+        styled,
+        hide_index=True,
+        height=_ROW * (min(len(names), _ROWS) + 1) + 3,
+        key=key,
+        on_select=take_over,
+        selection_mode="multi-row",
+        placeholder="–",
         selection_default={"selection": {"rows": [names.index(name) for name in chosen]}},
         alt="All runs with their verdict, scores and settings; ticked runs are compared below.",
         column_config={
@@ -68,7 +72,7 @@ def draw_table(chosen: Sequence[str]) -> None:
             "Run": st.column_config.TextColumn(pinned=True),
             "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", timezone="UTC"),
         },
-    )  # fmt: skip
+    )
 
 
 def choose_runs() -> list[Run]:
@@ -79,33 +83,37 @@ def choose_runs() -> list[Run]:
         st.session_state[_TIMES] = st.session_state.get(_TIMES, 0) + 1
 
     chosen = st.multiselect(
-        "Side by side", names, key=_COMPARE, bind="query-params", max_selections=_MOST, on_change=changed,
-        help=f"Or tick rows of the table; {_MOST} at most.", placeholder="Only the run that is picked on the left",
-    )  # fmt: skip
-    return [found[names.index(name)] for name in chosen] or [run]
+        "Side by side",
+        names,
+        key=_COMPARE,
+        bind="query-params",
+        max_selections=_MOST,
+        on_change=changed,
+        help=f"Or tick rows of the table; {_MOST} at most.",
+        placeholder="Only the run that is picked on the left",
+    )
+    return [every_run[names.index(name)] for name in chosen] or [run]
 
 
 @part
 def compare(runs: list[Run]) -> None:
     """One metric of every head, and the difference within each run."""
-    shown = [queries.summary(one) for one in runs]
-    present = [name for name in SHOWN if any(metric == name for one in shown for metric, _ in one.scores)]
+    shown = [queries.summary(run) for run in runs]
+    known = {metric for summary in shown for metric, _ in summary.scores}
+    present = [name for name in SHOWN if name in known]
     if not present:
         components.empty("No scores", "None of these runs has been evaluated; run `python -m pipelines evaluate RUN`.")
         return
     with st.container(width=340):
         metric = state.choose("Score", present, key="score", default="dice", title=lambda name: METRICS[name].title)
-    components.head_legend(list(dict.fromkeys(head for one in shown for head in one.heads)), theme)
-    lone = [one.name for one in shown if missing_head(one.heads) is not None]
-    if lone:
-        st.caption(
-            components.plain(
-                f"No difference within {', '.join(lone)}: a run needs a sigmoid and a softmax to compare them."
-            )
-        )
-    panel = panels.comparison(runs, theme, metric=metric)
-    if panel is not None:
-        components.show(panel, run="runs")
+    components.head_legend(list(dict.fromkeys(head for summary in shown for head in summary.heads)), theme)
+    incomplete = ", ".join(summary.name for summary in shown if missing_head(summary.heads) is not None)
+    if incomplete:
+        need = f"No difference within {incomplete}: a run needs a sigmoid and a softmax to compare them."
+        st.caption(components.plain(need))
+    display = displays.comparison(runs, theme, metric=metric)
+    if display is not None:
+        components.show(display, run="runs")
     else:
         components.empty(f"{METRICS[metric].title} has no value in these runs", "Why is said below the numbers.")
 
@@ -116,39 +124,41 @@ def say_what_can_be_compared(runs: list[Run], shown: list[Summary]) -> None:
     if len(runs) < 2:
         return
     alike = queries.comparable(runs[0])
-    strange = [one.name for one in runs if one.name not in alike]
+    strange = [run.name for run in runs if run.name not in alike]
     if not strange:
         st.page_link(
-            "app_pages/losses.py", label="What moves the results of these runs: loss, head, threshold or temperature",
+            "app_pages/losses.py",
+            label="What moves the results of these runs: loss, head, threshold or temperature",
             icon=":material/compare_arrows:",
-            query_params={state.RUN: runs[0].name, "runs": [one.name for one in runs]},
-        )  # fmt: skip
+            query_params={state.RUN: runs[0].name, "runs": [run.name for run in runs]},
+        )
         return
-    data = " and ".join(dict.fromkeys(one.data for one in shown if one.name in {runs[0].name, *strange}))
+    data = " and ".join(dict.fromkeys(row.data for row in shown if row.name in {runs[0].name, *strange}))
     st.warning(
         components.plain(f"{data}: compare the heads' difference within each run, not the scores across runs."),
-        title="Different data", icon=":material/difference:",
-    )  # fmt: skip
+        title="Different data",
+        icon=":material/difference:",
+    )
 
 
 @guarded
 def draw_settings(runs: list[Run], shown: list[Summary]) -> None:
     """Settings, those that differ first, and the numbers below them."""
-    head = ["", *(one.name for one in shown)]
-    differ, same = panels.settings(shown)
+    names = [summary.name for summary in shown]
+    differ, same = displays.settings(shown)
     if differ:
-        components.small_table(["What differs", *head[1:]], differ, theme)
+        components.small_table(["What differs", *names], differ, theme)
     elif len(shown) > 1:
         components.paragraph("Nothing that is recorded differs between these runs.", theme)
     with st.expander("What is the same" if len(shown) > 1 else "Settings", key="runs_same"):
-        components.small_table(head[:2] if len(shown) == 1 else ["", "in all"], [row[:2] for row in same], theme)
-    titles, rows = panels.numbers(shown)
+        components.small_table(["", names[0] if len(names) == 1 else "in all"], [row[:2] for row in same], theme)
+    titles, rows = displays.numbers(shown)
     components.small_table(["Mean of classes, 95% interval", *titles], rows, theme)
-    for one in runs:
-        absent = base.absence_note(one, one.splits[0])
-        components.notes(f"{one.name}: {absent}" if absent else "")
-    settings_of = pd.DataFrame([*differ, *same], columns=["setting", *head[1:]])
-    scores = pd.concat([panels.scores(shown, metric=metric) for metric in panels.KEY_METRICS])
+    for run in runs:
+        absent = base.absence_note(run, run.splits[0])
+        components.notes(f"{run.name}: {absent}" if absent else "")
+    settings_of = pd.DataFrame([*differ, *same], columns=["setting", *names])
+    scores = pd.concat([displays.scores(shown, metric=metric) for metric in displays.KEY_METRICS])
     with st.container(horizontal=True):
         components.download(settings_of, key="settings_csv", name="runs-settings", label="Settings as CSV")
         components.download(scores, key="numbers_csv", name="runs-scores", label="Scores as CSV")
@@ -167,13 +177,13 @@ def has_readable_training(run: Run) -> bool:
 @guarded
 def draw_training(runs: list[Run]) -> None:
     """Loss and validation score of each run that was trained here."""
-    runs = [one for one in runs if has_readable_training(one)]
-    untrained = [queries.summary(one) for one in runs if queries.learning(one) is None]
-    loaded = [one.name for one in untrained if one.origin != "imported"]
-    imported = [one.name for one in untrained if one.origin == "imported"]
-    panel = panels.training(runs, theme)
-    if panel is not None:
-        components.show(panel, run="runs" if len(runs) > 1 else run.name)
+    runs = [shown for shown in runs if has_readable_training(shown)]
+    untrained = [queries.summary(shown) for shown in runs if queries.learning(shown) is None]
+    loaded = [summary.name for summary in untrained if summary.origin != "imported"]
+    imported = [summary.name for summary in untrained if summary.origin == "imported"]
+    display = training(runs, theme)
+    if display is not None:
+        components.show(display, run="runs" if len(runs) > 1 else run.name)
     if loaded:
         components.empty(
             f"Nothing was trained in {', '.join(loaded)}",
@@ -188,29 +198,29 @@ def draw_training(runs: list[Run]) -> None:
 
 def draw_damaged() -> None:
     """Runs that cannot be opened, and what to do about each."""
-    for one in queries.damaged_runs():
-        components.problem(one.problem)
+    for damaged in queries.damaged_runs():
+        components.problem(damaged.problem)
 
 
 theme = state.theme()
 st.title("Runs")
 components.readable_chips()
-found = queries.catalogue()
-names = [one.name for one in found]
+every_run = queries.catalogue()
+names = [run.name for run in every_run]
 draw_damaged()
-if found:
+if every_run:
     run = state.current_run()
-    summaries = [queries.summary(one) for one in found]
+    summaries = [queries.summary(each) for each in every_run]
     draw_table(start_choice())
     runs = choose_runs()
-    shown = [queries.summary(one) for one in runs]
+    shown = [queries.summary(each) for each in runs]
     say_what_can_be_compared(runs, shown)
     compare(runs)
     draw_settings(runs, shown)
     st.header("Training")
     draw_training(runs)
     st.header("Report and tables of this run")
-    export.draw(run)
+    manage.draw_export(run)
     st.header("Rename or delete")
     manage.say()
     manage.draw_run(run, names, lists=[_COMPARE])

@@ -6,7 +6,7 @@ from typing import Any, Final
 import streamlit as st
 
 from dashboard import components, state
-from dashboard.boundary import callback, guarded
+from dashboard.boundary import callback, guarded, part
 from dashboard.displays import base
 from dashboard.displays import ranking as curves
 from dashboard.displays import threshold_choice as choice
@@ -25,7 +25,6 @@ from dashboard.displays.threshold_choice import (
     policies,
 )
 from dashboard.displays.thresholds import SCALES, Scale
-from dashboard.parts import part
 from dashboard.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from pipelines.counting.grid import HALF_CELL
 from pipelines.schema import Head

@@ -4,13 +4,12 @@ from typing import Final, cast
 
 import streamlit as st
 
-from dashboard import components, export, queries, state
+from dashboard import components, manage, queries, state
 from dashboard.boundary import guarded
 from dashboard.displays import base
-from dashboard.displays.cards import color_of, reason_card
-from dashboard.forest_plot import forest_plot
-from dashboard.panels import verdict as panels
-from dashboard.python_code import python_code
+from dashboard.displays import verdict as displays
+from dashboard.elements import forest_plot, python_code
+from dashboard.report.describe import short_facts
 from dashboard.rounding import typeset
 from dashboard.theme import HEAD_TITLES
 from pipelines.recipe import Ingredients, code_of
@@ -51,33 +50,31 @@ def draw_code(verdict: Verdict) -> None:
     st.header("Use it")
     winner: Head = verdict.contender if verdict.answer == "softmax" and verdict.contender else "sigmoid"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        head = state.choose(
-            "Head", run.heads, key="code_head", default=winner, title=lambda name: HEAD_TITLES[name]
-        )  # fmt: skip
+        head = state.choose("Head", run.heads, key="code_head", default=winner, title=HEAD_TITLES.__getitem__)
         best = queries.ingredients(run, head, None).seed
-        seed = int(state.choose("Seed", [str(one) for one in run.seeds], key="code_seed", default=str(best)))
-    given = queries.ingredients(run, head, seed)
+        seed = int(state.choose("Seed", list(map(str, run.seeds)), key="code_seed", default=str(best)))
+    ingredients = queries.ingredients(run, head, seed)
     settled = None if verdict.missing else verdict.answer in ("sigmoid", "softmax")
-    components.paragraph(advice(given, settled=settled), theme)
-    components.notes(base.untuned_note(run) if given.tuned and not given.by_argmax else "")
-    python_code("\n\n\n".join(code_of(given).values()), key="code")
+    components.paragraph(advice(ingredients, settled=settled), theme)
+    components.notes(base.untuned_note(run) if ingredients.tuned and not ingredients.by_argmax else "")
+    python_code("\n\n\n".join(code_of(ingredients).values()), key="code")
 
 
-def advice(given: Ingredients, *, settled: bool | None) -> str:
+def advice(ingredients: Ingredients, *, settled: bool | None) -> str:
     """What to know before copying. settled: whether the verdict chooses; None where there is nothing to choose from."""
     parts = ["The network's line, the loss it was trained with, and the decision with what validation tuned."]
-    if given.training is None:
+    if ingredients.training is None:
         parts = ["From the logits of the network, which was trained elsewhere, to the decision that validation tuned."]
     if settled is False:
         parts.append("The verdict does not choose between the heads: either code serves.")
-    if given.by_argmax:
+    if ingredients.by_argmax:
         parts.append("Each pixel gets the class with the largest p, so no threshold is needed.")
-    elif given.tuned and len(given.seeds) > 1:
+    elif ingredients.tuned and len(ingredients.seeds) > 1:
         parts.append(
             "Thresholds belong to the network of one seed; between seeds they differ by up to "
-            f"{given.threshold_spread:.2f}, so tune them again after training anew."
-        )  # fmt: skip
-    elif given.tuned:
+            f"{ingredients.threshold_spread:.2f}, so tune them again after training anew."
+        )
+    elif ingredients.tuned:
         parts.append("Tune the thresholds again on validation after training anew.")
     return " ".join(parts)
 
@@ -92,12 +89,11 @@ split = cast(Split, verdict.split)
 
 with slot:
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
-    components.headline(
-        typeset(verdict.headline), above=panels.certainty(verdict), color=color_of(answer, verdict, theme), theme=theme,
-        level=1,
-    )  # fmt: skip
-    components.facts_line(state.run_facts(run, dataset, split), theme)
-figures = panels.figures_of(run, theme, split=split, verdict=verdict)
+    color = displays.color_of(answer, verdict, theme)
+    above = displays.certainty(verdict)
+    components.headline(typeset(verdict.headline), above=above, color=color, theme=theme, level=1)
+    components.facts_line(short_facts(run, dataset, split)[1:], theme)
+figures = displays.figures_of(run, theme, split=split, verdict=verdict)
 if figures.pictures:
     components.show(figures, run=run.name, draw=forest_plot if verdict.contender else components.chart)
 else:
@@ -105,7 +101,7 @@ else:
     components.empty("There is nothing to draw", why or "No score of this run has a value.")
 
 st.header("Why")
-components.cards([reason_card(reason, verdict, theme) for reason in verdict.reasons], theme)
+components.cards([displays.reason_card(reason, verdict, theme) for reason in verdict.reasons], theme)
 if verdict.would_change:
     st.header("What is missing" if verdict.missing else "What would change this")
     components.bullets([typeset(line) for line in verdict.would_change], theme)
@@ -121,4 +117,4 @@ components.notes(base.absence_note(run, split))
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")
 
 st.header("Send it")
-export.draw(run, margin=margin)
+manage.draw_export(run, margin=margin)

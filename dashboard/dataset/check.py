@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import components, state
 from dashboard.boundary import guarded
 from dashboard.displays import labels as panels
-from dashboard.displays.cards import finding_card
+from dashboard.displays.verdict import finding_card
 from dashboard.rounding import count, percent
 from pipelines import jobs
 from pipelines.datasets.check import CheckReport, truth_alone

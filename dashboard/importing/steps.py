@@ -7,11 +7,11 @@ import streamlit as st
 
 from dashboard import components, queries, state
 from dashboard.boundary import callback
-from dashboard.displays.cards import finding_card
-from dashboard.figures.pictures import jpeg, label_picture
+from dashboard.displays.verdict import finding_card
 from dashboard.importing import follow
 from dashboard.panels.importing import match, strange_names
 from dashboard.panels.importing_words import for_page, left_aside, name_problem, new_name, verdict_on
+from dashboard.pictures import jpeg, label_picture
 from dashboard.safe import safe_color
 from dashboard.theme import HEAD_TITLES
 from pipelines import jobs

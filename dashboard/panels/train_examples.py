@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from dashboard.figures.pictures import label_picture, png
+from dashboard.pictures import label_picture, png
 from dashboard.theme import HEAD_SHORT
 from pipelines.arrays import UInt8Array
 from pipelines.errors import RunError

@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from dashboard.figures import pictures
+from dashboard import pictures
 from dashboard.queries.counts import counts, whole_counts
 from dashboard.queries.runs import KEY, dataset
 from dashboard.viewer import payload

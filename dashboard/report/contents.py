@@ -14,15 +14,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from dashboard import queries
-from dashboard.displays import accuracy, base, calibration, confusion, labels, overlap, ranking, thresholds
+from dashboard import pictures, queries
+from dashboard.displays import accuracy, base, calibration, confusion, labels, overlap, ranking, thresholds, training
 from dashboard.displays.base import Display, Selection
-from dashboard.displays.cards import color_of, finding_card, reason_card
 from dashboard.displays.threshold_choice import Costs, Look, policies
-from dashboard.figures import pictures
+from dashboard.displays.verdict import certainty, color_of, figures_of, finding_card, reason_card
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.panels import runs
-from dashboard.panels import verdict as verdict_panels
 from dashboard.report import describe
 from dashboard.rounding import count, percent, rounded, typeset
 from dashboard.theme import HEAD_TITLES, LIGHT, Theme
@@ -156,7 +153,7 @@ def report_of(run: Run, *, margin: Margin | None = None) -> Report:
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
     cover = Cover(
         run.name,
-        verdict_panels.certainty(verdict),
+        certainty(verdict),
         typeset(verdict.headline),
         color_of(answer, verdict, THEME),
         describe.short_facts(run, dataset, subject.split),
@@ -210,7 +207,7 @@ def _verdict(subject: Subject) -> Chapter:
     )
     if verdict.missing is not None:
         lead = "What the truth and what is here say alone; which last layer takes the other head too."
-    figures = verdict_panels.figures_of(run, THEME, split=subject.split, verdict=verdict)
+    figures = figures_of(run, THEME, split=subject.split, verdict=verdict)
     blocks: list[Block | Summary | Display] = [figures] if figures.pictures else []
     blocks.append(Block("cards", [reason_card(reason, verdict, THEME) for reason in verdict.reasons], "Why"))
     if verdict.would_change:
@@ -323,7 +320,7 @@ def _thresholds(subject: Subject) -> Chapter:
 
 
 def _training(subject: Subject) -> Chapter:
-    display = runs.learning(subject.run, THEME)
+    display = training.learning(subject.run, THEME)
     named = (
         None if display is None else replace(display, key="learning")
     )  # without the run's name in the name of its CSV

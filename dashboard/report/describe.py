@@ -4,14 +4,13 @@ import shlex
 from pathlib import PurePath
 from typing import Any, Final
 
-from dashboard.panels.origin import declared, declared_heads, network_facts
+from dashboard.displays.runs import KIND_TITLES, declared, declared_heads, network_facts
 from dashboard.rounding import count
 from dashboard.theme import HEAD_TITLES
 from pipelines.config import RunConfig
 from pipelines.schema import Split
 from pipelines.store import Run
 
-KIND_TITLES: Final = {"exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap"}
 SPLIT_TITLES: Final[dict[Split, str]] = {"test": "test", "val": "validation", "train": "training"}
 _SHOWN_SIZES: Final = 3
 _FLAGS: Final = {"learning_rate": "lr", "learning_rates": "lr"}

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import components, queries, state, upload
 from dashboard.boundary import callback, guarded
-from dashboard.figures.training import curve_figure, loss_figure
+from dashboard.displays.training import curve_figure, loss_figure
 from dashboard.panels import train_examples
 from dashboard.panels import train_words as words
 from dashboard.safe import escaped

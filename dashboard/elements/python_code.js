@@ -1,11 +1,3 @@
-"""Python to copy: highlighted, with a button. Streamlit's own needs 1.6 MB of script, for every language there is."""
-
-import keyword
-from typing import Final
-
-import streamlit as st
-
-_JS: Final = r"""
 const COMMENT = /(#.*)/, STRING = /("{3}[\s\S]*?"{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')/;
 const NUMBER = /\b(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\b/, WORD = /([A-Za-z_]\w*)/;
 const PARTS = new RegExp([COMMENT, STRING, NUMBER, WORD].map(({ source }) => source).join("|"), "g");
@@ -43,29 +35,3 @@ export default function ({ data, parentElement }) {
     setTimeout(() => (button.textContent = "Copy"), 2000);
   };
 }
-"""
-_CSS: Final = """
-div { position: relative; }
-pre { margin: 0; padding: 1rem; border-radius: var(--st-base-radius); background: var(--st-secondary-background-color);
-  color: var(--st-text-color); font: .875rem/1.5 var(--st-code-font); white-space: pre-wrap; overflow-wrap: anywhere; }
-code { font: inherit; }
-.comment { color: color-mix(in srgb, var(--st-text-color) 72%, transparent); }
-.keyword { color: var(--st-link-color); font-weight: 600; }
-.string { color: var(--st-green-text-color); }
-.number { color: var(--st-violet-text-color); }
-button { position: absolute; top: .5rem; right: .5rem; font: inherit; font-size: .8rem; padding: .25rem .6rem;
-  cursor: pointer; color: var(--st-text-color); background: var(--st-background-color);
-  border: 1px solid var(--st-border-color); border-radius: var(--st-base-radius); }
-button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 2px; }
-"""
-_code = st.components.v2.component(
-    "python_code",
-    html='<div><pre tabindex="0"><code></code></pre><button type="button">Copy</button></div>',
-    css=_CSS,
-    js=_JS,
-)
-
-
-def python_code(text: str, *, key: str) -> None:
-    """Text as Python, in lines that break, with a button that copies it."""
-    _code(data={"text": text, "keywords": keyword.kwlist}, key=key)
