@@ -89,10 +89,10 @@ def draw_row(lens: Lens, rows: Sequence[Mapping[Hashable, Any]], *, which: Which
         image = str(row["image"])
         with column:
             each = zip(lens.heads, lens.columns, strict=True)
-            said = ", ".join(f"{HEAD_SHORT[head]} {rounded(row[column])}" for head, column in each)
-            said = said[:1] + said[1:].lower()
-            components.picture(lens.errors(image, which), alt=f"{image}: {said}")
-            st.text(f"{image}\n{said}")
+            scores = ", ".join(f"{HEAD_SHORT[head]} {rounded(row[column])}" for head, column in each)
+            scores = scores[:1] + scores[1:].lower()
+            components.picture(lens.errors(image, which), alt=f"{image}: {scores}")
+            st.text(f"{image}\n{scores}")
             link(lens, image)
 
 
@@ -105,6 +105,8 @@ def legend(lens: Lens) -> None:
 def link(lens: Lens, image: str) -> None:
     """A link that opens the image on its own page."""
     st.page_link(
-        "app_pages/images.py", label="Open in Images", icon=":material/image:",
+        "app_pages/images.py",
+        label="Open in Images",
+        icon=":material/image:",
         query_params=state.image_query(lens.run, lens.split, image, seed=lens.seed),
-    )  # fmt: skip
+    )

@@ -23,7 +23,7 @@ from pipelines.store import (
 from pipelines.store.places import NAME
 from pipelines.verdict import Margin
 
-_SAID: Final = "manage_said"
+_RESULT: Final = "manage_result"
 _LISTED: Final = 20  # entries of the trash
 _RULE: Final = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
 _REPORT_HELP: Final = (
@@ -70,7 +70,7 @@ def _exported(run: Run, form: Literal["html", "zip"], margin: Margin | None) -> 
 
 def say() -> None:
     """What the last step did, told once."""
-    done, text = st.session_state.pop(_SAID, (True, ""))
+    done, text = st.session_state.pop(_RESULT, (True, ""))
     if text and done:
         st.success(components.plain(text), icon=":material/check:")
     elif text:
@@ -88,9 +88,14 @@ def draw_run(run: Run, names: Sequence[str], *, lists: Sequence[str] = ()) -> No
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.form("rename", border=False, width=420), st.container(horizontal=True, vertical_alignment="bottom"):
             st.text_input(
-                "Name of this run", run.name, key=key, max_chars=64, validate=(NAME, _RULE), help=f"{_RULE}.",
+                "Name of this run",
+                run.name,
+                key=key,
+                max_chars=64,
+                validate=(NAME, _RULE),
+                help=f"{_RULE}.",
                 autocomplete="off",
-            )  # fmt: skip
+            )
             st.form_submit_button("Rename", on_click=_attempt, args=(_rename, run.name, key, tuple(lists)))
         if st.button("Delete this run", icon=":material/delete:", key="delete"):
             _confirm_delete(run.name, size_in_words(run_bytes(run)), tuple(names))
@@ -103,21 +108,21 @@ def draw_run(run: Run, names: Sequence[str], *, lists: Sequence[str] = ()) -> No
 def draw_trash() -> None:
     """What is in the trash, with a button to take each run back, and one to empty it."""
     try:
-        found, freed = queries.trash()
+        entries, freed = queries.trash()
     except RunError as error:
         components.problem(str(error))
         return
-    if not found:
+    if not entries:
         st.caption("The trash is empty.")
         return
-    for entry in found[:_LISTED]:
+    for entry in entries[:_LISTED]:
         _draw_entry(entry)
-    if len(found) > _LISTED:
-        st.caption(f"{len(found) - _LISTED} older ones are listed by `python -m pipelines trash`.")
-    if freed < sum(entry.bytes for entry in found):
+    if len(entries) > _LISTED:
+        st.caption(f"{len(entries) - _LISTED} older ones are listed by `python -m pipelines trash`.")
+    if freed < sum(entry.bytes for entry in entries):
         st.caption("Runs here still use files of deleted ones: emptying the trash gives back less than their size.")
     if st.button(f"Empty the trash ({size_in_words(freed)})", icon=":material/delete_forever:", key="empty_trash"):
-        _confirm_empty(len(found), freed)
+        _confirm_empty(len(entries), freed)
 
 
 def _draw_entry(entry: TrashEntry) -> None:
@@ -126,9 +131,13 @@ def _draw_entry(entry: TrashEntry) -> None:
         state_of = "" if entry.whole else ", damaged or half removed"
         st.text(f"deleted {entry.deleted:%Y-%m-%d %H:%M} UTC, {size_in_words(entry.bytes)}{state_of}", width=340)
         st.button(
-            "Restore", icon=":material/restore_from_trash:", key=f"restore_{entry.entry}", disabled=not entry.whole,
-            on_click=_attempt, args=(_restore, entry),
-        )  # fmt: skip
+            "Restore",
+            icon=":material/restore_from_trash:",
+            key=f"restore_{entry.entry}",
+            disabled=not entry.whole,
+            on_click=_attempt,
+            args=(_restore, entry),
+        )
 
 
 @st.dialog("Delete this run?")
@@ -164,9 +173,9 @@ def _confirm_empty(entries: int, freed: int) -> None:
 def _attempt(step: Callable[..., str], *arguments: Any) -> None:
     """Do a step and keep what is to be said of it for the next time the page is drawn."""
     try:
-        st.session_state[_SAID] = (True, step(*arguments))
+        st.session_state[_RESULT] = (True, step(*arguments))
     except RunError as error:
-        st.session_state[_SAID] = (False, str(error))
+        st.session_state[_RESULT] = (False, str(error))
     finally:
         queries.forget_runs()
 
@@ -177,13 +186,13 @@ def _rename(name: str, key: str, lists: tuple[str, ...]) -> str:
     if st.session_state.get(state.RUN) == name:
         st.session_state[state.RUN] = new
     for chosen in (chosen for chosen in lists if chosen in st.session_state):
-        st.session_state[chosen] = [new if one == name else one for one in st.session_state[chosen]]
+        st.session_state[chosen] = [new if run == name else run for run in st.session_state[chosen]]
     return f"{name} is called {new} now."
 
 
 def _delete(name: str, names: tuple[str, ...]) -> str:
     delete_run(queries.runs_folder(), name)
-    others = [one for one in names if one != name]
+    others = [other for other in names if other != name]
     if not others:
         return f"{name} is in the trash."
     after = others[min(names.index(name), len(others) - 1)]

@@ -13,9 +13,20 @@ _FILL: Final = 0.55  # opacity of a label's area
 _FADE: Final = 0.65  # how far the image under a comparison is drawn towards grey
 # Dark to light through violet, green and yellow: the order is kept in grey and for colour-blind readers (viridis).
 _SCALE: Final = np.array(
-    [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121],
-     [109, 205, 89], [180, 222, 44], [253, 231, 37]], np.float64,
-)  # fmt: skip
+    [
+        [68, 1, 84],
+        [72, 40, 120],
+        [62, 74, 137],
+        [49, 104, 142],
+        [38, 130, 142],
+        [31, 158, 137],
+        [53, 183, 121],
+        [109, 205, 89],
+        [180, 222, 44],
+        [253, 231, 37],
+    ],
+    np.float64,
+)
 
 
 def rgb(color: str) -> UInt8Array:

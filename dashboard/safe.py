@@ -3,9 +3,13 @@
 import html
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
+import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~:$&^=@/])")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -51,6 +55,26 @@ def script_json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return without_controls(text)
+
+
+def template(path: Path, **filters: Callable[..., Any]) -> jinja2.Template:
+    """A Jinja template, and through its `module` the macros in it, that escapes whatever it is given.
+
+    filters: by name; only what they return as Markup is written as it stands.
+    """
+
+    def visible(value: Any) -> Any:
+        return value if isinstance(value, Markup) else without_controls(str(value))
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(path.parent),
+        autoescape=True,
+        finalize=visible,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(path.name)
 
 
 def harmless(text: str) -> str:

@@ -171,9 +171,15 @@ def image_query(run: Run, split: Split, image: str, *, seed: int | None = None) 
 def threshold() -> float:
     """A threshold on p in steps of 0.02, each a multiple of 1/300."""
     value = st.slider(
-        "Threshold on p", 0.02, 0.98, 0.5, 0.02, key="threshold", bind="query-params",
+        "Threshold on p",
+        0.02,
+        0.98,
+        0.5,
+        0.02,
+        key="threshold",
+        bind="query-params",
         help="A class is called present when its probability is above the threshold.",
-    )  # fmt: skip
+    )
     return float(value)
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from dashboard.rounding import with_interval
@@ -13,11 +14,23 @@ from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, MACRO, Head, S
 
 # In the order in which they are read: labels, probabilities, overlap.
 SHOWN: Final = (
-    "dice", "dice_tuned", "iou", "dice_image_mean", "iou_image_mean", "boundary_iou", "surface_dice",
-    "average_precision", "classwise_ece", "top_label_ece", "brier", "nll",
-    "categorical_nll", "overlap_rate", "no_label_rate", "overlap_recall",
-)  # fmt: skip
-
+    "dice",
+    "dice_tuned",
+    "iou",
+    "dice_image_mean",
+    "iou_image_mean",
+    "boundary_iou",
+    "surface_dice",
+    "average_precision",
+    "classwise_ece",
+    "top_label_ece",
+    "brier",
+    "nll",
+    "categorical_nll",
+    "overlap_rate",
+    "no_label_rate",
+    "overlap_recall",
+)
 RATES: Final = ("overlap_rate", "no_label_rate", "overlap_recall")  # shown as percent
 
 
@@ -42,15 +55,15 @@ def differences(
             rows["head"], rows["class"], rows["value"], rows["low"], rows["high"], strict=True
         )
     }
-    found = []
+    entries = []
     for name in [MACRO, *classes] if len(classes) > 1 else list(classes):
         value, low, high = numbers.get((difference_row(contender), name), (math.nan, math.nan, math.nan))
         if math.isnan(value):
             continue
         low, high = (low, high) if sign > 0 else (-high, -low)
         ours, theirs = numbers["sigmoid", name][0], numbers[contender, name][0]
-        found.append((name, sign * value, low, high, ours, theirs))
-    return pd.DataFrame(found, columns=["class", "advantage", "low", "high", "sigmoid", "softmax"])
+        entries.append((name, sign * value, low, high, ours, theirs))
+    return pd.DataFrame(entries, columns=["class", "advantage", "low", "high", "sigmoid", "softmax"])
 
 
 def levels(
@@ -70,11 +83,10 @@ def seed_advantages(
     frame: pd.DataFrame, *, metric: str, split: Split, variant: Variant, contender: Head, class_name: str
 ) -> list[float]:
     """Advantage of sigmoid in each seed, ascending by seed; empty when there is one seed."""
-    rows = frame[
-        (frame["head"] == difference_row(contender)) & (frame["split"] == split) & (frame["variant"] == variant)
-        & (frame["region"] == "all") & (frame["metric"] == metric) & (frame["class"] == class_name)
-        & (frame["seed"] != ALL_SEEDS)
-    ].sort_values("seed")  # fmt: skip
+    wanted = {"head": difference_row(contender), "split": split, "variant": variant, "region": "all"}
+    wanted |= {"metric": metric, "class": class_name}
+    keep = np.logical_and.reduce([frame[column] == value for column, value in wanted.items()])
+    rows = frame[keep & (frame["seed"] != ALL_SEEDS)].sort_values("seed")
     sign = -1.0 if METRICS[metric].better == "lower" else 1.0
     values = [sign * float(value) for value in rows["value"]]
     return values if len(values) > 1 else []
@@ -94,7 +106,7 @@ def scores(frame: pd.DataFrame, *, split: Split, variant: Variant, heads: Sequen
 
 def readable_scores(table: pd.DataFrame) -> pd.DataFrame:
     """The same with a row a metric, a column a head, and numbers rounded to their intervals."""
-    found = []
+    entries = []
     for metric, rows in table.groupby("metric", sort=False):
         arrow = {"higher": "↑", "lower": "↓", "neither": ""}[METRICS[str(metric)].better]
         entry = {"Metric": f"{METRICS[str(metric)].title} {arrow}".strip()}
@@ -103,8 +115,8 @@ def readable_scores(table: pd.DataFrame) -> pd.DataFrame:
             title = HEAD_SHORT.get(head) or f"Sigmoid − {HEAD_SHORT[DIFFERENCES[head]].lower()}"  # type: ignore[call-overload]
             numbers = (row["value"], row["low"], row["high"])
             entry[title] = _written(str(metric), numbers, signed=head in DIFFERENCES)
-        found.append(entry)
-    return pd.DataFrame(found)
+        entries.append(entry)
+    return pd.DataFrame(entries)
 
 
 def _written(metric: str, numbers: tuple[float, float, float], *, signed: bool) -> str:

@@ -22,10 +22,10 @@ _RULES: Final[tuple[Rule, ...]] = ("argmax", "threshold")
 _STRETCHES: Final = (0.25, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 
 
-# The asked figure, on top -----------------------------------------------------------------------------------------
+# The requested figure, on top -----------------------------------------------------------------------------------------
 
 
-def draw_asked(figure: str) -> None:
+def draw_requested(figure: str) -> None:
     """The explanation that a link asked for, and the way back to its figure."""
     if figure not in HOW_TO_READ:
         components.empty("No such figure", "This link names a figure that is not explained here; all others are below.")
@@ -227,7 +227,7 @@ def try_forest() -> None:
 def try_reliability() -> None:
     """Logits to make too large or too small."""
     slot = st.container()
-    options = {"key": "mini_stretch", "bind": "query-params", "format_func": "{:g}".format}
+    options: dict[str, Any] = {"key": "mini_stretch", "bind": "query-params", "format_func": "{:g}".format}
     stretch = st.select_slider("Logits multiplied by", _STRETCHES, value=2.0, **options)
     with slot:
         draw_miniature(guide_parts.reliability(theme, stretch=float(stretch)))
@@ -247,9 +247,9 @@ MINIATURES: Final[dict[str, Callable[[], None]]] = {"forest": try_forest, "relia
 # Every figure ---------------------------------------------------------------------------------------------------------
 
 
-def draw_index(asked: str | None) -> None:
+def draw_index(requested: str | None) -> None:
     """Every explanation by page; miniatures that are not on top already."""
-    left = [name for name in MINIATURES if name != asked]
+    left = [name for name in MINIATURES if name != requested]
     for column, name in zip(st.columns(2, gap="large"), left, strict=False):
         with column:
             st.subheader(f"Try it: {place_of(name).title.lower()}")
@@ -267,16 +267,16 @@ def draw_index(asked: str | None) -> None:
             Entry(name, place_of(name).title, HOW_TO_READ[name], f"?{urlencode(kept | {'figure': name})}")
             for name in figures
         ]
-        st.html(guide_parts.entries_html(cards, theme, marked=asked))
+        st.html(guide_parts.entries_html(cards, theme, marked=requested))
 
 
 theme = state.theme()
-asked = st.query_params.get("figure")
+requested = st.query_params.get("figure")
 own = f".st-key-asked{{border-left:5px solid {theme.text}}}"
 st.html(f"{guide_parts.style()}<style>{own}</style>")
 st.title("How to read this")
-if asked is not None:
-    draw_asked(asked)
+if requested is not None:
+    draw_requested(requested)
 components.paragraph(
     "A segmentation network ends in one number for each class and pixel, its logit. The last layer turns logits into "
     "probabilities, and there are two: sigmoid asks of each class alone whether it is there; softmax shares one unit "
@@ -293,4 +293,4 @@ in_pictures()
 st.header("When it matters", anchor="when-it-matters")
 st.html(guide_parts.facts_html(guide_parts.facts(theme), theme))
 st.header("Figures explained", anchor="figures-explained")
-draw_index(asked)
+draw_index(requested)

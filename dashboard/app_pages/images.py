@@ -94,9 +94,9 @@ def show_viewer(image: str, chosen: Chosen) -> None:
         "In the truth",
         *(f"{part}, {HEAD_SHORT[head]}" for part in ("p", "log-odds") for head in heads),
     ]
-    there = ["yes" if one else "no" for one in values.truth] if values.valid else ["ignored"] * len(values.truth)
+    there = ["yes" if label else "no" for label in values.truth] if values.valid else ["ignored"] * len(values.truth)
     columns = [[f"{p:.5f}" for p in values.probability(head)] for head in heads]
-    columns += [[minus(f"{float(one):.3f}") for one in values.log_odds[head]] for head in heads]
+    columns += [[minus(f"{float(z):.3f}") for z in values.log_odds[head]] for head in heads]
     st.markdown(f"**Pixel x {pixel[0]}, y {pixel[1]}, as stored**")
     components.small_table(heading, list(zip(dataset["classes"], there, *columns, strict=True)), theme)
 
@@ -121,8 +121,8 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
     names = list(rows["image"])
     colors = (theme.heads[heads[0]], theme.heads[heads[-1]], _CODES["neither"])
     if shows == "differences":
-        said = ["only sigmoid right", "only softmax right", "they differ, neither right"]
-        components.legend(list(zip(said, colors, strict=True)), theme)
+        names_of_colors = ["only sigmoid right", "only softmax right", "they differ, neither right"]
+        components.legend(list(zip(names_of_colors, colors, strict=True)), theme)
     made = queries.within(
         _PATIENCE,
         names,
@@ -146,7 +146,7 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
         "ratio": width / height,
         "viewer": component.VIEWER,
     }
-    component.gallery(payload.pack(header, [one or b"" for one in made]), on_open=open_image)
+    component.gallery(payload.pack(header, [file or b"" for file in made]), on_open=open_image)
 
 
 @part

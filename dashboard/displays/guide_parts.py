@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-import jinja2
 import pandas as pd
 
 from dashboard.charts import forest_figure
@@ -16,6 +15,7 @@ from dashboard.displays.base import Picture
 from dashboard.displays.calibration import reliability_figure
 from dashboard.displays.guide import PRESETS, Reading, class_colors, p_of, shown_p
 from dashboard.rounding import minus
+from dashboard.safe import template
 from dashboard.theme import Theme, faded, words_in
 from pipelines import one_pixel
 from pipelines.datasets.facts import best_dice
@@ -53,11 +53,7 @@ def style() -> str:
 
 @lru_cache(maxsize=1)
 def _macros() -> Any:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {"faded": faded, "ink": words_in, "shown_p": shown_p}
-    return environment.get_template("guide.html").module
+    return template(_HERE / "guide.html", faded=faded, ink=words_in, shown_p=shown_p).module
 
 
 def readings_html(readings: Sequence[Reading], theme: Theme) -> str:

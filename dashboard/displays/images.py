@@ -33,12 +33,12 @@ def image_table(run: Run, *, split: Split, seed: int, contender: Head) -> pd.Dat
     rows = queries.image_scores(run)
     rows = rows[(rows["split"] == split) & (rows["seed"] == seed)]
     heads = queries.shown_heads(run, contender)
-    found = {head: rows[rows["head"] == head].set_index("image") for head in heads}
-    last = found[contender]
+    scores = {head: rows[rows["head"] == head].set_index("image") for head in heads}
+    last = scores[contender]
     table = pd.DataFrame({"disagreement": last["disagreement"]} if len(heads) > 1 else {}, index=last.index)
     for name in (*SCORES, *RATES):
-        for head, one in found.items():
-            table[f"{name}_{head}"] = one[name]
+        for head, own in scores.items():
+            table[f"{name}_{head}"] = own[name]
     return table.rename_axis("image").reset_index()
 
 

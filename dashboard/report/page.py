@@ -24,7 +24,7 @@ from dashboard.displays.base import Display, Picture
 from dashboard.report.contents import Block, Chapter, Report, Summary, explained, table_name
 from dashboard.report.describe import plural
 from dashboard.rounding import NO_VALUE, count, minus, percent
-from dashboard.safe import safe_color, script_json, without_controls
+from dashboard.safe import safe_color, script_json, template
 from dashboard.theme import LIGHT, words_in
 
 MOST_ROWS: Final = 150  # of a table in the page; the whole one is in the CSV
@@ -48,31 +48,19 @@ def page(report: Report, *, tables: str) -> str:
 
 @lru_cache(maxsize=1)
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        finalize=_visible,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
+    return template(
+        _HERE / "report.html",
+        color=safe_color,
+        count=count,
+        explained=explained,
+        grid=grid,
+        ink=lambda color: words_in(safe_color(color), LIGHT),
+        plural=plural,
+        readable_grid=readable_grid,
+        runs=_runs,
+        script_json=lambda value: Markup(script_json(value)),
+        thinned=thinned,
     )
-    environment.filters |= {
-        "color": safe_color,
-        "count": count,
-        "explained": explained,
-        "grid": grid,
-        "ink": lambda color: words_in(safe_color(color), LIGHT),
-        "plural": plural,
-        "readable_grid": readable_grid,
-        "runs": _runs,
-        "script_json": lambda value: Markup(script_json(value)),
-        "thinned": thinned,
-    }
-    return environment.get_template("report.html")
-
-
-def _visible(value: Any) -> Any:
-    """What is written of a value before it is escaped: text without characters that HTML cannot hold."""
-    return value if isinstance(value, Markup) else without_controls(str(value))
 
 
 class _Ids:
