@@ -18,9 +18,8 @@ from benchmarks.counting import best_of, count_all
 from benchmarks.made_up import images_of
 from pipelines.counting import Counts
 from pipelines.metrics import METRICS, Setting
-from pipelines.metrics.bootstrap import choose_units, unit_weights
-from pipelines.metrics.estimates import estimate_head
-from pipelines.metrics.table import metrics_table
+from pipelines.metrics.estimates import estimate_head, metrics_table
+from pipelines.metrics.inference import choose_units, unit_weights
 from pipelines.schema import REGIONS, Region
 
 

@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from pipelines.arrays import Float64Array
 from pipelines.counting.grid import CELLS
 from pipelines.datasets.splits import seeded_split
-from pipelines.metrics.corp import corp_miscalibration
+from pipelines.metrics.proper import corp_miscalibration
 
 HISTOGRAMS: Final = 200
 SEEDS: Final = 200

@@ -11,7 +11,7 @@ from dashboard.theme import HEAD_TITLES, Theme, theme_of
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.sentences import begun
 from pipelines.store import Run, open_run
-from pipelines.store.places import NAME
+from pipelines.store.files import NAME
 from pipelines.verdict import missing_head
 
 RUN: Final = queries.RUN

@@ -21,7 +21,7 @@ from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, r
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.reading import write_reading
 from pipelines.store import Run, RunWriter, files, list_runs, open_run, scan_runs, staged_attempts
-from pipelines.store.places import check_name
+from pipelines.store.files import check_name
 
 app = typer.Typer(
     add_completion=False,

@@ -16,7 +16,7 @@ _MIXTURE: Final = ((0.65, -3.5, 1.6), (0.25, 3.0, 1.4), (0.10, 0.0, 1.2))
 
 
 def stretched_reliability(stretch: float, *, bins: int = 15, name: str = "class") -> pd.DataFrame:
-    """A table such as `metrics.tables.reliability` makes, of a head that says σ(stretch · l) where σ(l) is true.
+    """A table such as `metrics.reliability` makes, of a head that says σ(stretch · l) where σ(l) is true.
 
     stretch: > 0; above 1 over-confident, below 1 under-confident. A temperature equal to it mends the head. The
     log-odds l are a fixed mixture of PIXELS pixels. No intervals: nothing is drawn by chance.

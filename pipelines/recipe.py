@@ -11,7 +11,7 @@ from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.schema import Head, Variant
 from pipelines.store import Run
-from pipelines.store.places import models_folder
+from pipelines.store.files import models_folder
 
 # Ingredients ---------------------------------------------------------------------------------------------------------
 

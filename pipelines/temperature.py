@@ -4,9 +4,11 @@ Sigmoid, and softmax on overlapping truth, minimise the mean over classes of the
 share there; softmax on exclusive or binary truth minimises the categorical NLL (Guo et al. 2017, section 4.2).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from scipy import optimize
@@ -15,10 +17,20 @@ from pipelines import heads
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
-from pipelines.store import Prediction
+from pipelines.progress import Progress
+from pipelines.schema import Head, Split
+from pipelines.store import Prediction, PredictionReader, predictions_folder
 
 PIXEL_BUDGET = 500_000  # pixels kept for the fit, evenly spaced over all valid pixels: memory stays flat
 _BOUNDS = (np.log(0.05), np.log(20.0))
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Fitted temperatures of one head and seed: one for all its logits; by_class: for sigmoid, one a class."""
+
+    common: float
+    by_class: tuple[float, ...] | None = None
 
 
 @dataclass
@@ -28,6 +40,34 @@ class Sample:
     log_odds: Float32Array
     extra: Float32Array
     truth: BoolArray
+
+
+Temperatures: TypeAlias = dict[Head, dict[int, Temperature]]
+
+
+def fit_temperatures(
+    folder: Path, contenders: Sequence[Head], seeds: Sequence[int], splits: Sequence[Split], progress: Progress
+) -> Temperatures:
+    """Temperatures of every head and seed; none without validation predictions."""
+    if "val" not in splits:
+        return {}
+    temperatures: Temperatures = {head: {} for head in contenders}
+    with progress.stage("temperature", len(contenders) * len(seeds)):
+        for head in contenders:
+            for seed in seeds:
+                with PredictionReader(folder / predictions_folder("val", head, seed)) as reader:
+                    pixels = sum(int(reader.valid(image).sum()) for image in reader.images)
+                    sample = sample_pixels(reader, valid_pixels=pixels)
+                    temperatures[head][seed] = _fit(reader.spec, sample)
+                progress.advance()
+    return temperatures
+
+
+def _fit(spec: HeadSpec, sample: Sample) -> Temperature:
+    common = fit_temperature(spec, sample)
+    if spec.is_softmax or len(spec.classes) < 2:
+        return Temperature(common)
+    return Temperature(common, fit_by_class(sample))
 
 
 def sample_pixels(predictions: Iterable[Prediction], *, valid_pixels: int, budget: int = PIXEL_BUDGET) -> Sample:

@@ -1,5 +1,7 @@
 """Small log-odds with truth for tests of counts and metrics, seeded."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.special import expit
 
@@ -45,7 +47,7 @@ def counts_of(kind: Kind, images, *, width: int = 2, softmax: bool = False, back
         )  # fmt: skip
         called = decide(log_odds, rule="argmax" if kind == "exclusive" else "threshold")
         geometry = count_geometry(called, TrueSurfaces(truth, valid, width=width, tolerance=2.0))
-        counted.append(one._replace(**geometry._asdict()))
+        counted.append(replace(one, **geometry._asdict()))
     return stack([str(number) for number in range(len(counted))], counted)
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from arrays import counts_of, example
 
 from pipelines.config import RunConfig, TrainingConfig
-from pipelines.metrics.bootstrap import choose_units
+from pipelines.metrics.inference import choose_units
 from pipelines.store import CountsWriter, Run, RunWriter, counts_folder, files, predictions_folder
 
 CLASSES = {"exclusive": ("a", "b", "c"), "overlapping": ("a", "b", "c"), "binary": ("a",)}

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from pipelines.counting import grid
-from pipelines.counting.regions import IGNORED
+from pipelines.counting.kernels import IGNORED
 
 
 def plain_counts(log_odds, masks, region, *, exclusive, softmax=False, background=-1):

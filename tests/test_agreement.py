@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.counting import label_masks
-from pipelines.counting.agreement import count_agreement
-from pipelines.counting.regions import BOUNDARY, IGNORED, INTERIOR
+from pipelines.counting.kernels import BOUNDARY, IGNORED, INTERIOR
+from pipelines.counting.outlines import count_agreement
 from pipelines.errors import ShapeError
 from pipelines.metrics import agreement as measures
 

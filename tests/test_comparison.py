@@ -17,7 +17,7 @@ from pipelines.comparison import MEAN, MEASURES, as_json, compare, conclude, mar
 from pipelines.counting import Counts
 from pipelines.errors import PipelineError, RunError
 from pipelines.metrics import METRICS, Setting, inference
-from pipelines.metrics.bootstrap import choose_units, unit_weights
+from pipelines.metrics.inference import choose_units, unit_weights
 from pipelines.store import CountsWriter, Run, RunWriter, counts_folder
 from pipelines.verdict import Margin
 

@@ -22,8 +22,8 @@ from dashboard.queries.images import marked_picture
 from dashboard.theme import DARK, LIGHT
 from pipelines.errors import ShapeError
 from pipelines.heads import decide
-from pipelines.metrics import joint
-from pipelines.metrics.cells import NONE, Cell, CellPixels, cell_mask, cell_pixels, most_pixels
+from pipelines.metrics import overlap
+from pipelines.metrics.confusion import NONE, Cell, CellPixels, cell_mask, cell_pixels, most_pixels
 from pipelines.schema import KINDS
 from pipelines.store import open_run
 
@@ -254,7 +254,7 @@ def test_rare_label_sets_are_pooled_into_one():
     pixels = np.arange(20, 0, -1)
     table = pd.DataFrame({"truth": [f"s{k}" for k in range(20)], "pixels": pixels}).assign(called=lambda t: t["truth"])
     pooled = tables.pooled_sets({"sigmoid": table})["sigmoid"]
-    assert list(dict.fromkeys(pooled["truth"])) == [f"s{k}" for k in range(8)] + [joint.REST]
+    assert list(dict.fromkeys(pooled["truth"])) == [f"s{k}" for k in range(8)] + [overlap.REST]
     assert pooled[pooled["truth"] == pooled["called"]]["share"].tolist() == [1.0] * 9
 
 

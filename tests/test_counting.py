@@ -10,13 +10,12 @@ from plain_counts import plain_counts
 from scipy.special import expit
 from scipy.stats import poisson_binom
 
-from pipelines.counting import count_image, grid, tables
-from pipelines.counting.counts import POOLED, add_up, merge, stack
-from pipelines.counting.pixel_loops import BLOCK
-from pipelines.counting.regions import IGNORED
-from pipelines.counting.sets import add_sets
+from pipelines.counting import count_image, grid
+from pipelines.counting.counts import PER_IMAGE, POOLED, add_sets, add_up, merge, stack
+from pipelines.counting.kernels import BLOCK, IGNORED
 from pipelines.errors import ShapeError
 
+FIELDS = PER_IMAGE + POOLED
 EXTREMES = np.array([0.0, -0.0, 512.0, -512.0, 6e-8, -6e-8, 1.0, -5.703, 87.5, -87.5], np.float16)
 
 
@@ -40,7 +39,7 @@ def random_image(seed, *, classes, pixels, exclusive, ignored=0.1):
 def check_against_plain(image, *, exclusive, **options):
     found = count_image(*image, exclusive=exclusive, **options)
     plain = plain_counts(*image, exclusive=exclusive, **options)
-    for name in set(plain) & set(found._fields):
+    for name in set(plain) & set(FIELDS):
         assert np.array_equal(getattr(found, name), plain[name]), name
     assert found.mass.sum(axis=1).tolist() == (plain["pixels"] * 2**30).tolist()
     return found, plain
@@ -97,7 +96,7 @@ def test_infinite_log_odds_count_as_the_largest_float16():
     largest = np.array([[65504, -65504], [-65504, 65504]], np.float16)
     masks, region = np.array([1, 1], np.uint64), np.zeros(2, np.uint8)
     one, other = (count_image(values, masks, region, exclusive=True) for values in (infinite, largest))
-    for name in one._fields:
+    for name in FIELDS:
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
     # pixel 0 is certain and right, pixel 1 certain and wrong: 0 + (65504 + 65504) nats
     assert one.categorical[0, 0] * grid.NLL_UNIT == 2 * 65504
@@ -122,7 +121,7 @@ def test_ignored_pixels_may_hold_anything():
         count_image(log_odds, masks, region, exclusive=True),
         count_image(spoilt, strange, region, exclusive=True),
     )
-    for name in before._fields:
+    for name in FIELDS:
         assert np.array_equal(getattr(before, name), getattr(after, name)), name
 
 
@@ -140,7 +139,7 @@ def test_labels_and_regions_that_do_not_exist_are_refused():
 def test_tables_of_the_loops_hold_what_those_of_the_grid_do():
     numbers = ~np.isnan(np.arange(65536, dtype=np.uint16).view(np.float16))
     found = np.zeros(65536, np.int64)
-    for start, stop, cell, called, first, step in tables.SEGMENTS:
+    for start, stop, cell, called, first, step in grid.SEGMENTS:
         found[start:stop] += 1
         assert (grid.CELL_TABLE[start:stop] == cell).all()
         assert called == ((np.arange(start, stop, dtype=np.uint16).view(np.float16) > 0).all())
@@ -149,13 +148,13 @@ def test_tables_of_the_loops_hold_what_those_of_the_grid_do():
     assert np.array_equal(found, numbers)  # every number stands in one segment
     # -log P(y) is softplus(-|l|), and |l| if the sign of l speaks against y
     against = np.stack([np.maximum(grid.LOG_ODDS, 0), np.maximum(-grid.LOG_ODDS, 0)]) / grid.NLL_UNIT
-    assert np.array_equal(tables.SOFTPLUS + against, grid.NLL_TABLE)
+    assert np.array_equal(grid.SOFTPLUS + against, grid.NLL_TABLE)
     values = np.arange(65536, dtype=np.uint16).view(np.float16)
-    keys = tables.KEY_OF_PATTERN.astype(np.int64)
+    keys = grid.KEY_OF_PATTERN.astype(np.int64)
     order = np.argsort(values[numbers], kind="stable")
     assert (np.diff(keys[numbers][order]) >= 0).all()
     assert len(np.unique(keys[numbers])) == numbers.sum() - 1  # -0 and 0 share one
-    assert np.array_equal(tables.GRID.cell[keys[numbers]], grid.CELL_TABLE[numbers])
+    assert np.array_equal(grid.GRID.cell[keys[numbers]], grid.CELL_TABLE[numbers])
 
 
 # Number of labels ----------------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ from pipelines.imports.readers import Said, open_outputs
 from pipelines.models import build_model, save_model
 from pipelines.schema import TRAINING_SCHEMA, VARIANTS
 from pipelines.store import Run, RunWriter, files, list_runs, manifest, open_run, scan_runs
-from pipelines.store.places import EVALUATED, MANIFEST, counts_folder, predictions_folder, previews_file
-from pipelines.store.summary import summarise
+from pipelines.store.files import EVALUATED, MANIFEST, counts_folder, predictions_folder, previews_file
+from pipelines.store.runs import summarise
 
 TRIALS = 20
 

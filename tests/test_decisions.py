@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from pipelines.counting.grid import CELLS, HALF_CELL, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.metrics import decisions
-from pipelines.metrics.base import Setting
-from pipelines.metrics.bootstrap import Resampling, totals, unit_weights
+from pipelines.metrics.base import OUTCOMES_AT_HALF, SCORES, TOP, Setting
+from pipelines.metrics.inference import Resampling, totals, unit_weights
 from pipelines.metrics.segmentation import dice
-from pipelines.metrics.sources import OUTCOMES_AT_HALF, SCORES, TOP
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P, best_threshold, expected_cost, half_optimum
 
 SETTING = Setting("overlapping")

@@ -4,7 +4,7 @@ from arrays import counts_of, example
 
 from pipelines.errors import ShapeError
 from pipelines.metrics import Setting
-from pipelines.metrics.distribution import by_image, pooled_and_by_image
+from pipelines.metrics.estimates import by_image, pooled_and_by_image
 
 CLASSES = ("a", "b", "c")
 

@@ -6,7 +6,7 @@ from places import REPO
 from pipelines.counting import grid
 from pipelines.datasets import open_dataset
 from pipelines.metrics import METRICS
-from pipelines.metrics.bootstrap import FEWEST_GROUPS
+from pipelines.metrics.inference import FEWEST_GROUPS
 from pipelines.temperature import PIXEL_BUDGET
 from pipelines.verdict import FEWEST_SEEDS, Margin
 

@@ -11,10 +11,10 @@ from monai.metrics import compute_surface_dice
 from scipy import ndimage
 
 from pipelines.counting import regions
-from pipelines.counting.geometry import TrueSurfaces, count_geometry
+from pipelines.counting.outlines import TrueSurfaces, count_geometry
 from pipelines.errors import ShapeError
 from pipelines.metrics.base import Setting
-from pipelines.metrics.surface import METRICS, boundary_iou, surface_dice
+from pipelines.metrics.segmentation import METRICS, boundary_iou, surface_dice
 
 
 def count(called, truth, valid=None, *, width=2, tolerance=1.0):

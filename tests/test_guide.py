@@ -24,8 +24,8 @@ from dashboard.theme import DARK, LIGHT
 from pipelines import losses, one_pixel
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import encode
-from pipelines.metrics.tables import Steps
-from pipelines.metrics.tables import reliability as real_reliability
+from pipelines.metrics.calibration import Steps
+from pipelines.metrics.calibration import reliability as real_reliability
 from pipelines.overconfidence import calibration_error, stretched_reliability
 from pipelines.schema import MACRO
 

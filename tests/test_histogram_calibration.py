@@ -15,12 +15,18 @@ from sklearn.linear_model import LogisticRegression
 
 from pipelines.counting import grid
 from pipelines.errors import ShapeError
-from pipelines.metrics.adaptive import adaptive_ece
-from pipelines.metrics.binned import average_calibration_error, debiased_ece_l2, maximum_calibration_error
-from pipelines.metrics.calibration import binned, ece_of_bins
-from pipelines.metrics.corp import corp_discrimination, corp_miscalibration, corp_uncertainty
-from pipelines.metrics.recalibration import calibration_intercept, calibration_slope
-from pipelines.metrics.smooth import smooth_ece
+from pipelines.metrics.calibration import (
+    adaptive_ece,
+    average_calibration_error,
+    binned,
+    calibration_intercept,
+    calibration_slope,
+    debiased_ece_l2,
+    ece_of_bins,
+    maximum_calibration_error,
+    smooth_ece,
+)
+from pipelines.metrics.proper import corp_discrimination, corp_miscalibration, corp_uncertainty
 
 SEEDS = st.integers(0, 10_000)
 # bin (0.2, 0.267]: 4 pixels, mean p 0.25, 2 there; bin (0.867, 0.933]: 6 pixels, mean p 0.9, 3 there

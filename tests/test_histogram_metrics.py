@@ -8,13 +8,14 @@ from sklearn import metrics as sk
 
 from pipelines.counting import grid
 from pipelines.errors import ConfigError, ShapeError
-from pipelines.metrics import adaptive, binned, corp, ranking, recalibration, selective, smooth, thresholds
+from pipelines.metrics import calibration, proper, thresholds
 from pipelines.metrics.base import Setting
-from pipelines.metrics.ranking import auroc, average_precision, pr_curve, roc_curve
-from pipelines.metrics.selective import aurc, risk_at, risk_coverage, top_label_aurc, top_label_risk_coverage
 from pipelines.metrics.thresholds import (
     CUT_LOG_ODDS,
     CUT_P,
+    aurc,
+    auroc,
+    average_precision,
     bayes_threshold,
     best_threshold,
     cheapest_cut,
@@ -26,9 +27,15 @@ from pipelines.metrics.thresholds import (
     half_optimum,
     iou_curve,
     near_greatest,
+    pr_curve,
+    risk_at,
+    risk_coverage,
+    roc_curve,
+    top_label_aurc,
+    top_label_risk_coverage,
 )
 
-MODULES = (ranking, binned, adaptive, smooth, recalibration, corp, selective, thresholds)
+MODULES = (thresholds, calibration, proper)
 ALL = {metric.name: metric for module in MODULES for metric in module.METRICS}
 SETTING = Setting("exclusive")
 EMPTY = np.zeros((4, grid.CELLS))

@@ -11,11 +11,10 @@ from pipelines.counting import merge
 from pipelines.counting.counts import PER_IMAGE, POOLED, Counts
 from pipelines.errors import ShapeError
 from pipelines.metrics import METRICS, Setting, inference, segmentation
-from pipelines.metrics.bootstrap import choose_units, interval, totals, unit_weights
 from pipelines.metrics.calibration import ece_of_bins
-from pipelines.metrics.estimates import estimate_head
+from pipelines.metrics.estimates import estimate_head, metrics_table
+from pipelines.metrics.inference import choose_units, percentile_interval, totals, unit_weights
 from pipelines.metrics.segmentation import dice, iou
-from pipelines.metrics.table import metrics_table
 from pipelines.schema import ALL_SEEDS, KINDS, REGIONS
 
 
@@ -321,7 +320,7 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors():
     x = rng.normal(size=(400, 1))
     units = choose_units([str(k) for k in range(400)], {})
     drawn = totals(np.concatenate([x, np.ones_like(x)], axis=1), unit_weights(units, replicates=4000, rng=rng))
-    low, high = interval(drawn[:, 0] / drawn[:, 1])
+    low, high = percentile_interval(drawn[:, 0] / drawn[:, 1])
     error = x.std() / 20
     assert low == pytest.approx(x.mean() - 1.96 * error, abs=0.2 * error)
     assert high == pytest.approx(x.mean() + 1.96 * error, abs=0.2 * error)

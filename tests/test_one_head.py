@@ -27,7 +27,7 @@ from pipelines.metrics import decisions
 from pipelines.progress import Progress
 from pipelines.schema import ALL_SEEDS
 from pipelines.store import Run, predictions_folder
-from pipelines.store.summary import summarise
+from pipelines.store.runs import summarise
 from pipelines.verdict import decide, missing_head, only
 
 LONE = tuple(name for name, (_, heads, _) in BROUGHT.items() if missing_head(heads) is not None)

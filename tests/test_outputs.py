@@ -8,10 +8,10 @@ from scipy.special import expit, logit, logsumexp, softmax
 
 from pipelines import heads
 from pipelines.errors import ShapeError
-from pipelines.evaluation.counting import Temperature, outputs, readings_of
+from pipelines.evaluation import outputs, readings_of
 from pipelines.heads import head_specs
 from pipelines.store import Prediction
-from pipelines.temperature import Sample, fit_by_class, fit_temperature
+from pipelines.temperature import Sample, Temperature, fit_by_class, fit_temperature
 
 CLASSES = ("a", "b", "c")
 SETS = {(): 5, (0,): 4, (1,): 3, (0, 1): 2, (2,): 1}

@@ -11,8 +11,8 @@ from scipy.special import expit, logit
 
 from pipelines.counting.grid import EDGES, STEPS, rebin
 from pipelines.metrics import METRICS, Setting
+from pipelines.metrics.base import OUTCOMES_AT_HALF, SCORES
 from pipelines.metrics.estimates import estimate_head
-from pipelines.metrics.sources import OUTCOMES_AT_HALF, SCORES
 
 ABSENT, EVERYWHERE, SEPARATED, FIRST_MIXED = 0, 1, 2, 3
 

@@ -17,7 +17,7 @@ from dashboard.displays.training import curve_figure, learning, loss_figure, tra
 from dashboard.theme import DARK, LIGHT
 from pipelines.schema import TRAINING_SCHEMA
 from pipelines.store import Run, RunWriter, delete_run, files, list_runs, list_trash, run_bytes
-from pipelines.store.summary import Summary, learning_curves, summarise
+from pipelines.store.runs import Summary, learning_curves, summarise
 
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> $a$"
 

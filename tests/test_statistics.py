@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipelines.counting import Counts, count_image, grid, label_masks, merge, regions, stack
 from pipelines.counting.counts import PER_IMAGE, POOLED
-from pipelines.counting.regions import BOUNDARY, IGNORED, INTERIOR
+from pipelines.counting.kernels import BOUNDARY, IGNORED, INTERIOR
 from pipelines.errors import ShapeError
 from pipelines.schema import KINDS
 

@@ -22,8 +22,8 @@ from pipelines.counting.grid import P_UNIT
 from pipelines.errors import NoSuchRun, RunError, ShapeError
 from pipelines.heads import head_specs
 from pipelines.metrics import Setting
+from pipelines.metrics.base import SCORES, TOP
 from pipelines.metrics.calibration import binned
-from pipelines.metrics.sources import SCORES, TOP
 from pipelines.schema import KINDS, METRICS_SCHEMA
 from pipelines.store import (
     CountsWriter,
@@ -36,8 +36,7 @@ from pipelines.store import (
     read_counts,
 )
 from pipelines.store.counts import Recent, map_blocks, read_bins
-from pipelines.store.files import write_json, write_table
-from pipelines.store.places import MANIFEST
+from pipelines.store.files import MANIFEST, write_json, write_table
 
 SETS = {(): 50, (0,): 20, (0, 1): 10, (2,): 5}
 

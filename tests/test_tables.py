@@ -7,9 +7,9 @@ from arrays import counts_of, example
 from pipelines.counting import add_up, count_image, label_masks, stack
 from pipelines.counting.grid import in_bins
 from pipelines.errors import ShapeError
-from pipelines.metrics import Setting, tables
+from pipelines.metrics import Setting, calibration, confusion, inference, overlap
+from pipelines.metrics.base import SCORES, TOP
 from pipelines.metrics.calibration import binned
-from pipelines.metrics.sources import SCORES, TOP
 
 
 def log_odds(p):
@@ -28,21 +28,21 @@ def counted(images, *, exclusive, softmax=False):
 
 
 def reliability(counts, names, *, bins, units=None):
-    by_image = tables.reliability_steps(counts)
-    steps = tables.resampled_steps(by_image.sum(axis=0), by_image[:, :, :2].astype(np.float32), units)
-    return tables.reliability(steps, names=names, bins=bins)
+    by_image = calibration.reliability_steps(counts)
+    steps = calibration.resampled_steps(by_image.sum(axis=0), by_image[:, :, :2].astype(np.float32), units)
+    return calibration.reliability(steps, names=names, bins=bins)
 
 
 def test_bins_must_divide_the_grid():
     with pytest.raises(ShapeError, match="divide 300"):
-        tables.reliability(tables.Steps(np.zeros((1, 3, 300)), np.zeros((1, 1, 2, 300))), names=["x"], bins=7)
+        calibration.reliability(calibration.Steps(np.zeros((1, 3, 300)), np.zeros((1, 1, 2, 300))), names=["x"], bins=7)
 
 
 @pytest.mark.parametrize("region", ["all", "foreground", "boundary", "interior"])
 @pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
 def test_steps_are_the_bins_of_the_metrics(kind, region):
     counts = counts_of(kind, [example(kind, seed=seed) for seed in range(4)])
-    steps = tables.reliability_steps(counts, region=region)
+    steps = calibration.reliability_steps(counts, region=region)
     setting = Setting(kind)
     classes = SCORES.pick(SCORES.terms(counts, setting), region)
     tops = TOP.pick(TOP.terms(counts, setting), region) if kind == "exclusive" else None
@@ -55,10 +55,10 @@ def test_steps_are_the_bins_of_the_metrics(kind, region):
 
 def test_bands_are_those_of_each_number_of_bins_resampled_by_itself():
     counts = counts_of("overlapping", [example("overlapping", seed=seed) for seed in range(9)])
-    by_image = tables.reliability_steps(counts)
+    by_image = calibration.reliability_steps(counts)
     table = reliability(counts, ["a", "b", "c"], bins=12)
     terms = in_bins(by_image, 12)
-    low, high = tables._band(terms[:, :, 1], terms[:, :, 0], None)
+    low, high = inference.band(terms[:, :, 1], terms[:, :, 0], None)
     assert np.array_equal(table["low"], low.reshape(-1), equal_nan=True)  # few pixels: float32 is exact
     assert np.array_equal(table["high"], high.reshape(-1), equal_nan=True)
 
@@ -101,32 +101,32 @@ def test_bands_resample_groups_where_they_are_known():
 def test_one_image_gives_no_band():
     counts = counted([("i", [[[0.55, 0.55]], [[0.2, 0.3]]], [[[0, 1]], [[0, 0]]])], exclusive=False)
     assert reliability(counts, ["x", "y"], bins=10)[["low", "high"]].isna().all(axis=None)
-    assert tables.label_rates(counts)[["low", "high"]].isna().all(axis=None)
+    assert overlap.label_rates(counts)[["low", "high"]].isna().all(axis=None)
 
 
 def test_top_label_reliability_asks_whether_the_argmax_is_right():
     # Pixel 1: argmax a at 0.85, right. Pixel 2: argmax b at 0.85, wrong -> bin 8 observed 1/2.
     p = [[[0.85, 0.15]], [[0.15, 0.85]]]
     counts = counted([("i", p, [[[1, 1]], [[0, 0]]])], exclusive=True)
-    table = reliability(counts, ["a", "b", tables.TOP_LABEL], bins=10).set_index(["class", "bin"])
-    assert table.loc[(tables.TOP_LABEL, 8), "pixels"] == 2
-    assert table.loc[(tables.TOP_LABEL, 8), "observed"] == 0.5
+    table = reliability(counts, ["a", "b", calibration.TOP_LABEL], bins=10).set_index(["class", "bin"])
+    assert table.loc[(calibration.TOP_LABEL, 8), "pixels"] == 2
+    assert table.loc[(calibration.TOP_LABEL, 8), "observed"] == 0.5
     assert table.loc[("a", 8), "observed"] == 1.0  # a is called at 0.85 once, rightly
     assert table.loc[("b", 8), "observed"] == 0.0
 
 
 def test_truth_that_overlaps_has_neither_top_label_nor_argmax_confusion():
     counts = counted([("i", [[[0.9]], [[0.9]]], [[[1]], [[1]]])], exclusive=False)
-    assert tables.reliability_steps(counts).shape == (1, 2, 3, 300)
+    assert calibration.reliability_steps(counts).shape == (1, 2, 3, 300)
     with pytest.raises(ShapeError, match="use a threshold"):
-        tables.argmax_confusion(counts, classes=["a", "b"])
+        confusion.argmax_confusion(counts, classes=["a", "b"])
 
 
 def test_argmax_confusion_counts_rows_by_truth():
     # Truth a, a, b; argmax a, b, b.
     p = [[[0.9, 0.2, 0.1]], [[0.1, 0.8, 0.9]]]
     counts = counted([("i", p, [[[1, 1, 0]], [[0, 0, 1]]])], exclusive=True)
-    table = tables.argmax_confusion(counts, classes=["a", "b"]).set_index(["truth", "predicted"])
+    table = confusion.argmax_confusion(counts, classes=["a", "b"]).set_index(["truth", "predicted"])
     assert table["pixels"].to_dict() == {("a", "a"): 1, ("a", "b"): 1, ("b", "a"): 0, ("b", "b"): 1}
     assert table.loc[("a", "b"), "share"] == 0.5
 
@@ -135,18 +135,18 @@ def test_threshold_confusion_of_overlapping_truth_counts_a_pixel_once_for_each_o
     # Pixel 1 carries a and b and is called both; pixel 2 carries nothing and is called a.
     p = [[[0.9, 0.7]], [[0.8, 0.1]]]
     counts = counted([("i", p, [[[1, 0]], [[1, 0]]])], exclusive=False)
-    table = tables.threshold_confusion(counts, kind="overlapping", classes=["a", "b"], threshold=0.5)
+    table = confusion.threshold_confusion(counts, kind="overlapping", classes=["a", "b"], threshold=0.5)
     cells = table.set_index(["truth", "predicted"])["pixels"].to_dict()
     assert cells == {
         ("a", "a"): 1, ("a", "b"): 1, ("b", "a"): 1, ("b", "b"): 1,
-        (tables.NO_LABEL, "a"): 1, (tables.NO_LABEL, "b"): 0,
+        (confusion.NO_LABEL, "a"): 1, (confusion.NO_LABEL, "b"): 0,
     }  # fmt: skip
 
 
 def test_threshold_confusion_of_binary_truth_is_two_by_two():
     # p = 0.9 hit, 0.6 miss-called, 0.4 missed, 0.1 right.
     counts = counted([("i", [[[0.9, 0.6, 0.4, 0.1]]], [[[1, 0, 1, 0]]])], exclusive=False)
-    table = tables.threshold_confusion(counts, kind="binary", classes=["x"], threshold=0.5)
+    table = confusion.threshold_confusion(counts, kind="binary", classes=["x"], threshold=0.5)
     cells = table.set_index(["truth", "predicted"])["pixels"].to_dict()
     assert cells == {("background", "background"): 1, ("background", "x"): 1, ("x", "background"): 1, ("x", "x"): 1}
     assert table["share"].tolist() == [0.5] * 4
@@ -156,26 +156,26 @@ def test_label_rates_are_the_shares_of_pixels_with_several_labels_and_none():
     # p of (a, b): (0.9, 0.8), (0.6, 0.1), (0.3, 0.3), (0.7, 0.6); truth has two labels on the first pixel only.
     p = [[[0.9, 0.6, 0.3, 0.7]], [[0.8, 0.1, 0.3, 0.6]]]
     counts = counted([("i", p, [[[1, 1, 0, 0]], [[1, 0, 0, 1]]])], exclusive=False)
-    table = tables.label_rates(counts, thresholds=[0.5, 0.75])
-    overlap = table[table["rate"] == "overlap"].set_index("threshold")
+    table = overlap.label_rates(counts, thresholds=[0.5, 0.75])
+    several = table[table["rate"] == "overlap"].set_index("threshold")
     none = table[table["rate"] == "no label"].set_index("threshold")
-    assert overlap["value"].to_dict() == {0.5: 0.5, 0.75: 0.25}
+    assert several["value"].to_dict() == {0.5: 0.5, 0.75: 0.25}
     assert none["value"].to_dict() == {0.5: 0.25, 0.75: 0.75}
-    assert overlap["truth"].iloc[0] == 0.25
+    assert several["truth"].iloc[0] == 0.25
     assert none["truth"].iloc[0] == 0.25
 
 
 def test_one_class_has_no_overlap_rate():
     counts = counted([("i", [[[0.9, 0.1]]], [[[1, 0]]])], exclusive=False)
-    assert set(tables.label_rates(counts)["rate"]) == {"no label"}
-    assert tables.predicted_labels(counts, threshold=0.5)["predicted_labels"].unique().tolist() == ["0", "1"]
+    assert set(overlap.label_rates(counts)["rate"]) == {"no label"}
+    assert overlap.predicted_labels(counts, threshold=0.5)["predicted_labels"].unique().tolist() == ["0", "1"]
 
 
 def test_predicted_labels_split_each_true_number_of_labels():
     # Two pixels with two true labels: one is given both, one only the first. One pixel with none is given none.
     p = [[[0.9, 0.9, 0.1]], [[0.9, 0.2, 0.1]]]
     counts = counted([("i", p, [[[1, 1, 0]], [[1, 1, 0]]])], exclusive=False)
-    table = tables.predicted_labels(counts, threshold=0.5)
+    table = overlap.predicted_labels(counts, threshold=0.5)
     cells = table.set_index(["true_labels", "predicted_labels"])["share"].to_dict()
     assert cells == {
         ("0", "0"): 1.0,
@@ -191,7 +191,7 @@ def test_pair_overlap_is_a_share_of_the_first_class():
     # a is called at pixels 1, 2 and b at 1 -> half of a is also b, all of b is also a. Truth: a at 1, 2, 3; b at 3.
     p = [[[0.9, 0.9, 0.1]], [[0.8, 0.1, 0.1]]]
     counts = counted([("i", p, [[[1, 1, 1]], [[0, 0, 1]]])], exclusive=False)
-    table = tables.pair_overlap(counts, classes=["a", "b"], threshold=0.5).set_index(["first", "second"])
+    table = overlap.pair_overlap(counts, classes=["a", "b"], threshold=0.5).set_index(["first", "second"])
     assert table["predicted_share"].to_dict() == {("a", "b"): 0.5, ("b", "a"): 1.0}
     assert table["truth_share"].to_dict() == {("a", "b"): pytest.approx(1 / 3), ("b", "a"): 1.0}
 
@@ -201,7 +201,7 @@ def test_pairs_of_four_classes_stand_in_their_own_cells():
     p = np.full((4, 1, 1), 0.1)
     p[2:] = 0.9
     counts = counted([("i", p, np.zeros((4, 1, 1), bool))], exclusive=False)
-    table = tables.pair_overlap(counts, classes=list("abcd"), threshold=0.5).set_index(["first", "second"])
+    table = overlap.pair_overlap(counts, classes=list("abcd"), threshold=0.5).set_index(["first", "second"])
     assert {pair for pair, value in table["predicted"].items() if value} == {("c", "d"), ("d", "c")}
     assert table.index[0] == ("a", "b")
     assert table.index[-1] == ("d", "c")

@@ -17,7 +17,7 @@ from dashboard.tables import SHOWN
 from pipelines.errors import RunError
 from pipelines.metrics import METRICS
 from pipelines.store import Run
-from pipelines.store.summary import Summary
+from pipelines.store.runs import Summary
 from pipelines.verdict import missing_head
 
 _COMPARE: Final = "compare"

@@ -10,7 +10,7 @@ from dashboard.training import data, estimates, following, form, listing
 from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.jobs.estimates import Estimate
-from pipelines.store.places import check_name
+from pipelines.store.files import check_name
 
 
 @guarded

@@ -183,7 +183,7 @@ def _together(found: Mapping[Head, pd.DataFrame]) -> pd.DataFrame:
 
 
 def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, height: int = 340) -> Drawn:
-    """One rate against the threshold. tables: per head, `metrics.tables.label_rates`."""
+    """One rate against the threshold. tables: per head, `metrics.label_rates`."""
     traces: list[dict[str, Any]] = []
     truth = float("nan")
     for head, table in tables.items():

@@ -15,7 +15,7 @@ from dashboard.rounding import percent, with_interval
 from dashboard.theme import HEAD_SHORT, HEAD_TITLES, Theme
 from pipelines.arrays import Float64Array
 from pipelines.counting.grid import HALF_CELL
-from pipelines.metrics import selective
+from pipelines.metrics import thresholds
 from pipelines.schema import Head
 
 # What an area is called, and under the title of its curve.
@@ -95,14 +95,14 @@ def selective_prediction(look: Look, theme: Theme) -> Display:
     tops = {head: top for head in look.heads if (top := look.of(head).top) is not None}
     if look.index is None and tops:
         at = {
-            head: selective.risk_at(*selective.top_label_risk_coverage(top), _COVERAGES) for head, top in tops.items()
+            head: thresholds.risk_at(*thresholds.top_label_risk_coverage(top), _COVERAGES) for head, top in tops.items()
         }
         lines = {"top label": {head: one.mean(axis=0) for head, one in at.items()}} | lines
     areas = areas_of(look, "aurc")
     pictures: list[Picture] = []
     for name, curve in lines.items():
         if name == "top label":
-            shown = {head: f"{float(selective.top_label_aurc(top).mean()):#.3g}" for head, top in tops.items()}
+            shown = {head: f"{float(thresholds.top_label_aurc(top).mean()):#.3g}" for head, top in tops.items()}
         else:
             rows = areas[areas["class"] == name].set_index("head")["value"]
             shown = {head: f"{rows[head]:#.3g}" for head in look.heads if head in rows.index}
@@ -134,7 +134,7 @@ def selective_prediction(look: Look, theme: Theme) -> Display:
 
 def _risk(look: Look, head: Head) -> Float64Array:
     """(A,) at _COVERAGES."""
-    at = selective.risk_at(*selective.risk_coverage(look.of(head).hist), _COVERAGES)
+    at = thresholds.risk_at(*thresholds.risk_coverage(look.of(head).hist), _COVERAGES)
     return look.curve(at)
 
 

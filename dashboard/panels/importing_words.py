@@ -10,7 +10,7 @@ from pipelines.errors import PipelineError
 from pipelines.imports.trial import Looked, Seen, Truth
 from pipelines.jobs import Status
 from pipelines.schema import Head, Kind
-from pipelines.store.places import check_name
+from pipelines.store.files import check_name
 
 KINDS: Final[dict[Kind, str]] = {
     "exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap",

@@ -14,7 +14,7 @@ import pandas as pd
 from pipelines.comparison.matching import LABEL_MEASURES, MEASURES, BySeed, Cells, Place, Threshold, ends, own_decision
 from pipelines.comparison.model import Comparison, digits_of, rows_of
 from pipelines.metrics import METRICS
-from pipelines.metrics.bootstrap import CONFIDENCE
+from pipelines.metrics.inference import CONFIDENCE
 from pipelines.schema import Head, Variant
 from pipelines.sentences import begun, signed
 from pipelines.verdict import Margin

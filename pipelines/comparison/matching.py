@@ -13,11 +13,10 @@ from pipelines.counting import Counts
 from pipelines.counting.grid import P_UNIT, STEPS
 from pipelines.errors import RunError
 from pipelines.metrics import METRICS, Setting, Source, inference
-from pipelines.metrics.base import only_slot, ratio
-from pipelines.metrics.bootstrap import CONFIDENCE, Resampling, unit_weights
+from pipelines.metrics.base import OUTCOMES_AT_HALF, only_slot, ratio
 from pipelines.metrics.calibration import ece_of_bins
 from pipelines.metrics.estimates import Estimate, HeadEstimates, estimate_head
-from pipelines.metrics.sources import OUTCOMES_AT_HALF
+from pipelines.metrics.inference import CONFIDENCE, Resampling, unit_weights
 from pipelines.schema import Head, Kind, Split, Variant
 from pipelines.store import Run
 from pipelines.verdict import missing_head
@@ -333,7 +332,7 @@ def own_decision(kind: Kind) -> Threshold:
 
 
 def _bin_terms(bins: Int64Array, classes: int) -> Float64Array:
-    """`statistics.bins.image_bins`, (N, C or more, 3, bins), to (N, 1, C, bins, 3), p as it is."""
+    """`counts.image_bins`, (N, C or more, 3, bins), to (N, 1, C, bins, 3), p as it is."""
     return np.moveaxis(bins[:, :classes] * np.array([1, 1, P_UNIT])[:, None], 2, 3)[:, None]
 
 

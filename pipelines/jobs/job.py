@@ -19,8 +19,8 @@ from pipelines.errors import RunError
 from pipelines.jobs.names import option
 from pipelines.schema import Head
 from pipelines.store import files, staged_attempts
+from pipelines.store.files import MANIFEST
 from pipelines.store.manage import held
-from pipelines.store.places import MANIFEST
 
 # The files of a record -----------------------------------------------------------------------------------------------
 

@@ -10,9 +10,8 @@ import pyarrow as pa
 from pipelines.arrays import Float32Array, Float64Array, Int64Array
 from pipelines.counting import Agreement
 from pipelines.metrics.base import PIXEL_REGIONS, Better, Metric, Setting, Source, pick_region, ratio, registry
-from pipelines.metrics.bootstrap import Resampling
-from pipelines.metrics.estimates import HeadEstimates, estimate_head
-from pipelines.metrics.table import metrics_table
+from pipelines.metrics.estimates import HeadEstimates, estimate_head, metrics_table
+from pipelines.metrics.inference import Resampling
 from pipelines.schema import AGREEMENTS, Head, Kind, Split
 
 # Metrics -------------------------------------------------------------------------------------------------------------
@@ -20,7 +19,7 @@ from pipelines.schema import AGREEMENTS, Head, Kind, Split
 # Functions of a class take (..., 2, 2, 2) pixels by whether the class is there, whether the first head calls it and
 # whether the second does; functions of whole label sets take (..., 5) pixels: both right, both wrong with the same set,
 # only the first right, only the second right, both wrong with different sets. Both are float64 and come from
-# statistics.agreement; leading axes are kept. Without a pixel all values are NaN.
+# outlines.Agreement; leading axes are kept. Without a pixel all values are NaN.
 
 # One class ----------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Counts and thresholds of single classes to what was called, image by image, and to paired differences of two heads.
 
 A cut k calls a class in the cells from k on (metrics.thresholds). Outcomes are true and false positives, false and true
-negatives on the last axis, as in metrics.sources.
+negatives on the last axis, as in metrics.base.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,13 +61,13 @@ class Alone(NamedTuple):
 
 
 def score_sums(counts: Counts) -> Float64Array:
-    """(C, 4, CELLS) score histograms over all images and pixels (metrics.sources.SCORES)."""
+    """(C, 4, CELLS) score histograms over all images and pixels (metrics.base.SCORES)."""
     pixels = counts.score.sum(axis=(0, 2)).astype(np.float64)
     return np.concatenate([pixels, counts.score_p.sum(axis=(0, 2)) * np.float64(P_UNIT)], axis=1)
 
 
 def top_sums(counts: Counts) -> Float64Array:
-    """(4, CELLS) wrong and right argmax by cell of the largest p, and sums of p over them (metrics.sources.TOP).
+    """(4, CELLS) wrong and right argmax by cell of the largest p, and sums of p over them (metrics.base.TOP).
 
     Raises ShapeError unless truth is exclusive.
     """

@@ -9,16 +9,102 @@ distances from the value, stretched by widening(units). A percentile interval is
 normal quantile where Student's t is due and the variance with divisor n (Hesterberg 2015, section 3.2).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from scipy import special
 
 from pipelines.arrays import Float64Array, Int64Array
 from pipelines.errors import ShapeError
-from pipelines.metrics.bootstrap import CONFIDENCE
+from pipelines.metrics.base import ratio
+
+# What is resampled ----------------------------------------------------------------------------------------------------
+
+FEWEST_GROUPS = 10
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """What is drawn.
+
+    unit: "images" or "groups"; of_image: (N,) the unit of each image; count: how many units; warning: why an interval
+    from them should not be trusted, None if it can be.
+    """
+
+    unit: Literal["images", "groups"]
+    of_image: np.ndarray
+    count: int
+    warning: str | None
+
+
+def choose_units(images: Sequence[str], groups: Mapping[str, str]) -> Resampling:
+    """Groups where they are given and at least FEWEST_GROUPS of them occur, else images, with a warning if need be.
+
+    groups: image to group (patient, video, scene); empty when none are known.
+    """
+    every = np.arange(len(images))
+    few = _few(len(images))
+    if not groups:
+        return Resampling("images", every, len(images), few)
+    names = sorted({groups[image] for image in images if image in groups})
+    if len(names) < FEWEST_GROUPS or any(image not in groups for image in images):
+        warning = (
+            f"{len(names)} groups in this split, at least {FEWEST_GROUPS} are needed to resample them: images are "
+            "resampled instead, and intervals are too narrow if images of a group are alike"
+        )
+        return Resampling("images", every, len(images), warning)
+    index = {name: number for number, name in enumerate(names)}
+    return Resampling("groups", np.array([index[groups[image]] for image in images]), len(names), None)
+
+
+def _few(images: int) -> str | None:
+    if images >= FEWEST_GROUPS:
+        return None
+    if images < 2:
+        return "one image has no spread to resample, so there is no interval"
+    return f"only {images} images: intervals from so few are too narrow"
+
+
+def unit_weights(resampling: Resampling, *, replicates: int, rng: np.random.Generator) -> Float64Array:
+    """(B, N) how often each image stands in each replicate; images of one unit share their number.
+
+    One unit has no spread to resample: there is no replicate then, (0, N).
+    """
+    if resampling.count == 0:
+        raise ShapeError("there is no image to resample")
+    if resampling.count == 1:
+        return np.empty((0, len(resampling.of_image)))
+    drawn = rng.multinomial(resampling.count, np.full(resampling.count, 1 / resampling.count), size=replicates)
+    return drawn[:, resampling.of_image].astype(np.float64)
+
+
+def totals(terms: Float64Array, weights: Float64Array) -> Float64Array:
+    """(N, ...) terms and (B, N) weights to (B, ...) weighted sums: one matrix product."""
+    flat = weights @ terms.reshape(terms.shape[0], -1)
+    return flat.reshape(weights.shape[0], *terms.shape[1:])
+
+
+def percentile_interval(replicates: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Percentile interval over the first axis, (B, ...) to two arrays (...); replicates that are NaN are left out.
+
+    NaN where every replicate is, or where all are equal for want of units is not hidden: low = high then.
+    """
+    tail = 100 * (1 - CONFIDENCE) / 2
+    out = np.full((2, *replicates.shape[1:]), np.nan)
+    if not len(replicates):
+        return out[0], out[1]
+    missing = np.isnan(replicates)
+    whole = ~missing.any(axis=0)
+    some = ~missing.all(axis=0) & ~whole
+    for chosen, percentile in ((whole, np.percentile), (some, np.nanpercentile)):
+        if chosen.any():  # nanpercentile is many times slower: only where it is needed
+            out[:, chosen] = percentile(replicates[:, chosen], [tail, 100 - tail], axis=0)
+    return out[0], out[1]
+
 
 # Order statistics ----------------------------------------------------------------------------------------------------
 
@@ -371,3 +457,29 @@ def holm(p: Float64Array) -> Float64Array:
     out = np.empty_like(p)
     np.put_along_axis(out, order, adjusted, axis=-1)
     return out
+
+
+# Bands of figures -----------------------------------------------------------------------------------------------------
+#
+# Two heads of the same images get the same draws.
+
+REPLICATES: Final = 400  # enough for the edges of a band that is only looked at
+
+
+UnitOfImage: TypeAlias = tuple[int, ...]  # unit of each image, from 0
+
+
+@lru_cache(maxsize=8)
+def band_weights(units: UnitOfImage) -> Float64Array:
+    """(REPLICATES, images) how often each image is drawn in each replicate."""
+    resampling = Resampling("groups", np.array(units, np.int64), max(units) + 1, None)
+    return unit_weights(resampling, replicates=REPLICATES, rng=np.random.default_rng(0))
+
+
+def band(part: Float64Array, whole: Float64Array, units: UnitOfImage | None) -> tuple[Float64Array, Float64Array]:
+    """Interval of the ratio of two sums over images, (N, ...) each to two arrays (...); NaN with a single unit."""
+    units = units or tuple(range(len(part)))
+    if max(units) == 0:
+        return np.full(part.shape[1:], np.nan), np.full(part.shape[1:], np.nan)
+    weights = band_weights(units)
+    return percentile_interval(ratio(totals(part, weights), totals(whole, weights)))

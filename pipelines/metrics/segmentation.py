@@ -1,10 +1,27 @@
-"""Counts to overlap of prediction and truth: Dice, IoU and what else is made from true and false positives."""
+"""Counts to overlap of prediction and truth: Dice, IoU, what else is made of true and false positives, and outlines."""
+
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 
 from pipelines.arrays import Float64Array
-from pipelines.metrics.base import Metric, Setting, image_mean, ratio
-from pipelines.metrics.sources import CONFUSION, OUTCOMES, OUTCOMES_AT_HALF, OUTCOMES_TUNED, SCORES
+from pipelines.counting import Counts
+from pipelines.metrics.base import (
+    CONFUSION,
+    OUTCOMES,
+    OUTCOMES_AT_HALF,
+    OUTCOMES_TUNED,
+    SCORES,
+    Metric,
+    Setting,
+    Source,
+    Value,
+    image_mean,
+    only_slot,
+    ratio,
+)
+from pipelines.schema import Kind, Region
 
 # Values take (..., 4): true and false positives, false and true negatives ------------------------------------------
 
@@ -111,104 +128,114 @@ def absolute_volume_bias(hist: Float64Array, setting: Setting | None = None) -> 
     return np.abs(volume_bias(hist, setting))
 
 
-_DECISION = "argmax for exclusive truth, p > 0.5 otherwise"
-DICE = Metric(
-    name="dice", title="Dice", better="higher", source=OUTCOMES, value=dice,
-    description=f"2TP / (2TP + FP + FN), pooled over pixels; {_DECISION}.",
-)  # fmt: skip
-IOU = Metric(
-    name="iou", title="IoU", better="higher", source=OUTCOMES, value=iou,
-    description=f"TP / (TP + FP + FN), pooled over pixels; {_DECISION}.",
-)  # fmt: skip
-_ABSOLUTE_VOLUME_BIAS = Metric(
-    name="absolute_volume_bias", title="Volume bias, size", better="lower", source=SCORES, value=absolute_volume_bias,
-    description="|Σp − Σy| as a share of the pixels, over all images together.", regions=("all",),
-)  # fmt: skip
+# Outlines -------------------------------------------------------------------------------------------------------------
+#
+# How well the called outlines lie on the true ones. What an outline is: counting.outlines.
+
+
+def boundary_iou(terms: Float64Array, _setting: Setting | None = None) -> Float64Array:
+    """|both bands| / |either band|, from (..., 3) pixels in both bands, the called one, the true one.
+
+    Cheng et al. 2021, "Boundary IoU": the IoU of the pixels of each mask that lie near its own outline.
+    NaN where neither mask has an outline.
+    """
+    both, called, true = terms[..., 0], terms[..., 1], terms[..., 2]
+    return ratio(both, called + true - both)
+
+
+def surface_dice(terms: Float64Array, _setting: Setting | None = None) -> Float64Array:
+    """Share of both outlines that lies within tolerance of the other one.
+
+    terms: (..., 4) true surface pixels, those of them near a called one, called surface pixels, those of them near a
+    true one. Nikolov et al. 2018, "Deep learning to achieve clinically applicable segmentation for head and neck
+    anatomy", surface DSC, with pixels counted where the paper measures lengths. NaN where neither mask has an outline.
+    """
+    true, found, called, right = terms[..., 0], terms[..., 1], terms[..., 2], terms[..., 3]
+    return ratio(found + right, true + called)
+
+
+def _bands(counts: Counts, _setting: Setting) -> Float64Array:
+    return counts.boundary[:, None].astype(np.float64)
+
+
+def _surfaces(counts: Counts, _setting: Setting) -> Float64Array:
+    return counts.surface[:, None].astype(np.float64)
+
+
+BANDS: Final = Source("bands", _bands, only_slot, regions=("all",))  # (N, 1, C, 3)
+SURFACES: Final = Source("surfaces", _surfaces, only_slot, regions=("all",))  # (N, 1, C, 4)
+
+
+# The registry's entries ---------------------------------------------------------------------------------------------
+
+
+def _entry(
+    value: Value, title: str, description: str, *, name: str = "", source: Source = OUTCOMES, **more: Any
+) -> Metric:
+    """A metric of which more is better, called as its function is, of the kind's own decision."""
+    given = {"better": "higher"} | more
+    return Metric(name or value.__name__, title, description=description, source=source, value=value, **given)
+
+
+_ALL: Final[tuple[Region, ...]] = ("all",)
+_ONE_LABEL: Final[tuple[Kind, ...]] = ("exclusive",)
+_SIGNED: Final = (-1.0, 1.0)
+_DECISION: Final = "argmax for exclusive truth, p > 0.5 otherwise"
+_HALF: Final = "of each class against the rest at p > 0.5, whatever the other classes say."
+_TUNED: Final = "of each class against the rest, at the threshold that was best on validation."
+_BAND: Final = "IoU of the called and the true band along the inside of each outline, pooled over pixels."
+_NEAR: Final = "Share of the called and the true outline within tolerance of the other, pooled over pixels."
+_SIZE: Final = "|Σp − Σy| as a share of the pixels, over all images together."
+_BIAS: Final = "(Σp − Σy) / pixels: area the probabilities add up to too much, over all images together."
+
+_DICE: Final = _entry(dice, "Dice", f"2TP / (2TP + FP + FN), pooled over pixels; {_DECISION}.")
+_IOU: Final = _entry(iou, "IoU", f"TP / (TP + FP + FN), pooled over pixels; {_DECISION}.")
+_VOLUME_BIAS: Final = _entry(
+    absolute_volume_bias, "Volume bias, size", _SIZE, better="lower", source=SCORES, regions=_ALL
+)
+_BOUNDARY_IOU: Final = _entry(boundary_iou, "Boundary IoU", _BAND, source=BANDS, regions=_ALL)
+_SURFACE_DICE: Final = _entry(surface_dice, "Surface Dice", _NEAR, source=SURFACES, regions=_ALL)
+_half: Final = partial(_entry, source=OUTCOMES_AT_HALF, kinds=_ONE_LABEL)
+_tuned: Final = partial(_entry, source=OUTCOMES_TUNED, needs="thresholds")
+_argmax: Final = partial(_entry, source=CONFUSION, kinds=_ONE_LABEL)
 
 METRICS = (
-    DICE,
-    IOU,
-    Metric(
-        name="dice_threshold", title="Dice at p > 0.5", better="higher", source=OUTCOMES_AT_HALF, value=dice,
-        description="Pooled Dice of each class against the rest at p > 0.5, whatever the other classes say.",
-        kinds=("exclusive",),
+    _DICE,
+    _IOU,
+    _half(dice, "Dice at p > 0.5", f"Pooled Dice {_HALF}", name="dice_threshold"),
+    _half(iou, "IoU at p > 0.5", f"Pooled IoU {_HALF}", name="iou_threshold"),
+    _tuned(dice, "Dice at tuned thresholds", f"Pooled Dice {_TUNED}", name="dice_tuned"),
+    _tuned(iou, "IoU at tuned thresholds", f"Pooled IoU {_TUNED}", name="iou_tuned"),
+    image_mean(_DICE, "Mean of the images' Dice; images where the class is neither there nor called are left out."),
+    image_mean(_IOU, "Mean of the images' IoU; images where the class is neither there nor called are left out."),
+    _entry(precision, "Precision", f"TP / (TP + FP), pooled over pixels; {_DECISION}."),
+    _entry(recall, "Recall", f"TP / (TP + FN), pooled over pixels; {_DECISION}."),
+    _entry(specificity, "Specificity", f"TN / (TN + FP), pooled over pixels; {_DECISION}."),
+    _entry(balanced_accuracy, "Balanced accuracy", "Mean of recall and specificity of one class against the rest."),
+    _entry(
+        accuracy,
+        "Accuracy of a class",
+        "(TP + TN) / pixels of one class against the rest; high for any rare class.",
     ),
-    Metric(
-        name="iou_threshold", title="IoU at p > 0.5", better="higher", source=OUTCOMES_AT_HALF, value=iou,
-        description="Pooled IoU of each class against the rest at p > 0.5, whatever the other classes say.",
-        kinds=("exclusive",),
+    _entry(mcc, "MCC", "Matthews correlation of truth and call, one class against the rest.", bounds=_SIGNED),
+    _entry(kappa, "Kappa", "Cohen's kappa of truth and call, one class against the rest.", bounds=_SIGNED),
+    _argmax(pixel_accuracy, "Pixel accuracy", "Share of pixels whose argmax is the true class."),
+    _argmax(
+        frequency_weighted_iou, "Frequency-weighted IoU", "Mean of the classes' IoU, weighted by their true pixels."
     ),
-    Metric(
-        name="dice_tuned", title="Dice at tuned thresholds", better="higher", source=OUTCOMES_TUNED, value=dice,
-        description="Pooled Dice of each class against the rest, at the threshold that was best on validation.",
-        needs="thresholds",
+    _argmax(
+        categorical_mcc, "MCC over classes", "Matthews correlation of the true class and the argmax.", bounds=_SIGNED
     ),
-    Metric(
-        name="iou_tuned", title="IoU at tuned thresholds", better="higher", source=OUTCOMES_TUNED, value=iou,
-        description="Pooled IoU of each class against the rest, at the threshold that was best on validation.",
-        needs="thresholds",
-    ),
+    _argmax(categorical_kappa, "Kappa over classes", "Cohen's kappa of the true class and the argmax.", bounds=_SIGNED),
+    _entry(volume_bias, "Volume bias", _BIAS, better="neither", source=SCORES, regions=_ALL, bounds=_SIGNED),
     image_mean(
-        DICE, name="dice_image_mean", title="Dice, mean over images",
-        description="Mean of the images' Dice; images where the class is neither there nor called are left out.",
+        _VOLUME_BIAS,
+        "Mean over images of |Σp − Σy| / pixels: errors of opposite sign do not cancel.",
+        name="volume_bias_image_mean",
+        title="Volume bias, mean size over images",
     ),
-    image_mean(
-        IOU, name="iou_image_mean", title="IoU, mean over images",
-        description="Mean of the images' IoU; images where the class is neither there nor called are left out.",
-    ),
-    Metric(
-        name="precision", title="Precision", better="higher", source=OUTCOMES, value=precision,
-        description=f"TP / (TP + FP), pooled over pixels; {_DECISION}.",
-    ),
-    Metric(
-        name="recall", title="Recall", better="higher", source=OUTCOMES, value=recall,
-        description=f"TP / (TP + FN), pooled over pixels; {_DECISION}.",
-    ),
-    Metric(
-        name="specificity", title="Specificity", better="higher", source=OUTCOMES, value=specificity,
-        description=f"TN / (TN + FP), pooled over pixels; {_DECISION}.",
-    ),
-    Metric(
-        name="balanced_accuracy", title="Balanced accuracy", better="higher", source=OUTCOMES, value=balanced_accuracy,
-        description="Mean of recall and specificity of one class against the rest.",
-    ),
-    Metric(
-        name="accuracy", title="Accuracy of a class", better="higher", source=OUTCOMES, value=accuracy,
-        description="(TP + TN) / pixels of one class against the rest; high for any rare class.",
-    ),
-    Metric(
-        name="mcc", title="MCC", better="higher", source=OUTCOMES, value=mcc, bounds=(-1.0, 1.0),
-        description="Matthews correlation of truth and call, one class against the rest.",
-    ),
-    Metric(
-        name="kappa", title="Kappa", better="higher", source=OUTCOMES, value=kappa, bounds=(-1.0, 1.0),
-        description="Cohen's kappa of truth and call, one class against the rest.",
-    ),
-    Metric(
-        name="pixel_accuracy", title="Pixel accuracy", better="higher", source=CONFUSION, value=pixel_accuracy,
-        description="Share of pixels whose argmax is the true class.", kinds=("exclusive",),
-    ),
-    Metric(
-        name="frequency_weighted_iou", title="Frequency-weighted IoU", better="higher", source=CONFUSION,
-        description="Mean of the classes' IoU, weighted by their true pixels.",
-        value=frequency_weighted_iou, kinds=("exclusive",),
-    ),
-    Metric(
-        name="categorical_mcc", title="MCC over classes", better="higher", source=CONFUSION, value=categorical_mcc,
-        description="Matthews correlation of the true class and the argmax.", kinds=("exclusive",), bounds=(-1.0, 1.0),
-    ),
-    Metric(
-        name="categorical_kappa", title="Kappa over classes", better="higher", source=CONFUSION,
-        description="Cohen's kappa of the true class and the argmax.",
-        value=categorical_kappa, kinds=("exclusive",), bounds=(-1.0, 1.0),
-    ),
-    Metric(
-        name="volume_bias", title="Volume bias", better="neither", source=SCORES, value=volume_bias,
-        description="(Σp − Σy) / pixels: area the probabilities add up to too much, over all images together.",
-        regions=("all",), bounds=(-1.0, 1.0),
-    ),
-    image_mean(
-        _ABSOLUTE_VOLUME_BIAS, name="volume_bias_image_mean", title="Volume bias, mean size over images",
-        description="Mean over images of |Σp − Σy| / pixels: errors of opposite sign do not cancel.",
-    ),
-)  # fmt: skip
+    _BOUNDARY_IOU,
+    image_mean(_BOUNDARY_IOU, "Mean of the images' boundary IoU; images without an outline of the class are left out."),
+    _SURFACE_DICE,
+    image_mean(_SURFACE_DICE, "Mean of the images' surface Dice; images without an outline of the class are left out."),
+)

@@ -1,23 +1,23 @@
 """The only reader and writer of runs."""
 
 from pipelines.store.counts import CountsWriter, iter_counts, read_counts
+from pipelines.store.files import counts_folder, predictions_folder, previews_file
 from pipelines.store.manage import (
+    RunWriter,
     TrashEntry,
     delete_run,
     empty_trash,
     list_trash,
     rename_run,
     restore_run,
-    run_bytes,
     size_in_words,
+    staged_attempts,
     trash_bytes,
 )
 from pipelines.store.manifest import check_source, run_of
 from pipelines.store.outside import PredictionsFile, PredictionsWarning
-from pipelines.store.places import counts_folder, predictions_folder, previews_file
 from pipelines.store.predictions import Prediction, PredictionReader, PredictionWriter, PreviewWriter
-from pipelines.store.runs import DamagedRun, Run, list_runs, open_run, scan_runs
-from pipelines.store.staging import RunWriter, staged_attempts
+from pipelines.store.runs import DamagedRun, Run, list_runs, open_run, run_bytes, scan_runs
 
 __all__ = [
     "CountsWriter",

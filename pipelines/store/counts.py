@@ -14,9 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.arrays import Int64Array
-from pipelines.counting.bins import BINNED, image_bins
-from pipelines.counting.counts import PER_IMAGE, POOLED, SUMMED, Counts, pool, pooled
-from pipelines.counting.sets import add_sets
+from pipelines.counting.counts import BINNED, PER_IMAGE, POOLED, SUMMED, Counts, add_sets, image_bins, pool, pooled
 from pipelines.engine import map_in_order
 from pipelines.errors import RunError, ShapeError
 from pipelines.store import files
@@ -62,7 +60,7 @@ class CountsWriter:
     Leaves images.parquet (an `image` column and one fixed-size list of int64 per array of ImageCounts, its shape in
     the schema's metadata), pooled.parquet (one row: what is kept only as a sum, and the sums over the images of what is
     kept by image), sets.parquet (one row a pair of label sets: `truth` and `called`, uint64 with bit c for class c,
-    and `pixels`) and bins.parquet (as images.parquet, of one array `bins`: statistics.bins in so many bins).
+    and `pixels`) and bins.parquet (as images.parquet, of one array `bins`: counts.image_bins in so many bins).
     """
 
     def __init__(self, folder: Path, *, bins: int = USUAL_BINS) -> None:
@@ -292,7 +290,7 @@ def map_blocks(folders: Sequence[Path], names: Sequence[str], function: Callable
 
 
 def read_bins(folders: Sequence[Path], bins: int) -> Int64Array:
-    """`statistics.bins.image_bins` of all images, seeds added up: as they were stored, or made from the counts.
+    """`counts.image_bins` of all images, seeds added up: as they were stored, or made from the counts.
 
     They are made where they were not stored, or in another number of bins. Raises as StoredCounts does.
     """

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.schema import SCHEMA_VERSION
 from pipelines.store import files
-from pipelines.store.places import MANIFEST
+from pipelines.store.files import MANIFEST
 
 WHOLE_BYTES: Final = 2**22  # parquet files up to this size are compared whole
 _RECENT: Final = 10**8  # nanoseconds in which a file could change again without another time

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from statistics import stdev
 from typing import Final
 
-from pipelines.metrics.bootstrap import CONFIDENCE
+from pipelines.metrics.inference import CONFIDENCE
 from pipelines.schema import MACRO
 from pipelines.sentences import begun, none_carries, not_tuned, signed
 from pipelines.verdict.evidence import Evidence, Margin, Position, Reason, Supports

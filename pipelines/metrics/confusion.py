@@ -1,18 +1,20 @@
-"""Counts to the pixels that each image has in one cell of a confusion matrix, and an image to where they are."""
+"""Counts to confusion matrices, to the pixels that each image has in one of their cells, and to where they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Int64Array
 from pipelines.counting import Counts
 from pipelines.counting.grid import first_cell_above
-from pipelines.counting.regions import BOUNDARY, INTERIOR, regions
+from pipelines.counting.kernels import BOUNDARY, INTERIOR
+from pipelines.counting.outlines import regions
 from pipelines.errors import ShapeError
-from pipelines.metrics.sources import in_region
-from pipelines.schema import Region
+from pipelines.metrics.base import in_region, ratio
+from pipelines.schema import Kind, Region
 
 NONE: Final = -1
 
@@ -99,3 +101,52 @@ def most_pixels(cell: CellPixels, count_of: Mapping[int, int], *, most: int) -> 
     unseen = np.delete(cell.pixels, list(count_of))
     least = count_of[order[-1]] if len(order) == most else 0
     return order, bool(len(unseen) == 0 or unseen.max() <= least)
+
+
+# Matrices -------------------------------------------------------------------------------------------------------------
+
+NO_LABEL: Final = "no label"
+
+
+def argmax_confusion(counts: Counts, *, classes: Sequence[str], region: Region = "all") -> pd.DataFrame:
+    """Pixels by true class and argmax; exclusive truth only.
+
+    Returns one row a pair: truth, predicted, pixels, truth_pixels, share (of the true class; NaN where it has none).
+    """
+    if not counts.exclusive:
+        raise ShapeError("the argmax confusion needs exactly one true class a pixel; use a threshold instead")
+    matrix = in_region(counts.confusion, region, axis=1).sum(axis=0)
+    return _confusion(matrix, matrix.sum(axis=1), list(classes), list(classes))
+
+
+def threshold_confusion(
+    counts: Counts, *, kind: Kind, classes: Sequence[str], threshold: float, background: str = "background"
+) -> pd.DataFrame:
+    """Pixels by true class and by class with p > threshold (k/300); columns as in `argmax_confusion`.
+
+    A pixel counts in the row of each of its labels, or in NO_LABEL's, and in the column of each class called, so that
+    rows may add up to more or less than their pixels. Binary truth gets the full 2 × 2 table with `background`.
+    """
+    first = first_cell_above(threshold)
+    called = counts.joint[:, :, first:].sum(axis=-1)
+    totals = counts.joint[:, 0].sum(axis=-1)
+    if kind == "binary":
+        both = np.stack([totals - called[:, 0], called[:, 0]], axis=1)[::-1]
+        names = [background, classes[0]]
+        return _confusion(both, totals[::-1], names, names)
+    if kind == "exclusive":
+        return _confusion(called[:-1], totals[:-1], list(classes), list(classes))
+    return _confusion(called, totals, [*classes, NO_LABEL], list(classes))
+
+
+def _confusion(matrix: Int64Array, totals: Int64Array, rows: list[str], columns: list[str]) -> pd.DataFrame:
+    whole = np.repeat(totals, len(columns))
+    return pd.DataFrame(
+        {
+            "truth": np.repeat(rows, len(columns)),
+            "predicted": np.tile(columns, len(rows)),
+            "pixels": matrix.reshape(-1),
+            "truth_pixels": whole,
+            "share": ratio(matrix.reshape(-1).astype(np.float64), whole.astype(np.float64)),
+        }
+    )
