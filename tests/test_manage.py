@@ -147,13 +147,13 @@ def test_lock_on_a_removed_file_keeps_nobody_out_and_is_refused(tmp_path, monkey
     import fcntl
 
     make(tmp_path, "run")
-    lock = fcntl.lockf
+    lock = fcntl.flock
 
     def commits_meanwhile(file, how):
-        (tmp_path / ".staging" / "run.lock").unlink()  # as the commit of another process does
+        (tmp_path / ".staging" / "run.lock").unlink(missing_ok=True)  # as the commit of another process does
         lock(file, how)
 
-    monkeypatch.setattr(fcntl, "lockf", commits_meanwhile)
+    monkeypatch.setattr(fcntl, "flock", commits_meanwhile)
     with pytest.raises(RunError, match="another process is working on run"):
         delete_run(tmp_path, "run")
 
