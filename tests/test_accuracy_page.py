@@ -24,7 +24,7 @@ from dashboard.displays.base import Selection
 from dashboard.queries import scores as scores
 from dashboard.theme import DARK, LIGHT
 from pipelines.heads import decide
-from pipelines.metrics import METRICS, distribution
+from pipelines.metrics import METRICS, estimates
 from pipelines.schema import ALL_SEEDS, MACRO
 from pipelines.store import open_run
 
@@ -44,7 +44,7 @@ def test_scores_of_images_are_those_of_the_counts(real_runs, name):
     for metric in metrics:
         for region in queries.scored_regions(run, "test", metric):
             ours = queries.image_values(run, "test", "softmax", (0,), metric, region)
-            rows = distribution.by_image(
+            rows = estimates.by_image(
                 counts, metric, setting=setting, classes=run.dataset["classes"], region=region
             )  # fmt: skip
             assert np.array_equal(ours.to_numpy().reshape(-1), rows["value"].to_numpy(), equal_nan=True), metric

@@ -16,8 +16,8 @@ from dashboard.displays.base import Selection
 from dashboard.displays.calibration import by_image_figure, place, reliability_figure
 from dashboard.queries.counts import units_of
 from dashboard.theme import DARK, LIGHT
-from pipelines.metrics import METRICS, Setting, tables
-from pipelines.metrics.tables import TOP_LABEL
+from pipelines.metrics import METRICS, Setting, calibration
+from pipelines.metrics.calibration import TOP_LABEL
 from pipelines.store import open_run
 
 SEEN = 1e-5  # positions are rounded to what can be seen
@@ -131,11 +131,11 @@ def test_diagram_of_every_class_says_the_error_that_was_measured(landcover):
 
 def test_every_number_of_bins_is_counted_at_once_and_as_if_alone(cells):
     key = (cells, "test", "sigmoid", (0, 1), "raw", "boundary")
-    by_image = tables.reliability_steps(queries.counts(*key[:5]), region="boundary")
+    by_image = calibration.reliability_steps(queries.counts(*key[:5]), region="boundary")
     kept = by_image[:, :, :2].astype(np.float32)
-    steps = tables.resampled_steps(by_image.sum(axis=0), kept, units_of(cells, "test"))
+    steps = calibration.resampled_steps(by_image.sum(axis=0), kept, units_of(cells, "test"))
     for bins in queries.BINS:
-        alone = tables.reliability(steps, names=cells.dataset["classes"], bins=bins)
+        alone = calibration.reliability(steps, names=cells.dataset["classes"], bins=bins)
         pd.testing.assert_frame_equal(queries.reliability(*key, bins), alone)
 
 

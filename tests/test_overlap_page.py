@@ -16,7 +16,7 @@ from dashboard.displays.base import Selection
 from dashboard.displays.overlap import expected_figure, mass_figure
 from dashboard.queries.images import label_codes
 from dashboard.theme import DARK, LIGHT
-from pipelines.metrics import tables
+from pipelines.metrics import overlap
 from pipelines.store import open_run
 
 WHERE = ("test", (0,))
@@ -56,8 +56,8 @@ def test_all_images_as_one_give_the_same_tables(cells):
     assert whole.images == ("all images",)
     names = cells.dataset["classes"]
     for make in (
-        lambda counts: tables.predicted_labels(counts, threshold=0.3, region="boundary"),
-        lambda counts: tables.pair_overlap(counts, classes=names, threshold=0.7),
+        lambda counts: overlap.predicted_labels(counts, threshold=0.3, region="boundary"),
+        lambda counts: overlap.pair_overlap(counts, classes=names, threshold=0.7),
     ):
         pd.testing.assert_frame_equal(make(every), make(whole))
 

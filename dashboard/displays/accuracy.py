@@ -15,7 +15,7 @@ from dashboard.rounding import rounded, with_interval
 from dashboard.tables import difference_row
 from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, faded
 from pipelines.metrics import METRICS
-from pipelines.metrics.distribution import QUANTILES
+from pipelines.metrics.estimates import QUANTILES
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, MACRO, Head, Split
 from pipelines.store import Run
 

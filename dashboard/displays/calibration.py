@@ -15,7 +15,7 @@ from dashboard.tables import difference_row
 from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, faded, words_in
 from pipelines.arrays import Float64Array
 from pipelines.metrics import METRICS
-from pipelines.metrics.tables import TOP_LABEL
+from pipelines.metrics.calibration import TOP_LABEL
 from pipelines.schema import ALL_CLASSES, DIFFERENCES, MACRO, Head, Variant
 from pipelines.sentences import begun, none_carries
 from pipelines.store import Run

@@ -12,8 +12,8 @@ from dashboard.charts import Drawn, axis, difference_figure, figure_of, layout, 
 from dashboard.displays.base import Display, Picture, Selection
 from dashboard.rounding import percent
 from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme
-from pipelines.metrics import joint, tables
-from pipelines.metrics.cells import NONE, Cell
+from pipelines.metrics import overlap
+from pipelines.metrics.confusion import NONE, Cell, argmax_confusion, threshold_confusion
 from pipelines.schema import HEADS, Head
 from pipelines.store import Run
 
@@ -31,12 +31,12 @@ def decisions(run: Run) -> tuple[Decision, ...]:
 
 
 def confusion(shown: Selection, head: Head, *, decision: Decision, threshold: float = 0.5) -> pd.DataFrame:
-    """Confusion of one head: rows of `metrics.tables.argmax_confusion` or `threshold_confusion`."""
+    """Confusion of one head: rows of `metrics.confusion.argmax_confusion` or `threshold_confusion`."""
     facts = queries.dataset(shown.run)
     counted = queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
     if decision == "argmax":
-        return tables.argmax_confusion(counted, classes=facts["classes"], region=shown.region)
-    return tables.threshold_confusion(counted, kind=facts["kind"], classes=facts["classes"], threshold=threshold)
+        return argmax_confusion(counted, classes=facts["classes"], region=shown.region)
+    return threshold_confusion(counted, kind=facts["kind"], classes=facts["classes"], threshold=threshold)
 
 
 def both(
@@ -125,9 +125,9 @@ def pooled_sets(found: Mapping[Head, pd.DataFrame]) -> dict[Head, pd.DataFrame]:
     """The same sets in the same order for both heads, all but the commonest ones pooled: truth, called, share."""
     every = pd.concat(found.values())
     weight = every.groupby("truth")["pixels"].sum().add(every.groupby("called")["pixels"].sum(), fill_value=0)
-    kept = [name for name in weight.sort_values(ascending=False, kind="stable").index if name != joint.REST][:_SETS]
+    kept = [name for name in weight.sort_values(ascending=False, kind="stable").index if name != overlap.REST][:_SETS]
     named = {head: one.assign(**_renamed(one, kept)) for head, one in found.items()}
-    order = [*kept, joint.REST]
+    order = [*kept, overlap.REST]
     used = {column: {name for one in named.values() for name in one[column]} for column in ("truth", "called")}
     pairs = pd.MultiIndex.from_product(
         [[name for name in order if name in used[column]] for column in ("truth", "called")], names=["truth", "called"]
@@ -141,7 +141,7 @@ def pooled_sets(found: Mapping[Head, pd.DataFrame]) -> dict[Head, pd.DataFrame]:
 
 
 def _renamed(table: pd.DataFrame, kept: Sequence[str]) -> dict[str, pd.Series]:
-    return {column: table[column].where(table[column].isin(kept), joint.REST) for column in ("truth", "called")}
+    return {column: table[column].where(table[column].isin(kept), overlap.REST) for column in ("truth", "called")}
 
 
 def matrices(
@@ -218,7 +218,7 @@ def set_errors(shown: Selection, theme: Theme) -> Display | None:
     if errors.empty:
         return None
     counted = {head: queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw") for head in found}
-    said = ", ".join(f"{HEAD_SHORT[head]} {percent(joint.exact_match(one))}" for head, one in counted.items())
+    said = ", ".join(f"{HEAD_SHORT[head]} {percent(overlap.exact_match(one))}" for head, one in counted.items())
     figure = set_errors_figure(
         errors, theme, title="Commonest wrong label sets", subtitle=f"whole set right: {said}"
     )  # fmt: skip
@@ -245,7 +245,7 @@ def label_sets(shown: Selection, theme: Theme) -> Display | None:
         )  # fmt: skip
         right = ", ".join(
             f"{row['truth']} {percent(row['share'])}"
-            for row in table[table["truth"] == table["called"]].to_dict("records") if row["truth"] != joint.REST
+            for row in table[table["truth"] == table["called"]].to_dict("records") if row["truth"] != overlap.REST
         )  # fmt: skip
         alt = f"Label sets of {HEAD_TITLES[head]}, true against predicted; share of each set that is right: {right}."
         pictures.append(Picture(f"sets_{head}", figure, alt))

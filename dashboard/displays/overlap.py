@@ -11,7 +11,7 @@ from dashboard.charts import Drawn, axis, figure_of, layout, matrix_figure
 from dashboard.displays.base import Display, Picture, Selection
 from dashboard.rounding import percent
 from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, faded
-from pipelines.metrics import joint, tables
+from pipelines.metrics import overlap
 from pipelines.schema import Head
 
 _RATES: Final = {"overlap": "two labels or more", "no label": "no label"}
@@ -26,7 +26,7 @@ _LABEL_COLORS: Final = {
 
 
 class Rate(NamedTuple):
-    """One rate. curves: its figure, no threshold marked; values: at every one of tables.THRESHOLDS, by head."""
+    """One rate. curves: its figure, no threshold marked; values: at every one of overlap.THRESHOLDS, by head."""
 
     name: str
     curves: Drawn
@@ -68,11 +68,11 @@ def rates(shown: Selection, theme: Theme, *, threshold: float = 0.5, known: Rate
 
 
 def _rate(rate: Rate, theme: Theme, threshold: float) -> Picture:
-    nearest = min(range(len(tables.THRESHOLDS)), key=lambda place: abs(tables.THRESHOLDS[place] - threshold))
+    nearest = min(range(len(overlap.THRESHOLDS)), key=lambda place: abs(overlap.THRESHOLDS[place] - threshold))
     said = ", ".join(f"{HEAD_TITLES[head]} {percent(values[nearest])}" for head, values in rate.values.items())
     alt = (
         f"Pixels with {_RATES[rate.name]} against the threshold; truth {percent(rate.truth)}; at "
-        f"{tables.THRESHOLDS[nearest]:.2f}: {said}."
+        f"{overlap.THRESHOLDS[nearest]:.2f}: {said}."
     )
     return Picture(f"rate_{rate.name}", marked_at(rate.curves, theme, threshold), alt)
 
@@ -132,8 +132,8 @@ def expected(shown: Selection, theme: Theme, *, threshold: float = 0.5, most: in
     found = []
     for head in shown.run.heads:
         counted = queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
-        marginal = joint.pair_probabilities(counted, classes=classes)
-        decided = joint.pair_decisions(counted, classes=classes, threshold=threshold)
+        marginal = overlap.pair_probabilities(counted, classes=classes)
+        decided = overlap.pair_decisions(counted, classes=classes, threshold=threshold)
         pixels = max(int(counted.pixels.sum()), 1)
         found.append(marginal.assign(head=head, predicted=decided["called"] / pixels, lift=decided["lift"]))
     table = pd.concat(found, ignore_index=True)
@@ -159,7 +159,7 @@ def pairs(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Display 
     if len(classes) == 1:
         return None
     counted = {head: queries.whole_counts(run, shown.split, head, shown.seeds, "raw") for head in run.heads}
-    found = {head: tables.pair_overlap(one, classes=classes, threshold=threshold) for head, one in counted.items()}
+    found = {head: overlap.pair_overlap(one, classes=classes, threshold=threshold) for head, one in counted.items()}
     truth = next(iter(found.values()))
     drawn = [("Truth", truth, "truth_share", theme.text)] if truth["truth"].any() else []
     drawn += [(HEAD_TITLES[head], table, "predicted_share", theme.heads[head]) for head, table in found.items()]

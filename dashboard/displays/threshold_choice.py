@@ -18,7 +18,7 @@ from dashboard.theme import HEAD_TITLES
 from pipelines.arrays import BoolArray, Float64Array, Int64Array
 from pipelines.counting.grid import HALF_CELL, STEPS, first_cell_above
 from pipelines.errors import ShapeError
-from pipelines.metrics import METRICS, decisions, ranking, selective, thresholds
+from pipelines.metrics import METRICS, decisions, thresholds
 from pipelines.metrics.decisions import Alone, Bounds, Paired, Statistic, nearest_cut
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P
 from pipelines.schema import MACRO, Head, Split
@@ -30,7 +30,7 @@ INNER: Final = range(1, len(CUT_P) - 1)
 _FIRST, _LAST = first_cell_above(1 / 300), first_cell_above(299 / 300)
 Curve: TypeAlias = tuple[Float64Array, Float64Array]  # x and y, (CELLS + 1) each
 RANKS: Final = ("auroc", "average_precision")
-_AREAS: Final = {"auroc": ranking.auroc, "average_precision": ranking.average_precision, "aurc": selective.aurc}
+_AREAS: Final = {"auroc": thresholds.auroc, "average_precision": thresholds.average_precision, "aurc": thresholds.aurc}
 MEAN: Final = "mean of classes"
 _KEPT: Final = 12  # sets of thresholds: three rules of two heads, twice
 STEP_CUTS: Final = slice(first_cell_above(1 / STEPS), first_cell_above(1 - 1 / STEPS) + 1)  # the cuts k/300
@@ -123,8 +123,8 @@ class Look(Selection):
         precisions: dict[Head, Curve] = {}
         for head in self.heads:
             hist = self.of(head).hist[:, self.index]
-            false, true = (rate.mean(axis=0) for rate in ranking.roc_curve(hist))
-            rates[head], precisions[head] = (false, true), (true, ranking.pr_curve(hist)[0].mean(axis=0))
+            false, true = (rate.mean(axis=0) for rate in thresholds.roc_curve(hist))
+            rates[head], precisions[head] = (false, true), (true, thresholds.pr_curve(hist)[0].mean(axis=0))
         columns = {
             "false_positive_rate": {head: x for head, (x, _) in rates.items()},
             "recall": {head: x for head, (x, _) in precisions.items()},

@@ -10,11 +10,11 @@ import streamlit as st
 from dashboard.queries.runs import KEY, dataset, metrics
 from pipelines.arrays import BoolArray, Float32Array, Float64Array, Int32Array
 from pipelines.counting import Counts
-from pipelines.counting.bins import BINNED
+from pipelines.counting.counts import BINNED
 from pipelines.counting.grid import P_UNIT, in_bins
-from pipelines.metrics import METRICS, Setting, bootstrap, decisions, distribution, tables
+from pipelines.metrics import METRICS, Setting, calibration, decisions, estimates, inference, overlap
 from pipelines.metrics.calibration import ece_of_bins
-from pipelines.metrics.joint import label_set_confusion
+from pipelines.metrics.overlap import label_set_confusion
 from pipelines.metrics.thresholds import dice_curve, greatest
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.store import Run
@@ -54,8 +54,8 @@ def units_of(run: Run, split: Split) -> tuple[int, ...] | None:
 class _Calibrated(NamedTuple):
     """How p holds what it promises. names: of C classes, the top label first where it has one.
 
-    tables: rows of `tables.reliability` by number of bins; by_image: (N, C, 3, bins) pixels, hits and sum of p of each
-    image in the bins of the evaluation.
+    tables: rows of `calibration.reliability` by number of bins; by_image: (N, C, 3, bins) pixels, hits and sum of p
+    of each image in the bins of the evaluation.
     """
 
     images: tuple[str, ...]
@@ -65,11 +65,11 @@ class _Calibrated(NamedTuple):
 
 
 def _hits(counted: Counts, *, region: Region) -> tuple[tuple[str, ...], Float32Array]:
-    return counted.images, tables.hit_steps(counted, region=region).astype(np.float32)
+    return counted.images, calibration.hit_steps(counted, region=region).astype(np.float32)
 
 
 def _bins(counted: Counts, *, region: Region, bins: int) -> Float64Array:
-    return in_bins(tables.reliability_steps(counted, region=region), bins)
+    return in_bins(calibration.reliability_steps(counted, region=region), bins)
 
 
 @st.cache_resource(max_entries=12, show_spinner="Calibrating image by image …", hash_funcs=KEY)
@@ -87,18 +87,18 @@ def _calibrated(
         by_image = np.concatenate(
             run.map_counts(partial(_bins, region=region, bins=bins), BINNED, *counted, variant=variant)
         )
-    whole = tables.reliability_steps(whole_counts(run, split, head, seeds, variant), region=region)[0]
-    steps = tables.resampled_steps(whole, np.concatenate(by_step), units_of(run, split))
+    whole = calibration.reliability_steps(whole_counts(run, split, head, seeds, variant), region=region)[0]
+    steps = calibration.resampled_steps(whole, np.concatenate(by_step), units_of(run, split))
     names = list(facts["classes"])
     order = list(range(len(names)))
     if steps.whole.shape[0] > len(names):
-        names.append(tables.TOP_LABEL)
+        names.append(calibration.TOP_LABEL)
         order = [len(order), *order] if region != "foreground" or facts["background"] else order
-    steps = tables.Steps(steps.whole[order], steps.drawn[:, order])
+    steps = calibration.Steps(steps.whole[order], steps.drawn[:, order])
     names = [names[at] for at in order]
     return _Calibrated(
         tuple(name for some in images for name in some), tuple(names),
-        {number: tables.reliability(steps, names=names, bins=number) for number in BINS},
+        {number: calibration.reliability(steps, names=names, bins=number) for number in BINS},
         by_image[:, order],
     )  # fmt: skip
 
@@ -125,24 +125,24 @@ def ece_by_image(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """ECE of the top label, where it has one, and of every class: over all pixels together, and of each image alone.
 
-    In the bins of the evaluation. Returns rows of `distribution.pooled_and_by_image` and of `distribution.by_image`, of
-    the same classes in the same order; the top label's class is called `tables.TOP_LABEL`. Shared by all sessions, so
-    never to be written to.
+    In the bins of the evaluation. Returns rows of `estimates.pooled_and_by_image` and of `estimates.by_image`, of
+    the same classes in the same order; the top label's class is called `calibration.TOP_LABEL`. Shared by all
+    sessions, so never to be written to.
     """
     found = _calibrated(run, split, head, seeds, variant, region, evaluation_bins(run))
     bins = np.moveaxis(found.by_image, 2, 3)
     values, pooled = ece_of_bins(bins), ece_of_bins(bins.sum(axis=0))
     return (
-        distribution.spread_of(found.names, pooled, values), distribution.rows_of(found.images, found.names, values),
+        estimates.spread_of(found.names, pooled, values), estimates.rows_of(found.images, found.names, values),
     )  # fmt: skip
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)
 def label_rates(run: Run, split: Split, head: Head, seeds: tuple[int, ...], region: Region) -> pd.DataFrame:
     """Overlap and no-label rates against the threshold; shared by all sessions, so never to be written to."""
-    parts = run.map_counts(partial(tables.label_cuts, region=region), ("ranks",), split, head, seeds)
-    cuts = tables.LabelCuts(*(np.concatenate(some) for some in zip(*parts, strict=True)))
-    return tables.rates_of(cuts, units=units_of(run, split))
+    parts = run.map_counts(partial(overlap.label_cuts, region=region), ("ranks",), split, head, seeds)
+    cuts = overlap.LabelCuts(*(np.concatenate(some) for some in zip(*parts, strict=True)))
+    return overlap.rates_of(cuts, units=units_of(run, split))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)
@@ -165,7 +165,7 @@ def predicted_labels(
     run: Run, split: Split, head: Head, seeds: tuple[int, ...], region: Region, threshold: float
 ) -> pd.DataFrame:
     """Pixels by true and predicted number of labels; shared by all sessions, so never to be written to."""
-    return tables.predicted_labels(whole_counts(run, split, head, seeds, "raw"), threshold=threshold, region=region)
+    return overlap.predicted_labels(whole_counts(run, split, head, seeds, "raw"), threshold=threshold, region=region)
 
 
 AREAS: Final = ("auroc", "average_precision", "aurc")
@@ -266,8 +266,8 @@ def area_intervals(run: Run, split: Split, seed: int, variant: Variant) -> dict[
 def _draws(run: Run, split: Split, images: int) -> Float64Array:
     """(REPLICATES, N) how often each image stands in each replicate."""
     units = units_of(run, split) or tuple(range(images))
-    resampling = bootstrap.Resampling("groups", np.array(units, np.int64), max(units) + 1, None)
-    return bootstrap.unit_weights(resampling, replicates=REPLICATES, rng=np.random.default_rng(0))
+    resampling = inference.Resampling("groups", np.array(units, np.int64), max(units) + 1, None)
+    return inference.unit_weights(resampling, replicates=REPLICATES, rng=np.random.default_rng(0))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)

@@ -21,8 +21,8 @@ from pipelines.arrays import BoolArray, Float16Array, Int64Array, UInt8Array
 from pipelines.counting import Counts
 from pipelines.counting.grid import first_cell_above
 from pipelines.heads import decide, sigmoid
-from pipelines.metrics.cells import Cell, cell_mask, cell_pixels, most_pixels
-from pipelines.metrics.sources import claimed, pixels_by_labels
+from pipelines.metrics.base import claimed, pixels_by_labels
+from pipelines.metrics.confusion import Cell, cell_mask, cell_pixels, most_pixels
 from pipelines.schema import Head, Split
 from pipelines.store import Prediction, Run
 

@@ -17,7 +17,7 @@ from pipelines.errors import NoSuchRun, PipelineError, RunError
 from pipelines.recipe import Ingredients, ingredients_of
 from pipelines.schema import Head
 from pipelines.store import DamagedRun, Run, TrashEntry, list_trash, open_run, scan_runs, trash_bytes
-from pipelines.store.summary import Summary, learning_curves, summarise
+from pipelines.store.runs import Summary, learning_curves, summarise
 from pipelines.verdict import Evidence
 
 RUN: Final = "run"  # name of the run that was picked, in the session and in links

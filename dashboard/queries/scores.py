@@ -14,19 +14,17 @@ from dashboard.queries.runs import KEY, dataset, metrics
 from pipelines.arrays import Float64Array
 from pipelines.counting import Counts
 from pipelines.counting.grid import STEPS
-from pipelines.metrics import METRICS, Metric, Setting, Source, segmentation, surface
-from pipelines.metrics.base import first_over_second
-from pipelines.metrics.bootstrap import Resampling, unit_weights
-from pipelines.metrics.estimates import HeadEstimates, estimate_head
-from pipelines.metrics.sources import OUTCOMES_AT_HALF
-from pipelines.metrics.table import metrics_table
+from pipelines.metrics import METRICS, Metric, Setting, Source, segmentation
+from pipelines.metrics.base import OUTCOMES_AT_HALF, first_over_second
+from pipelines.metrics.estimates import HeadEstimates, estimate_head, metrics_table
+from pipelines.metrics.inference import Resampling, unit_weights
 from pipelines.schema import ALL_CLASSES, Head, Region, Split, Variant
 from pipelines.store import Run
 from pipelines.verdict.evidence import Contender
 
 # Scores that say how well labels fit: neither means over images, which are made here, nor areas.
 METRIC_NAMES: Final = tuple(
-    one.name for one in (*segmentation.METRICS, *surface.METRICS)
+    one.name for one in (*segmentation.METRICS, *segmentation.METRICS)
     if one.better == "higher" and not one.name.endswith("_image_mean")
 )  # fmt: skip
 
