@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 from pipelines.counting import grid
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.metrics import calibration, proper, thresholds
-from pipelines.metrics.base import Setting
+from pipelines.metrics.base import SCORES, TOP, Setting
 from pipelines.metrics.thresholds import (
     CUT_LOG_ODDS,
     CUT_P,
@@ -36,7 +36,12 @@ from pipelines.metrics.thresholds import (
 )
 
 MODULES = (thresholds, calibration, proper)
-ALL = {metric.name: metric for module in MODULES for metric in module.METRICS}
+ALL = {
+    metric.name: metric
+    for module in MODULES
+    for metric in module.METRICS
+    if metric.source.summed in (SCORES, TOP) and metric.source.origin is None  # of histograms, and no mean over images
+}
 SETTING = Setting("exclusive")
 EMPTY = np.zeros((4, grid.CELLS))
 SEEDS = st.integers(0, 10_000)
