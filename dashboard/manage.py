@@ -20,7 +20,7 @@ from pipelines.store import (
     run_bytes,
     size_in_words,
 )
-from pipelines.store.places import NAME
+from pipelines.store.files import NAME
 from pipelines.verdict import Margin
 
 _RESULT: Final = "manage_result"

@@ -17,7 +17,7 @@ from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, words_
 from pipelines.metrics import METRICS
 from pipelines.schema import DIFFERENCES, HEADS, Head
 from pipelines.store import Run, size_in_words
-from pipelines.store.summary import Interval, Summary
+from pipelines.store.runs import Interval, Summary
 from pipelines.verdict import Margin
 
 Lanes: TypeAlias = Mapping[tuple[str, str], float]
