@@ -1,18 +1,67 @@
-"""Outputs as declared, channels in their own order, to the logits of one head in ours."""
+"""What the channels of outputs are said to be, and how they become the logits of one head in our order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.arrays import Float32Array, Float64Array
+from pipelines.config import build
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import MAX_LABEL_SETS, HeadSpec
-from pipelines.misuse.declaration import Declaration, Values
-from pipelines.misuse.findings import names, plural
 from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind
+from pipelines.sentences import count_of, first_of
+
+Activation: TypeAlias = Literal["sigmoid", "softmax"]
+Values: TypeAlias = Literal["probabilities", "logits"]
+
+
+class Declaration(BaseModel):
+    """What the arrays of one head are said to be.
+
+    head: the activation; a softmax over label sets is a softmax too.
+    values: probabilities, after the activation; logits, before it. The log-probabilities of a softmax are logits:
+    its softmax gives the same probabilities back.
+    classes: name of every channel in order, background included; empty when they were not told.
+    background: the one of `classes` that means "nothing here"; None when there is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    head: Activation
+    values: Values
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    background: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = self.classes
+        if len(set(names)) != len(names) or not all(name.isprintable() and name == name.strip() for name in names):
+            raise ValueError("class names must differ and have no line breaks or blanks around them")
+        if self.background is not None and self.background not in names:
+            raise ValueError(f"background {self.background!r} is not one of the classes; name every channel in classes")
+        return self
+
+    @property
+    def what(self) -> str:
+        """Head and values in two words, such as "softmax logits"."""
+        return f"{self.head} {self.values}"
+
+
+def declare(head: Activation, values: Values, classes: str | None, background: str | None) -> Declaration:
+    """A declaration from what a user typed. classes: comma-separated; background counts only if it is one of them.
+
+    Raises ConfigError for a class that is named twice or has no name.
+    """
+    names = () if classes is None else tuple(name.strip() for name in classes.split(","))
+    known = background if background in names else None
+    return build(Declaration, {"head": head, "values": values, "classes": names, "background": known})
+
+
+# Channels to logits ---------------------------------------------------------------------------------------------------
 
 # Stands for log 0: low enough that no stored log-odds can tell it from minus infinity, and a number.
 LOG_ZERO: Final = -2 * LOG_ODDS_LIMIT
@@ -41,22 +90,18 @@ class Alignment:
         middle of that, step / 4, is taken. Raises ShapeError for another number of channels.
         """
         if outputs.ndim != 3 or len(outputs) != self.count:
-            raise ShapeError(f"outputs must have {plural(self.count, 'channel')}, got shape {outputs.shape}")
+            raise ShapeError(f"outputs must have {count_of(self.count, 'channel')}, got shape {outputs.shape}")
         chosen = outputs[list(self.order)]
         if self.values == "logits":
             return np.clip(chosen, -_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float32)
         p = np.clip(chosen.astype(np.float64), step / 4, 1 - step / 4)
-        return _log(p) if self.spec.is_softmax else (_log(p) - _log1m(p)).astype(np.float32)
+        with np.errstate(divide="ignore"):
+            log_p = _stored(np.log(p))
+            return log_p if self.spec.is_softmax else (log_p - _stored(np.log1p(-p))).astype(np.float32)
 
 
-def _log(p: Float64Array) -> Float32Array:
-    with np.errstate(divide="ignore"):
-        return np.maximum(np.log(p), LOG_ZERO).astype(np.float32)
-
-
-def _log1m(p: Float64Array) -> Float32Array:
-    with np.errstate(divide="ignore"):
-        return np.maximum(np.log1p(-p), LOG_ZERO).astype(np.float32)
+def _stored(log_p: Float64Array) -> Float32Array:
+    return np.maximum(log_p, LOG_ZERO).astype(np.float32)
 
 
 def align(
@@ -112,13 +157,13 @@ def _check_names(head: Head, channels: tuple[str, ...], wanted: tuple[str, ...],
         why = "; its share of no label is then not known" if nothing else ""
         mend = "name it with --background" if nothing else "bring every class of the data set, or correct --classes"
         raise ConfigError(
-            f"{head} has no channel for {names(missing)} (its channels are {names(declared.classes)}){why}; {mend}"
+            f"{head} has no channel for {_listed(missing)} (its channels are {_listed(declared.classes)}){why}; {mend}"
         )
     if surplus:
         raise ConfigError(
-            f"{head} has {plural(len(surplus), 'channel')} that the data set has no class for: {names(surplus)} (its "
-            f"classes are {names([name for name in wanted if name != BACKGROUND_CHANNEL])}); only a background channel "
-            "may be left over: declare it with --background, or correct --classes"
+            f"{head} has {count_of(len(surplus), 'channel')} that the data set has no class for: {_listed(surplus)} "
+            f"(its classes are {_listed([name for name in wanted if name != BACKGROUND_CHANNEL])}); only a background "
+            "channel may be left over: declare it with --background, or correct --classes"
         )
 
 
@@ -131,15 +176,15 @@ def _powerset(declared: Declaration, channels: tuple[str, ...], kind: Kind, clas
     sets = [_members(name, classes) for name in channels]
     if len(set(sets)) != len(sets):
         raise ConfigError(
-            f"two channels of softmax-powerset stand for the same label set ({names(channels)}); correct it"
+            f"two channels of softmax-powerset stand for the same label set ({_listed(channels)}); correct it"
         )
-    lacking = [name for index, name in enumerate(classes) if not any(index in one for one in sets)]
+    lacking = [name for index, name in enumerate(classes) if not any(index in members for members in sets)]
     if () not in sets:
         lacking.append(BACKGROUND_CHANNEL)
     if lacking:
         raise ConfigError(
-            f"softmax-powerset has no channel for {names(lacking)} (its channels are {names(declared.classes)}); join "
-            f"the classes of a label set by +, and call the empty one {BACKGROUND_CHANNEL}"
+            f"softmax-powerset has no channel for {_listed(lacking)} (its channels are {_listed(declared.classes)}); "
+            f"join the classes of a label set by +, and call the empty one {BACKGROUND_CHANNEL}"
         )
     if len(sets) > MAX_LABEL_SETS:
         raise ConfigError(
@@ -163,7 +208,11 @@ def _members(channel: str, classes: tuple[str, ...]) -> tuple[int, ...]:
     unknown = [part for part in parts if part not in classes]
     if unknown or len(set(parts)) != len(parts):
         raise ConfigError(
-            f"channel {channel!r} of softmax-powerset is no set of the data set's classes ({names(classes)}); join "
+            f"channel {channel!r} of softmax-powerset is no set of the data set's classes ({_listed(classes)}); join "
             f"the names of its classes by +, such as {'+'.join(classes[:2])}"
         )
     return tuple(sorted(classes.index(part) for part in parts))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return first_of(names, 6)

@@ -277,8 +277,8 @@ def check_outputs(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Compare outputs of a network, made elsewhere, with what they are said to be. Exit 2 if results would be wrong."""
-    from pipelines.misuse.declaration import declare
-    from pipelines.misuse.report import check_files
+    from pipelines.channels import declare
+    from pipelines.imports.check import check_files
 
     heads = [(declare(head.value, values.value, classes, background), outputs)]
     if against:

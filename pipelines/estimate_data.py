@@ -1,24 +1,21 @@
 """A data set to what a training form must know of it: kind, number and size of images, share of each class.
 
-Files are read in a process of its own, `python -m pipelines.estimate_data FOLDER MEMORY`, with bounded memory and time.
+Files are read in a process of its own with bounded memory and time.
 """
 
-import sys
-import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pipelines import apart
+from pipelines import sandbox
 from pipelines.datasets import Dataset, open_dataset, recognised_text
 from pipelines.errors import PipelineError
 from pipelines.reading import DataReading, read_reading
 from pipelines.schema import SPLITS, Kind, Split
 
 _READ: Final = 12  # training images
-_MODULE: Final = "pipelines.estimate_data"
 
 
 class _Model(BaseModel):
@@ -52,14 +49,12 @@ class DataFacts(_Model):
 
 def data_facts(path: Path, reading: Path | None = None) -> DataFacts:
     """Look at a data set in a process of its own; never raises for what its files hold."""
-    with tempfile.TemporaryDirectory(prefix="facts-") as made:
-        folder = Path(made)
-        asked = Asked(path=str(path.resolve()), reading=None if reading is None else str(reading.resolve()))
-        (folder / "asked.json").write_text(asked.model_dump_json(), encoding="utf-8")
-        problem = apart.run_apart(_MODULE, folder, what="the first images")
-        if problem is not None:
-            return DataFacts(problem=problem)
-        return DataFacts.model_validate_json((folder / "facts.json").read_bytes())
+    asked = Asked(path=str(path.resolve()), reading=None if reading is None else str(reading.resolve()))
+    try:
+        facts, _ = sandbox.answer_apart(f"{__name__}:answer", asked.model_dump(), what="the first images")
+    except PipelineError as error:
+        return DataFacts(problem=str(error))
+    return DataFacts.model_validate(facts)
 
 
 def look(asked: Asked) -> DataFacts:
@@ -98,12 +93,6 @@ def _facts(dataset: Dataset) -> DataFacts:
     )  # fmt: skip
 
 
-def main(folder: Path, memory: int) -> None:
-    """The process: bound, look, answer."""
-    apart.bind(memory)
-    found = look(Asked.model_validate_json((folder / "asked.json").read_bytes()))
-    (folder / "facts.json").write_text(found.model_dump_json(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+def answer(question: dict[str, Any], _: bytes) -> sandbox.Message:
+    """`look`, as `sandbox.serve` wants it."""
+    return look(Asked.model_validate(question)).model_dump(mode="json"), b""

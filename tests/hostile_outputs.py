@@ -415,7 +415,7 @@ def make(kind, count, folder):
 
 
 def said_of(kind):
-    from pipelines.imports.readers import Said
+    from pipelines.imports.sources import Said
 
     if kind in ("png", "tiff"):
         return Said("sigmoid", "probabilities")

@@ -7,8 +7,9 @@ from synthetic import make_run
 
 from pipelines.config import EvaluationConfig, RunConfig
 from pipelines.datasets import open_dataset
-from pipelines.imports import make_import
-from pipelines.imports.readers import Said, open_outputs
+from pipelines.imports.predictions import make_import
+from pipelines.imports.readers import open_outputs
+from pipelines.imports.sources import Said
 from pipelines.progress import Progress
 from pipelines.store import Run
 

@@ -22,10 +22,10 @@ from places import REPO
 from synthetic import make_run
 from typer.testing import CliRunner
 
-from pipelines import cli, heads
+from pipelines import cli, heads, misuse
 from pipelines.errors import ConfigError, PipelineError, RunError, ShapeError
-from pipelines.imports.readers import Said, open_outputs
-from pipelines.misuse import evidence
+from pipelines.imports.readers import open_outputs
+from pipelines.imports.sources import Said
 from pipelines.store import PredictionReader, PredictionsFile, PredictionsWarning, Run
 from pipelines.store.contract import describe_part, json_schema
 
@@ -199,7 +199,7 @@ def test_an_error_in_between_leaves_no_file(tmp_path):
 
 def test_what_import_would_refuse_is_warned_of(tmp_path):
     many = heads.sigmoid(np.random.default_rng(0).normal(0, 4, (2, 40, 50)).astype(np.float32))
-    assert many[0].size >= evidence.ENOUGH_PIXELS
+    assert many[0].size >= misuse.ENOUGH_PIXELS
     with pytest.warns(PredictionsWarning, match="PROBABILITIES-AS-LOGITS"), file_of(tmp_path) as out:
         out.add("x", logits=many)
     assert [one.code for one in describe_part(tmp_path / "part-00000.parquet").findings] == ["PROBABILITIES-AS-LOGITS"]

@@ -22,7 +22,8 @@ from pipelines.config import TrainingConfig
 from pipelines.counting.counts import PER_IMAGE, POOLED
 from pipelines.datasets import open_dataset
 from pipelines.errors import RunError
-from pipelines.imports.readers import Said, open_outputs
+from pipelines.imports.readers import open_outputs
+from pipelines.imports.sources import Said
 from pipelines.models import build_model, save_model
 from pipelines.schema import TRAINING_SCHEMA, VARIANTS
 from pipelines.store import Run, RunWriter, files, list_runs, manifest, open_run, scan_runs

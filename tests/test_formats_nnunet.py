@@ -17,8 +17,8 @@ from pipelines import links
 from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats import nifti
 from pipelines.errors import DatasetError
-from pipelines.imports.readers.base import Said
 from pipelines.imports.readers.nnunet import open_nnunet
+from pipelines.imports.sources import Said
 from pipelines.reading import DataReading
 
 X, Y, Z = 10, 14, 5

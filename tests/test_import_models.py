@@ -18,13 +18,9 @@ from typer.testing import CliRunner
 from pipelines import cli
 from pipelines.datasets import open_dataset
 from pipelines.errors import ModelError
-from pipelines.imports.models import Described, Limits, inspect_model
-from pipelines.imports.models.facts import Facts
-from pipelines.imports.models.prepare import Inputs, network_input
-from pipelines.imports.models.process import ModelProcess
-from pipelines.imports.models.runners import OpenRequest
-from pipelines.imports.models.settings import resolve_inputs
-from pipelines.imports.models.source import Networks
+from pipelines.imports.models.opening import Networks, inspect_model
+from pipelines.imports.models.process import Limits, ModelProcess, OpenRequest
+from pipelines.imports.models.settings import Described, Facts, Inputs, network_input, resolve_inputs
 from pipelines.store import Run, open_run, staged_attempts
 
 CLASSES = ("a", "b")
@@ -551,11 +547,8 @@ def test_a_missing_library_is_one_clear_line(tmp_path, pair, monkeypatch):
         (tmp_path / "hidden" / name).write_text(f"raise ModuleNotFoundError('no', name={name[:-3]!r})\n")
     from pipelines.imports.models import process
 
-    real = process._environment
-    monkeypatch.setattr(
-        process, "_environment",
-        lambda limits: real(limits) | {"PYTHONPATH": f"{tmp_path / 'hidden'}:{REPO}"},
-    )  # fmt: skip
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'hidden')!r})\n{process._CODE}"
+    monkeypatch.setattr(process, "_CODE", code)
     with pytest.raises(
         ModelError, match=r"MODEL-ONNX: .*not installed; python -m pip install -r requirements-onnx.txt"
     ):

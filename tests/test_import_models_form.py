@@ -18,10 +18,10 @@ from dashboard.panels.importing_models import (
     says_its_size,
 )
 from pipelines import cli
-from pipelines.imports.models import Described, Facts, Inspection
 from pipelines.imports.models.command import Normalisation
-from pipelines.imports.models.kinds import KINDS
-from pipelines.imports.models.trial import try_apart
+from pipelines.imports.models.opening import KINDS, Inspection
+from pipelines.imports.models.settings import Described, Facts
+from pipelines.imports.trial import try_apart
 from pipelines.store import open_run
 
 SIZE = (20, 28)

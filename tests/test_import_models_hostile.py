@@ -29,13 +29,12 @@ from synthetic import write_dataset
 from test_import_models import call, refused
 from test_import_models import given as inputs
 
+from pipelines import sandbox
 from pipelines.errors import ModelError
-from pipelines.imports.models import Limits, inspect_model, recognise
 from pipelines.imports.models import process as process_module
-from pipelines.imports.models.limits import resident_bytes
-from pipelines.imports.models.process import ModelProcess
-from pipelines.imports.models.runners import OpenRequest
-from pipelines.imports.models.source import Networks
+from pipelines.imports.models.opening import Networks, inspect_model, recognise
+from pipelines.imports.models.process import Limits, ModelProcess, OpenRequest
+from pipelines.sandbox import resident_bytes
 
 SIZE = (20, 28)
 SMALL = Limits(memory=2**28, seconds=10, opening=60, threads=1)
@@ -145,7 +144,7 @@ def test_weights_of_another_network_or_none_are_one_line(sound, tmp_path, smp_pr
 
 
 def test_what_is_no_model_is_refused_before_any_process_starts(sound, tmp_path, monkeypatch):
-    monkeypatch.setattr(process_module.subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(sandbox.subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
     (tmp_path / "notes.txt").write_text("no model")
     (tmp_path / "weights.safetensors").write_bytes((sound / "smp/model.safetensors").read_bytes())
     (tmp_path / "empty").mkdir()
@@ -322,13 +321,13 @@ def test_a_process_whose_parent_dies_ends_too(tmp_path):
         import os, sys, threading, time
         from pathlib import Path
         from pipelines.imports.models.process import ModelProcess
-        from pipelines.imports.models import Limits
+        from pipelines.imports.models.process import Limits, OpenRequest
         one = ModelProcess("onnx", "net.onnx", limits=Limits(seconds=2, threads=1))
-        one.open({{"path": {str(path)!r}}})
+        one.open(OpenRequest(path={str(path)!r}))
         import numpy as np
         threading.Thread(target=one.run, args=(np.zeros((1, 3, 20, 28), np.float32),), daemon=True).start()
         time.sleep(0.5)
-        print(one._process.pid, flush=True)
+        print(one.pid, flush=True)
         os._exit(0)
     """
     done = subprocess.run(
@@ -344,75 +343,90 @@ def test_a_process_whose_parent_dies_ends_too(tmp_path):
 # A process that behaves as no library should -----------------------------------------------------------------------
 
 FAKES = {
-    "crash": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-    "abort": "import os; os.abort()",
-    "exit": "import sys; sys.exit(7)",
-    "killed": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-    "garbage": "import os; os.write(1, b'<script>' * 100)",
-    "long": "import os, struct; os.write(1, struct.pack('<4sIQ', b'SoS1', 2**31, 0))",
-    "huge": "import os, struct; os.write(1, struct.pack('<4sIQ', b'SoS1', 2, 2**60) + b'{}')",
-    "no json": "import os, struct; os.write(1, struct.pack('<4sIQ', b'SoS1', 4, 0) + b'\\xff{{{')",
-    "no object": "import os, struct; os.write(1, struct.pack('<4sIQ', b'SoS1', 2, 0) + b'[]')",
-    "nonsense": "import os, struct; os.write(1, struct.pack('<4sIQ', b'SoS1', 11, 0) + b'{\"facts\":1}')",
-    "silence": "import time; time.sleep(60)",
-    "shared": "import mmap, time; m = mmap.mmap(-1, 2**29); m.write(b'x' * 2**29); time.sleep(60)",
+    "crash": "import signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "abort": "os.abort()",
+    "exit": "sys.exit(7)",
+    "killed": "import signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "garbage": "os.write(0, b'<script>' * 100)",
+    "long": "os.write(0, struct.pack('!i', 2**30))",
+    "longer": "os.write(0, struct.pack('!iQ', -1, 2**60))",
+    "huge": "pipe.send_bytes(b'{}'); os.write(0, struct.pack('!iQ', -1, 2**60))",
+    "no json": "pipe.send_bytes(b'\\xff{{{'); pipe.send_bytes(b'')",
+    "deep json": "pipe.send_bytes(b'[' * 10**6); pipe.send_bytes(b'')",
+    "no object": "pipe.send_bytes(b'[]'); pipe.send_bytes(b'')",
+    "pickle": "import pickle; pipe.send_bytes(pickle.dumps({'facts': {}})); pipe.send_bytes(b'')",
+    "nonsense": "pipe.send_bytes(b'{\"facts\":1}'); pipe.send_bytes(b'')",
+    "half": "os.write(0, struct.pack('!i', 100) + b'{'); time.sleep(60)",
+    "silence": "time.sleep(60)",
+    "orphan": "os.fork() or time.sleep(6); os._exit(7)",
+    "shared": "import mmap; m = mmap.mmap(-1, 2**29); m.write(b'x' * 2**29); time.sleep(60)",
 }
 
 
 @pytest.mark.parametrize(
     ("what", "wanted"),
     [
-        ("crash", "crashed (SIGSEGV)"), ("abort", "crashed (SIGABRT)"), ("exit", "ended with status 7"),
-        ("killed", "most likely by the system because memory ran out"), ("garbage", "MODEL-ANSWER"),
-        ("long", "MODEL-ANSWER"), ("huge", "MODEL-ANSWER"), ("no json", "MODEL-ANSWER"), ("no object", "MODEL-ANSWER"),
-        ("nonsense", "MODEL-ANSWER"), ("silence", "was not open after 2 s"), ("shared", "MODEL-MEMORY"),
+        ("crash", "crashed (SIGSEGV)"),
+        ("abort", "crashed (SIGABRT)"),
+        ("exit", "ended with status 7"),
+        ("killed", "most likely by the system because memory ran out"),
+        ("garbage", "MODEL-ANSWER"),
+        ("long", "MODEL-ANSWER"),
+        ("longer", "MODEL-ANSWER"),
+        ("huge", "MODEL-ANSWER"),
+        ("no json", "MODEL-ANSWER"),
+        ("deep json", "MODEL-ANSWER"),
+        ("no object", "MODEL-ANSWER"),
+        ("pickle", "MODEL-ANSWER"),
+        ("nonsense", "MODEL-ANSWER"),
+        ("half", "was not open after 2 s"),
+        ("silence", "was not open after 2 s"),
+        ("orphan", "was not open after 2 s"),  # a child of the process keeps its end of the pipe
+        ("shared", "MODEL-MEMORY"),
     ],
-)  # fmt: skip
-def test_whatever_a_models_process_does_is_one_line(what, wanted, tmp_path, monkeypatch):
-    ready = b'{"ready": true}'
-    (tmp_path / "fake.py").write_text(
-        "import os, struct\n"
-        f"os.write(1, struct.pack('<4sIQ', b'SoS1', {len(ready)}, 0) + {ready!r})\n"
-        "os.read(0, 1 << 16)\n"  # the request
+)
+def test_whatever_a_models_process_does_is_one_line(what, wanted, monkeypatch):
+    code = (
+        "import os, struct, sys, time\n"
+        "from multiprocessing.connection import Connection\n"
+        "pipe = Connection(0)\n"
+        "pipe.recv_bytes(), pipe.recv_bytes()\n"
+        "pipe.send_bytes(b'{\"ready\": true}'), pipe.send_bytes(b'')\n"
+        "pipe.recv_bytes(), pipe.recv_bytes()\n"  # the request
         f"{FAKES[what]}\n"
     )
-    real = process_module._environment
-    monkeypatch.setattr(process_module, "_CHILD", "fake")
-    monkeypatch.setattr(process_module, "_environment", lambda limits: real(limits) | {"PYTHONPATH": str(tmp_path)})
-    limits = SMALL.model_copy(update={"opening": 2.0 if what == "silence" else 30.0})
+    monkeypatch.setattr(process_module, "_CODE", code)
+    limits = SMALL.model_copy(update={"opening": 2.0 if "2 s" in wanted else 30.0})
     began = time.monotonic()
     with ModelProcess("onnx", "net.onnx", limits=limits) as process:
         with pytest.raises(ModelError) as error:
-            process.open({"path": "net.onnx"})
+            process.open(OpenRequest(path="net.onnx"))
         assert wanted in told(error)
         assert not process.alive
+        with pytest.raises(ModelError):
+            process.open(OpenRequest(path="net.onnx"))  # and stays gone
     assert time.monotonic() - began < 25
 
 
 def test_a_models_process_knows_no_token_and_writes_no_large_file(tmp_path, monkeypatch):
-    (tmp_path / "fake.py").write_text(
-        textwrap.dedent("""
-        import json, os, sys
-        from pipelines.imports.models.limits import stay_modest
-        from pipelines.imports.models.wire import Pipe
-        stay_modest()
-        try:
-            with open(os.path.join(os.environ["TMPDIR"], "large"), "wb") as file:
-                file.write(bytes(10**6))
-            wrote = "all of it"
-        except OSError as error:
-            wrote = error.strerror
-        Pipe(0, 1).send({"error": "missing", "message": json.dumps([sorted(os.environ), wrote, os.getcwd()])})
-    """)
-    )
+    code = """
+        import json, os
+        from pipelines.sandbox import stay_modest
+        def answer(question, _):
+            stay_modest(2**16)
+            try:
+                with open(os.path.join(os.environ["TMPDIR"], "large"), "wb") as file:
+                    file.write(bytes(10**6))
+                wrote = "all of it"
+            except OSError as error:
+                wrote = error.strerror
+            return {"error": "missing", "message": json.dumps([sorted(os.environ), wrote, os.getcwd()])}, b""
+        serve(answer)
+    """
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "PYTHONSTARTUP"):
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    real = process_module._environment
-    monkeypatch.setattr(process_module, "_CHILD", "fake")
-    monkeypatch.setattr(
-        process_module, "_environment", lambda limits: real(limits) | {"PYTHONPATH": f"{tmp_path}:{REPO}"}
-    )
+    monkeypatch.setattr(process_module, "_CODE", textwrap.dedent(code))
     monkeypatch.setattr(ModelProcess, "_missing", lambda self, message: message)
     with pytest.raises(ModelError) as error:
         ModelProcess("onnx", "net.onnx", limits=SMALL)
@@ -544,7 +558,7 @@ def outcome(process, path):
     return None
 
 
-FUZZ = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+FUZZ = {"deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 
 
 def test_mutated_onnx_is_opened_or_refused_in_one_line(sound, onnx_process, tmp_path):
@@ -647,7 +661,7 @@ def test_mutated_metadata_of_onnx_never_become_more_than_settings(onnx_process, 
 def test_signals_meant_for_the_command_do_not_reach_the_model():
     with ModelProcess("onnx", "net.onnx", limits=SMALL) as process:
         for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(process._process.pid, number)
+            os.kill(process.pid, number)
         time.sleep(0.3)
         assert process.alive
     assert not process.alive

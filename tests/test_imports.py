@@ -15,12 +15,12 @@ from synthetic import make_run, write_dataset
 from typer.testing import CliRunner
 
 from pipelines import cli, heads
-from pipelines.channels import align
+from pipelines.channels import Declaration, align
 from pipelines.config import EvaluationConfig, ImportConfig, RunConfig
 from pipelines.datasets import open_dataset
 from pipelines.errors import Cancelled, ConfigError, DatasetError, PipelineError, ShapeError
-from pipelines.imports import OutputSource, make_import
-from pipelines.misuse import Declaration
+from pipelines.imports.predictions import make_import
+from pipelines.imports.sources import OutputSource
 from pipelines.progress import Progress
 from pipelines.schema import LOG_ODDS_LIMIT
 from pipelines.store import Run, staged_attempts

@@ -21,8 +21,8 @@ from safetensors.numpy import save
 
 from pipelines.errors import PipelineError
 from pipelines.heads import HeadSpec
-from pipelines.imports.readers import Said, open_outputs
-from pipelines.misuse import files
+from pipelines.imports.readers import arrays, open_outputs
+from pipelines.imports.sources import Said
 from pipelines.schema import predictions_schema
 from pipelines.store import PredictionsFile
 
@@ -263,7 +263,7 @@ def test_parquet_with_columns_of_another_type_is_refused(kind, place):
 
 def test_a_bomb_of_zeros_is_refused_by_its_header(place, monkeypatch):
     # 64 MB of zeros in 64 KB; the limit is 1 GB and made smaller here
-    monkeypatch.setattr(files, "IMAGE_BYTES", 2**25)
+    monkeypatch.setattr(arrays, "IMAGE_BYTES", 2**25)
     folder = place / "bomb"
     folder.mkdir()
     np.savez_compressed(folder / "x.npz", np.zeros((2, 2048, 4096), np.float32))
@@ -273,7 +273,7 @@ def test_a_bomb_of_zeros_is_refused_by_its_header(place, monkeypatch):
     with pytest.raises(PipelineError, match="has 4,096×2,048 pixels, its truth 6×4; predict at the size of the truth"):
         source.read(item("x"))
     with pytest.raises(PipelineError, match="at most 33,554,432 are read at once"):
-        list(files.read_outputs(folder / "x.npz"))
+        list(arrays.read_outputs(folder / "x.npz"))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**14  # KB
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import hostile_outputs
 import pytest
+from fuzzing import trials
 from places import REPO
 
-FILES = 520  # of each kind
+FILES = trials(520, 120)  # of each kind
 MOST_GROWTH = 80  # MB that all files of a kind may add to the largest resident size; a bomb unpacks to 100 MB
 
 

@@ -18,9 +18,9 @@ from pipelines import heads
 from pipelines.channels import align
 from pipelines.datasets import open_dataset
 from pipelines.errors import ConfigError, DatasetError, PipelineError, ShapeError
-from pipelines.imports.readers import FORMATS, Said, footers, open_outputs
+from pipelines.imports.readers import FORMATS, arrays, open_outputs, parquet
 from pipelines.imports.readers.maps import read_map
-from pipelines.misuse import files
+from pipelines.imports.sources import Said
 from pipelines.store import Run
 
 
@@ -189,10 +189,10 @@ def test_one_image_of_a_stack_is_read_alone_in_either_order(order, tmp_path):
     stack = np.random.default_rng(0).normal(size=(3, 2, 4, 6))
     np.save(tmp_path / "s.npy", np.asarray(stack, order=order))
     for number in range(3):
-        (one,) = files.read_outputs(tmp_path / "s.npy", image=number)
+        (one,) = arrays.read_outputs(tmp_path / "s.npy", image=number)
         assert np.array_equal(one, stack[number])
     with pytest.raises(DatasetError, match="there is no number 3"):
-        list(files.read_outputs(tmp_path / "s.npy", image=3))
+        list(arrays.read_outputs(tmp_path / "s.npy", image=3))
 
 
 @pytest.mark.parametrize(
@@ -379,14 +379,14 @@ def test_an_exported_volume_is_cut_into_slices_with_its_crop_undone():
 def test_a_footer_that_would_end_the_process_is_refused_in_one_line(tmp_path, made):
     run = Run(made / "overlapping")
     bad = Path(__file__).parent / "fixtures" / "parquet" / "level_histograms.parquet"
-    assert not footers.can_be_read(bad)
+    assert not parquet.can_be_read(bad)
     (tmp_path / "part-0.parquet").write_bytes(bad.read_bytes())
     with pytest.raises(DatasetError, match="damaged footer"):
         open_outputs(tmp_path, Said("sigmoid"), open_dataset(run.config["dataset"]))
     good = next((run.folder / "predictions").rglob("*.parquet"))
-    assert footers.can_be_read(good), "the process is started anew"
+    assert parquet.can_be_read(good), "the process is started anew"
     (tmp_path / "nothing.parquet").write_bytes(b"PAR1")
-    assert footers.can_be_read(tmp_path / "nothing.parquet"), "damage that can be told is told by the reader"
+    assert parquet.can_be_read(tmp_path / "nothing.parquet"), "damage that can be told is told by the reader"
 
 
 # Pictures that EXIF turns ------------------------------------------------------------------------------------------

@@ -13,9 +13,8 @@ from synthetic import make_run
 
 from dashboard.panels.importing import Said, SaidHead, match, place_of, places, split_names, usual_names
 from dashboard.panels.importing_words import for_page, verdict_on
-from pipelines.imports.apart import look_apart
-from pipelines.imports.readers.pages import unpacked_bytes
-from pipelines.imports.trial import Asked, AskedHead, Truth, look
+from pipelines.imports.readers.parquet import unpacked_bytes
+from pipelines.imports.trial import Asked, AskedHead, Truth, look, look_apart
 from pipelines.uploads.workspace import UPLOADS
 
 CLASSES = ("cell", "nucleus")

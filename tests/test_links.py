@@ -14,7 +14,8 @@ from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.look import Asked, look_apart
 from pipelines.errors import ConfigError, DatasetError
-from pipelines.imports.readers import Said, open_outputs
+from pipelines.imports.readers import open_outputs
+from pipelines.imports.sources import Said
 
 MASK = np.repeat(np.array([0, 0, 1, 1, 2, 2], np.uint8)[:, None], 8, axis=1)
 

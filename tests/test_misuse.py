@@ -25,12 +25,13 @@ from pydantic import ValidationError
 from scipy.special import expit, log_softmax, softmax
 from typer.testing import CliRunner
 
-from pipelines import cli
+from pipelines import cli, misuse
+from pipelines.channels import Declaration, declare
 from pipelines.errors import ConfigError, DatasetError, PipelineError, ShapeError
 from pipelines.heads import head_specs
-from pipelines.misuse import Declaration, MisuseCheck, check_outputs, check_pair, evidence, files, head_check
-from pipelines.misuse.declaration import declare
-from pipelines.misuse.files import read_outputs
+from pipelines.imports.readers import arrays
+from pipelines.imports.readers.arrays import read_outputs
+from pipelines.misuse import MisuseCheck, check_outputs, check_pair, head_check
 
 SIZE = (40, 42)  # 1,680 pixels: enough to infer from
 
@@ -106,7 +107,7 @@ def test_a_softmax_over_a_network_that_ends_in_one_is_activation_twice(classes):
     twice = once.softmax(dim=1)
     (one,) = told(twice.numpy(), "softmax", "probabilities")
     assert (one.code, one.severity) == ("ACTIVATION-TWICE", "error")
-    low, high = evidence.twice_bounds(classes)
+    low, high = misuse.twice_bounds(classes)
     assert f"{low:.3f} to {high:.3f}" in one.message
     for coarse in (twice.half(), twice.bfloat16().float()):
         assert codes(told(coarse.numpy(), "softmax", "probabilities")) == ["ACTIVATION-TWICE error"]
@@ -114,13 +115,13 @@ def test_a_softmax_over_a_network_that_ends_in_one_is_activation_twice(classes):
 
 def test_bounds_of_a_softmax_of_a_softmax_by_hand():
     # K = 2: 1 / (1 + e) = 0.2689 and e / (1 + e) = 0.7311. K = 11: 1 / 12.718 and 2.718 / 12.718.
-    assert evidence.twice_bounds(2) == pytest.approx((0.26894, 0.73106), abs=1e-5)
-    assert evidence.twice_bounds(11) == pytest.approx((0.078627, 0.213731), abs=1e-6)
+    assert misuse.twice_bounds(2) == pytest.approx((0.26894, 0.73106), abs=1e-5)
+    assert misuse.twice_bounds(11) == pytest.approx((0.078627, 0.213731), abs=1e-6)
 
 
 @given(hnp.arrays(np.float64, (st.integers(2, 9)).map(lambda k: (k, 20)), elements=st.floats(-30, 30)))
 def test_no_softmax_of_a_softmax_leaves_its_bounds_and_one_hot_rows_reach_them(z):
-    low, high = evidence.twice_bounds(len(z))
+    low, high = misuse.twice_bounds(len(z))
     twice = softmax(softmax(z, axis=0), axis=0)
     assert low - 1e-12 <= twice.min()
     assert twice.max() <= high + 1e-12
@@ -131,7 +132,7 @@ def test_no_softmax_of_a_softmax_leaves_its_bounds_and_one_hot_rows_reach_them(z
 def test_a_softmax_of_a_softmax_is_traced_back_to_the_inner_one():
     inner = torch.softmax(torch.randn(4, 50, dtype=torch.float64) * 5, dim=0)
     outer = torch.softmax(inner, dim=0).numpy()
-    np.testing.assert_allclose(evidence._inner_softmax(outer), inner.numpy(), atol=1e-12)
+    np.testing.assert_allclose(misuse._inner_softmax(outer), inner.numpy(), atol=1e-12)
 
 
 def test_an_unsure_two_class_softmax_that_says_the_class_shares_everywhere_is_silent():
@@ -465,7 +466,7 @@ def test_large_images_are_measured_in_blocks_to_the_same_counts(monkeypatch):
     for declaration in (declared("softmax", "probabilities"), declared("sigmoid", "logits")):
         whole = MisuseCheck(declaration)
         whole.add(outputs)
-        monkeypatch.setattr(evidence, "_BLOCK", 64)  # 12 of 42 columns at once
+        monkeypatch.setattr(misuse, "_BLOCK", 64)  # 12 of 42 columns at once
         parts = MisuseCheck(declaration)
         parts.add(outputs)
         monkeypatch.undo()
@@ -672,14 +673,14 @@ def test_zip_bombs_are_bounded(tmp_path, monkeypatch):
     entry = packed.index(b"PK\x01\x02")
     struct.pack_into("<I", packed, entry + 24, 2**32 - 2)  # the size it claims to have unpacked
     (tmp_path / "claims.npz").write_bytes(packed)
-    monkeypatch.setattr(files, "ARCHIVE_BYTES", 2**32 - 3)
+    monkeypatch.setattr(arrays, "ARCHIVE_BYTES", 2**32 - 3)
     with pytest.raises(DatasetError, match="split it into several files"):
         list(read_outputs(tmp_path / "claims.npz"))
-    monkeypatch.setattr(files, "ARCHIVE_ARRAYS", 0)
+    monkeypatch.setattr(arrays, "ARCHIVE_ARRAYS", 0)
     with pytest.raises(DatasetError, match="split it into several files"):
         list(read_outputs(tmp_path / "zeros.npz"))
     monkeypatch.undo()
-    monkeypatch.setattr(files, "IMAGE_BYTES", 2**18 - 1)
+    monkeypatch.setattr(arrays, "IMAGE_BYTES", 2**18 - 1)
     with pytest.raises(DatasetError, match="save every image as its own array"):
         list(read_outputs(tmp_path / "zeros.npz"))
 
@@ -781,7 +782,7 @@ def test_head_and_values_are_never_guessed(saved):
 
 
 def test_the_check_starts_without_torch():
-    code = "import sys, pipelines.misuse.report; sys.exit('torch' in sys.modules)"
+    code = "import sys, pipelines.imports.check; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPO, check=False).returncode == 0
 
 

@@ -3,8 +3,7 @@
 from typing import Final
 
 from dashboard.dataset.kept import kept
-from pipelines.imports.apart import look_apart
-from pipelines.imports.trial import Asked, Looked, Preview
+from pipelines.imports.trial import Asked, Looked, Preview, look_apart
 
 _MOST: Final = 12
 

@@ -28,13 +28,12 @@ from dashboard.panels.importing_models import (
 )
 from dashboard.panels.importing_words import verdict_on
 from dashboard.theme import HEAD_TITLES
+from pipelines.channels import Values
 from pipelines.errors import PipelineError
-from pipelines.imports.models import Inspection, inspect_model
 from pipelines.imports.models.command import Normalisation
-from pipelines.imports.models.facts import Order
-from pipelines.imports.models.trial import try_apart
-from pipelines.imports.trial import Truth
-from pipelines.misuse.declaration import Values
+from pipelines.imports.models.opening import Inspection, inspect_model
+from pipelines.imports.models.settings import Order
+from pipelines.imports.trial import Truth, try_apart
 from pipelines.schema import Head, Split
 from pipelines.uploads import in_use
 

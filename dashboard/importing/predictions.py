@@ -22,9 +22,9 @@ from dashboard.panels.importing_words import (
     verdict_on,
 )
 from dashboard.theme import HEAD_TITLES
+from pipelines.channels import Values
 from pipelines.imports.readers import FORMATS
 from pipelines.imports.trial import Seen, Truth
-from pipelines.misuse.declaration import Values
 from pipelines.schema import Head, Split
 
 KINDS: Final = (*sources.ARCHIVES, ".npz", ".npy", ".safetensors", ".parquet")

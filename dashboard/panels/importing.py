@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pipelines.channels import align
+from pipelines.channels import Declaration, Values, align
 from pipelines.config import build
 from pipelines.errors import ConfigError
 from pipelines.imports.trial import Asked, AskedHead, Truth
-from pipelines.misuse.declaration import Declaration, Values
 from pipelines.reading import DataReading
 from pipelines.schema import BACKGROUND_CHANNEL, HEADS, Head, Split
 

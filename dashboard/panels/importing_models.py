@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.channels import Values
 from pipelines.config import build
-from pipelines.imports.models import Described, Facts, Inspection, Limits
 from pipelines.imports.models.command import NORMALISATIONS, Normalisation
-from pipelines.imports.models.facts import Order
-from pipelines.imports.models.trial import AskedModel, AskedModels
-from pipelines.imports.trial import Looked
-from pipelines.misuse.declaration import Values
+from pipelines.imports.models.opening import Inspection
+from pipelines.imports.models.process import Limits
+from pipelines.imports.models.settings import Described, Facts, Order
+from pipelines.imports.trial import AskedModel, AskedModels, Looked
 from pipelines.reading import DataReading
 from pipelines.schema import HEADS, Head, Split
 

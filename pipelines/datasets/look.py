@@ -1,11 +1,9 @@
 """A first look into a data set: its format, labels and splits, and a few images small enough to work with.
 
-Files are read in a process of its own, `python -m pipelines.datasets.look FOLDER MEMORY`, which finds asked.json there
-and leaves looked.json and images.npz. What it found is a source again, so that a table of classes can be tried at once.
+Files are read in a process of its own. What it found is a source again, so that a table of classes can be tried.
 """
 
-import sys
-import tempfile
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pipelines import apart
+from pipelines import sandbox
 from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.datasets import FORMATS, imageio, open_source, orientation, recognise
 from pipelines.datasets.base import Finding, Label, Picture, Role, Source, Truth, Turn
@@ -24,7 +22,6 @@ from pipelines.schema import Kind, Split
 IMAGES: Final = 8
 SIDE: Final = 320  # pixels of the longer side
 _TRIED: Final = 40  # images read to find some with labels
-_MODULE: Final = "pipelines.datasets.look"
 
 
 class _Model(BaseModel):
@@ -109,22 +106,22 @@ class LookedSource(Source):
 
 
 def look_apart(
-    asked: Asked, *, seconds: float = apart.SECONDS, memory: int = apart.MEMORY
+    asked: Asked, *, seconds: float = sandbox.SECONDS, memory: int = sandbox.MEMORY
 ) -> tuple[Looked, LookedSource | None]:
     """Look in a process of its own; never raises for what files hold. The source is None where there is a problem."""
-    with tempfile.TemporaryDirectory(prefix="look-") as made:
-        folder = Path(made)
-        asked = asked.model_copy(update={"path": str(Path(asked.path).expanduser().resolve())})
-        (folder / "asked.json").write_text(asked.model_dump_json(), encoding="utf-8")
-        problem = apart.run_apart(_MODULE, folder, what="the first images", seconds=seconds, memory=memory)
-        if problem is not None:
-            return Looked(problem=problem), None
-        looked = Looked.model_validate_json((folder / "looked.json").read_bytes())
-        if looked.problem is not None:
-            return looked, None
-        with np.load(folder / "images.npz", allow_pickle=False) as arrays:
-            images = {name: _unpacked(arrays, at) for at, name in enumerate(looked.shown)}
-        return looked, LookedSource(looked, images)
+    asked = asked.model_copy(update={"path": str(Path(asked.path).expanduser().resolve())})
+    try:
+        answer, content = sandbox.answer_apart(
+            f"{__name__}:answer", asked.model_dump(), what="the first images", seconds=seconds, memory=memory
+        )
+    except DatasetError as error:
+        return Looked(problem=str(error)), None
+    looked = Looked.model_validate(answer)
+    if looked.problem is not None:
+        return looked, None
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        images = {name: _unpacked(arrays, at) for at, name in enumerate(looked.shown)}
+    return looked, LookedSource(looked, images)
 
 
 def _unpacked(arrays: Mapping[str, Any], at: int) -> tuple[UInt8Array, BoolArray, BoolArray]:
@@ -224,13 +221,9 @@ def _spread(names: Sequence[str], most: int) -> list[str]:
     return chosen[::5] + [name for at, name in enumerate(chosen) if at % 5]
 
 
-def main(folder: Path, memory: int) -> None:
-    """The process: bound, look, answer."""
-    apart.bind(memory)
-    looked, arrays = look(Asked.model_validate_json((folder / "asked.json").read_bytes()))
-    np.savez_compressed(folder / "images.npz", **arrays)
-    (folder / "looked.json").write_text(looked.model_dump_json(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+def answer(question: dict[str, Any], _: bytes) -> sandbox.Message:
+    """`look`, as `sandbox.serve` wants it."""
+    looked, arrays = look(Asked.model_validate(question))
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return looked.model_dump(mode="json"), content.getvalue()

@@ -15,7 +15,7 @@ from pipelines.reading import DataReading
 from pipelines.schema import Head
 
 if TYPE_CHECKING:
-    from pipelines.imports.source import OutputSource
+    from pipelines.imports.sources import OutputSource
 
 
 def one_name(run: str | None, name: str | None, *, command: str) -> str:
@@ -51,7 +51,7 @@ class Import:
 
     def make(self, sources: "Mapping[Head, Mapping[int, OutputSource]]", imported: dict[str, Any]) -> None:
         """Import, listed among the jobs meanwhile, and print the verdict. imported: values of config.ImportConfig."""
-        from pipelines.imports import make_import
+        from pipelines.imports.predictions import make_import
         from pipelines.jobs.foreground import listed
         from pipelines.verdict import Verdict
 

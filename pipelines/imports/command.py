@@ -108,7 +108,8 @@ def _import(
     size: tuple[int, int] | None,
 ) -> None:
     from pipelines.datasets import open_dataset
-    from pipelines.imports.readers import Said, open_outputs
+    from pipelines.imports.readers import open_outputs
+    from pipelines.imports.sources import Said
     from pipelines.uploads import in_use
 
     dataset = open_dataset(asked.place, asked.reading)
@@ -149,7 +150,7 @@ def _imported(opened: "dict[Head, Opened]") -> dict[str, Any]:
 def _told(opened: "dict[Head, Opened]", names: list[str]) -> Iterator[str]:
     """What was recognised, and what is left aside, a line each."""
     from pipelines.imports.readers import FORMATS
-    from pipelines.imports.source import named
+    from pipelines.imports.sources import named
 
     for head, one in opened.items():
         declared = next(iter(one.sources.values())).declaration

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray
-from pipelines.channels import Alignment, align
+from pipelines.channels import Alignment, Declaration, Values, align
 from pipelines.config import build
 from pipelines.datasets.base import Finding
 from pipelines.errors import ConfigError, ShapeError
-from pipelines.misuse import Declaration, MisuseCheck
-from pipelines.misuse.declaration import Values
-from pipelines.misuse.evidence import SLACK
+from pipelines.misuse import SLACK, MisuseCheck
 from pipelines.schema import BACKGROUND_CHANNEL, HEADS, KINDS, Head, Kind
 from pipelines.store.predictions import PredictionWriter
 

@@ -14,7 +14,7 @@ from pipelines.options import RUNS, DataFormat, ReadingFile, Runs, parse_size, r
 from pipelines.schema import HEADS, Head
 
 if TYPE_CHECKING:
-    from pipelines.imports.models import Wanted
+    from pipelines.imports.models.opening import Wanted
 
 app = typer.Typer()
 
@@ -178,7 +178,8 @@ def import_model(
 
 def _wanted(head: Head, own: _Said, common: _Said, shared: dict[str, Any], network: dict[str, Any]) -> "Wanted":
     """One head's options, and the common ones where it has none of its own."""
-    from pipelines.imports.models import Described, Wanted
+    from pipelines.imports.models.opening import Wanted
+    from pipelines.imports.models.settings import Described
 
     activation = "sigmoid" if head == "sigmoid" else "softmax"
     output = own.output or common.output
@@ -222,7 +223,8 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 
 def _import(asked: Import, wanted: "dict[Head, Wanted]", *, limits: dict[str, Any], trust: bool, hardware: Any) -> None:
     from pipelines.datasets import open_dataset
-    from pipelines.imports.models import Limits, open_models
+    from pipelines.imports.models.opening import open_models
+    from pipelines.imports.models.process import Limits
     from pipelines.uploads import in_use
 
     dataset = open_dataset(asked.place, asked.reading)

@@ -1,16 +1,94 @@
-"""What a user says, what the file says and what is customary to one set of settings, each with its origin."""
+"""What a user says of a model, what its file says and what is customary, to how images go in and what comes out."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
-from pipelines.config import build
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipelines.arrays import Float32Array
+from pipelines.channels import Activation, Declaration, Values
+from pipelines.config import Settings, Size, build
 from pipelines.errors import ModelError
-from pipelines.imports.models.facts import Described, Facts
-from pipelines.imports.models.prepare import Inputs
-from pipelines.imports.source import named, printable
-from pipelines.misuse.declaration import Activation, Declaration
-from pipelines.misuse.findings import plural
+from pipelines.imports.sources import named
 from pipelines.schema import BACKGROUND_CHANNEL, Head
+from pipelines.sentences import count_of, one_line
+
+Numbers: TypeAlias = Annotated[
+    tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(min_length=1, max_length=3)
+]
+Positive: TypeAlias = Annotated[
+    tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1, max_length=3)
+]
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
+Order: TypeAlias = Literal["RGB", "BGR", "grey"]
+Layout: TypeAlias = Literal["NCHW", "NHWC"]
+InputType: TypeAlias = Literal["float16", "float32", "float64", "uint8"]
+
+
+class Described(Settings):
+    """What somebody says about a model; None where they say nothing.
+
+    The network sees (scale · image - mean) / std with images in [0, 1]. mean, std: one number, or one a colour, in the
+    order of the network's channels. scale: 1, or 255 for networks that take bytes. order: of the colours; grey is one
+    channel, the luma of ITU-R BT.601. size: (height, width) that images are resized to, "own" for networks that take
+    any size. multiple: what height and width are padded to a multiple of. head, values, classes, background: what the
+    output is, as in `Declaration`.
+    """
+
+    mean: Numbers | None = None
+    std: Positive | None = None
+    scale: Literal[1, 255] | None = None
+    order: Order | None = None
+    layout: Layout | None = None
+    size: Size | Literal["own"] | None = None
+    multiple: Annotated[int, Field(ge=1, le=4096)] | None = None
+    head: Activation | None = None
+    values: Values | None = None
+    classes: Annotated[tuple[Name, ...], Field(max_length=4096)] | None = None
+    background: Name | None = None
+
+
+class Facts(Settings):
+    """What a model's file tells once it is open.
+
+    input_shape: four axes of its input, None where any length will do, or empty when the file does not tell. dtype: of
+    its input. outputs: names of all its outputs; output: the one that is read, empty while none of several was chosen.
+    read: settings found in the file; source: where in the file, for people.
+    """
+
+    input_shape: Annotated[tuple[Annotated[int, Field(ge=1)] | None, ...], Field(max_length=4)] = ()
+    dtype: InputType = "float32"
+    outputs: Annotated[tuple[str, ...], Field(max_length=1024)] = ()
+    output: str = ""
+    read: Described = Described()
+    source: str = "the file"
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where the shape of the input has its colours; None where it does not tell."""
+        if len(self.input_shape) != 4:
+            return None
+        first, last = self.input_shape[1] in (1, 3), self.input_shape[3] in (1, 3)
+        return None if first == last else "NCHW" if first else "NHWC"
+
+    @property
+    def axes(self) -> tuple[int | None, int | None, int | None]:
+        """Channels, height and width of the input; None where it leaves them open or does not tell."""
+        if len(self.input_shape) != 4:
+            return None, None, None
+        _, first, second, third = self.input_shape
+        return (third, first, second) if (self.read.layout or self.layout) == "NHWC" else (first, second, third)
+
+
+def first_line(text: str, longest: int = 300) -> str:
+    """The first line of text that somebody else wrote, printable and not too long."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return one_line(lines[0] if lines else "no reason given", longest)
+
+
+# Settings, each with its origin ---------------------------------------------------------------------------------------
 
 GIVEN: Final = "given"
 ASSUMED: Final = "assumed"
@@ -48,6 +126,19 @@ class _Sources:
                 self.rows.append(Row(name, _shown(value), note))
                 return value
         return None
+
+
+class Inputs(Settings):
+    """How one network wants its images; see `Described` for each value. size: None for an image's own."""
+
+    mean: Numbers
+    std: Positive
+    scale: int
+    order: Order
+    layout: Layout
+    size: Size | None
+    multiple: int
+    dtype: InputType
 
 
 def resolve_inputs(given: Described, facts: Facts, model: str) -> tuple[Inputs, tuple[Row, ...]]:
@@ -117,9 +208,16 @@ def _axes(shape: Sequence[int | None], layout: str, model: str) -> tuple[int | N
 
 
 def resolve_output(
-    given: Described, facts: Facts, model: str, *, head: Head, channels: int, classes: Sequence[str],
-    usual: Sequence[str], background: str | None,
-) -> tuple[Declaration, tuple[Row, ...]]:  # fmt: skip
+    given: Described,
+    facts: Facts,
+    model: str,
+    *,
+    head: Head,
+    channels: int,
+    classes: Sequence[str],
+    usual: Sequence[str],
+    background: str | None,
+) -> tuple[Declaration, tuple[Row, ...]]:
     """What the network's output is.
 
     channels: that it gives. classes, background: the data set's. usual: what channels of this head are on such data.
@@ -144,17 +242,17 @@ def resolve_output(
             f"MODEL-OUTPUT: {model} gives {facts.read.values} by {facts.source}, but --output says {values}; leave it "
             "out"
         )
-    one = tuple(classes) if head == "sigmoid" and channels == len(classes) == 1 else None
-    names = sources.find("classes", one)
+    only = tuple(classes) if head == "sigmoid" and channels == len(classes) == 1 else None
+    names = sources.find("classes", only)
     option = "--classes" if head != "softmax-powerset" else "--powerset-classes"
     if names is None:
         raise ModelError(
-            f"MODEL-CHANNELS: nothing says what the {plural(channels, 'channel')} of {model} are; name them in order, "
-            f"such as {option} {','.join(printable(name) for name in usual)}"
+            f"MODEL-CHANNELS: nothing says what the {count_of(channels, 'channel')} of {model} are; name them in "
+            f"order, such as {option} {','.join(one_line(name) for name in usual)}"
         )
     if len(names) != channels:
         raise ModelError(
-            f"MODEL-CHANNELS: {model} gives {plural(channels, 'channel')}, but {len(names)} are named ({named(names)}"
+            f"MODEL-CHANNELS: {model} gives {count_of(channels, 'channel')}, but {len(names)} are named ({named(names)}"
             f"); name every channel in order with {option}"
         )
     known = given if given.background in names else given.model_copy(update={"background": None})
@@ -170,3 +268,79 @@ def _shown(value: Any) -> str:
         separator = "x" if len(value) == 2 and all(isinstance(one, int) for one in value) else ", "
         return separator.join(f"{one:g}" if isinstance(one, float) else str(one) for one in value)
     return str(value)
+
+
+# Arrays ---------------------------------------------------------------------------------------------------------------
+
+_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's convert("L")
+
+
+def network_input(image: Float32Array, inputs: Inputs) -> NDArray[Any]:
+    """One image, (H, W, 3) float32 RGB in [0, 1], to a batch of one in the network's layout and dtype.
+
+    Height and width are padded at the bottom and right to the multiple with 0, the mean colour, after normalisation.
+    """
+    colours = image
+    if inputs.order == "grey":
+        colours = (image @ _LUMA)[..., None]
+    elif inputs.order == "BGR":
+        colours = image[..., ::-1]
+    scaled = colours if inputs.scale == 1 else colours * np.float32(inputs.scale)
+    values = (scaled - np.asarray(inputs.mean, np.float32)) / np.asarray(inputs.std, np.float32)
+    if inputs.dtype == "uint8":
+        values = np.clip(np.rint(values), 0, 255)
+    height, width = image.shape[:2]
+    rows, columns = padded_size((height, width), inputs.multiple)
+    values = np.pad(values, ((0, rows - height), (0, columns - width), (0, 0)))
+    if inputs.layout == "NCHW":
+        values = np.moveaxis(values, -1, 0)
+    return np.ascontiguousarray(values[None], dtype=inputs.dtype)
+
+
+def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """(height, width) rounded up to multiples."""
+    return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple
+
+
+def output_layout(shape: tuple[int, ...], dtype: str, padded: tuple[int, int], layout: Layout, model: str) -> Layout:
+    """Where an output for an input of the padded size has its channels; as the input (layout) where both would fit.
+
+    Raises ModelError unless it is (1, K, H, W) or (1, H, W, K) of real numbers at that size, saying what to export.
+    """
+    found = f"{model} gives {dtype} of shape {'×'.join(map(str, shape)) or '()'} for an input of {_by(padded)}"
+    if not dtype.startswith("float"):
+        raise ModelError(
+            f"MODEL-OUTPUT: {found}: these are labels, not values a class; export the network without its last "
+            "argmax or threshold"
+        )
+    if len(shape) == 4 and shape[0] == 1 and 0 not in shape:
+        fitting: list[Layout] = []
+        if shape[2:] == padded:
+            fitting.append("NCHW")
+        if shape[1:3] == padded:
+            fitting.append("NHWC")
+        if fitting:
+            return layout if layout in fitting else fitting[0]
+        raise ModelError(
+            f"MODEL-OUTPUT: {found}: not at the size of its input; end the network with an interpolation of its logits "
+            "to that size"
+        )
+    if len(shape) == 3 and shape[1:] == padded:
+        raise ModelError(
+            f"MODEL-OUTPUT: {found}: there is no axis of classes; export (N, K, H, W), one channel too, such as "
+            "output[:, None]"
+        )
+    raise ModelError(
+        f"MODEL-OUTPUT: {found}; wanted is (1, K, H, W), one channel a class; choose another output with --tensor, or "
+        "export the network so"
+    )
+
+
+def image_output(out: Float32Array, layout: Layout, size: tuple[int, int]) -> Float32Array:
+    """An output of a batch of one to (K, H, W) at the image's size: without what was padded at the bottom and right."""
+    values = out[0] if layout == "NCHW" else np.moveaxis(out[0], -1, 0)
+    return values[:, : size[0], : size[1]]
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pipelines.channels import Values
 from pipelines.datasets import Dataset
 from pipelines.errors import ConfigError
 from pipelines.imports.readers import arrays, maps, nnunet, parquet, tensors
-from pipelines.imports.readers.base import Files, Said, gather
-from pipelines.imports.source import OutputSource, printable
-from pipelines.misuse.declaration import Values
+from pipelines.imports.sources import Files, OutputSource, Said, gather
 from pipelines.schema import Head
-
-__all__ = ["FORMATS", "Format", "Opened", "Recognised", "Said", "open_outputs", "recognise_outputs"]
+from pipelines.sentences import one_line
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,9 @@ def recognise_outputs(path: Path, head: Head, *, format: str | None = None, seed
     numbered = {number: files for number, files in by_seed.items() if number is not None}
     loose = by_seed.get(None, {})
     if numbered and loose:
-        raise ConfigError(f"{printable(path.name)} holds files beside its folders seed=N; put them into one, or away")
+        raise ConfigError(f"{one_line(path.name)} holds files beside its folders seed=N; put them into one, or away")
     if seed is not None and numbered:
-        raise ConfigError(f"{printable(path.name)} holds folders seed=N, so --seed cannot be given; leave it out")
+        raise ConfigError(f"{one_line(path.name)} holds folders seed=N, so --seed cannot be given; leave it out")
     chosen: dict[int, Files] = dict(sorted(numbered.items())) if numbered else {seed or 0: loose}
     names = {format or _recognised(files, head) for files in chosen.values()}
     if len(names) != 1:
@@ -108,9 +106,9 @@ def open_outputs(
 
 
 def _recognised(files: Files, head: Head) -> str:
-    found = [name for name, one in FORMATS.items() if one.recognise(files)]
+    found = [name for name, form in FORMATS.items() if form.recognise(files)]
     if not found:
-        example = printable(next(iter(files)))
+        example = one_line(next(iter(files)))
         raise ConfigError(
             f"the outputs of {head} ({example}, …) are in no known format; available formats are {', '.join(FORMATS)}"
         )

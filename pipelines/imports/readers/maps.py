@@ -11,19 +11,19 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.channels import Declaration
 from pipelines.datasets import imageio
 from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError, ShapeError
-from pipelines.imports.readers.base import Files, FileSource, Said, stem
-from pipelines.imports.source import OutputSource, named, printable
-from pipelines.misuse.declaration import Declaration
+from pipelines.imports.sources import Files, FileSource, OutputSource, Said, named, stem
+from pipelines.sentences import one_line, path_tail
 
 SUFFIXES: Final = (".png", ".tif", ".tiff")
 _DAMAGE: Final = (
-    OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, OverflowError, MemoryError, AttributeError,
-    ArithmeticError, struct.error, zlib.error,
-)  # fmt: skip
+    *(OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, OverflowError, MemoryError),
+    *(AttributeError, ArithmeticError, struct.error, zlib.error),
+)
 
 
 def recognise(files: Files) -> bool:
@@ -40,16 +40,16 @@ def open_maps(files: Files, said: Said, dataset: Dataset) -> OutputSource:
             before, _, called = folder.rpartition("/")
             key = stem(f"{before}/{rest}" if before else rest)
             if key in by_class.setdefault(called, {}):
-                raise DatasetError(f"OUTPUT-TWICE: {printable(called)} has two maps of {printable(key)}; keep one")
+                raise DatasetError(f"OUTPUT-TWICE: {one_line(called)} has two maps of {one_line(key)}; keep one")
             by_class[called][key] = path
     if not by_class:
         raise DatasetError("there is no <class>/<image>.png or .tif; put the maps of each class into its own folder")
     declaration = said.declare(channels=said.classes if set(said.classes or ()) == set(by_class) else tuple(by_class))
     keys = sorted(set().union(*by_class.values()))
-    lacking = [f"{one}/{key}" for one in by_class for key in keys if key not in by_class[one]]
+    lacking = [f"{name}/{key}" for name, maps in by_class.items() for key in keys if key not in maps]
     if lacking:
         raise DatasetError(f"OUTPUT-MISSING: there is no map {named(lacking)}; bring one a class of every image")
-    found = [(key, tuple(by_class[one][key] for one in declaration.classes)) for key in keys]
+    found = [(key, tuple(by_class[name][key] for name in declaration.classes)) for key in keys]
     return _Maps(declaration, found, dataset.names())
 
 
@@ -70,7 +70,7 @@ class _Maps(FileSource[tuple[Path, ...]]):
             told = ", ".join(
                 f"{path.parent.name} {v.shape[1]}×{v.shape[0]}" for path, (v, _) in zip(place, maps, strict=True)
             )
-            raise ShapeError(f"the maps of {printable(item.name)} have different sizes ({told}); save them at one")
+            raise ShapeError(f"the maps of {one_line(item.name)} have different sizes ({told}); save them at one")
         self.step = max(step for _, step in maps)
         self._coarse = max(self._coarse, self.step)
         return np.stack([values for values, _ in maps])
@@ -96,10 +96,10 @@ def read_map(path: Path, *, logits: bool = False) -> tuple[NDArray[Any], float]:
     if values.dtype.kind == "f":
         return values, 0.0
     if values.dtype not in (np.uint8, np.uint16):
-        raise DatasetError(f"{_short(path)} holds {values.dtype} values; save 8 or 16 bits without sign, or float32")
+        raise DatasetError(f"{path_tail(path)} holds {values.dtype} values; save 8 or 16 bits without sign, or float32")
     if logits:
         raise DatasetError(
-            f"{_short(path)} holds whole numbers, but is said to hold logits; save float32 TIFF, or declare "
+            f"{path_tail(path)} holds whole numbers, but is said to hold logits; save float32 TIFF, or declare "
             "probabilities"
         )
     top = float(np.iinfo(values.dtype).max)
@@ -120,7 +120,9 @@ def map_size(path: Path) -> tuple[int, int]:
         return height, width
     except _DAMAGE as error:
         kind = "PNG" if path.suffix.lower() == ".png" else "TIFF"
-        raise DatasetError(f"{_short(path)} is damaged or no {kind} ({printable(str(error))}); save it again") from None
+        raise DatasetError(
+            f"{path_tail(path)} is damaged or no {kind} ({one_line(str(error))}); save it again"
+        ) from None
 
 
 def _read_png(path: Path) -> NDArray[Any]:
@@ -129,7 +131,7 @@ def _read_png(path: Path) -> NDArray[Any]:
     with Image.open(path) as picture:
         mode = picture.mode
     if mode == "P" or mode == "1" or (mode == "L" and _depth(path) != 8):
-        raise DatasetError(f"{_short(path)} has a palette or fewer than 8 bits; save it as 8- or 16-bit grey")
+        raise DatasetError(f"{path_tail(path)} has a palette or fewer than 8 bits; save it as 8- or 16-bit grey")
     return values
 
 
@@ -139,22 +141,19 @@ def _depth(path: Path) -> int:
 
 
 def _read_tiff(path: Path) -> NDArray[Any]:
+    name = path_tail(path)
     try:
         if path.stat().st_size > imageio.MAX_BYTES:
-            raise DatasetError(f"{_short(path)} has more than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
+            raise DatasetError(f"{name} has more than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
         with tifffile.TiffFile(path) as file:
             if len(file.pages) != 1:
-                raise DatasetError(f"{_short(path)} holds {len(file.pages)} pages, expected one grey image; split it")
+                raise DatasetError(f"{name} holds {len(file.pages)} pages, expected one grey image; split it")
             page = file.pages[0]
             shape, dtype = page.shape, page.dtype
             if len(shape) != 2 or dtype is None or dtype.kind not in "uif":
-                raise DatasetError(f"{_short(path)} is {dtype} of shape {shape}, expected one grey channel; save it so")
+                raise DatasetError(f"{name} is {dtype} of shape {shape}, expected one grey channel; save it so")
             if shape[0] * shape[1] > imageio.MAX_PIXELS:
-                raise DatasetError(f"{_short(path)} has more than {imageio.MAX_PIXELS:,} pixels; cut it into tiles")
+                raise DatasetError(f"{name} has more than {imageio.MAX_PIXELS:,} pixels; cut it into tiles")
             return np.asarray(page.asarray())
     except _DAMAGE as error:
-        raise DatasetError(f"{_short(path)} is damaged or no TIFF ({printable(str(error))}); save it again") from None
-
-
-def _short(path: Path) -> str:
-    return printable("/".join(path.parts[-2:]))
+        raise DatasetError(f"{name} is damaged or no TIFF ({one_line(str(error))}); save it again") from None

@@ -12,13 +12,13 @@ from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
 
+from pipelines.channels import Declaration
 from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError
-from pipelines.imports.readers.base import Files, FileSource, Names, Said, stem
-from pipelines.imports.source import OutputSource, printable
-from pipelines.misuse.declaration import Declaration
-from pipelines.misuse.files import array_shapes, map_array
+from pipelines.imports.readers.arrays import array_shapes, map_array
+from pipelines.imports.sources import Files, FileSource, Names, OutputSource, Said, stem
+from pipelines.sentences import one_line
 
 KEYS: Final = ("probabilities", "softmax")
 _SLICE: Final = re.compile(r"(?P<case>.+)_z(?P<index>\d{4,})")
@@ -75,12 +75,12 @@ def _volume(path: Path) -> tuple[str, int, tuple[int, int]]:
     array = next((key for key in KEYS if key in shapes), None)
     if array is None:
         raise DatasetError(
-            f"{printable(path.name)} has none of the arrays {' or '.join(KEYS)}; export it with --save_probabilities "
+            f"{one_line(path.name)} has none of the arrays {' or '.join(KEYS)}; export it with --save_probabilities "
             "(nnU-Net 2) or --save_npz (nnU-Net 1)"
         )
     shape = shapes[array]
     if len(shape) not in (3, 4):
-        raise DatasetError(f"{printable(path.name)} has shape {shape}, expected (C, Z, Y, X); export it again")
+        raise DatasetError(f"{one_line(path.name)} has shape {shape}, expected (C, Z, Y, X); export it again")
     return array, shape[1] if len(shape) == 4 else 1, (shape[-2], shape[-1])
 
 

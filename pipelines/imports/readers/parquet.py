@@ -3,9 +3,10 @@
 docs/predictions-contract.md says what the files hold.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import IO, Annotated, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +16,15 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float32Array
-from pipelines.channels import align
+from pipelines.channels import Activation, Declaration, align
 from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
-from pipelines.imports.readers.base import Files, FileSource, Said
-from pipelines.imports.readers.footers import can_be_read
-from pipelines.imports.readers.pages import unpacked_bytes
-from pipelines.imports.source import OutputSource, named, printable
-from pipelines.misuse.declaration import Activation, Declaration
+from pipelines.imports.sources import Files, FileSource, OutputSource, Said, named
+from pipelines.sandbox import Sandbox, SandboxError
 from pipelines.schema import BACKGROUND_CHANNEL, channel_column, log_odds_column, truth_column
+from pipelines.sentences import one_line
 from pipelines.store import check_source
 
 SUFFIX: Final = ".parquet"
@@ -87,14 +86,14 @@ def open_parquet(files: Files, said: Said, dataset: Dataset) -> OutputSource:
 
 def _open(path: Path, said: Said) -> tuple[_Part, HeadSpec, list[tuple[str, _Group]]]:
     """One part with its head and images, everything checked that the footer tells."""
-    name = printable("/".join(path.parts[-2:]))
+    name = one_line("/".join(path.parts[-2:]))
     if not can_be_read(path):
         raise DatasetError(f"{name} has a damaged footer (its tables contradict each other); copy or write it again")
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True, arrow_extensions_enabled=False)
     except _DAMAGE as error:
         raise DatasetError(
-            f"{name} is damaged or no parquet ({printable(str(error))}); copy or write it again"
+            f"{name} is damaged or no parquet ({one_line(str(error))}); copy or write it again"
         ) from None
     try:
         metadata = file.schema_arrow.metadata or {}
@@ -112,7 +111,7 @@ def _open(path: Path, said: Said) -> tuple[_Part, HeadSpec, list[tuple[str, _Gro
         raise DatasetError(f"{name} has a broken list of images ({_first(error)}); write it again") from None
     except _DAMAGE as error:
         file.close()
-        raise DatasetError(f"{name} cannot be read ({printable(str(error))}); write it again") from None
+        raise DatasetError(f"{name} cannot be read ({one_line(str(error))}); write it again") from None
     except BaseException:
         file.close()
         raise
@@ -131,7 +130,7 @@ def _spec(metadata: Mapping[bytes, bytes], name: str, said: Said) -> HeadSpec:
         ) from None
     except (ValidationError, ConfigError) as error:
         why = _first(error) if isinstance(error, ValidationError) else str(error)
-        raise DatasetError(f"{name} describes no head ({printable(why)}); write it again") from None
+        raise DatasetError(f"{name} describes no head ({one_line(why)}); write it again") from None
     if spec.channels != stated.channels:
         raise DatasetError(f"{name} lists its channels in no order of ours ({named(stated.channels)}); write it again")
     if spec.head != said.head:
@@ -154,10 +153,10 @@ def _check_columns(schema: pa.Schema, spec: HeadSpec, name: str) -> None:
     for column, kind in (wanted | optional).items():
         places = schema.get_all_field_indices(column)
         if (column in wanted and not places) or len(places) > 1:
-            raise DatasetError(f"{name} has {len(places)} columns {printable(column)}, expected one; write it again")
+            raise DatasetError(f"{name} has {len(places)} columns {one_line(column)}, expected one; write it again")
         if places and schema.field(places[0]).type != kind:
             raise DatasetError(
-                f"column {printable(column)} of {name} is {printable(str(schema.field(places[0]).type))}, expected "
+                f"column {one_line(column)} of {name} is {one_line(str(schema.field(places[0]).type))}, expected "
                 f"{kind}; write it again"
             )
 
@@ -172,7 +171,7 @@ def _check_groups(file: pq.ParquetFile, images: list[tuple[str, int, int]], name
         group = file.metadata.row_group(number)
         if group.num_rows != height * width or group.num_rows > MAX_PIXELS:
             raise DatasetError(
-                f"{printable(image)} in {name} has {group.num_rows:,} rows for {width}×{height} pixels (at most "
+                f"{one_line(image)} in {name} has {group.num_rows:,} rows for {width}×{height} pixels (at most "
                 f"{MAX_PIXELS:,}); write one row a pixel"
             )
         for column in range(group.num_columns):
@@ -235,11 +234,11 @@ class _Predictions(FileSource[_Group]):
             _check_pages(place, [*wanted, *extras])
             table = part.file.read_row_group(place.number, columns=[*wanted, *extras], use_threads=False)
             if table.num_rows != height * width or any(table[name].null_count for name in table.column_names):
-                raise DatasetError(f"{printable(item.name)} in {part.name} lacks values; write it again")
+                raise DatasetError(f"{one_line(item.name)} in {part.name} lacks values; write it again")
             columns = {name: table[name].to_numpy().reshape(height, width) for name in table.column_names}
         except _DAMAGE as error:
             raise DatasetError(
-                f"{printable(item.name)} in {part.name} is damaged ({printable(str(error))}); copy or write it again"
+                f"{one_line(item.name)} in {part.name} is damaged ({one_line(str(error))}); copy or write it again"
             ) from None
         self._compare_truth(columns, item)
         count = len(self._spec.classes)
@@ -284,3 +283,139 @@ def _logits(
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc'])) or 'list'}: {first['msg']}"
+
+
+# Footers --------------------------------------------------------------------------------------------------------------
+
+# Arrow's library ends the process on some footers: what it cannot bear, such as level histograms of the wrong length,
+# is thrown in C++ where Python has no hold of it (seen with pyarrow 26). So they are read first in a process that
+# serves all files and is started anew when a footer has ended it.
+_FOOTER_SECONDS: Final = 60.0
+_FOOTER_READER: Final = """
+import pyarrow.parquet as pq
+def read(question, _):
+    try:
+        with pq.ParquetFile(question["path"], arrow_extensions_enabled=False) as file:
+            for number in range(file.metadata.num_row_groups):
+                group = file.metadata.row_group(number)
+                for column in range(group.num_columns):
+                    group.column(column)
+    except Exception:
+        pass  # is told by whoever reads the file next
+    return {}, b""
+serve(read)
+"""
+_footers: Final[list[Sandbox]] = []  # the one process, once it is needed
+_footers_lock: Final = threading.Lock()
+
+
+def can_be_read(path: Path) -> bool:
+    """Whether a parquet file's footer can be read without ending the process; damage that can be told is no matter."""
+    with _footers_lock:
+        if not _footers or not _footers[0].alive:
+            _footers[:] = [Sandbox(_FOOTER_READER)]
+        try:
+            _footers[0].ask({"path": str(path.resolve())}, seconds=_FOOTER_SECONDS)
+        except SandboxError:
+            return False
+    return True
+
+
+# Pages ----------------------------------------------------------------------------------------------------------------
+
+# The headers of a column's pages say how many bytes they unpack to, which the file's own table need not tell truly, and
+# Arrow makes room for what a page claims before it unpacks it. Headers are Thrift's compact protocol; see the Parquet
+# format, PageHeader: field 2 is the unpacked size, field 3 the packed one.
+_HEADER_BYTES: Final = 2**16  # a header with its statistics; Arrow itself gives up at 16 MB
+_MOST_PAGES: Final = 100_000
+_DEPTH: Final = 16  # structs within each other
+_UNPACKED, _PACKED = 2, 3  # numbers of fields
+_BOOL, _BYTE, _DOUBLE, _BINARY, _STRUCT = (1, 2), 3, 7, 8, 12  # types in compact protocol
+_INTEGERS, _LISTS, _MAP = (4, 5, 6), (9, 10), 11
+
+
+def unpacked_bytes(file: IO[bytes], start: int, length: int) -> int:
+    """Bytes that the pages of a column chunk unpack to together. start, length: where the chunk lies in the file.
+
+    Raises ValueError or IndexError for headers that make no sense.
+    """
+    end, total = start + length, 0
+    for _ in range(_MOST_PAGES):
+        if start >= end:
+            return total
+        file.seek(start)
+        header = _Compact(file.read(min(_HEADER_BYTES, end - start)))
+        fields = header.struct()
+        unpacked, packed = fields[_UNPACKED], fields[_PACKED]
+        if unpacked < 0 or packed < 0:
+            raise ValueError(f"a page claims {unpacked:,} bytes, packed into {packed:,}")
+        total += unpacked
+        start += header.at + packed
+    raise ValueError(f"a column has more than {_MOST_PAGES:,} pages")
+
+
+class _Compact:
+    """Bytes in compact protocol, read from the front; keeps integers of the outermost struct, steps over all else."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self.at = content, 0
+
+    def struct(self, depth: int = 0) -> dict[int, int]:
+        """Integer fields by number."""
+        if depth > _DEPTH:
+            raise ValueError("a page's header is nested too deep")
+        fields: dict[int, int] = {}
+        number = 0
+        while (head := self._byte()) != 0:
+            step, kind = head >> 4, head & 15
+            number = number + step if step else self._integer()
+            if kind in _INTEGERS:
+                fields[number] = self._integer()
+            elif kind not in _BOOL:  # a bool is its type
+                self._skip(kind, depth)
+        return fields
+
+    def _skip(self, kind: int, depth: int) -> None:
+        if kind in _INTEGERS:
+            self._integer()
+        elif kind == _BYTE or kind in _BOOL:
+            self._byte()
+        elif kind == _DOUBLE:
+            self._pass(8)
+        elif kind == _BINARY:
+            self._pass(self._unsigned())
+        elif kind == _STRUCT:
+            self.struct(depth + 1)
+        elif kind in _LISTS:
+            head = self._byte()
+            count = head >> 4 if head >> 4 != 15 else self._unsigned()
+            for _ in range(count):
+                self._skip(head & 15, depth + 1)
+        elif kind == _MAP:
+            raise ValueError("a page's header holds a map, which none does")
+        else:
+            raise ValueError(f"a page's header holds the unknown type {kind}")
+
+    def _pass(self, count: int) -> None:
+        self.at += count
+        if self.at > len(self._content):
+            raise IndexError("a page's header is cut short")
+
+    def _byte(self) -> int:
+        if self.at >= len(self._content):
+            raise IndexError("a page's header is cut short")
+        self.at += 1
+        return self._content[self.at - 1]
+
+    def _unsigned(self) -> int:
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise ValueError("a number in a page's header is too long")
+
+    def _integer(self) -> int:
+        value = self._unsigned()
+        return (value >> 1) ^ -(value & 1)  # zigzag

@@ -12,17 +12,16 @@ from safetensors import SafetensorError, safe_open
 from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError, ShapeError
-from pipelines.imports.readers.arrays import only_array
-from pipelines.imports.readers.base import Files, FileSource, Names, Said, stem
-from pipelines.imports.source import OutputSource, printable
-from pipelines.misuse.files import IMAGE_BYTES
-from pipelines.misuse.findings import check_form
+from pipelines.imports.readers.arrays import IMAGE_BYTES, only_array
+from pipelines.imports.sources import Files, FileSource, Names, OutputSource, Said, stem
+from pipelines.misuse import check_form
+from pipelines.sentences import one_line
 
 SUFFIX: Final = ".safetensors"
-_DTYPES: Final = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
-}  # fmt: skip
+_SIZES: Final = {"64": 8, "32": 4, "16": 2, "8": 1}  # bits and bytes
+_DTYPES: Final = {"BF16": "<u2", "F64": "<f8", "F32": "<f4", "F16": "<f2"} | {
+    f"{kind}{bits}": f"<{kind.lower()}{size}" for kind in "IU" for bits, size in _SIZES.items()
+}
 _HEADER_BYTES: Final = 2**26  # of one file's table of tensors
 
 
@@ -57,7 +56,7 @@ def open_tensors(files: Files, said: Said, dataset: Dataset) -> OutputSource:
 
 def _table(path: Path) -> dict[str, _Tensor]:
     """Every tensor of a file. The library checks the table; our own look at it finds where the bytes are."""
-    name = printable(path.name)
+    name = one_line(path.name)
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -75,7 +74,7 @@ def _table(path: Path) -> dict[str, _Tensor]:
         }
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise DatasetError(
-            f"{name} is damaged or no safetensors file ({printable(str(error))}); save it again with safetensors"
+            f"{name} is damaged or no safetensors file ({one_line(str(error))}); save it again with safetensors"
         ) from None
 
 
@@ -85,9 +84,9 @@ class _Tensors(FileSource[_Tensor]):
 
     def load(self, place: _Tensor, item: Item) -> NDArray[Any]:
         path, dtype, shape, start, end = place
-        name = printable(path.name)
+        name = one_line(path.name)
         if dtype not in _DTYPES:
-            raise DatasetError(f"{name} holds {printable(dtype)} values; save them as float32, float16 or bfloat16")
+            raise DatasetError(f"{name} holds {one_line(dtype)} values; save them as float32, float16 or bfloat16")
         stored = np.dtype(_DTYPES[dtype])
         try:
             check_form(shape, stored)

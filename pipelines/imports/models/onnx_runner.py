@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from pipelines.errors import ModelError
-from pipelines.imports.models.facts import Described, Facts
-from pipelines.imports.models.runners import OpenRequest
-from pipelines.imports.models.wire import one_line
+from pipelines.imports.models.process import OpenRequest
+from pipelines.imports.models.settings import Described, Facts, first_line
 
 _MOST_BYTES: Final = 2**31 - 1  # what a protobuf can hold
 _PREFIX: Final = "segmentation."
@@ -39,7 +38,7 @@ class OnnxNetwork:
     def run(self, batch: NDArray[Any]) -> NDArray[Any]:
         """One batch to the chosen output, as the network gives it. Raises ModelError when there is a choice."""
         if not self.facts.output:
-            listed = ", ".join(one_line(name, limit=64) for name in self.facts.outputs[:20])
+            listed = ", ".join(first_line(name, 64) for name in self.facts.outputs[:20])
             raise ModelError(f"MODEL-OUTPUT: the network has the outputs {listed}; choose one with --tensor")
         try:
             (out,) = self._session.run([self.facts.output], {self._input: batch})
@@ -48,7 +47,7 @@ class OnnxNetwork:
         return out
 
 
-def open_model(request: OpenRequest) -> OnnxNetwork:
+def open_onnx(request: OpenRequest) -> OnnxNetwork:
     """Open a file on the CPU, or where it was asked for. Raises ModelError for what onnxruntime cannot read or run."""
     raw = _read(Path(request.path))
     read = _look_into(raw)
@@ -72,7 +71,7 @@ def _read(path: Path) -> bytes:
             raise ModelError(f"MODEL-FILE: the file has more than {_MOST_BYTES:,} bytes; export with 16-bit weights")
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"MODEL-FILE: the file cannot be read ({one_line(str(error))}); copy it again") from None
+        raise ModelError(f"MODEL-FILE: the file cannot be read ({first_line(str(error))}); copy it again") from None
 
 
 def _look_into(raw: bytes) -> Described:
@@ -84,7 +83,7 @@ def _look_into(raw: bytes) -> Described:
     for tensor in _tensors(model):
         if tensor.external_data or tensor.data_location == TensorProto.EXTERNAL:
             raise ModelError(
-                f"MODEL-EXTERNAL: tensor {one_line(tensor.name, limit=64)!r} lies in another file, which is never "
+                f"MODEL-EXTERNAL: tensor {first_line(tensor.name, 64)!r} lies in another file, which is never "
                 "read; export with all weights in one file: torch.onnx.export(…, external_data=False)"
             )
     return _metadata({entry.key: entry.value for entry in model.metadata_props})
@@ -109,7 +108,7 @@ def _metadata(found: dict[str, str]) -> Described:
     for key, text in said.items():
         if key not in Described.model_fields:
             raise ModelError(
-                f"MODEL-METADATA: the file has {one_line(_PREFIX + key, limit=64)}; known are "
+                f"MODEL-METADATA: the file has {first_line(_PREFIX + key, 64)}; known are "
                 f"{', '.join(Described.model_fields)}, each behind {_PREFIX}; correct its metadata"
             )
         values[key] = [part.strip() for part in text.split(",")] if key in _LISTS else text
@@ -121,35 +120,40 @@ def _metadata(found: dict[str, str]) -> Described:
         return Described.model_validate(values)
     except ValueError as error:
         raise ModelError(
-            f"MODEL-METADATA: {_PREFIX}* in the file: {one_line(' '.join(str(error).splitlines()[1:3]))}; correct it"
+            f"MODEL-METADATA: {_PREFIX}* in the file: {first_line(' '.join(str(error).splitlines()[1:3]))}; correct it"
         ) from None
 
 
 def _facts(session: ort.InferenceSession, read: Described, wanted: str | None) -> Facts:
     inputs, outputs = session.get_inputs(), [one.name for one in session.get_outputs()]
-    listed = ", ".join(one_line(name, limit=64) for name in outputs[:20])
+    listed = ", ".join(first_line(name, 64) for name in outputs[:20])
     if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape or ()) != 4:
-        told = ", ".join(f"{one_line(one.name, limit=64)} {one.type} {one.shape}" for one in inputs[:5])
+        told = ", ".join(f"{first_line(axes.name, 64)} {axes.type} {axes.shape}" for axes in inputs[:5])
         raise ModelError(
-            f"MODEL-INPUT: the network takes {one_line(told)}; wanted is one input of four axes, (N, C, H, W) or "
+            f"MODEL-INPUT: the network takes {first_line(told)}; wanted is one input of four axes, (N, C, H, W) or "
             "(N, H, W, C), float or uint8"
         )
     if wanted is not None and wanted not in outputs:
         raise ModelError(
-            f"MODEL-OUTPUT: the network has no output {one_line(wanted, limit=64)!r}, but {listed}; choose one of "
+            f"MODEL-OUTPUT: the network has no output {first_line(wanted, 64)!r}, but {listed}; choose one of "
             "these with --tensor"
         )
     only = outputs[0] if len(outputs) == 1 else ""  # of several nobody but the user can choose
     shape = tuple(axis if isinstance(axis, int) and axis > 0 else None for axis in inputs[0].shape)
-    dtype = _TYPES[inputs[0].type]
-    return Facts.model_validate({
-        "input_shape": shape, "dtype": dtype, "outputs": outputs, "output": wanted or only,
-        "read": read, "source": "its metadata",
-    })  # fmt: skip
+    return Facts.model_validate(
+        {
+            "input_shape": shape,
+            "dtype": _TYPES[inputs[0].type],
+            "outputs": outputs,
+            "output": wanted or only,
+            "read": read,
+            "source": "its metadata",
+        }
+    )
 
 
 def _refusal(what: str, error: Exception) -> Exception:
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : ([A-Z_]+) : ", r"\1: ", str(error))
     if "allocate memory" in text or "bad_alloc" in text:
         return MemoryError(text)
-    return ModelError(f"MODEL-FILE: {what} ({one_line(text)}); export it again")
+    return ModelError(f"MODEL-FILE: {what} ({first_line(text)}); export it again")

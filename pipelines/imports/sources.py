@@ -1,30 +1,85 @@
-"""Files of outputs to the images they belong to, and what their user said of them."""
+"""What every import offers: the outputs of one head and seed, image by image, whether read from files or computed."""
 
 import re
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
 
 from numpy.typing import NDArray
 
+from pipelines.channels import Activation, Declaration, Values
 from pipelines.config import build
 from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Item
 from pipelines.errors import ConfigError, DatasetError, ShapeError
-from pipelines.imports.source import OutputSource, named, printable
-from pipelines.misuse.declaration import Activation, Declaration, Values
 from pipelines.schema import Head
+from pipelines.sentences import first_of, one_line
 
 MOST_FILES: Final = 1_000_000
 _DEEPEST: Final = 32  # folders in folders
 _MOST_TIMES: Final = 16  # the pixels of an output against those of its truth
 _PICTURE: Final = re.compile(r"\.(png|jpe?g|tiff?|bmp|webp|npy|npz)$", re.IGNORECASE)
 _KEY: Final = re.compile(r"(seed|head|split)=(.+)")
-
 Files: TypeAlias = Mapping[str, Path]  # path below the folder that was given, without key=value folders, to the file
 Place = TypeVar("Place")
+
+
+def named(words: Sequence[str]) -> str:
+    """Names from outside in one line; a very long list is cut and counted."""
+    return first_of([one_line(word) for word in words[:100]] + list(words[100:]), 100)
+
+
+# Sources -------------------------------------------------------------------------------------------------------------
+
+
+class OutputSource(ABC):
+    """Outputs of one head and seed over images.
+
+    declaration: what the arrays are said to be; `classes` names every channel in the order of `read`.
+    size: (height, width) the images are to be read at, None for their own.
+    step: distance between two values that the files can tell apart, 1/255 for 8-bit maps; 0 for floating point.
+    keeps_shift: whether softmax logits are the network's own, and not only known up to a shift of each pixel.
+    """
+
+    declaration: Declaration
+    size: tuple[int, int] | None = None
+    step: float = 0.0
+    keeps_shift: bool = True
+
+    @abstractmethod
+    def absent(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of the images that there is no output for, in the order given."""
+
+    def surplus(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Outputs that belong to none of these images, sorted."""
+        return ()
+
+    @abstractmethod
+    def read(self, item: Item) -> NDArray[Any]:
+        """Values of one image as declared, (K, H, W), at the size of the item.
+
+        Another size is told by the caller, for all images at once; so it is returned as it is. Raises PipelineError
+        for what cannot be read or computed.
+        """
+
+    def findings(self) -> tuple[dict[str, str], ...]:
+        """What else is to be known about what was read since this was last asked: code, severity, message."""
+        return ()
+
+    def close(self) -> None:
+        """Free what the source holds: files, a process."""
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# Outputs in files -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -78,7 +133,7 @@ def gather(path: Path, head: Head) -> dict[int | None, dict[str, Path]]:
     if path.is_file():
         return {None: {path.name: path}}
     if not path.is_dir():
-        raise ConfigError(f"{printable(str(path))} is not there; give the file or folder of the outputs of {head}")
+        raise ConfigError(f"{one_line(str(path))} is not there; give the file or folder of the outputs of {head}")
     found: dict[int | None, dict[str, Path]] = {}
     for number, file in enumerate(sorted(listing.walk(path, depth=_DEEPEST, most=MOST_FILES + 1))):
         if number >= MOST_FILES:
@@ -92,7 +147,7 @@ def gather(path: Path, head: Head) -> dict[int | None, dict[str, Path]]:
         place = keys["split"] + "/" if "split" in keys else ""
         found.setdefault(seed, {})[place + "/".join(rest)] = file
     if not found:
-        raise ConfigError(f"{printable(str(path))} holds no file of {head}; give the folder that its outputs are in")
+        raise ConfigError(f"{one_line(str(path))} holds no file of {head}; give the folder that its outputs are in")
     return found
 
 
@@ -176,7 +231,7 @@ class FileSource(OutputSource, Generic[Place]):
         if height * width > _MOST_TIMES * item.valid.size:
             by = f"{item.valid.shape[1]}×{item.valid.shape[0]}"
             raise ShapeError(
-                f"the output of {printable(item.name)} has {width:,}×{height:,} pixels, its truth {by}; predict at the "
+                f"the output of {one_line(item.name)} has {width:,}×{height:,} pixels, its truth {by}; predict at the "
                 "size of the truth"
             )
         values = self.load(place, item)

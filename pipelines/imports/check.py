@@ -5,12 +5,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.channels import Activation, Declaration, Values
 from pipelines.datasets.base import Finding
 from pipelines.errors import ShapeError
-from pipelines.misuse.declaration import Activation, Declaration, Values
-from pipelines.misuse.files import read_outputs
-from pipelines.misuse.findings import MisuseCheck, check_pair, plural
+from pipelines.imports.readers.arrays import read_outputs
+from pipelines.misuse import Evidence, MisuseCheck, check_pair
 from pipelines.progress import Progress
+from pipelines.sentences import count_of
 
 
 class HeadReport(BaseModel):
@@ -42,16 +43,16 @@ class OutputsReport(BaseModel):
     @property
     def ok(self) -> bool:
         """Whether there is no error; warnings are allowed."""
-        every = [one for head in self.heads for one in head.findings] + list(self.pair)
-        return all(one.severity != "error" for one in every)
+        findings = [*(finding for head in self.heads for finding in head.findings), *self.pair]
+        return all(finding.severity != "error" for finding in findings)
 
     def text(self) -> str:
         """A line for each head, then one for each of its findings; at last those of the pair."""
         lines: list[str] = []
         for head in self.heads:
-            line = f"{head.head} {head.values}: {plural(head.images, 'image')}, {plural(head.pixels, 'pixel')}"
+            line = f"{head.head} {head.values}: {count_of(head.images, 'image')}, {count_of(head.pixels, 'pixel')}"
             if head.lowest is not None:
-                line += f", {plural(head.channels, 'channel')}, values {head.lowest:.4g} to {head.highest:.4g}"
+                line += f", {count_of(head.channels, 'channel')}, values {head.lowest:.4g} to {head.highest:.4g}"
             lines += [line, *_lines(head.findings)]
         if len(self.heads) > 1:
             lines += ["the pair", *_lines(self.pair)]
@@ -86,22 +87,20 @@ def _add_file(check: MisuseCheck, path: Path, progress: Progress) -> None:
 
 
 def _head_report(check: MisuseCheck) -> HeadReport:
-    seen, declared = check.evidence, check.declaration
-    counts = {"images": 0, "pixels": 0, "channels": 0}
-    if seen is not None:
-        counts = {"images": seen.images, "pixels": seen.pixels, "channels": seen.channels}
-    some = seen is not None and seen.finite > 0
+    seen, declared = check.evidence or Evidence(low=(), high=()), check.declaration
     return HeadReport(
         head=declared.head,
         values=declared.values,
-        lowest=seen.lowest if seen and some else None,
-        highest=seen.highest if seen and some else None,
+        images=seen.images,
+        pixels=seen.pixels,
+        channels=seen.channels,
+        lowest=seen.lowest if seen.finite else None,
+        highest=seen.highest if seen.finite else None,
         findings=check.findings(),
-        **counts,
     )
 
 
 def _lines(findings: Sequence[Finding]) -> list[str]:
     if not findings:
         return ["  nothing speaks against what was declared"]
-    return [f"  {one.severity:<8}{one.code}: {one.message}" for one in findings]
+    return [f"  {finding.severity:<8}{finding.code}: {finding.message}" for finding in findings]
