@@ -193,7 +193,8 @@ def _message(looked: Looked, preview: Preview | None) -> sandbox.Message:
     content = io.BytesIO()
     if preview is not None:
         image, truth, valid, decided = preview
-        arrays: dict[str, Any] = {"image": image, "truth": truth, "valid": valid, **decided}
+        arrays: dict[str, Any] = {"image": image, "truth": truth, "valid": valid}
+        arrays |= {str(head): labels for head, labels in decided.items()}
         np.savez_compressed(content, **arrays)
     return looked.model_dump(mode="json"), content.getvalue()
 
