@@ -21,11 +21,11 @@ from pipelines.config import TrainingConfig
 from pipelines.datasets import Dataset, open_dataset
 from pipelines.heads import HeadSpec, head_specs
 from pipelines.losses import loss_function
-from pipelines.models import build_model
 from pipelines.progress import Progress
-from pipelines.training import train_pair
 from pipelines.training.batches import training_batches
-from pipelines.training.devices import make_accelerator
+from pipelines.training.loop import train_pair
+from pipelines.training.models import build_model
+from pipelines.training.predict import make_accelerator
 
 Clock: TypeAlias = Callable[[], float]
 NORMALISATION = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

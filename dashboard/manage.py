@@ -10,16 +10,8 @@ from dashboard.boundary import callback, guarded
 from dashboard.report import files
 from dashboard.rounding import count
 from pipelines.errors import RunError
-from pipelines.store import (
-    Run,
-    TrashEntry,
-    delete_run,
-    empty_trash,
-    rename_run,
-    restore_run,
-    run_bytes,
-    size_in_words,
-)
+from pipelines.sentences import size_in_words
+from pipelines.store import Run, TrashEntry, delete_run, empty_trash, rename_run, restore_run, run_bytes
 from pipelines.store.files import NAME
 from pipelines.verdict import Margin
 

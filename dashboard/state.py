@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.theme import HEAD_TITLES, Theme, theme_of
 from pipelines.schema import Head, Region, Split, Variant
-from pipelines.sentences import begun
+from pipelines.sentences import capitalised
 from pipelines.store import Run, open_run
 from pipelines.store.files import NAME
 from pipelines.verdict import missing_head
@@ -60,7 +60,7 @@ def missing_run() -> str | None:
     if missing is None:
         return None
     damage = queries.damage_of(str(missing)) if re.fullmatch(NAME, str(missing)) else None
-    return f"{begun(damage).rstrip('.')}." if damage else f"There is no run {missing} here."
+    return f"{capitalised(damage).rstrip('.')}." if damage else f"There is no run {missing} here."
 
 
 def current_run() -> Run:

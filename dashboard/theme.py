@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from pipelines.heads import LAST_LAYERS
 from pipelines.schema import Head
 
-HEAD_TITLES: Final[Mapping[Head, str]] = {
-    "sigmoid": "Sigmoid",
-    "softmax": "Softmax",
-    "softmax-powerset": "Softmax over label sets",
-}
-HEAD_SHORT: Final[Mapping[Head, str]] = {"sigmoid": "Sigmoid", "softmax": "Softmax", "softmax-powerset": "Label sets"}
+HEAD_TITLES: Final[Mapping[Head, str]] = {name: layer.title for name, layer in LAST_LAYERS.items()}
+HEAD_SHORT: Final[Mapping[Head, str]] = {name: layer.short for name, layer in LAST_LAYERS.items()}
 # Shape and dash repeat what the colour says, for readers who cannot tell the colours apart.
 HEAD_MARKERS: Final[Mapping[Head, str]] = {"sigmoid": "circle", "softmax": "square", "softmax-powerset": "diamond"}
 HEAD_DASHES: Final[Mapping[Head, str]] = {"sigmoid": "solid", "softmax": "5px,3px", "softmax-powerset": "2px,2px"}

@@ -1,19 +1,21 @@
 """Validated settings of a run: options in, frozen models out."""
 
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pipelines import losses
 from pipelines.errors import ConfigError
 from pipelines.reading import DataReading
-from pipelines.schema import Head, Split
+from pipelines.schema import Head, SoftmaxRule, Split
 
-Loss: TypeAlias = Literal["ce", "dice", "ce+dice", "focal"]
-SoftmaxRule: TypeAlias = Literal["priority", "powerset", "both"]
+LOSSES: Final = tuple(losses.LOSSES)
+if TYPE_CHECKING:
+    Loss: TypeAlias = str
+else:
+    Loss = Literal[LOSSES]  # the table is what can be chosen: a loss is added there alone
 Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 Precision: TypeAlias = Literal["auto", "bf16", "fp32"]
-
-LOSSES: Final[tuple[Loss, ...]] = ("ce", "dice", "ce+dice", "focal")
 
 Size: TypeAlias = tuple[Annotated[int, Field(ge=8, le=16384)], Annotated[int, Field(ge=8, le=16384)]]
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from torch import nn
 
-from pipelines import evaluation, inference
+from pipelines import evaluation
 from pipelines.arrays import Float32Array
 from pipelines.config import RunConfig
 from pipelines.datasets import Dataset, Examination, Finding, open_dataset
@@ -21,13 +21,12 @@ from pipelines.errors import Cancelled, DatasetError
 from pipelines.heads import HeadSpec, head_specs
 from pipelines.jobs.estimates import Estimate
 from pipelines.jobs.start import free_bytes, run_bytes
-from pipelines.models import Normalisation, build_pair, load_pair, required_multiple, save_model
 from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import SPLITS, Head, Split
-from pipelines.training import train_pair
 from pipelines.training.batches import steps_per_epoch
-from pipelines.training.devices import make_accelerator
-from pipelines.training.validation import validation_scores
+from pipelines.training.loop import train_pair
+from pipelines.training.models import Normalisation, build_pair, load_pair, required_multiple, save_model
+from pipelines.training.predict import make_accelerator, predict_split, use_threads, validation_scores
 
 _SCANNED: Final = 8  # training images: their labels and sizes stand for all
 _LOOKED_AT: Final = 4  # images of a split that are predicted and counted
@@ -135,7 +134,7 @@ class _Probe:
         self.counts = {split: len(self.data.images(split)) for split in SPLITS}
 
     def estimate(self, runs: Path) -> Estimate:
-        inference.use_threads(self.training.threads)
+        use_threads(self.training.threads)
         reading, facts = self._read()
         self.progress.advance(message="training a few steps")
         self.training = self.training.model_copy(update={"crop": _crop(self.training.crop, facts.sizes)})
@@ -209,7 +208,7 @@ class _Probe:
         pair = load_pair(self.folder, kind=self.data.kind, classes=self.data.classes)[self.seed]
         few = Few(self.data, dict.fromkeys(self.config.evaluation.splits, _LOOKED_AT))
         for split in self.config.evaluation.splits:
-            inference.predict_split(
+            predict_split(
                 pair, few, split, seed=self.seed, folder=self.folder, device=self.training.device, progress=watch
             )
         return watch

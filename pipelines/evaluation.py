@@ -28,6 +28,7 @@ from pipelines.counting.grid import STEPS
 from pipelines.engine import map_in_order
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
+from pipelines.layouts import IMAGE_SCORES_SCHEMA
 from pipelines.metrics import METRICS, Setting
 from pipelines.metrics.agreement import agreement_table
 from pipelines.metrics.base import SCORES
@@ -35,7 +36,7 @@ from pipelines.metrics.estimates import HeadEstimates, estimate_head, metrics_ta
 from pipelines.metrics.inference import Resampling, choose_units, unit_weights
 from pipelines.metrics.thresholds import best_threshold
 from pipelines.progress import Progress
-from pipelines.schema import HEADS, IMAGE_SCORES_SCHEMA, VARIANTS, Head, Kind, Reading, Split, Variant
+from pipelines.schema import HEADS, VARIANTS, Head, Kind, Reading, Split, Variant
 from pipelines.store import (
     CountsWriter,
     Prediction,
@@ -113,9 +114,7 @@ def _at_temperatures(
 
 def _channel_labels(spec: HeadSpec) -> tuple[int, ...]:
     """How many labels each stored channel that is not a class stands for."""
-    if spec.head == "softmax-powerset":
-        return tuple(len(members) for members in spec.sets)
-    return (0,) if spec.extra_channels else ()
+    return tuple(map(len, spec.sets)) or (0,) * len(spec.extra_channels)
 
 
 def _half(values: Float32Array) -> Float16Array:

@@ -1,30 +1,34 @@
 """Sigmoid and softmax last layers: truth to training targets, logits to log-odds, log-odds to decisions.
 
-Both heads speak one language: for each class c the log-odds l_c of "c is present", so that p_c = sigmoid(l_c).
-Sigmoid: l_c = z_c.  Softmax: l_c = z_c - logsumexp over k != c of z_k.
+All heads speak one language: for each class c the log-odds l_c of "c is present", so that p_c = sigmoid(l_c).
+Sigmoid: l_c = z_c.  Softmax: l_c = z_c - logsumexp over k != c of z_k.  Softmax over label sets: the sets that
+contain c against those that do not.
+
+`LAST_LAYERS` holds what the project knows of each kind of last layer; a `HeadSpec` is one of them over the classes of a
+data set.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.arrays import BoolArray, Float16Array, Float32Array, Float64Array, Int64Array
-from pipelines.config import SoftmaxRule
 from pipelines.errors import ConfigError, ShapeError
-from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind
+from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind, SoftmaxRule
 
-IGNORED = -1  # target value of a pixel that no loss may see
-MAX_LABEL_SETS = 64
+IGNORED: Final = -1  # target value of a pixel that no loss may see
+MAX_LABEL_SETS: Final = 64
+Rule: TypeAlias = Literal["argmax", "threshold"]
 
 
 class HeadSpec(BaseModel):
     """One last layer over one list of classes: what each channel means and how truth is coded for it.
 
     channels: names in logit order. For sigmoid, and for softmax on exclusive truth, these are the classes.
-    sets: for powerset, the label set of each channel as class indices; channel 0 is the empty set.
+    sets: for a softmax over label sets, the set of each channel as class indices; channel 0 is the empty set.
     priority: for a softmax on overlapping truth, class indices, first wins.
     """
 
@@ -38,24 +42,177 @@ class HeadSpec(BaseModel):
     priority: tuple[int, ...] = ()
 
     @property
+    def layer(self) -> "LastLayer":
+        """What is known of this kind of last layer."""
+        return LAST_LAYERS[self.head]
+
+    @property
     def is_softmax(self) -> bool:
         """Whether the channels of a pixel share one unit of probability."""
-        return self.head != "sigmoid"
+        return self.layer.is_softmax
 
     @property
     def extra_channels(self) -> tuple[str, ...]:
         """Channels that are not classes and must be stored to get all logits back."""
-        if self.head == "softmax-powerset":
-            return self.channels
-        if self.head == "softmax" and self.kind == "overlapping":
-            return (BACKGROUND_CHANNEL,)
-        return ()  # two-class softmax: the background's log-odds are minus the foreground's
+        return self.layer.extra_channels(self)
 
     def shared_channels(self) -> tuple[tuple[int, int], ...]:
         """(class index, channel index) pairs for channels that mean exactly "this class"."""
-        if self.head == "softmax-powerset":
+        if self.layer.over_label_sets:
             return ()
         return tuple((index, self.channels.index(name)) for index, name in enumerate(self.classes))
+
+
+# Kinds of last layers ------------------------------------------------------------------------------------------------
+
+
+class LastLayer:
+    """One kind of last layer: its names, and what it makes of truth and logits. The base is the sigmoid's.
+
+    name: in tables and files. title, short: where it is shown. option: of the command line, --<option>.
+    difference, agreement: `head` of the rows that hold sigmoid minus this head, and how far both agree; None for the
+    sigmoid itself. swap: `head` of the row that says what decoding its logits by the other head changes, if it can be.
+    """
+
+    name: ClassVar[Head] = "sigmoid"
+    title: ClassVar[str] = "Sigmoid"
+    short: ClassVar[str] = "Sigmoid"
+    option: ClassVar[str] = "sigmoid"
+    difference: ClassVar[str | None] = None
+    agreement: ClassVar[str | None] = None
+    swap: ClassVar[str | None] = "reading-of-sigmoid"
+    is_softmax: ClassVar[bool] = False
+    over_label_sets: ClassVar[bool] = False
+
+    @property
+    def one_label(self) -> bool:
+        """Whether it can give a pixel one label at most."""
+        return self.is_softmax and not self.over_label_sets
+
+    @property
+    def in_words(self) -> str:
+        """Within a sentence, such as "sigmoid head"."""
+        return self.title.lower() if self.over_label_sets else f"{self.title.lower()} head"
+
+    def extra_channels(self, spec: HeadSpec) -> tuple[str, ...]:
+        """Channels that are not classes."""
+        return ()
+
+    def target(self, spec: HeadSpec, truth: BoolArray, valid: BoolArray) -> Int64Array | Float32Array:
+        """Training target of one image, as `encode` says; the shapes fit."""
+        return (truth & valid).astype(np.float32)
+
+    def class_log_odds(self, spec: HeadSpec, logits: Float32Array) -> Float32Array:
+        """Log-odds of each class, (C, ...), from logits (K, ...) that are finite."""
+        return logits
+
+    def stored_channels(
+        self, spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array
+    ) -> dict[str, Float32Array]:
+        """Log-odds of every channel by its name, from what is stored."""
+        return dict(zip(spec.extra_channels, extra, strict=True)) | dict(zip(spec.classes, class_log_odds, strict=True))
+
+
+class _Softmax(LastLayer):
+    """One channel a class, and one for the background where truth has pixels without a label."""
+
+    name: ClassVar[Head] = "softmax"
+    title = short = "Softmax"
+    option = "softmax"
+    difference: ClassVar[str | None] = "difference"
+    agreement: ClassVar[str | None] = "agreement"
+    swap: ClassVar[str | None] = "reading-of-softmax"
+    is_softmax = True
+
+    def extra_channels(self, spec: HeadSpec) -> tuple[str, ...]:
+        # With two channels the background's log-odds are minus the foreground's.
+        return (BACKGROUND_CHANNEL,) if spec.kind == "overlapping" else ()
+
+    def target(self, spec: HeadSpec, truth: BoolArray, valid: BoolArray) -> Int64Array | Float32Array:
+        channel = self._channels(spec, truth)
+        channel[~valid] = IGNORED
+        return channel
+
+    def _channels(self, spec: HeadSpec, truth: BoolArray) -> Int64Array:
+        """The channel that each pixel belongs to: (C, H, W) to (H, W)."""
+        if spec.kind == "exclusive":
+            return truth.argmax(axis=0).astype(np.int64)
+        channel = np.zeros(truth.shape[1:], np.int64)
+        for index in reversed(spec.priority or range(len(spec.classes))):  # the first is written last and so wins
+            channel[truth[index]] = spec.channels.index(spec.classes[index])
+        return channel
+
+    def class_log_odds(self, spec: HeadSpec, logits: Float32Array) -> Float32Array:
+        return channel_log_odds(logits)[[channel for _, channel in spec.shared_channels()]]
+
+    def stored_channels(
+        self, spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array
+    ) -> dict[str, Float32Array]:
+        background = {BACKGROUND_CHANNEL: -class_log_odds[0]} if spec.kind == "binary" else {}
+        return super().stored_channels(spec, class_log_odds, extra) | background
+
+
+class _LabelSetSoftmax(_Softmax):
+    """One channel a label set, so that a softmax can give a pixel several labels."""
+
+    name = "softmax-powerset"
+    title, short = "Softmax over label sets", "Label sets"
+    option = "powerset"
+    difference, agreement, swap = "difference-powerset", "agreement-powerset", None
+    over_label_sets = True
+
+    def extra_channels(self, spec: HeadSpec) -> tuple[str, ...]:
+        return spec.channels
+
+    def _channels(self, spec: HeadSpec, truth: BoolArray) -> Int64Array:
+        """A set without a channel goes to the most similar one (largest Jaccard index, then the commoner one)."""
+        flat = truth.reshape(len(spec.classes), -1)
+        _, first, inverse = np.unique(_pixel_keys(flat), return_index=True, return_inverse=True)
+        patterns = flat[:, first]
+        known = np.zeros((len(spec.sets), len(spec.classes)), np.bool_)
+        for row, members in enumerate(spec.sets):
+            known[row, list(members)] = True
+        channel = np.array([_most_similar(patterns[:, k], known) for k in range(patterns.shape[1])], np.int64)
+        return channel[inverse.reshape(-1)].reshape(truth.shape[1:])
+
+    def class_log_odds(self, spec: HeadSpec, logits: Float32Array) -> Float32Array:
+        """P(A) is the sum over the label sets that contain A."""
+        rows = []
+        for index in range(len(spec.classes)):
+            inside = np.array([index in members for members in spec.sets])
+            never = np.full(logits.shape[1:], -LOG_ODDS_LIMIT, np.float32)
+            rows.append(logsumexp(logits[inside]) - logsumexp(logits[~inside]) if inside.any() else never)
+        return np.stack(rows)
+
+    def stored_channels(
+        self, spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array
+    ) -> dict[str, Float32Array]:
+        return dict(zip(spec.extra_channels, extra, strict=True))
+
+
+LAST_LAYERS: Final[dict[Head, LastLayer]] = {
+    layer.name: layer for layer in (LastLayer(), _Softmax(), _LabelSetSoftmax())
+}
+
+
+def missing_head(heads: Sequence[Head]) -> Literal["sigmoid", "softmax"] | None:
+    """What a run needs before anything can be compared: a sigmoid, or any softmax; None when both are there."""
+    if "sigmoid" not in heads:
+        return "sigmoid"
+    return "softmax" if len(heads) == 1 else None
+
+
+def only(heads: Sequence[Head]) -> str:
+    """What is there.
+
+    >>> only(["sigmoid"]), only(["softmax", "softmax-powerset"])
+    ('Only the sigmoid head is here', 'Only the softmax head and the softmax over label sets are here')
+    """
+    names = " and the ".join(LAST_LAYERS[head].in_words for head in heads)
+    return f"Only the {names} {'is' if len(heads) == 1 else 'are'} here"
+
+
+# The heads of a data set ---------------------------------------------------------------------------------------------
 
 
 def head_specs(
@@ -120,37 +277,14 @@ def encode(spec: HeadSpec, truth: BoolArray, valid: BoolArray) -> Int64Array | F
     truth: (C, H, W) bool; valid: (H, W) bool, False where the truth is to be ignored.
     Returns, for sigmoid, (C, H, W) float32 of 0 and 1; for softmax, (H, W) int64 channel indices with IGNORED
     where valid is False. Sigmoid targets at ignored pixels are 0 and must be masked by the loss.
-    A label set that powerset does not know is coded as the most similar known one (largest Jaccard index,
-    then the commoner one). Raises ShapeError when the shapes do not fit.
+    A label set without a channel is coded as the most similar known one (largest Jaccard index, then the commoner
+    one). Raises ShapeError when the shapes do not fit.
     """
     if truth.ndim != 3 or truth.shape[0] != len(spec.classes) or truth.shape[1:] != valid.shape:
         raise ShapeError(
             f"truth must be ({len(spec.classes)}, H, W) and valid (H, W), got {truth.shape} and {valid.shape}"
         )
-    if not spec.is_softmax:
-        return (truth & valid).astype(np.float32)
-    if spec.head == "softmax-powerset":
-        target = _encode_powerset(spec, truth)
-    elif spec.kind == "exclusive":
-        target = truth.argmax(axis=0).astype(np.int64)
-    else:
-        target = np.zeros(valid.shape, np.int64)
-        order = spec.priority or tuple(range(len(spec.classes)))
-        for index in reversed(order):  # the first in the order is written last and so wins
-            target[truth[index]] = spec.channels.index(spec.classes[index])
-    target[~valid] = IGNORED
-    return target
-
-
-def _encode_powerset(spec: HeadSpec, truth: BoolArray) -> Int64Array:
-    flat = truth.reshape(len(spec.classes), -1)
-    _, first, inverse = np.unique(_pixel_keys(flat), return_index=True, return_inverse=True)
-    patterns = flat[:, first]
-    known = np.zeros((len(spec.sets), len(spec.classes)), np.bool_)
-    for row, members in enumerate(spec.sets):
-        known[row, list(members)] = True
-    channel = np.array([_most_similar(patterns[:, k], known) for k in range(patterns.shape[1])], np.int64)
-    return channel[inverse.reshape(-1)].reshape(truth.shape[1:])
+    return spec.layer.target(spec, truth, valid)
 
 
 def _pixel_keys(flat: BoolArray) -> NDArray[Any]:
@@ -168,21 +302,26 @@ def _most_similar(pattern: BoolArray, known: BoolArray) -> int:
     return int(jaccard.argmax())  # first maximum: sets are sorted by how common they are
 
 
+# Logits to log-odds --------------------------------------------------------------------------------------------------
+
+
 def log_odds(spec: HeadSpec, logits: Float32Array) -> Float32Array:
     """Log-odds of each class being present.
 
     logits: (K, ...) float32, one row a channel. Returns (C, ...) float32, clipped to ±LOG_ODDS_LIMIT.
     Raises ShapeError when the number of channels is not the head's or a logit is not a number.
+
+    >>> log_odds(head_specs("exclusive", ["a", "b"])[1], np.log(np.array([[3.0], [1.0]], np.float32))).round(2)
+    array([[ 1.1],
+           [-1.1]], dtype=float32)
     """
-    _check_logits(spec, logits)
-    if not spec.is_softmax:
-        out = logits
-    elif spec.head == "softmax-powerset":
-        out = np.stack([_set_log_odds(spec, logits, index) for index in range(len(spec.classes))])
-    else:
-        every = channel_log_odds(logits)
-        out = every[[channel for _, channel in spec.shared_channels()]]
-    return np.clip(out, -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
+    if logits.ndim < 1 or logits.shape[0] != len(spec.channels):
+        raise ShapeError(f"{spec.head} has {len(spec.channels)} channels, got logits of shape {logits.shape}")
+    if not np.isfinite(logits).all():
+        raise ShapeError(
+            f"{spec.head} logits hold values that are not numbers; lower the learning rate and train again"
+        )
+    return np.clip(spec.layer.class_log_odds(spec, logits), -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT).astype(np.float32)
 
 
 def channel_log_odds(logits: Float32Array) -> Float32Array:
@@ -209,23 +348,6 @@ def logsumexp(logits: Float32Array) -> Float32Array:
     safe = np.where(np.isfinite(peak), peak, np.float32(0))
     with np.errstate(divide="ignore"):  # log(0) = -inf is the answer when every entry is -inf
         return (np.log(np.exp(logits - safe).sum(axis=0)) + safe).astype(np.float32)
-
-
-def _set_log_odds(spec: HeadSpec, logits: Float32Array, index: int) -> Float32Array:
-    """P(A) is the sum over the label sets that contain A."""
-    inside = np.array([index in members for members in spec.sets])
-    if not inside.any():
-        return np.full(logits.shape[1:], -LOG_ODDS_LIMIT, np.float32)
-    return logsumexp(logits[inside]) - logsumexp(logits[~inside])
-
-
-def _check_logits(spec: HeadSpec, logits: Float32Array) -> None:
-    if logits.ndim < 1 or logits.shape[0] != len(spec.channels):
-        raise ShapeError(f"{spec.head} has {len(spec.channels)} channels, got logits of shape {logits.shape}")
-    if not np.isfinite(logits).all():
-        raise ShapeError(
-            f"{spec.head} logits hold values that are not numbers; lower the learning rate and train again"
-        )
 
 
 def extra_log_odds(spec: HeadSpec, logits: Float32Array) -> Float32Array:
@@ -267,8 +389,11 @@ def _checked_temperature(temperature: float | Float64Array) -> Float32Array:
     return scale
 
 
+# Decoding by the other head ------------------------------------------------------------------------------------------
+
+
 def read_as_softmax(spec: HeadSpec, class_log_odds: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """A sigmoid network's logits read by a softmax: what its output would be if labels excluded each other.
+    """A sigmoid network's logits decoded by a softmax: what its output would be if labels excluded each other.
 
     class_log_odds: (C, ...), the network's logits. Exclusive truth: softmax(z), independent sigmoids given exactly
     one label. Otherwise softmax over 0 and z, the 0 standing for no label: independent sigmoids given at most one.
@@ -285,14 +410,14 @@ def read_as_softmax(spec: HeadSpec, class_log_odds: Float32Array) -> tuple[Float
 def read_as_sigmoid(
     spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array, logsumexp: Float32Array
 ) -> Float32Array:
-    """A softmax network's logits read by sigmoids, (C, ...) float32 log-odds.
+    """A softmax network's logits decoded by sigmoids, (C, ...) float32 log-odds.
 
     class_log_odds: (C, ...); extra: (E, ...); logsumexp: (...) of the network's own logits. Where there is a
     background channel, z_c - z_background: the inverse of `read_as_softmax`, whatever the shift of the logits. On
     exclusive truth there is none and the logits are taken as they are, z_c = log p_c + logsumexp: cross-entropy does
     not see a shift common to all channels, so training has left it to chance, and that is part of what the test shows.
     """
-    if spec.head != "softmax":
+    if not spec.layer.one_label:
         raise ShapeError(f"read_as_sigmoid takes a softmax with one channel a class, got {spec.head}")
     log_p = channel_log_probs(spec, class_log_odds, extra)
     if BACKGROUND_CHANNEL in spec.channels and BACKGROUND_CHANNEL not in spec.classes:
@@ -305,12 +430,11 @@ def read_as_sigmoid(
 
 def channel_log_probs(spec: HeadSpec, class_log_odds: Float32Array, extra: Float32Array) -> Float32Array:
     """log p of every softmax channel in logit order, (K, ...) float32, from stored log-odds."""
-    stored = {name: extra[row] for row, name in enumerate(spec.extra_channels)}
-    if spec.head != "softmax-powerset":
-        stored |= {name: class_log_odds[row] for row, name in enumerate(spec.classes)}
-    if spec.head == "softmax" and spec.kind == "binary":
-        stored[BACKGROUND_CHANNEL] = -class_log_odds[0]
+    stored = spec.layer.stored_channels(spec, class_log_odds, extra)
     return np.stack([-softplus(-stored[name]) for name in spec.channels])
+
+
+# Arithmetic and decisions --------------------------------------------------------------------------------------------
 
 
 def softplus(x: Float32Array) -> Float32Array:
@@ -327,13 +451,16 @@ def sigmoid(x: Float32Array) -> Float32Array:
 def decide(
     class_log_odds: Float32Array | Float16Array,
     *,
-    rule: Literal["argmax", "threshold"],
+    rule: Rule,
     thresholds: float | Sequence[float] = 0.5,
 ) -> BoolArray:
     """Which classes are called present, (C, ...) bool.
 
     argmax: exactly one class a pixel, the one with the largest log-odds (the first on a tie).
     threshold: every class with p > its threshold. `>`: bins are right-closed, so p = t lies at or below t.
+
+    >>> decide(np.array([2.0, 1.0], np.float16), rule="argmax").tolist()
+    [True, False]
     """
     if rule == "argmax":
         winner = class_log_odds.argmax(axis=0)

@@ -1,38 +1,108 @@
-"""Paired training losses: each family in a sigmoid and a softmax form over one shared core.
+"""Paired training losses: one table, each loss with what is said of it and its form for a sigmoid and for a softmax.
+
+A loss is a sum of terms. A pixel term is made of each pixel's negative log-likelihood, a region term of the classes'
+probabilities and truth; what differs between the heads is how these two are had from the logits, so that a new loss is
+one entry of `LOSSES`. torch is imported when a loss is computed: settings and forms only read the table.
 
 Mean binary cross-entropy and cross-entropy differ in scale: at zero logits the first is ln 2 whatever the number of
 classes, the second ln K. That is why a learning rate can be given per head. Everything is computed in float32,
 whatever precision the network ran in.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
-from pipelines.config import Loss
 from pipelines.errors import ConfigError, ShapeError
-from pipelines.heads import HeadSpec
 
-LossFunction: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-_Form: TypeAlias = Callable[[HeadSpec, Tensor, Tensor, Tensor], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipelines.heads import HeadSpec
+
+LossFunction: TypeAlias = "Callable[[Tensor, Tensor, Tensor], Tensor]"
 
 FOCAL_GAMMA: Final = 2.0  # Lin et al. 2017
 DICE_SMOOTHING: Final = 1.0  # pixels added to both sides: a class absent from truth and prediction scores 1
 
 
+# The table -----------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
-class LossFamily:
-    """One loss in both forms. Each takes a head, float32 logits, target and valid mask and gives a scalar."""
+class PixelTerm:
+    """A term that is a mean over pixels. values: of negative log-likelihoods (N, ...); code: the same as text."""
 
-    sigmoid: _Form
-    softmax: _Form
+    values: Callable[[Tensor], Tensor]
+    code: str
 
 
-def loss_function(name: Loss, spec: HeadSpec) -> LossFunction:
+@dataclass(frozen=True)
+class RegionTerm:
+    """A term of whole regions. value: of p and truth, (N, C, H, W) each, both 0 at ignored pixels.
+
+    name: of the term in code to copy; definition: of its function there, soft_<name>_loss(p, y), as Python text.
+    """
+
+    value: Callable[[Tensor, Tensor], Tensor]
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss. title: where it is chosen; terms: what it is the sum of, pixel terms first, at most one of a kind."""
+
+    title: str
+    terms: tuple[PixelTerm | RegionTerm, ...]
+
+    @property
+    def pixel(self) -> PixelTerm | None:
+        """The term over pixels, if there is one."""
+        return next((term for term in self.terms if isinstance(term, PixelTerm)), None)
+
+    @property
+    def region(self) -> RegionTerm | None:
+        """The term over regions, if there is one."""
+        return next((term for term in self.terms if isinstance(term, RegionTerm)), None)
+
+
+def _soft_dice(p: Tensor, truth: Tensor) -> Tensor:
+    """1 - soft Dice, pooled over the batch, mean over classes."""
+    both, either = (p * truth).sum(dim=(0, 2, 3)), (p + truth).sum(dim=(0, 2, 3))
+    return (1 - (2 * both + DICE_SMOOTHING) / (either + DICE_SMOOTHING)).mean()
+
+
+def _focal(nll: Tensor) -> Tensor:
+    """(1 - p)^gamma · nll, where p = exp(-nll) is the probability of what is true."""
+    return (-(-nll).expm1()) ** FOCAL_GAMMA * nll
+
+
+_CROSS_ENTROPY: Final = PixelTerm(lambda nll: nll, "nll")
+_FOCAL: Final = PixelTerm(_focal, "(-torch.expm1(-nll)) ** 2 * nll")
+_DICE: Final = RegionTerm(
+    _soft_dice,
+    "dice",
+    '''def soft_dice_loss(p, y):
+    """1 - soft Dice over the batch, mean of the classes. p, y: (N, C, H, W)."""
+    both, either = (p * y).sum(dim=(0, 2, 3)), (p + y).sum(dim=(0, 2, 3))
+    return (1 - (2 * both + 1) / (either + 1)).mean()''',
+)
+
+LOSSES: Final[dict[str, Loss]] = {
+    "ce": Loss("Cross-entropy", (_CROSS_ENTROPY,)),
+    "dice": Loss("Dice", (_DICE,)),
+    "ce+dice": Loss("Cross-entropy + Dice", (_CROSS_ENTROPY, _DICE)),
+    "focal": Loss("Focal", (_FOCAL,)),
+}
+
+
+# A loss of a head ----------------------------------------------------------------------------------------------------
+
+
+def loss_function(name: str, spec: HeadSpec) -> LossFunction:
     """The loss of one head.
 
     The function takes logits (N, K, H, W) float; target as heads.encode gives it, stacked: (N, C, H, W) float32 for
@@ -40,14 +110,17 @@ def loss_function(name: Loss, spec: HeadSpec) -> LossFunction:
     are in no sum and in no count; a batch without a valid pixel gives 0 with zero gradient.
     Raises ConfigError for an unknown name; the function raises ShapeError when the shapes do not fit.
     """
+    import torch
+
     if name not in LOSSES:
         raise ConfigError(f"unknown loss {name!r}; available are {', '.join(LOSSES)}")
-    form = LOSSES[name].softmax if spec.is_softmax else LOSSES[name].sigmoid
+    terms = LOSSES[name].terms
 
     def compute(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         _check_shapes(spec, logits, target, valid)
         with torch.autocast(logits.device.type, enabled=False):
-            return form(spec, logits.float(), target, valid)
+            values = [_term(term, spec, logits.float(), target, valid) for term in terms]
+            return values[0] if len(values) == 1 else torch.stack(values).sum()
 
     return compute
 
@@ -57,6 +130,8 @@ def memberships(spec: HeadSpec) -> Tensor:
 
     A class's probability is the sum of its channels' probabilities; background belongs to no class.
     """
+    import torch
+
     table = torch.zeros(len(spec.channels), len(spec.classes))
     for channel, members in enumerate(spec.sets):
         table[channel, list(members)] = 1
@@ -68,16 +143,16 @@ def memberships(spec: HeadSpec) -> Tensor:
 def class_probabilities(spec: HeadSpec, logits: Tensor) -> Tensor:
     """Probability of each class being present: logits (N, K, H, W) float to (N, C, H, W) float32 in [0, 1]."""
     logits = logits.float()
-    if not spec.is_softmax:
-        return logits.sigmoid()
-    return _to_classes(spec, logits.softmax(dim=1))
+    return _to_classes(spec, logits.softmax(dim=1)) if spec.is_softmax else logits.sigmoid()
 
 
 def _to_classes(spec: HeadSpec, channels: Tensor) -> Tensor:
     """Sum channels (N, K, H, W) into classes (N, C, H, W)."""
+    import torch
+
     if spec.channels == spec.classes:
         return channels
-    if spec.head == "softmax":  # background first, then the classes in order
+    if not spec.sets:  # background first, then the classes in order
         return channels[:, [channel for _, channel in spec.shared_channels()]]
     return torch.einsum("nkhw,kc->nchw", channels, memberships(spec).to(channels.device))
 
@@ -92,76 +167,30 @@ def _check_shapes(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor)
         )
 
 
-# Negative log-likelihoods, with 0 at ignored pixels --------------------------------------------------------------
+def _term(term: PixelTerm | RegionTerm, spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """The value of a term for one head, from float32 logits."""
+    if isinstance(term, PixelTerm):
+        values = term.values(_negative_log_likelihood(spec, logits, target, valid))
+        return values.sum() / (valid.sum() * values.shape[1]).clamp(min=1)
+    p, truth, seen = class_probabilities(spec, logits), _truth(spec, logits, target), valid[:, None]
+    return term.value(p.where(seen, 0.0), truth.where(seen, 0.0))
 
 
-def _sigmoid_nll(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def _negative_log_likelihood(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Of every class for a sigmoid, (N, C, H, W), of the true channel for a softmax, (N, 1, H, W); 0 where ignored."""
+    from torch.nn import functional
+
+    if spec.is_softmax:
+        known = target.where(valid, -100)
+        return functional.cross_entropy(logits, known, reduction="none", ignore_index=-100)[:, None]
     nll = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return torch.where(valid[:, None], nll, 0.0)
+    return nll.where(valid[:, None], 0.0)
 
 
-def _softmax_nll(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    known = torch.where(valid, target, -100)
-    return functional.cross_entropy(logits, known, reduction="none", ignore_index=-100)[:, None]
+def _truth(spec: HeadSpec, logits: Tensor, target: Tensor) -> Tensor:
+    """Truth of the classes alone, (N, C, H, W): a background channel only takes part in the normalisation."""
+    from torch.nn import functional
 
-
-def _mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean of (N, K, H, W) over valid pixels and K; values are 0 where not valid."""
-    return values.sum() / (valid.sum() * values.shape[1]).clamp(min=1)
-
-
-def _focal(nll: Tensor) -> Tensor:
-    """(1 - p)^gamma · nll, where p = exp(-nll) is the probability of what is true."""
-    return (-torch.expm1(-nll)) ** FOCAL_GAMMA * nll
-
-
-# The families ----------------------------------------------------------------------------------------------------
-
-
-def _soft_dice(probability: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """1 - soft Dice, pooled over the batch's valid pixels, mean over classes. Both tensors are (N, C, H, W)."""
-    seen = valid[:, None]
-    p, y = torch.where(seen, probability, 0.0), torch.where(seen, target, 0.0)
-    both, either = (p * y).sum(dim=(0, 2, 3)), (p + y).sum(dim=(0, 2, 3))
-    return (1 - (2 * both + DICE_SMOOTHING) / (either + DICE_SMOOTHING)).mean()
-
-
-def _sigmoid_ce(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    return _mean(_sigmoid_nll(logits, target, valid), valid)
-
-
-def _softmax_ce(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    return _mean(_softmax_nll(logits, target, valid), valid)
-
-
-def _sigmoid_focal(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    return _mean(_focal(_sigmoid_nll(logits, target, valid)), valid)
-
-
-def _softmax_focal(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    return _mean(_focal(_softmax_nll(logits, target, valid)), valid)
-
-
-def _sigmoid_dice(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    return _soft_dice(class_probabilities(spec, logits), target, valid)
-
-
-def _softmax_dice(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Over the classes alone, as for sigmoid: a background channel only takes part in the normalisation."""
-    one_hot = functional.one_hot(target.clamp(min=0), logits.shape[1]).movedim(-1, 1).float()
-    return _soft_dice(class_probabilities(spec, logits), _to_classes(spec, one_hot), valid)
-
-
-def _sum(*forms: _Form) -> _Form:
-    def total(spec: HeadSpec, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        return torch.stack([form(spec, logits, target, valid) for form in forms]).sum()
-
-    return total
-
-
-LOSSES: Final[dict[Loss, LossFamily]] = {
-    "ce": LossFamily(_sigmoid_ce, _softmax_ce),
-    "dice": LossFamily(_sigmoid_dice, _softmax_dice),
-    "ce+dice": LossFamily(_sum(_sigmoid_ce, _sigmoid_dice), _sum(_softmax_ce, _softmax_dice)),
-    "focal": LossFamily(_sigmoid_focal, _softmax_focal),
-}
+    if not spec.is_softmax:
+        return target
+    return _to_classes(spec, functional.one_hot(target.clamp(min=0), logits.shape[1]).movedim(-1, 1).float())

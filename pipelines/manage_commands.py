@@ -5,15 +5,8 @@ from typing import Annotated
 import typer
 
 from pipelines.options import RUNS, Runs
-from pipelines.store import (
-    delete_run,
-    empty_trash,
-    list_trash,
-    rename_run,
-    restore_run,
-    size_in_words,
-    trash_bytes,
-)
+from pipelines.sentences import size_in_words
+from pipelines.store import delete_run, empty_trash, list_trash, rename_run, restore_run, trash_bytes
 
 app = typer.Typer()
 

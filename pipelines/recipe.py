@@ -9,6 +9,7 @@ from pipelines.config import TrainingConfig
 from pipelines.counting.grid import STEPS
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
+from pipelines.losses import LOSSES, Loss
 from pipelines.schema import Head, Variant
 from pipelines.store import Run
 from pipelines.store.files import models_folder
@@ -95,13 +96,6 @@ def _spread(tuned: dict[str, dict[str, float]]) -> float:
 # Code ----------------------------------------------------------------------------------------------------------------
 
 _WIDTH: Final = 90
-_SOFT_DICE: Final = '''
-
-def soft_dice_loss(p, y):
-    """1 - soft Dice over the batch, mean of the classes. p, y: (N, C, H, W)."""
-    both, either = (p * y).sum(dim=(0, 2, 3)), (p + y).sum(dim=(0, 2, 3))
-    return (1 - (2 * both + 1) / (either + 1)).mean()
-'''
 
 
 def code_of(given: Ingredients) -> dict[str, str]:
@@ -170,13 +164,13 @@ def _loss(given: Ingredients) -> str:
     """The loss that the pair was trained with."""
     if given.training is None:
         return "# The network was trained elsewhere: its loss is not known here."
-    parts = given.training.loss.split("+")
-    with_dice = "dice" in parts
-    body = _sigmoid_loss(given, parts) if not given.spec.is_softmax else _softmax_loss(given, parts)
-    return (_SOFT_DICE.strip() + "\n\n\n" if with_dice else "") + "\n".join(body)
+    loss = LOSSES[given.training.loss]
+    body = _softmax_loss(given, loss) if given.spec.is_softmax else _sigmoid_loss(given, loss)
+    definition = "" if loss.region is None else loss.region.definition + "\n\n\n"
+    return definition + "\n".join(body)
 
 
-def _sigmoid_loss(given: Ingredients, parts: Sequence[str]) -> list[str]:
+def _sigmoid_loss(given: Ingredients, loss: Loss) -> list[str]:
     lines = ["def loss(logits, target):"]
     if given.ignored:
         lines += [
@@ -185,39 +179,40 @@ def _sigmoid_loss(given: Ingredients, parts: Sequence[str]) -> list[str]:
         ]
     y = "y" if given.ignored else "target"
     terms = []
-    if "ce" in parts or "focal" in parts:
+    if loss.pixel is not None:
         lines.append(f'    nll = F.binary_cross_entropy_with_logits(logits, {y}, reduction="none")')
-        values = "(-torch.expm1(-nll)) ** 2 * nll" if "focal" in parts else "nll"
+        values = loss.pixel.code
         if given.ignored:
             lines.append(f"    nll = torch.where(seen, {values}, 0.0)")
             terms.append(f"nll.sum() / (seen.sum() * {len(given.spec.classes)}).clamp(min=1)")
         else:
             terms.append("nll.mean()" if values == "nll" else f"({values}).mean()")
-    if "dice" in parts:
+    if loss.region is not None:
         p = "torch.where(seen, logits.sigmoid(), 0.0)" if given.ignored else "logits.sigmoid()"
-        terms.append(f"soft_dice_loss({p}, {y})")
+        terms.append(f"soft_{loss.region.name}_loss({p}, {y})")
     return [*lines, f"    return {' + '.join(terms)}"]
 
 
-def _softmax_loss(given: Ingredients, parts: Sequence[str]) -> list[str]:
+def _softmax_loss(given: Ingredients, loss: Loss) -> list[str]:
     lines = [f"def loss(logits, target):  # target: {_target_words(given)}"]
     terms = []
-    if "ce" in parts or "focal" in parts:
-        if parts == ["focal"] or given.ignored:
+    if loss.pixel is not None:
+        values = loss.pixel.code
+        if values != "nll" or given.ignored:
             lines.append('    nll = F.cross_entropy(logits, target, ignore_index=-1, reduction="none")')
-            values = "(-torch.expm1(-nll)) ** 2 * nll" if "focal" in parts else "nll"
             total = f"{values}.sum()" if values == "nll" else f"({values}).sum()"
             terms.append(f"{total} / (target >= 0).sum().clamp(min=1)")
         else:
             terms.append("F.cross_entropy(logits, target)")
-    if "dice" in parts:
+    if loss.region is not None:
+        name = loss.region.name
         lines += [
             "    seen = (target >= 0)[:, None]",
             f"    one_hot = F.one_hot(target.clamp(min=0), {len(given.spec.channels)}).movedim(-1, 1).float()",
             f"    p, y = {_in_classes(given, 'logits.softmax(dim=1)')}, {_in_classes(given, 'one_hot')}",
-            "    dice = soft_dice_loss(torch.where(seen, p, 0.0), torch.where(seen, y, 0.0))",
+            f"    {name} = soft_{name}_loss(torch.where(seen, p, 0.0), torch.where(seen, y, 0.0))",
         ]
-        terms.append("dice")
+        terms.append(name)
         lines = [*_to_classes(given), *lines]
     return [*lines, f"    return {' + '.join(terms)}"]
 
@@ -256,7 +251,7 @@ def _to_classes(given: Ingredients) -> list[str]:
 def _labels(given: Ingredients) -> str:
     """From logits to probabilities and labels."""
     spec = given.spec
-    there = given.training is not None and "dice" in given.training.loss  # the loss has defined it
+    there = given.training is not None and LOSSES[given.training.loss].region is not None  # the loss has defined it
     lines = [] if not spec.is_softmax or there else _to_classes(given)
     fitted = given.variant == "temperature"
     scaled = f"logits / {given.temperature:.4g}" if fitted else "logits"

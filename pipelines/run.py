@@ -7,19 +7,19 @@ from typing import Final
 
 import pyarrow as pa
 
-from pipelines import inference
 from pipelines.config import RunConfig, TrainingConfig
 from pipelines.datasets import Dataset, open_dataset
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.facts import scan
 from pipelines.errors import ConfigError
 from pipelines.heads import HeadSpec, head_specs
-from pipelines.models import Pair, load_pair
+from pipelines.layouts import TRAINING_SCHEMA
 from pipelines.progress import Progress, cancel_on_signals
-from pipelines.schema import TRAINING_SCHEMA
 from pipelines.stages import Plan, add_to_plan, begun_before, check_ok, finish, note_plan, spelt_out
 from pipelines.store import Run, RunWriter, files, open_run, run_of
-from pipelines.training import train_pair
+from pipelines.training.loop import train_pair
+from pipelines.training.models import Pair, load_pair
+from pipelines.training.predict import predict_split, predicted_heads, use_threads
 
 MODELS_FROM: Final = "models_from.json"  # where networks were loaded from: the folder, and the run that it lies in
 
@@ -137,7 +137,7 @@ def _crop(asked: tuple[int, int], sizes: dict[tuple[int, int], int]) -> list[int
 def train(folder: Path, progress: Progress) -> None:
     """Train the pair for every seed, or copy the networks given with --models; seeds that are done are left alone."""
     plan = Plan(folder)
-    inference.use_threads(plan.training.threads)
+    use_threads(plan.training.threads)
     if plan.models is not None:
         _copy_models(plan, folder)
         return
@@ -178,11 +178,11 @@ def trained_pairs(folder: Path, plan: Plan) -> dict[int, Pair]:
 def predict(folder: Path, progress: Progress) -> None:
     """Predict every split asked for with every seed's pair; parts that are whole are left alone."""
     plan = Plan(folder)
-    inference.use_threads(plan.training.threads)
+    use_threads(plan.training.threads)
     for seed, pair in trained_pairs(folder, plan).items():
         for split in plan.config.evaluation.splits:
-            if not inference.predicted_heads(folder, split, seed, list(pair)):
-                inference.predict_split(
+            if not predicted_heads(folder, split, seed, list(pair)):
+                predict_split(
                     pair, plan.dataset, split,
                     seed=seed, folder=folder, device=plan.training.device, progress=progress,
                 )  # fmt: skip

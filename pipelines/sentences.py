@@ -161,6 +161,3 @@ def not_tuned(classes: Sequence[str], split: str) -> str:
     """
     whose, stay = ("its threshold", "stays") if len(classes) == 1 else ("their thresholds", "stay")
     return f"{none_carries(classes, split)}, so {whose} could not be tuned and {stay} at 0.5"
-
-
-begun = capitalised

@@ -24,11 +24,12 @@ from pipelines.datasets import open_dataset
 from pipelines.errors import RunError
 from pipelines.imports.readers import open_outputs
 from pipelines.imports.sources import Said
-from pipelines.models import build_model, save_model
-from pipelines.schema import TRAINING_SCHEMA, VARIANTS
+from pipelines.layouts import TRAINING_SCHEMA
+from pipelines.schema import VARIANTS
 from pipelines.store import Run, RunWriter, files, list_runs, manifest, open_run, scan_runs
 from pipelines.store.files import EVALUATED, MANIFEST, counts_folder, predictions_folder, previews_file
 from pipelines.store.runs import summarise
+from pipelines.training.models import build_model, save_model
 
 TRIALS = 20
 

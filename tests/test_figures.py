@@ -15,7 +15,8 @@ from dashboard.displays.labels import class_share_figure, labels_per_pixel_figur
 from dashboard.displays.overlap import labels_figure, marked_at, rate_figure
 from dashboard.displays.training import curve_figure
 from dashboard.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
-from pipelines.schema import HEADS, METRICS_SCHEMA
+from pipelines.layouts import METRICS_SCHEMA
+from pipelines.schema import HEADS
 
 
 def traces(figure, **wanted):

@@ -495,7 +495,7 @@ def test_torchscript_is_read_with_trust(trusted, blobs, tmp_path):
 
 
 def test_a_state_dict_is_read_with_trust_and_the_name_of_its_network(trusted, image):
-    from pipelines.models import build_model
+    from pipelines.training.models import build_model
 
     net = build_model("Unet", "tu-mobilenetv3_small_050", channels=2)
     torch.save(net.state_dict(), trusted[1])

@@ -23,7 +23,7 @@ from pipelines.errors import PipelineError
 from pipelines.heads import HeadSpec
 from pipelines.imports.readers import arrays, open_outputs
 from pipelines.imports.sources import Said
-from pipelines.schema import predictions_schema
+from pipelines.layouts import predictions_schema
 from pipelines.store import PredictionsFile
 
 VALUES = np.linspace(-3, 3, 48, dtype=np.float32).reshape(2, 4, 6)

@@ -1,6 +1,9 @@
 """Losses by hand, against torch and segmentation-models-pytorch, and at the edges."""
 
+import inspect
 import math
+import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +12,19 @@ from segmentation_models_pytorch import losses as smp_losses
 from torch.nn import functional
 
 from pipelines.config import LOSSES as NAMES
+from pipelines.config import TrainingConfig
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import HeadSpec, encode, head_specs, log_odds, sigmoid
-from pipelines.losses import DICE_SMOOTHING, LOSSES, class_probabilities, loss_function, memberships
+from pipelines.losses import (
+    DICE_SMOOTHING,
+    LOSSES,
+    Loss,
+    RegionTerm,
+    class_probabilities,
+    loss_function,
+    memberships,
+)
+from pipelines.recipe import Ingredients, code_of
 
 COUNTS = {(): 90, (0,): 30, (0, 1): 10}
 SPECS = [
@@ -19,6 +32,22 @@ SPECS = [
     *head_specs("binary", ("a",)),
     *head_specs("overlapping", ("a", "b"), set_counts=COUNTS),
 ]
+INGREDIENTS = Ingredients(
+    spec=SPECS[0],
+    seed=0,
+    seeds=(0,),
+    training=TrainingConfig(),
+    variant="raw",
+    temperature=1.0,
+    thresholds=(0.5, 0.5, 0.5),
+    tuned=True,
+    threshold_spread=0.0,
+    by_argmax=False,
+    ignored=True,
+    weights=None,
+    mean=None,
+    std=None,
+)
 EVERY = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.kind}-{spec.head}")
 EACH = pytest.mark.parametrize("name", NAMES)
 
@@ -265,3 +294,27 @@ def test_memberships_say_which_channels_speak_for_a_class():
     assert tables["overlapping", "sigmoid"] == [[1, 0], [0, 1]]
     assert tables["overlapping", "softmax"] == [[0, 0], [1, 0], [0, 1]]
     assert tables["overlapping", "softmax-powerset"] == [[0, 0], [1, 0], [1, 1]]
+
+
+@EVERY
+def test_a_new_loss_is_one_entry(spec, monkeypatch):
+    """With it settings take it, networks learn by it, and the code to copy computes the same."""
+
+    def tversky(p, y):  # Salehi et al. 2017: false negatives count 0.7, false positives 0.3
+        both = (p * y).sum(dim=(0, 2, 3))
+        missed, wrong = (y * (1 - p)).sum(dim=(0, 2, 3)), (p * (1 - y)).sum(dim=(0, 2, 3))
+        return (1 - (both + 1) / (both + 0.7 * missed + 0.3 * wrong + 1)).mean()
+
+    definition = inspect.getsource(tversky).replace("def tversky", "def soft_tversky_loss")
+    term = RegionTerm(tversky, "tversky", textwrap.dedent(definition).rstrip())
+    monkeypatch.setitem(LOSSES, "tversky", Loss("Tversky", (term,)))
+    logits, target, valid = case(spec)
+    value = loss_function("tversky", spec)(logits, target, valid)
+    value.backward()
+    assert (logits.grad != 0).any()
+    training = TrainingConfig.model_construct(**(TrainingConfig().model_dump() | {"loss": "tversky"}))
+    names = {}
+    for part in code_of(replace(INGREDIENTS, spec=spec, training=training)).values():
+        exec("\n".join(line for line in part.splitlines() if not line.startswith("model =")), names)
+    marked = target if spec.is_softmax else torch.where(valid[:, None], target, -1.0)
+    assert names["loss"](logits, marked).item() == pytest.approx(value.item(), rel=2e-6)

@@ -15,6 +15,7 @@ from places import REPO
 
 from pipelines import cli
 from pipelines.errors import NoSuchRun, RunError
+from pipelines.sentences import size_in_words
 from pipelines.store import (
     Run,
     RunWriter,
@@ -26,7 +27,6 @@ from pipelines.store import (
     rename_run,
     restore_run,
     run_bytes,
-    size_in_words,
     trash_bytes,
 )
 

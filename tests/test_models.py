@@ -14,16 +14,16 @@ import torch
 from pipelines.config import TrainingConfig
 from pipelines.errors import ModelError
 from pipelines.heads import head_specs
-from pipelines.models import (
+from pipelines.training.models import (
     build_model,
     build_pair,
+    last_layer,
     load_model,
     load_pair,
     pad_to_multiple,
     required_multiple,
     save_model,
 )
-from pipelines.models.build import last_layer
 
 LIGHT = TrainingConfig(encoder="tu-tf_mobilenetv3_small_minimal_100", size=(64, 32))
 NORMALISATION = ((0.4, 0.5, 0.6), (0.2, 0.2, 0.3))

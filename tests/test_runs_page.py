@@ -15,7 +15,7 @@ from dashboard.displays import runs as displays
 from dashboard.displays.runs import differences_figure, lanes_of, values_figure
 from dashboard.displays.training import curve_figure, learning, loss_figure, training
 from dashboard.theme import DARK, LIGHT
-from pipelines.schema import TRAINING_SCHEMA
+from pipelines.layouts import TRAINING_SCHEMA
 from pipelines.store import Run, RunWriter, delete_run, files, list_runs, list_trash, run_bytes
 from pipelines.store.runs import Summary, learning_curves, summarise
 

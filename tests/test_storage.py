@@ -21,10 +21,11 @@ from pipelines.counting.counts import PER_IMAGE, POOLED
 from pipelines.counting.grid import P_UNIT
 from pipelines.errors import NoSuchRun, RunError, ShapeError
 from pipelines.heads import head_specs
+from pipelines.layouts import METRICS_SCHEMA
 from pipelines.metrics import Setting
 from pipelines.metrics.base import SCORES, TOP
 from pipelines.metrics.calibration import binned
-from pipelines.schema import KINDS, METRICS_SCHEMA
+from pipelines.schema import KINDS
 from pipelines.store import (
     CountsWriter,
     PredictionReader,

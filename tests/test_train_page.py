@@ -18,10 +18,10 @@ from pipelines.config import TrainingConfig
 from pipelines.errors import ConfigError
 from pipelines.estimate_data import DataFacts, data_facts
 from pipelines.jobs import Status
+from pipelines.layouts import EXAMPLES_SCHEMA
 from pipelines.reading import DataReading
-from pipelines.schema import EXAMPLES_SCHEMA
 from pipelines.store import files
-from pipelines.training.validation import Examples
+from pipelines.training.predict import Examples
 
 FACTS = DataFacts(
     name="Cells", kind="overlapping", classes=("cell", "nucleus"), images={"train": 60, "val": 20, "test": 40},

@@ -20,14 +20,13 @@ from torch import nn
 from pipelines.config import TrainingConfig
 from pipelines.errors import Cancelled, ConfigError, DatasetError, RunError
 from pipelines.heads import HeadSpec, decide, head_specs, log_odds
-from pipelines.models import build_pair, load_model
+from pipelines.layouts import TRAINING_SCHEMA
 from pipelines.progress import Progress
-from pipelines.schema import KINDS, TRAINING_SCHEMA
-from pipelines.training import train_pair
+from pipelines.schema import KINDS
 from pipelines.training.batches import epoch_batches, training_batches
-from pipelines.training.checkpoints import load_checkpoint, save_checkpoint
-from pipelines.training.loop import Contender, schedule
-from pipelines.training.validation import decisions, macro_dice, validation_scores
+from pipelines.training.loop import Contender, load_checkpoint, save_checkpoint, schedule, train_pair
+from pipelines.training.models import build_pair, load_model
+from pipelines.training.predict import decisions, macro_dice, validation_scores
 
 NORMALISATION = ((0.4, 0.4, 0.4), (0.2, 0.25, 0.3))
 LIGHT = TrainingConfig(

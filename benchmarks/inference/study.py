@@ -11,7 +11,7 @@ from benchmarks.inference.coverage import Tally, in_use, methods, seed_levels, s
 from benchmarks.inference.decisions import outcomes, with_difference
 from benchmarks.inference.estimates import ECE, STATISTICS
 from benchmarks.inference.population import Scenario, build
-from pipelines.verdict.evidence import Answer
+from pipelines.judgement import Answer
 
 # Every number of the study comes from this seed; the rule and its constants were chosen on populations from others.
 SEED: Final = 20261124

@@ -20,7 +20,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.look import Asked, Looked, LookedSource
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
-from pipelines.sentences import begun
+from pipelines.sentences import capitalised
 
 _WIDTH: Final = 165  # pixels: two side by side on a telephone
 _NEXT: Final = (
@@ -86,7 +86,7 @@ def read_as(path: Path) -> Read:
         st.caption(components.plain(f"Recognised: {reasons[now]}.{more}"))
     for finding in looked.findings:
         if finding.code in FILES_READ:
-            st.caption(components.plain(f"{begun(finding.message)}."))
+            st.caption(components.plain(f"{capitalised(finding.message)}."))
     of_format = {} if now is None else FORMATS[now].options
     if of_format:
         with st.expander("Options of this format", key=f"{key}_options"):
@@ -164,7 +164,7 @@ def described(
         )  # fmt: skip
         for one in dataset.structure():
             if one.code == "SPLIT-MADE":
-                st.caption(components.plain(f"{begun(one.message)}."))
+                st.caption(components.plain(f"{capitalised(one.message)}."))
     leak = data_table.leaks(dataset)
     if leak is not None:
         st.warning(components.plain(leak), icon=":material/warning:")

@@ -159,7 +159,7 @@ def browse() -> None:
             "Sorted by",
             displays.orders(score, pair=missing_head(run.heads) is None),
             key="order",
-            title=sentences.begun,
+            title=sentences.capitalised,
         )
         table = displays.image_table(run, split=split, seed=seed, contender=contender)
         table = displays.sorted_images(table, contender=contender, order=order, score=score)

@@ -13,7 +13,7 @@ from dashboard.rounding import typeset
 from pipelines.comparison import LABEL_MEASURES, MEASURES, Comparison, conclude, run_command
 from pipelines.config import LOSSES
 from pipelines.metrics import METRICS
-from pipelines.sentences import begun
+from pipelines.sentences import capitalised
 from pipelines.store import Run, open_run
 from pipelines.verdict import Margin
 
@@ -89,7 +89,7 @@ def judged(comparison: Comparison, measures: tuple[str, str]) -> None:
         title = title_of(conclusion.measure)
         with column:
             components.headline(
-                typeset(begun(conclusion.advice)), above=f"{kind}: {title}", color=theme.muted, theme=theme
+                typeset(capitalised(conclusion.advice)), above=f"{kind}: {title}", color=theme.muted, theme=theme
             )
             why = "" if conclusion.effects else base.why_no_value(run, comparison.split, title)
             components.paragraph(why or typeset(" ".join(conclusion.sentences)), theme)

@@ -10,7 +10,7 @@ from dashboard import queries
 from dashboard.charts import Drawn
 from dashboard.how_to_read import HOW_TO_READ
 from pipelines.schema import ALL_SEEDS, Head, Region, Split, Variant
-from pipelines.sentences import begun, no_value, none_carries, not_tuned
+from pipelines.sentences import capitalised, no_value, none_carries, not_tuned
 from pipelines.store import Run
 from pipelines.verdict import missing_head
 
@@ -115,8 +115,8 @@ def absence_note(run: Run, split: Split) -> str:
         return ""
     them = "it" if len(absent) == 1 else "them"
     return (
-        f"{begun(none_carries(absent, split))}, so scores that need true pixels of {them} have no value, and the mean "
-        f"of the classes leaves {them} out."
+        f"{capitalised(none_carries(absent, split))}, so scores that need true pixels of {them} have no value, "
+        f"and the mean of the classes leaves {them} out."
     )
 
 
@@ -126,12 +126,12 @@ def why_no_value(run: Run, split: Split, label: str, class_name: str | None = No
     absent = queries.absent_classes(run, split)
     name = names[0] if len(names) == 1 else class_name
     if name is None:
-        return f"{begun(no_value(f'the mean {label}', 'any class', split))}." if set(absent) == set(names) else ""
-    return f"{begun(no_value(label, name, split))}." if name in absent else ""
+        return f"{capitalised(no_value(f'the mean {label}', 'any class', split))}." if set(absent) == set(names) else ""
+    return f"{capitalised(no_value(label, name, split))}." if name in absent else ""
 
 
 def untuned_note(run: Run, class_name: str | None = None) -> str:
     """Which thresholds could not be tuned on validation, and what is used. class_name: None for every class."""
     absent = queries.absent_classes(run, "val") if "val" in run.splits else ()
     names = [name for name in absent if class_name in (None, name)]
-    return f"{begun(not_tuned(names, 'val'))}." if names else ""
+    return f"{capitalised(not_tuned(names, 'val'))}." if names else ""

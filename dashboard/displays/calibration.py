@@ -17,7 +17,7 @@ from pipelines.arrays import Float64Array
 from pipelines.metrics import METRICS
 from pipelines.metrics.calibration import TOP_LABEL
 from pipelines.schema import ALL_CLASSES, DIFFERENCES, MACRO, Head, Variant
-from pipelines.sentences import begun, none_carries
+from pipelines.sentences import capitalised, none_carries
 from pipelines.store import Run
 
 # Proper scores first, which decide; then their parts, the errors over bins, which explain, and the line.
@@ -198,7 +198,7 @@ def temperatures_by_class(run: Run) -> str:
         return ""
     said = [f"{name} {np.mean([one[name] for one in fitted.values()]):.2f}" for name in next(iter(fitted.values()))]
     absent = queries.absent_classes(run, "val") if "val" in run.splits else ()
-    unfit = f" {begun(none_carries(absent, 'val'))}: there the temperature has no meaning." if absent else ""
+    unfit = f" {capitalised(none_carries(absent, 'val'))}: there the temperature has no meaning." if absent else ""
     return f"Sigmoid's temperatures by class: {', '.join(said)}.{unfit}" + (
         " Softmax keeps its one: its classes share a pixel." if len(run.heads) > 1 else ""
     )

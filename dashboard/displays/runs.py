@@ -16,7 +16,8 @@ from dashboard.tables import RATES, SHOWN, difference_row
 from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, words_in
 from pipelines.metrics import METRICS
 from pipelines.schema import DIFFERENCES, HEADS, Head
-from pipelines.store import Run, size_in_words
+from pipelines.sentences import KIND_TITLES, size_in_words
+from pipelines.store import Run
 from pipelines.store.runs import Interval, Summary
 from pipelines.verdict import Margin
 
@@ -24,7 +25,6 @@ Lanes: TypeAlias = Mapping[tuple[str, str], float]
 Texts: TypeAlias = dict[str, dict[float, str]]
 
 KEY_METRICS: Final = ("dice", "classwise_ece", "brier", "overlap_rate")
-KIND_TITLES: Final = {"exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap"}
 _ORIGINS: Final = {"predictions": "imported predictions", "models": "imported models"}
 _MARGINS: Final = {"dice": Margin().dice, "classwise_ece": Margin().classwise_ece}
 _NOWHERE: Final[Interval] = (float("nan"),) * 3

@@ -22,7 +22,7 @@ from pipelines.metrics import METRICS, decisions, thresholds
 from pipelines.metrics.decisions import Alone, Bounds, Paired, Statistic, nearest_cut
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P
 from pipelines.schema import MACRO, Head, Split
-from pipelines.sentences import begun, bracketed, decimals_of
+from pipelines.sentences import bracketed, capitalised, decimals_of
 from pipelines.verdict import Margin
 
 Cuts: TypeAlias = Mapping[Head, tuple[int, ...]]  # of each class
@@ -614,7 +614,7 @@ def cost_rows(look: Look, found: Sequence[Policy]) -> list[list[str]]:
     """The cost of each policy with each head, and at which threshold."""
     rows = []
     for one in found:
-        row = ["Bayes threshold" if one.name == "bayes" else begun(one.said)]
+        row = ["Bayes threshold" if one.name == "bayes" else capitalised(one.said)]
         for head, cost in zip(look.heads, one.cost.values, strict=True):
             cut = look.shown_cut(one.cuts[head])
             row.append(cost_text(float(cost[0])) + ("" if cut is None else f" at {cut_text(cut)}"))

@@ -9,12 +9,11 @@ from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.imports.trial import Looked, Seen, Truth
 from pipelines.jobs import Status
-from pipelines.schema import Head, Kind
+from pipelines.schema import Head
+from pipelines.sentences import KIND_TITLES
 from pipelines.store.files import check_name
 
-KINDS: Final[dict[Kind, str]] = {
-    "exclusive": "one label a pixel", "binary": "one class", "overlapping": "labels may overlap",
-}  # fmt: skip
+KINDS: Final = KIND_TITLES
 _STEPS: Final = {
     "check": "Reading the truth", "import": "Reading the outputs of", "count": "Counting", "measure": "Measuring",
     "temperature": "Fitting temperatures", "commit": "Putting the run in its place",

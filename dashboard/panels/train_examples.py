@@ -14,7 +14,8 @@ from dashboard.pictures import label_picture, png
 from dashboard.theme import HEAD_SHORT
 from pipelines.arrays import UInt8Array
 from pipelines.errors import RunError
-from pipelines.schema import EXAMPLES_SCHEMA, HEADS
+from pipelines.layouts import EXAMPLES_SCHEMA
+from pipelines.schema import HEADS
 from pipelines.store import files
 
 _FILE: Final = re.compile(r"seed=(\d+)-epoch=(\d+)\.parquet")

@@ -6,11 +6,12 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple, TypeAlias
 
-from pipelines.config import Loss, SoftmaxRule
+from pipelines.config import Loss
 from pipelines.errors import ConfigError
 from pipelines.estimate_data import DataFacts
 from pipelines.jobs.start import bytes_of
-from pipelines.schema import Split
+from pipelines.losses import LOSSES
+from pipelines.schema import SoftmaxRule, Split
 
 Size: TypeAlias = tuple[int, int]  # (height, width)
 
@@ -18,9 +19,7 @@ ENCODERS: Final = (
     "tu-mobilenetv3_small_050", "tu-resnet10t", "resnet18", "resnet34", "resnet50", "efficientnet-b0", "mit_b0",
 )  # fmt: skip
 ARCHITECTURES: Final = ("Unet", "UnetPlusPlus", "FPN", "DeepLabV3Plus", "Segformer", "MAnet", "Linknet", "PSPNet")
-LOSS_TITLES: Final[dict[Loss, str]] = {
-    "ce": "Cross-entropy", "dice": "Dice", "ce+dice": "Cross-entropy + Dice", "focal": "Focal",
-}  # fmt: skip
+LOSS_TITLES: Final[dict[Loss, str]] = {name: loss.title for name, loss in LOSSES.items()}
 RULE_TITLES: Final[dict[SoftmaxRule, str]] = {
     "both": "Both softmaxes", "priority": "One label a pixel", "powerset": "Label sets",
 }  # fmt: skip

@@ -26,8 +26,9 @@ from dashboard.theme import HEAD_TITLES, LIGHT, Theme
 from pipelines import heads
 from pipelines.arrays import UInt8Array
 from pipelines.datasets.check import CheckReport, truth_alone
+from pipelines.layouts import TRAINING_SCHEMA
 from pipelines.recipe import code_of
-from pipelines.schema import TRAINING_SCHEMA, Head, Split
+from pipelines.schema import Head, Split
 from pipelines.store import Run
 from pipelines.verdict import Margin, Verdict, decide
 

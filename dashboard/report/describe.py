@@ -4,11 +4,12 @@ import shlex
 from pathlib import PurePath
 from typing import Any, Final
 
-from dashboard.displays.runs import KIND_TITLES, declared, declared_heads, network_facts
+from dashboard.displays.runs import declared, declared_heads, network_facts
 from dashboard.rounding import count
 from dashboard.theme import HEAD_TITLES
 from pipelines.config import RunConfig
 from pipelines.schema import Split
+from pipelines.sentences import KIND_TITLES
 from pipelines.store import Run
 
 SPLIT_TITLES: Final[dict[Split, str]] = {"test": "test", "val": "validation", "train": "training"}

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dashboard.safe import csv_bytes
 from pipelines.errors import ConfigError, RunError
-from pipelines.store import Run, size_in_words
+from pipelines.sentences import size_in_words
+from pipelines.store import Run
 from pipelines.store.files import sync_file, sync_folder
 from pipelines.verdict import Margin
 

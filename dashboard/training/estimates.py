@@ -9,8 +9,7 @@ from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.jobs.estimates import Estimate, estimate_of
 from pipelines.jobs.start import free_bytes
-from pipelines.sentences import begun
-from pipelines.store import size_in_words
+from pipelines.sentences import capitalised, size_in_words
 
 _ASKED = "train_estimate_job"  # (settings, number of the job)
 _KNOWN = "train_estimates"  # settings to what was found
@@ -101,4 +100,4 @@ def show(found: Estimate | None, needed: int, times: int) -> None:
             f"{duration(times * found.seconds)} on this machine's {found.device.upper()}", f"training {train} of it",
             f"{found.step_seconds:.2g} s a step", f"{found.parameters / 1e6:.1f} million weights a network", *facts,
         ]  # fmt: skip
-    components.facts_line(list(map(begun, facts)), state.theme())
+    components.facts_line(list(map(capitalised, facts)), state.theme())

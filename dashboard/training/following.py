@@ -16,8 +16,8 @@ from dashboard.training import listing
 from pipelines import jobs
 from pipelines.errors import PipelineError
 from pipelines.jobs import Job, Status
-from pipelines.sentences import begun
-from pipelines.store import size_in_words, staged_attempts
+from pipelines.sentences import capitalised, size_in_words
+from pipelines.store import staged_attempts
 
 _EVERY = 1.5  # seconds between two looks
 _NEWEST = "newest"
@@ -74,7 +74,7 @@ def _progress(job: Job, status: Status, *, may: bool) -> None:
     else:
         st.progress(words.share_of(status), components.plain(words.step_words(status)))
         left = words.left_words(status)
-        components.facts_line([begun(left), *words.facts_of(status)], theme)
+        components.facts_line([capitalised(left), *words.facts_of(status)], theme)
     if may and st.button("Cancel", icon=":material/stop_circle:", key="cancel", help="Stops at the next safe point."):
         job.cancel()
         st.toast("It was asked to stop and does so at the next safe point.")

@@ -6,21 +6,99 @@ from functools import reduce
 from itertools import combinations, product
 from math import isnan
 from operator import add
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from pipelines.comparison.matching import LABEL_MEASURES, MEASURES, BySeed, Cells, Place, Threshold, ends, own_decision
-from pipelines.comparison.model import Comparison, digits_of, rows_of
+from pipelines.comparison.matching import (
+    LABEL_MEASURES,
+    MEASURES,
+    BySeed,
+    Cells,
+    Place,
+    RunFactor,
+    Threshold,
+    ends,
+    own_decision,
+)
+from pipelines.heads import LAST_LAYERS
+from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
 from pipelines.metrics.inference import CONFIDENCE
-from pipelines.schema import Head, Variant
-from pipelines.sentences import begun, signed
-from pipelines.verdict import Margin
+from pipelines.schema import Head, Kind, Split, Variant
+from pipelines.sentences import bracketed, capitalised, listed, signed
 from pipelines.verdict.evidence import Estimate, Position
 
-# Effects -------------------------------------------------------------------------------------------------------------
+# The comparison ------------------------------------------------------------------------------------------------------
+
+TABLE_KEYS: Final = ("run", "head", "threshold", "temperature")
+
+
+class Compared(NamedTuple):
+    """One run: its label in the comparison, its name, its loss (None where it is not known) and its seeds."""
+
+    label: str
+    name: str
+    loss: str | None
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of one data set that differ in their loss, and what each choice moves.
+
+    table: one row a run, head, threshold and temperature (TABLE_KEYS): macro values of MEASURES with 95% intervals in
+    <measure>, <measure>_low and <measure>_high, averaged over seeds.
+    contrasts: paired differences, effects.CONTRAST_COLUMNS. effects: those of them that average over everything else,
+    the largest of each factor, ranked by size. gaps: which effects are told apart in size, effects.GAP_COLUMNS.
+    notes: what must be said before any number, one sentence each.
+    """
+
+    runs: tuple[Compared, ...]
+    factor: RunFactor
+    dataset: str
+    kind: Kind
+    split: Split
+    images: int
+    unit: str
+    units: int
+    heads: tuple[Head, ...]
+    notes: tuple[str, ...]
+    table: pd.DataFrame
+    contrasts: pd.DataFrame
+    effects: pd.DataFrame
+    gaps: pd.DataFrame
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the runs in the tables."""
+        return tuple(run.label for run in self.runs)
+
+
+def rows_of(table: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
+    """The rows of contrasts or effects that are of a measure, as plain values.
+
+    A few conditions on columns of so few rows cost pandas more than all of the rows as values.
+    """
+    names = [str(name) for name in table.columns]
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*(table[name].tolist() for name in names), strict=True))
+    return [row for row in rows if row["measure"] == measure]
+
+
+def digits_of(measure: str) -> int:
+    """Decimals that a measure is written with."""
+    return 3 if measure in LABEL_MEASURES else 4
+
+
+def interval_text(value: float, low: float, high: float, *, digits: int, sign: bool = False) -> str:
+    """Such as "0.812 [0.797, 0.826]"; without brackets where there is no interval."""
+    if pd.isna(value):
+        return "none"
+    if pd.isna(low):
+        return signed(value, digits) if sign else f"{value:.{digits}f}"
+    return bracketed(value, low, high, digits, sign=sign)
+
 
 # Effects -------------------------------------------------------------------------------------------------------------
 #
@@ -68,11 +146,11 @@ class Contrast:
 
 def contrasts(cells: Cells) -> list[Contrast]:
     """Every contrast of every measure; those with a value that is not defined are left out."""
-    found: list[Contrast] = []
+    effects: list[Contrast] = []
     for measure in MEASURES:
-        every = [*_of_runs(cells, measure), *_of_heads(cells, measure)]
-        found += [*every, *_of_thresholds(cells, measure), *_of_temperature(cells, measure)]
-    return found
+        effects_of_choice = [*_of_runs(cells, measure), *_of_heads(cells, measure)]
+        effects += [*effects_of_choice, *_of_thresholds(cells, measure), *_of_temperature(cells, measure)]
+    return effects
 
 
 def _of_runs(cells: Cells, measure: str) -> Iterator[Contrast]:
@@ -123,7 +201,9 @@ def _of_temperature(cells: Cells, measure: str) -> Iterator[Contrast]:
     if "temperature" not in cells.variants:
         return
     for run, head, runs, heads in _each_cell_and_mean(cells):
-        fitted, raw = (_mean(cells, measure, runs=runs, heads=heads, variant=one) for one in ("temperature", "raw"))
+        fitted, raw = (
+            _mean(cells, measure, runs=runs, heads=heads, variant=variant) for variant in ("temperature", "raw")
+        )
         levels: dict[str, BySeed] = {FITTED: fitted, AS_TRAINED: raw}
         yield from _pairs(cells, measure, "temperature", levels, at="as trained", run=run, head=head)
 
@@ -176,8 +256,8 @@ def _pairs(
     gaps = [_gain_of(measure) * (levels[first] - levels[second]) for first, second in pairs]
     known = [(pair, gap) for pair, gap in zip(pairs, gaps, strict=True) if not np.isnan(gap.value)]
     if known:
-        found = ends(cells, [gap for _, gap in known], bounds=METRICS[measure].difference_bounds)
-        for ((first, second), gap), (low, high) in zip(known, found, strict=True):
+        intervals = ends(cells, [gap for _, gap in known], bounds=METRICS[measure].difference_bounds)
+        for ((first, second), gap), (low, high) in zip(known, intervals, strict=True):
             yield Contrast(measure, factor, first, second, at, run, head, gap.value, low, high, len(pairs), gap)
 
 
@@ -188,21 +268,22 @@ def _gain_of(measure: str) -> float:
 # Tables ------------------------------------------------------------------------------------------------------------
 
 
-def contrast_table(found: Sequence[Contrast]) -> pd.DataFrame:
+def contrast_table(contrasts: Sequence[Contrast]) -> pd.DataFrame:
     """One row a contrast, CONTRAST_COLUMNS."""
     return pd.DataFrame(
-        [tuple(getattr(one, name) for name in CONTRAST_COLUMNS) for one in found], columns=list(CONTRAST_COLUMNS)
+        [tuple(getattr(contrast, name) for name in CONTRAST_COLUMNS) for contrast in contrasts],
+        columns=list(CONTRAST_COLUMNS),
     )
 
 
-def main_effects(found: Sequence[Contrast], measure: str) -> list[Contrast]:
+def main_effects(contrasts: Sequence[Contrast], measure: str) -> list[Contrast]:
     """Each factor's largest contrast, averaged over everything else, as trained; the largest factor first."""
     largest: dict[Factor, Contrast] = {}
-    for one in found:
-        before = largest.get(one.factor)
-        if one.measure == measure and one.main and (before is None or abs(one.gain) > abs(before.gain)):
-            largest[one.factor] = one
-    return sorted(largest.values(), key=lambda one: -abs(one.gain))
+    for contrast in contrasts:
+        before = largest.get(contrast.factor)
+        if contrast.measure == measure and contrast.main and (before is None or abs(contrast.gain) > abs(before.gain)):
+            largest[contrast.factor] = contrast
+    return sorted(largest.values(), key=lambda contrast: -abs(contrast.gain))
 
 
 def gap_table(cells: Cells, found: Sequence[Contrast]) -> pd.DataFrame:
@@ -227,22 +308,33 @@ def gap_table(cells: Cells, found: Sequence[Contrast]) -> pd.DataFrame:
 # Conclusions ---------------------------------------------------------------------------------------------------------
 
 _Row: TypeAlias = dict[str, Any]  # of effects.CONTRAST_COLUMNS
-TITLES: Final = {"dice": "macro Dice", "iou": "macro IoU", "brier": "the macro Brier score",
-                 "classwise_ece": "classwise ECE"}  # fmt: skip
+TITLES: Final = {
+    "dice": "macro Dice",
+    "iou": "macro IoU",
+    "brier": "the macro Brier score",
+    "classwise_ece": "classwise ECE",
+}
 _NAMES: Final = {
-    "loss": "the loss", "run": "the choice of run", "head": "the head", "threshold": "tuning thresholds",
+    "loss": "the loss",
+    "run": "the choice of run",
+    "head": "the head",
+    "threshold": "tuning thresholds",
     "temperature": "fitting a temperature",
-}  # fmt: skip
+}
 _FIRST: Final = {
-    "loss": "choose the loss first", "run": "choose the run first", "head": "choose the head first",
-    "threshold": "tune the thresholds first", "temperature": "fit a temperature first",
-}  # fmt: skip
+    "loss": "choose the loss first",
+    "run": "choose the run first",
+    "head": "choose the head first",
+    "threshold": "tune the thresholds first",
+    "temperature": "fit a temperature first",
+}
 _LEAVE: Final = {"threshold": "keep the thresholds as they were", "temperature": "keep the temperature at 1"}
 
 
 def _in_words(level: str) -> str:
     """A level as it is read in a sentence: "softmax over label sets" would be two of them."""
-    return "label sets" if level == "softmax-powerset" else level
+    layer = LAST_LAYERS.get(level)  # type: ignore[call-overload]
+    return layer.short.lower() if layer is not None and layer.over_label_sets else level
 
 
 @dataclass(frozen=True)
@@ -302,26 +394,27 @@ def conclude(comparison: Comparison, measure: str, margin: Margin) -> Conclusion
     contrasts = rows_of(comparison.contrasts, measure)
     if not effects:
         nothing = f"nothing can be said about {TITLES[measure]}"
-        return Conclusion(measure, room, (), nothing, (f"{begun(nothing)}.",))
+        return Conclusion(measure, room, (), nothing, (f"{capitalised(nothing)}.",))
     one_seed = len(comparison.runs[0].seeds) == 1
     evidence = "these images" if one_seed else "these images and seeds"
     advice, settled = _advice(effects, _rivals(comparison, measure, effects), evidence)
     if settled and one_seed:
         advice += ", as far as one seed can tell"
-    clauses = begun(", ".join(_clauses(effects, measure)))
+    clauses = capitalised(", ".join(_clauses(effects, measure)))
     sentences = [f"{clauses}: {advice}."]
-    sentences += [*_turning(contrasts, measure, room, effects), *_beside(contrasts, measure, room, effects)]
+    sentences += [*_reversals(contrasts, measure, room, effects), *_remedied(contrasts, measure, room, effects)]
     return Conclusion(measure, room, effects, advice, tuple(sentences))
 
 
 def _effects(rows: Sequence[_Row], room: float) -> tuple[Effect, ...]:
+    names = ("factor", "first", "second", "gain", "low", "high")
     return tuple(
         Effect(
-            row["factor"], row["first"], row["second"], row["gain"], row["low"], row["high"],
-            Estimate(row["gain"], row["low"], row["high"]).position(room),
+            **{name: row[name] for name in names},
+            position=Estimate(row["gain"], row["low"], row["high"]).position(room),
         )
         for row in rows
-    )  # fmt: skip
+    )
 
 
 def _rivals(comparison: Comparison, measure: str, effects: Sequence[Effect]) -> list[Effect]:
@@ -365,15 +458,15 @@ def _advice(effects: Sequence[Effect], rivals: Sequence[Effect], evidence: str) 
     if not beyond:
         return f"{evidence} do not settle whether any of it matters", False
     if not top.beyond:
-        return f"{evidence} settle it only for {_listed([_NAMES[one.factor] for one in beyond])}", True
+        return f"{evidence} settle it only for {listed([_NAMES[one.factor] for one in beyond])}", True
     if rivals:
-        return f"{_listed([_NAMES[one.factor] for one in (top, *rivals)])} are not told apart by {evidence}", False
+        return f"{listed([_NAMES[one.factor] for one in (top, *rivals)])} are not told apart by {evidence}", False
     return (_LEAVE[top.factor] if top.factor in _LEAVE and top.gain < 0 else _FIRST[top.factor]), True
 
 
-def _turning(contrasts: Sequence[_Row], measure: str, room: float, effects: Sequence[Effect]) -> list[str]:
+def _reversals(contrasts: Sequence[_Row], measure: str, room: float, effects: Sequence[Effect]) -> list[str]:
     """Where a factor helps in one place and harms in another, so that its average hides it."""
-    said = []
+    sentences = []
     for effect in effects:
         places: dict[Position, str] = {}
         for row in _same(contrasts, effect, at="as trained"):
@@ -383,11 +476,11 @@ def _turning(contrasts: Sequence[_Row], measure: str, room: float, effects: Sequ
                 places.setdefault(position, f"{signed(row['gain'], digits_of(measure))} with {', '.join(where)}")
         if len(places) == 2:
             pair = f"{_in_words(effect.first)} over {_in_words(effect.second)}"
-            said.append(
+            sentences.append(
                 f"What {_NAMES[effect.factor]} does depends on the rest, and its average hides it: {pair} gains "
                 f"{places['above']}, and {places['below']}."
             )
-    return said
+    return sentences
 
 
 def _same(contrasts: Sequence[_Row], effect: Effect, *, at: str) -> list[_Row]:
@@ -396,9 +489,11 @@ def _same(contrasts: Sequence[_Row], effect: Effect, *, at: str) -> list[_Row]:
     return [row for row in contrasts if (row["factor"], row["first"], row["second"], row["at"]) == levels]
 
 
-def _beside(contrasts: Sequence[_Row], measure: str, room: float, effects: Sequence[Effect]) -> list[str]:
+def _remedied(contrasts: Sequence[_Row], measure: str, room: float, effects: Sequence[Effect]) -> list[str]:
     """What is left of the loss and of the head once thresholds are tuned or temperatures fitted."""
-    at, what = ("tuned thresholds", "threshold") if measure in LABEL_MEASURES else ("fitted temperature", "temperature")
+    at, remedy = (
+        ("tuned thresholds", "threshold") if measure in LABEL_MEASURES else ("fitted temperature", "temperature")
+    )
     clauses, explained = [], []
     for effect in effects:
         mine = [row for row in _same(contrasts, effect, at=at) if {row["run"], row["head"]} <= {MEAN, ""}]
@@ -408,14 +503,11 @@ def _beside(contrasts: Sequence[_Row], measure: str, room: float, effects: Seque
                 explained.append(_NAMES[effect.factor])
     if not clauses:
         return []
-    said = [f"At {'tuned thresholds' if what == 'threshold' else 'fitted temperatures'}: {', '.join(clauses)}."]
+    where = "tuned thresholds" if remedy == "threshold" else "fitted temperatures"
+    sentences = [f"At {where}: {', '.join(clauses)}."]
     if explained:
-        said.append(f"What looked like {_listed(explained)} was the {what}.")
-    return said
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+        sentences.append(f"What looked like {listed(explained)} was the {remedy}.")
+    return sentences
 
 
 # Tables that are drawn -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pipelines.config import LOSSES
 from pipelines.counting import Counts
 from pipelines.counting.grid import P_UNIT, STEPS
 from pipelines.errors import RunError
+from pipelines.heads import missing_head
 from pipelines.metrics import METRICS, Setting, Source, inference
 from pipelines.metrics.base import OUTCOMES_AT_HALF, only_slot, ratio
 from pipelines.metrics.calibration import ece_of_bins
@@ -19,14 +20,13 @@ from pipelines.metrics.estimates import Estimate, HeadEstimates, estimate_head
 from pipelines.metrics.inference import CONFIDENCE, Resampling, unit_weights
 from pipelines.schema import Head, Kind, Split, Variant
 from pipelines.store import Run
-from pipelines.verdict import missing_head
 
 # Matching ------------------------------------------------------------------------------------------------------------
 
 RunFactor: TypeAlias = Literal["loss", "run"]
 
 # Settings that decide where and how fast networks are trained, but not which.
-_NOT_TOLD: Final = ("loss", "device", "workers", "threads", "checkpoint_seconds")
+_NOT_DECISIVE: Final = ("loss", "device", "workers", "threads", "checkpoint_seconds")
 # What a file beside a network says of its training; all else about a network that was loaded is not known.
 _IN_HEAD_FILE: Final = ("architecture", "encoder", "size", "loss")
 
@@ -98,26 +98,34 @@ def match(runs: Sequence[Run]) -> Match:
             f"run {first.name} alone has one head, one threshold and no temperature: there is nothing to compare; "
             "name another run of the same data set"
         )
-    bins = {int(one.get("calibration_bins", 15)) for one in facts}
+    bins = {int(noted.get("calibration_bins", 15)) for noted in facts}
     differences = _differences(members)
     losses = [member.loss for member in members]
     by_loss = None not in losses and len(set(losses)) == len(losses) and not differences
-    tuned = split != "val" and all(one.get("thresholds") for one in facts)
+    tuned = split != "val" and all(noted.get("thresholds") for noted in facts)
     return Match(
-        members=members, factor="loss" if by_loss else "run", kind=dataset["kind"], classes=tuple(dataset["classes"]),
-        background=dataset["background"], split=split, heads=heads, units=_units(members, split),
+        members=members,
+        factor="loss" if by_loss else "run",
+        kind=dataset["kind"],
+        classes=tuple(dataset["classes"]),
+        background=dataset["background"],
+        split=split,
+        heads=heads,
+        units=_units(members, split),
         bins=bins.pop() if len(bins) == 1 else 15,
-        thresholds=tuned, temperatures=all(one["temperature"] for one in facts),
-        differences=differences, notes=_notes(members, split, heads, tuned=tuned),
-    )  # fmt: skip
+        thresholds=tuned,
+        temperatures=all(noted["temperature"] for noted in facts),
+        differences=differences,
+        notes=_notes(members, split, heads, tuned=tuned),
+    )
 
 
-def comparable(one: Run, other: Run) -> bool:
+def comparable(first: Run, second: Run) -> bool:
     """Whether two runs are of the same data set and have a split in common."""
-    shared = [split for split in one.splits if split in other.splits]
+    shared = [split for split in first.splits if split in second.splits]
     try:
         if shared:
-            _check_same_data(one, other, shared[0])
+            _check_same_data(first, second, shared[0])
     except RunError:
         return False
     return bool(shared)
@@ -144,14 +152,14 @@ def _members(runs: Sequence[Run]) -> tuple[Member, ...]:
 
     seeds = _seeds(runs)
     members = [
-        Member(run, label(run, settings["loss"]), some, settings["loss"], settings, loaded)
-        for (run, settings, loaded), some in zip(described, seeds, strict=True)
+        Member(run, label(run, settings["loss"]), chosen, settings["loss"], settings, loaded)
+        for (run, settings, loaded), chosen in zip(described, seeds, strict=True)
     ]
     if len({member.label for member in members}) < len(members):
         again = next(name for name, count in Counter(run.name for run in runs).items() if count > 1)
         raise RunError(f"two of the runs are called {again}; rename the folder of one of them")
     places = {loss: number for number, loss in enumerate(LOSSES)}
-    return tuple(sorted(members, key=lambda one: (places.get(one.loss, len(places)), one.label)))  # type: ignore[call-overload]
+    return tuple(sorted(members, key=lambda member: (places.get(str(member.loss), len(places)), member.label)))
 
 
 def _seeds(runs: Sequence[Run]) -> list[tuple[int, ...]]:
@@ -169,7 +177,7 @@ def _trained_how(run: Run) -> tuple[dict[str, Any], bool]:
     if training is None:  # imported: whoever trained the networks knows
         return {"loss": None, "seeds": list(run.seeds)}, True
     settings: dict[str, Any] = {
-        name: value for name, value in training.items() if name == "loss" or name not in _NOT_TOLD
+        name: value for name, value in training.items() if name == "loss" or name not in _NOT_DECISIVE
     }
     if run.training() is not None:
         return settings, False
@@ -179,7 +187,7 @@ def _trained_how(run: Run) -> tuple[dict[str, Any], bool]:
 
 def _split(members: Sequence[Member]) -> Split:
     """Test, else validation, else training images: the first that every run has."""
-    shared = [split for split in members[0].run.splits if all(split in one.run.splits for one in members)]
+    shared = [split for split in members[0].run.splits if all(split in member.run.splits for member in members)]
     if not shared:
         raise RunError("the runs have no split in common; predict the same splits, with --splits, in all of them")
     return shared[0]
@@ -188,20 +196,20 @@ def _split(members: Sequence[Member]) -> Split:
 # Several -----------------------------------------------------------------------------------------------------------
 
 
-def _check_same_data(one: Run, other: Run, split: Split) -> None:
+def _check_same_data(first: Run, second: Run, split: Split) -> None:
     """Raise RunError, with what differs, unless both runs are of the same data set."""
-    mine, theirs = one.dataset, other.dataset
-    told: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (
-        ("kind of truth", lambda facts: facts["kind"]),
-        ("classes", lambda facts: ", ".join(facts["classes"])),
-        (f"{split} images", lambda facts: [part["images"] for part in facts["splits"] if part["split"] == split]),
+    mine, theirs = first.dataset, second.dataset
+    facts_of: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (
+        ("kind of truth", lambda dataset: dataset["kind"]),
+        ("classes", lambda dataset: ", ".join(dataset["classes"])),
+        (f"{split} images", lambda dataset: [part["images"] for part in dataset["splits"] if part["split"] == split]),
     )
-    both = f"{one.name} and {other.name} are runs of different data sets"
-    for what, look in told:
-        if look(mine) != look(theirs):
-            values = (str(look(facts)).strip("[]") for facts in (mine, theirs))
+    both = f"{first.name} and {second.name} are runs of different data sets"
+    for what, value_of in facts_of:
+        if value_of(mine) != value_of(theirs):
+            values = (str(value_of(dataset)).strip("[]") for dataset in (mine, theirs))
             raise RunError(f"{both}: {what} {' and '.join(values)}; compare runs of one data set")
-    prints = [run.manifest.get("data_fingerprint") for run in (one, other)]
+    prints = [run.manifest.get("data_fingerprint") for run in (first, second)]
     if None not in prints and prints[0] != prints[1]:
         raise RunError(f"{both}: files of {mine['name']} have changed between them; train both on the same files")
     if None in prints and mine["sizes"] == theirs["sizes"] and mine["splits"] != theirs["splits"]:
@@ -221,34 +229,36 @@ def _no_head_in_common(members: Sequence[Member]) -> str:
 
 def _units(members: Sequence[Member], split: Split) -> Resampling:
     """What is drawn in each replicate, as evaluation noted it: the same for all runs."""
-    noted = [member.run.facts["resampling"][split] for member in members]
-    drawn = {(one["unit"], tuple(one.get("of_image") or ())) for one in noted}
-    if len(drawn) > 1 or drawn == {(noted[0]["unit"], ())}:
+    notes = [member.run.facts["resampling"][split] for member in members]
+    drawn = {(note["unit"], tuple(note.get("of_image") or ())) for note in notes}
+    if len(drawn) > 1 or drawn == {(notes[0]["unit"], ())}:
         raise RunError("the runs do not resample the same groups of images; run evaluate on each of them again")
-    first = noted[0]
+    first = notes[0]
     return Resampling(first["unit"], np.array(first["of_image"], np.int64), int(first["count"]), first["warning"])
 
 
 def _differences(members: Sequence[Member]) -> tuple[str, ...]:
     """Settings other than the loss that are not the same in all runs, such as "encoder (ce: a; dice: b)"."""
-    found = []
+    differences = []
     shared = [name for name in members[0].settings if all(name in member.settings for member in members)]
     for name in shared:
-        values = [_written(one.seeds if name == "seeds" else one.settings[name]) for one in members]
+        values = [_in_words(member.seeds if name == "seeds" else member.settings[name]) for member in members]
         if name != "loss" and len(set(values)) > 1:
             each = "; ".join(f"{member.label}: {value}" for member, value in zip(members, values, strict=True))
-            found.append(f"{name.replace('_', ' ')} ({each})")
+            differences.append(f"{name.replace('_', ' ')} ({each})")
     loaded = [member.label for member in members if member.loaded]
     if loaded and len(members) > 1:
-        found.append(f"how they were trained ({', '.join(loaded)}: loaded or imported, so that little of it is known)")
-    return tuple(found)
+        differences.append(
+            f"how they were trained ({', '.join(loaded)}: loaded or imported, so that little of it is known)"
+        )
+    return tuple(differences)
 
 
-def _written(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name}={one}" for name, one in sorted(value.items())) or "none"
+        return ", ".join(f"{name}={entry}" for name, entry in sorted(value.items())) or "none"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
@@ -259,8 +269,8 @@ def _notes(members: Sequence[Member], split: Split, heads: Sequence[Head], *, tu
         notes.append(f"Not every run has {' and '.join(left_out)}: left out.")
     if missing_head(heads) is not None:
         notes.append("Sigmoid and softmax are not compared: that takes runs that have both.")
-    unused = [f"{one.label}: {_written(sorted(set(one.run.seeds) - set(one.seeds)))}" for one in members]
-    unused = [one for one in unused if not one.endswith(": ")]
+    unused = [f"{member.label}: {_in_words(sorted(set(member.run.seeds) - set(member.seeds)))}" for member in members]
+    unused = [text for text in unused if not text.endswith(": ")]
     if unused:
         notes.append(f"Seeds that not every run has are left out ({'; '.join(unused)}).")
     if not tuned and split == "val":
@@ -348,9 +358,11 @@ _BINS: Final = Source(
     "calibration_bins", lambda block, _setting: block.terms["calibration_bins"], only_slot, regions=("all",)
 )
 _ECE: Final = replace(
-    METRICS["classwise_ece"], source=_BINS, value=lambda terms, _setting: ece_of_bins(terms),
+    METRICS["classwise_ece"],
+    source=_BINS,
+    value=lambda terms, _setting: ece_of_bins(terms),
     gaps=lambda terms, _setting: ratio(terms[..., 1] - terms[..., 2], terms[..., 0].sum(axis=-1, keepdims=True)),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -380,19 +392,19 @@ def measure(match: Match, *, replicates: int, bootstrap_seed: int) -> Cells:
     """
     rng = np.random.default_rng(bootstrap_seed)
     weights = unit_weights(match.units, replicates=replicates, rng=rng).astype(np.float32)
-    found: dict[tuple[Place, str], BySeed] = {}
+    by_place: dict[tuple[Place, str], BySeed] = {}
     images: tuple[str, ...] | None = None
     for member in match.members:
         for head in match.heads:
             for variant in ("raw", "temperature") if match.temperatures else ("raw",):
                 by_seed = [_estimate(match, member, head, seed, variant, weights) for seed in member.seeds]
                 images = images or by_seed[0].images
-                if any(one.images != images for one in by_seed):
+                if any(estimates.images != images for estimates in by_seed):
                     raise RunError(f"{member.run.name} was counted on other images; run evaluate on it again")
                 for (threshold, name), key in _names(match).items():
                     place = Place(member.label, head, threshold, variant)
-                    found[place, name] = _macro([one.by_key[key, "all"] for one in by_seed])
-    return Cells(match, found, bootstrap_seed)
+                    by_place[place, name] = _macro([estimates.by_key[key, "all"] for estimates in by_seed])
+    return Cells(match, by_place, bootstrap_seed)
 
 
 def _names(match: Match) -> dict[tuple[Threshold, str], str]:
@@ -417,8 +429,8 @@ def _estimate(
     sources = {source.name: source for source in (OUTCOMES_AT_HALF, *(metric.source for metric in metrics))}
 
     def terms(block: Counts) -> _Terms:
-        found = {name: source.terms(block, setting) for name, source in sources.items() if source is not _BINS}
-        return _Terms(block.images, found)
+        values = {name: source.terms(block, setting) for name, source in sources.items() if source is not _BINS}
+        return _Terms(block.images, values)
 
     # Reading counts takes most of the time: only the arrays that are asked for, and of them a few numbers are kept.
     bins = member.run.image_bins(match.split, head, (seed,), bins=match.bins, variant=variant)
@@ -426,9 +438,14 @@ def _estimate(
     blocks = [every._replace(terms={**every.terms, _BINS.name: _bin_terms(bins, len(match.classes))})]
     kept = {name: _kept(source) for name, source in sources.items()}
     return estimate_head(
-        lambda: blocks, setting, weights, metrics=[replace(one, source=kept[one.source.name]) for one in metrics],
-        units=match.units.count, presence=kept[OUTCOMES_AT_HALF.name], regions=("all",),
-    )  # fmt: skip
+        lambda: blocks,
+        setting,
+        weights,
+        metrics=[replace(metric, source=kept[metric.source.name]) for metric in metrics],
+        units=match.units.count,
+        presence=kept[OUTCOMES_AT_HALF.name],
+        regions=("all",),
+    )
 
 
 def _joined(blocks: Sequence[_Terms]) -> _Terms:
@@ -463,9 +480,10 @@ def _tuned(match: Match, member: Member, head: Head, seed: int, variant: Variant
 def _macro(by_seed: Sequence[Estimate]) -> BySeed:
     """The macro means, which stand behind the classes."""
     return BySeed(
-        np.array([one.value[-1] for one in by_seed]), np.array([one.center[-1] for one in by_seed]),
-        np.stack([one.replicates[:, -1] for one in by_seed], axis=1),
-    )  # fmt: skip
+        np.array([estimate.value[-1] for estimate in by_seed]),
+        np.array([estimate.center[-1] for estimate in by_seed]),
+        np.stack([estimate.replicates[:, -1] for estimate in by_seed], axis=1),
+    )
 
 
 def ends(
@@ -481,9 +499,11 @@ def ends(
     confidence: of the only one; several have 95%. bounds: what none of them can leave.
     """
     center, replicates, units = inference.over_seeds(
-        np.stack([one.centers for one in family], axis=1), np.stack([one.replicates for one in family], axis=2),
-        units=cells.match.units.count, rng=np.random.default_rng([cells.bootstrap_seed, 1]),
-    )  # fmt: skip
+        np.stack([values.centers for values in family], axis=1),
+        np.stack([values.replicates for values in family], axis=2),
+        units=cells.match.units.count,
+        rng=np.random.default_rng([cells.bootstrap_seed, 1]),
+    )
     if len(family) > 1:
         low, high = inference.simultaneous_interval(center, replicates, units=units)
     else:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.jobs.job import Job
 from pipelines.progress import clock
-from pipelines.store import size_in_words
+from pipelines.sentences import size_in_words
 
 
 class Estimate(BaseModel):

@@ -20,7 +20,8 @@ from pipelines.jobs.job import ENDED, Asked, Attempt, Job, list_jobs
 from pipelines.jobs.names import ROOT, free_name, option
 from pipelines.reading import DataReading, read_reading
 from pipelines.schema import SPLITS, Kind, Split
-from pipelines.store import files, open_run, size_in_words, staged_attempts
+from pipelines.sentences import size_in_words
+from pipelines.store import files, open_run, staged_attempts
 from pipelines.store.manage import make
 
 # Room on the disk ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pipelines.arrays import BoolArray, Float32Array, Float64Array
 from pipelines.counting import Counts
 from pipelines.engine import map_in_order
 from pipelines.errors import ShapeError
+from pipelines.layouts import METRICS_SCHEMA
 from pipelines.metrics import METRICS, inference
 from pipelines.metrics.base import OUTCOMES_AT_HALF, Metric, Setting, Source, terms_of
 from pipelines.metrics.inference import Resampling, calibration_error
@@ -20,13 +21,12 @@ from pipelines.schema import (
     ALL_SEEDS,
     DIFFERENCES,
     MACRO,
-    METRICS_SCHEMA,
     REGIONS,
     SWAP_DIFFERENCES,
     Region,
     Split,
     Variant,
-)  # fmt: skip
+)
 
 Key: TypeAlias = tuple[str, Region]
 _Slot: TypeAlias = tuple[str, Region, Literal["value", "gaps"]]

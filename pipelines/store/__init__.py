@@ -10,7 +10,6 @@ from pipelines.store.manage import (
     list_trash,
     rename_run,
     restore_run,
-    size_in_words,
     staged_attempts,
     trash_bytes,
 )
@@ -47,7 +46,6 @@ __all__ = [
     "run_bytes",
     "run_of",
     "scan_runs",
-    "size_in_words",
     "staged_attempts",
     "trash_bytes",
 ]

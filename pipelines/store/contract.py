@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.datasets.base import Finding
 from pipelines.heads import HeadSpec
-from pipelines.schema import predictions_schema
+from pipelines.layouts import predictions_schema
 from pipelines.store.predictions import LARGEST_SIDE
 
 _ID: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -180,16 +180,6 @@ def empty_trash(runs: Path, entry: str | None = None) -> int:
     return freed
 
 
-def size_in_words(size: int) -> str:
-    """Bytes with two or three digits, such as "77 MB" or "1.2 GB" (powers of 1000)."""
-    value, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.1f} {unit}" if value < 9.95 and unit != "B" else f"{value:.0f} {unit}"
-
-
 # Places ------------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from pipelines.channels import Alignment, Declaration, Values, align
 from pipelines.config import build
 from pipelines.datasets.base import Finding
 from pipelines.errors import ConfigError, ShapeError
+from pipelines.heads import LAST_LAYERS
 from pipelines.misuse import SLACK, MisuseCheck
 from pipelines.schema import BACKGROUND_CHANNEL, HEADS, KINDS, Head, Kind
 from pipelines.store.predictions import PredictionWriter
@@ -73,16 +74,17 @@ class PredictionsFile:
         self._seen: set[str] = set()
 
     def _usual(self, head: Head) -> tuple[str, ...]:
-        if head == "softmax-powerset":
+        layer = LAST_LAYERS[head]
+        if layer.over_label_sets:
             raise ConfigError('a softmax over label sets needs channels, such as ("background", "a", "b", "a+b")')
-        alone = head == "sigmoid" or self._kind == "exclusive"
+        alone = not layer.is_softmax or self._kind == "exclusive"
         return self._classes if alone else (BACKGROUND_CHANNEL, *self._classes)
 
     def _align(self, values: Values) -> Alignment:
         return align(self._declared(values), self._head, kind=self._kind, classes=self._classes)
 
     def _declared(self, values: Values) -> Declaration:
-        activation = "sigmoid" if self._head == "sigmoid" else "softmax"
+        activation = "softmax" if LAST_LAYERS[self._head].is_softmax else "sigmoid"
         return build(Declaration, {"head": activation, "values": values, "classes": self._channels})
 
     def add(

@@ -18,8 +18,9 @@ from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Float32Array
 from pipelines.errors import RunError, ShapeError
 from pipelines.heads import HeadSpec
+from pipelines.layouts import predictions_schema
 from pipelines.misuse import MisuseCheck, head_check
-from pipelines.schema import channel_column, log_odds_column, predictions_schema, truth_column
+from pipelines.schema import channel_column, log_odds_column, truth_column
 from pipelines.store import files
 from pipelines.store.counts import Recent
 

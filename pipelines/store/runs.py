@@ -16,6 +16,7 @@ from pipelines.arrays import Int64Array
 from pipelines.counting.counts import Counts
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
+from pipelines.judgement import Verdict
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, HEADS, MACRO, VARIANTS, Head, Reading, Split, Variant
 from pipelines.store import files
 from pipelines.store.counts import Result, map_blocks, read_bins, read_counts
@@ -27,6 +28,14 @@ Names: TypeAlias = str | Collection[str] | None
 JUDGED: Final = "judged"  # the split that a verdict judges: test, else val, else train
 # Any of these makes a folder that has no manifest a run that has lost it.
 _OF_A_RUN: Final = ("predictions", "statistics", "models", "dataset.json", "plan.json")
+
+
+class StoredVerdict(dict[str, Any]):
+    """verdict.json."""
+
+    def __call__(self) -> Verdict:
+        """The same as a value with attributes."""
+        return Verdict.model_validate(self)
 
 
 class Run:
@@ -61,9 +70,9 @@ class Run:
         return files.read_object(self._listed("dataset.json"))
 
     @property
-    def verdict(self) -> dict[str, Any]:
-        """Which last layer, and why."""
-        return files.read_object(self._listed("verdict.json"))
+    def verdict(self) -> "StoredVerdict":
+        """Which last layer, and why: verdict.json, and called, the same as a `Verdict`."""
+        return StoredVerdict(files.read_object(self._listed("verdict.json")))
 
     @property
     def facts(self) -> dict[str, Any]:

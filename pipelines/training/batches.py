@@ -19,8 +19,8 @@ from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import PipelineError
 from pipelines.heads import HeadSpec, encode
-from pipelines.models import Normalisation, pad_to_multiple
 from pipelines.schema import Head
+from pipelines.training.models import Normalisation, pad_to_multiple
 
 # One example ---------------------------------------------------------------------------------------------------------
 

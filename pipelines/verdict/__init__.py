@@ -1,7 +1,8 @@
 """Numbers to which last layer, and why."""
 
-from pipelines.verdict.evidence import Evidence, Margin, Missing, Reason, Verdict
-from pipelines.verdict.lone import missing_head, only
+from pipelines.heads import missing_head, only
+from pipelines.judgement import Margin, Missing, Reason, Verdict
+from pipelines.verdict.evidence import Evidence
 from pipelines.verdict.rule import FEWEST_SEEDS, decide, judge
 
 __all__ = [

@@ -1,91 +1,19 @@
-"""What a verdict is made of, and the estimates that it is judged by."""
+"""The estimates that a verdict is judged by, looked up in a run's numbers."""
 
 import math
 from dataclasses import dataclass
 from statistics import variance
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import RunError
+from pipelines.heads import LAST_LAYERS
+from pipelines.judgement import Contender as Contender
 from pipelines.metrics.inference import further_units
-from pipelines.schema import ALL_SEEDS, DIFFERENCE, DIFFERENCE_POWERSET, DIFFERENCES, HEADS, MACRO
+from pipelines.schema import ALL_SEEDS, HEADS, MACRO, Head
 from pipelines.sentences import bracketed, decimals_of, signed
 
-# The verdict ---------------------------------------------------------------------------------------------------------
-
-Answer: TypeAlias = Literal[
-    "sigmoid", "softmax", "no practical difference", "not enough evidence", "nothing to compare"
-]
-Contender: TypeAlias = Literal["softmax", "softmax-powerset"]
-Missing: TypeAlias = Literal["sigmoid", "softmax"]
-Supports: TypeAlias = Literal["sigmoid", "softmax", "neither", "caution"]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Margin(_Frozen):
-    """Differences at most this large make no practical difference.
-
-    dice: in Dice; classwise_ece: in ECE; brier_relative: as a share of the mean Brier score of the two heads.
-    """
-
-    dice: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    classwise_ece: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    brier_relative: Annotated[float, Field(gt=0, lt=1)] = 0.05
-
-
-class Reason(_Frozen):
-    """One thing that speaks for a head, for neither, or for caution; value, low and high where a number carries it."""
-
-    code: str
-    title: str
-    text: str
-    supports: Supports
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-class Verdict(_Frozen):
-    """Which last layer, how sure, and why.
-
-    contender: the softmax the answer is about; None where there is nothing to compare, and only there `missing` says
-    which head the run would need. confidence: "strong" for a settled answer with at least three seeds and honest
-    intervals. would_change: what would make another answer. images_needed: how many more images (or groups) like these
-    would settle an open question, None when none would or it is settled.
-    """
-
-    answer: Answer
-    contender: Contender | None
-    missing: Missing | None = None
-    headline: str
-    confidence: Literal["strong", "tentative"]
-    reasons: tuple[Reason, ...]
-    would_change: tuple[str, ...]
-    images_needed: int | None
-    split: str
-    seeds: tuple[int, ...]
-    margin: Margin
-
-    def text(self) -> str:
-        """The verdict for a terminal."""
-        sure = self.confidence if self.missing is None else "no comparison"
-        lines = [self.headline, f"({sure}; {self.split} split; seeds {', '.join(map(str, self.seeds))})", ""]
-        for reason in self.reasons:
-            lines += [f"[{reason.supports}] {reason.title}", f"    {reason.text}"]
-        if self.would_change:
-            title = "What would change this:" if self.missing is None else "What is missing:"
-            lines += ["", title] + [f"  - {item}" for item in self.would_change]
-        return "\n".join(lines)
-
-
-# Evidence ------------------------------------------------------------------------------------------------------------
-
-_CONTENDERS: dict[str, Contender] = {DIFFERENCE: "softmax", DIFFERENCE_POWERSET: "softmax-powerset"}
 Position: TypeAlias = Literal["above", "below", "inside", "open"]
 
 
@@ -155,9 +83,10 @@ class Evidence:
         columns = ["value", "low", "high", "p_holm", "standard_error"]
         self._numbers = rows.reindex(columns=columns).to_numpy(dtype=float)  # a missing number becomes NaN
         self.seeds = tuple(sorted({int(seed) for seed in metrics["seed"].unique()} - {ALL_SEEDS}))
-        rows_of_heads = set(metrics["head"].unique())
-        self.heads = tuple(head for head in HEADS if head in rows_of_heads)
-        self.contenders = tuple(_CONTENDERS[row] for row in DIFFERENCES if row in rows_of_heads)
+        measured = set(metrics["head"].unique())
+        self.heads = tuple(head for head in HEADS if head in measured)
+        contenders: tuple[Contender, ...] = get_args(Contender)
+        self.contenders = tuple(head for head in contenders if LAST_LAYERS[head].difference in measured)
         self.calibrated = "temperature" if "temperature" in set(metrics["variant"].unique()) else "raw"
 
     def get(
@@ -168,11 +97,12 @@ class Evidence:
         return UNKNOWN if place is None else Estimate(*self._numbers[place].tolist())
 
     def difference(
-        self, contender: str, metric: str, *, class_name: str = MACRO, variant: str = "raw", seed: int = ALL_SEEDS
+        self, contender: Head, metric: str, *, class_name: str = MACRO, variant: str = "raw", seed: int = ALL_SEEDS
     ) -> Estimate:
         """Sigmoid minus the contender."""
-        row = next(name for name, other in DIFFERENCES.items() if other == contender)
-        return self.get(row, metric, class_name=class_name, variant=variant, seed=seed)
+        return self.get(
+            str(LAST_LAYERS[contender].difference), metric, class_name=class_name, variant=variant, seed=seed
+        )
 
     def absent(self, split: str) -> tuple[str, ...]:
         """Classes that no pixel of a split carries, as far as pixels count."""
@@ -185,16 +115,16 @@ class Evidence:
         return all(math.isnan(self.get(head, "dice").value) for head in self.heads)
 
     @property
-    def findings(self) -> dict[str, list[dict[str, str]]]:
+    def findings(self) -> dict[Head, list[dict[str, str]]]:
         """By head, what is wrong with its logits on the split (docs/misuse.md)."""
         return dict(self.facts.get("findings", {}).get(self.split, {}))
 
     @property
     def misused(self) -> bool:
         """Whether a head's logits are such that the numbers made from them are wrong."""
-        return any(found["severity"] == "error" for some in self.findings.values() for found in some)
+        return any(finding["severity"] == "error" for findings in self.findings.values() for finding in findings)
 
-    def seed_share(self, contender: str, metric: str) -> float:
+    def seed_share(self, contender: Head, metric: str) -> float:
         """Share of a difference's variance that comes from the seeds and that more images would not shrink, 0 to 1."""
         gaps = [self.difference(contender, metric, seed=seed).value for seed in self.seeds]
         error = self.difference(contender, metric).standard_error

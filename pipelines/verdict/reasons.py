@@ -5,14 +5,21 @@ from collections.abc import Mapping
 from statistics import stdev
 from typing import Final
 
+from pipelines.heads import LAST_LAYERS
+from pipelines.judgement import Margin, Reason, Supports
 from pipelines.metrics.inference import CONFIDENCE
-from pipelines.schema import MACRO
-from pipelines.sentences import begun, none_carries, not_tuned, signed
-from pipelines.verdict.evidence import Evidence, Margin, Position, Reason, Supports
+from pipelines.schema import MACRO, Head
+from pipelines.sentences import capitalised, decimals_of, none_carries, not_tuned, signed
+from pipelines.verdict.evidence import Estimate, Evidence, Position
 
 # What was measured ---------------------------------------------------------------------------------------------------
 
-NAMES: Final = {"sigmoid": "Sigmoid", "softmax": "Softmax", "softmax-powerset": "Softmax over label sets"}
+_SUPPORTS: Final[dict[Position, Supports]] = {
+    "above": "sigmoid",
+    "below": "softmax",
+    "inside": "neither",
+    "open": "caution",
+}
 RARE = 0.01  # share of pixels under which a class counts as rare
 
 
@@ -43,13 +50,19 @@ def truth_reason(evidence: Evidence, margin: Margin) -> Reason:
     )
     if lost > margin.dice:
         return Reason(
-            code="TRUTH-OVERLAPS", title="Labels share pixels", supports="sigmoid", value=lost,
+            code="TRUTH-OVERLAPS",
+            title="Labels share pixels",
+            supports="sigmoid",
+            value=lost,
             text=share + bound + "Only a sigmoid, or a softmax over label sets, can return both labels.",
-        )  # fmt: skip
+        )
     return Reason(
-        code="TRUTH-OVERLAPS-LITTLE", title="Labels share few pixels", supports="neither", value=lost,
+        code="TRUTH-OVERLAPS-LITTLE",
+        title="Labels share few pixels",
+        supports="neither",
+        value=lost,
         text=share + bound + f"That loss lies inside the margin of {margin.dice:g}.",
-    )  # fmt: skip
+    )
 
 
 def why_undefined(evidence: Evidence) -> str:
@@ -66,8 +79,8 @@ def undefined_reason(evidence: Evidence) -> Reason | None:
     return Reason(
         code="DICE-UNDEFINED",
         title="Dice has no value",
-        text=f"{begun(why_undefined(evidence))}: there is nothing to find and nothing to be missed. What a head calls "
-        "there is a false alarm, which the Confusion and Images pages count.",
+        text=f"{capitalised(why_undefined(evidence))}: there is nothing to find and nothing to be missed. "
+        "What a head calls there is a false alarm, which the Confusion and Images pages count.",
         supports="caution",
     )
 
@@ -77,48 +90,44 @@ def absent_reason(evidence: Evidence) -> Reason | None:
     parts = []
     scored = evidence.absent(evidence.split)
     if scored and not evidence.undefined:
-        parts.append(
-            f"{begun(none_carries(scored, evidence.split))}: no score there, and {MACRO} is the mean of the others."
-        )
+        nothing = capitalised(none_carries(scored, evidence.split))
+        parts.append(f"{nothing}: no score there, and {MACRO} is the mean of the others.")
     validated = any(part["split"] == "val" and part["images"] for part in evidence.dataset["splits"])
     untuned = evidence.absent("val") if validated and evidence.split != "val" else ()
     if untuned:
-        parts.append(f"{begun(not_tuned(untuned, 'val'))}; a temperature of a class's own stays at 1.")
+        parts.append(f"{capitalised(not_tuned(untuned, 'val'))}; a temperature of a class's own stays at 1.")
     if not parts:
         return None
     return Reason(code="ABSENT-CLASSES", title="Classes that are missing", text=" ".join(parts), supports="caution")
 
 
-def accuracy_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason:
+def accuracy_reason(evidence: Evidence, contender: Head, margin: Margin) -> Reason:
     """The paired difference in macro Dice."""
     gap = evidence.difference(contender, "dice")
     position = gap.position(margin.dice)
     ours, theirs = evidence.get("sigmoid", "dice").value, evidence.get(contender, "dice").value
     meaning = {
         "above": "sigmoid is better by more than the margin",
-        "below": f"{NAMES[contender].lower()} is better by more than the margin",
+        "below": f"{_named(contender)} is better by more than the margin",
         "inside": "the difference lies inside the margin: of no practical size",
         "open": "the interval reaches over a margin: these images do not settle it",
     }[position]
-    supports: dict[Position, Supports] = {
-        "above": "sigmoid", "below": "softmax", "inside": "neither", "open": "caution",
-    }  # fmt: skip
     return Reason(
         code=f"DICE-{contender.upper()}",
-        title=f"{begun(evidence.dice)}: sigmoid {ours:.3f}, {NAMES[contender].lower()} {theirs:.3f}",
-        text=f"Sigmoid minus {NAMES[contender].lower()} is {gap}, margin ±{margin.dice:g}: {meaning}.",
-        supports=supports[position],
+        title=f"{capitalised(evidence.dice)}: sigmoid {ours:.3f}, {_named(contender)} {theirs:.3f}",
+        text=f"Sigmoid minus {_named(contender)} is {gap}, margin ±{margin.dice:g}: {meaning}.",
+        supports=_SUPPORTS[position],
         **numbers(gap.value, gap.low, gap.high),
     )
 
 
-def brier_margin(evidence: Evidence, contender: str, margin: Margin) -> float:
+def brier_margin(evidence: Evidence, contender: Head, margin: Margin) -> float:
     """The relative Brier margin as a number: a share of the mean of the two heads."""
     both = [evidence.get(head, "brier", variant=evidence.calibrated).value for head in ("sigmoid", contender)]
     return margin.brier_relative * sum(both) / 2
 
 
-def probability_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason:
+def probability_reason(evidence: Evidence, contender: Head, margin: Margin) -> Reason:
     """The paired difference in Brier score at the fitted temperature; ECE explains it."""
     variant = evidence.calibrated
     gap = evidence.difference(contender, "brier", variant=variant)
@@ -126,48 +135,49 @@ def probability_reason(evidence: Evidence, contender: str, margin: Margin) -> Re
     ece = [evidence.get(head, "classwise_ece", variant=variant).value for head in ("sigmoid", contender)]
     when = "after each head's temperature was fitted" if variant == "temperature" else "as trained"
     meaning = {
-        "above": f"{NAMES[contender].lower()} has the better probabilities",
+        "above": f"{_named(contender)} has the better probabilities",
         "below": "sigmoid has the better probabilities",
         "inside": "no practical difference in the probabilities",
         "open": "these images do not settle it",
     }[position]
-    supports: dict[Position, Supports] = {
-        "above": "softmax", "below": "sigmoid", "inside": "neither", "open": "caution",
-    }  # fmt: skip
     return Reason(
         code=f"BRIER-{contender.upper()}",
         title="Probabilities: Brier score and calibration",
-        text=f"Brier score, sigmoid minus {NAMES[contender].lower()}, {when}: "
+        text=f"Brier score, sigmoid minus {_named(contender)}, {when}: "
         f"{gap.text(digits=4)}, margin ±{100 * margin.brier_relative:g}%: {meaning}. "
         f"Classwise ECE: {ece[0]:.4f} and {ece[1]:.4f}.",
-        supports=supports[position],
+        supports={"above": "softmax", "below": "sigmoid"}.get(position, _SUPPORTS[position]),  # type: ignore[arg-type]
         **numbers(gap.value, gap.low, gap.high),
     )
 
 
-def seeds_reason(evidence: Evidence, contender: str, fewest: int) -> Reason:
+def seeds_reason(evidence: Evidence, contender: Head, fewest: int) -> Reason:
     """How much the difference moves from seed to seed."""
     gaps = [evidence.difference(contender, "dice", seed=seed).value for seed in evidence.seeds]
     if len(gaps) < 2:
         return Reason(
-            code="ONE-SEED", title="One seed is an anecdote", supports="caution",
+            code="ONE-SEED",
+            title="One seed is an anecdote",
+            supports="caution",
             text="The pair was trained once. Another start can move either head by more than their difference; "
             f"train at least {fewest} seeds.",
-        )  # fmt: skip
+        )
     return Reason(
         code="SEEDS",
         title=f"{len(gaps)} seeds",
-        text=f"{begun(evidence.dice)}, sigmoid minus " + NAMES[contender].lower() + ", seed by seed: "
+        text=f"{capitalised(evidence.dice)}, sigmoid minus "
+        + _named(contender)
+        + ", seed by seed: "
         + ", ".join(signed(gap, 3) for gap in gaps)
         + f" (standard deviation {stdev(gaps):.3f}). The intervals above hold this spread beside that of the "
         + f"{evidence.unit_name}."
         + ("" if len(gaps) >= fewest else f" {len(gaps)} seeds are few; train at least {fewest}."),
         supports="neither" if len(gaps) >= fewest else "caution",
         value=stdev(gaps),
-    )  # fmt: skip
+    )
 
 
-def class_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason | None:
+def class_reason(evidence: Evidence, contender: Head, margin: Margin) -> Reason | None:
     """The class with the largest difference outside the margin, said with how many were looked at."""
     every = [entry["name"] for entry in evidence.dataset["class_facts"]]
     gaps = {name: evidence.difference(contender, "dice", class_name=name) for name in every}
@@ -175,10 +185,10 @@ def class_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason |
     outside = {name: gap for name, gap in gaps.items() if gap.position(margin.dice) in ("above", "below")}
     if len(names) < 2 or not outside:
         return None
-    name = max(outside, key=lambda one: abs(outside[one].value))
+    name = max(outside, key=lambda name: abs(outside[name].value))
     gap = outside[name]
-    text = f"Dice of {name}, sigmoid minus {NAMES[contender].lower()}: {gap}. {len(outside)} of {len(names)} classes "
-    adjusted = {one: found.p_holm for one, found in gaps.items() if not math.isnan(found.p_holm)}
+    text = f"Dice of {name}, sigmoid minus {_named(contender)}: {gap}. {len(outside)} of {len(names)} classes "
+    adjusted = {name: gap.p_holm for name, gap in gaps.items() if not math.isnan(gap.p_holm)}
     if adjusted:
         text += f"lie outside the margin. {_after_holm(adjusted, evidence.replicates)}"
     else:
@@ -209,8 +219,8 @@ def interval_reason(evidence: Evidence) -> Reason | None:
     warning = evidence.interval_warning
     if warning is None:
         return None
-    return Reason(code="INTERVALS", title="Read the intervals with care", text=f"{begun(warning)}.",
-                  supports="caution")  # fmt: skip
+    title = "Read the intervals with care"
+    return Reason(code="INTERVALS", title=title, text=f"{capitalised(warning)}.", supports="caution")
 
 
 def split_reason(evidence: Evidence) -> Reason | None:
@@ -244,13 +254,13 @@ def misuse_reasons(evidence: Evidence) -> list[Reason]:
     """What the outputs look like that they should not."""
     return [
         Reason(
-            code=f"OUTPUTS-{found['code']}",
-            title=f"{NAMES[head]}: the outputs are not what they should be",
-            text=f"{begun(found['message'])}.",
+            code=f"OUTPUTS-{finding['code']}",
+            title=f"{LAST_LAYERS[head].title}: the outputs are not what they should be",
+            text=f"{capitalised(finding['message'])}.",
             supports="caution",
         )
-        for head, some in evidence.findings.items()
-        for found in some
+        for head, findings in evidence.findings.items()
+        for finding in findings
     ]
 
 
@@ -263,7 +273,7 @@ def numbers(value: float, low: float, high: float) -> dict[str, float | None]:
 # Threshold, temperature and training against head --------------------------------------------------------------------
 
 
-def temperature_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason | None:
+def temperature_reason(evidence: Evidence, contender: Head, margin: Margin) -> Reason | None:
     """Whether fitting a temperature changes the probabilities more than choosing the head does."""
     if evidence.calibrated == "raw":
         return None
@@ -278,17 +288,19 @@ def temperature_reason(evidence: Evidence, contender: str, margin: Margin) -> Re
         return None
     text = (
         f"One fitted temperature changes classwise ECE by {signed(changes['sigmoid'], 4)} (sigmoid) and "
-        f"{signed(changes[contender], 4)} ({NAMES[contender].lower()}); the choice of head changes it by "
+        f"{signed(changes[contender], 4)} ({_named(contender)}); the choice of head changes it by "
         f"{head_change:.4f}: "
     )
     if temperature_explains(evidence, contender, margin):
-        raw, fitted = (evidence.difference(contender, "brier", variant=one) for one in ("raw", "temperature"))
+        raw, fitted = (evidence.difference(contender, "brier", variant=variant) for variant in ("raw", "temperature"))
         return Reason(
-            code="TEMPERATURE-DECIDES", title="The temperature, not the head, makes the difference", supports="neither",
-            text=text + f"sigmoid minus {NAMES[contender].lower()} in Brier score is {raw.text(digits=4)} as trained "
+            code="TEMPERATURE-DECIDES",
+            title="The temperature, not the head, makes the difference",
+            supports="neither",
+            text=text + f"sigmoid minus {_named(contender)} in Brier score is {raw.text(digits=4)} as trained "
             f"and {fitted.text(digits=4)} once each temperature is fitted, inside the margin.",
             **numbers(fitted.value, fitted.low, fitted.high),
-        )  # fmt: skip
+        )
     verdict = "more than" if largest > head_change else "no more than"
     return Reason(
         code="TEMPERATURE",
@@ -299,11 +311,11 @@ def temperature_reason(evidence: Evidence, contender: str, margin: Margin) -> Re
     )
 
 
-def temperature_explains(evidence: Evidence, contender: str, margin: Margin) -> bool:
+def temperature_explains(evidence: Evidence, contender: Head, margin: Margin) -> bool:
     """Whether the Brier scores differ by more than the margin as trained, and by less at fitted temperatures."""
     room = brier_margin(evidence, contender, margin)
     raw, fitted = (
-        evidence.difference(contender, "brier", variant=one).position(room) for one in ("raw", "temperature")
+        evidence.difference(contender, "brier", variant=variant).position(room) for variant in ("raw", "temperature")
     )
     return raw in ("above", "below") and fitted == "inside"
 
@@ -313,7 +325,7 @@ def threshold_base(evidence: Evidence) -> str:
     return "dice_threshold" if evidence.dataset["kind"] == "exclusive" else "dice"
 
 
-def threshold_explains(evidence: Evidence, contender: str, margin: Margin) -> bool:
+def threshold_explains(evidence: Evidence, contender: Head, margin: Margin) -> bool:
     """Whether labels differ by more than the margin at p > 0.5 and by less at thresholds tuned on validation.
 
     Never on exclusive truth: its labels are read off by argmax, which has no threshold.
@@ -324,7 +336,7 @@ def threshold_explains(evidence: Evidence, contender: str, margin: Margin) -> bo
     return at_half in ("above", "below") and tuned == "inside"
 
 
-def threshold_reason(evidence: Evidence, contender: str, margin: Margin) -> Reason | None:
+def threshold_reason(evidence: Evidence, contender: Head, margin: Margin) -> Reason | None:
     """Whether tuning the thresholds changes the labels more than choosing the head does."""
     base = threshold_base(evidence)
     heads = ("sigmoid", contender)
@@ -332,7 +344,7 @@ def threshold_reason(evidence: Evidence, contender: str, margin: Margin) -> Reas
     at_half, tuned = evidence.difference(contender, base), evidence.difference(contender, "dice_tuned")
     if any(math.isnan(number) for number in (*gains, at_half.value, tuned.value)):
         return None
-    other = NAMES[contender].lower()
+    other = _named(contender)
     text = (
         f"Thresholds tuned on validation change {evidence.dice} by {signed(gains[0], 3)} (sigmoid) and "
         f"{signed(gains[1], 3)} ({other}). "
@@ -340,23 +352,27 @@ def threshold_reason(evidence: Evidence, contender: str, margin: Margin) -> Reas
     )
     if threshold_explains(evidence, contender, margin):
         return Reason(
-            code="THRESHOLD-DECIDES", title="The threshold, not the head, makes the difference", supports="neither",
+            code="THRESHOLD-DECIDES",
+            title="The threshold, not the head, makes the difference",
+            supports="neither",
             text=text + "what looks like a better head is a threshold that suits it better.",
             **numbers(tuned.value, tuned.low, tuned.high),
-        )  # fmt: skip
+        )
     more = max(abs(gain) for gain in gains) > abs(at_half.value)
     return Reason(
-        code="THRESHOLD", title="Threshold against head", supports="neither",
+        code="THRESHOLD",
+        title="Threshold against head",
+        supports="neither",
         text=text + f"the thresholds matter {'more than' if more else 'no more than'} the head here.",
         **numbers(tuned.value, tuned.low, tuned.high),
-    )  # fmt: skip
+    )
 
 
-def swap_reason(evidence: Evidence, contender: str) -> Reason | None:
+def swap_reason(evidence: Evidence, contender: Head) -> Reason | None:
     """What training did apart from what reading the output does: each network read by the other head's function."""
-    if contender != "softmax":
+    if LAST_LAYERS[contender].swap is None:
         return None
-    # Reading leaves the argmax as it is: on exclusive truth only the probabilities can tell.
+    # Decoding leaves the argmax as it is: on exclusive truth only the probabilities can tell.
     metric, title = ("brier", "Brier score") if evidence.dataset["kind"] == "exclusive" else ("dice", "Dice")
     reading = [evidence.get(row, metric) for row in ("reading-of-sigmoid", "reading-of-softmax")]
     training = [evidence.get(row, metric) for row in ("training-read-as-softmax", "training-read-as-sigmoid")]
@@ -373,4 +389,140 @@ def swap_reason(evidence: Evidence, contender: str) -> Reason | None:
         f"softmax) and {fourth} (as sigmoid). {larger.capitalize()} accounts for more of the difference.",
         supports="neither",
         value=by_training - by_reading,
+    )
+
+
+def _named(head: Head) -> str:
+    """A head within a sentence."""
+    return LAST_LAYERS[head].title.lower()
+
+
+# A run without a pair ------------------------------------------------------------------------------------------------
+
+
+def _plainly(estimate: Estimate, *, digits: int = 3) -> str:
+    """A value with its interval and no sign."""
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.{digits}f} (no interval)"
+    digits = decimals_of(estimate.low, estimate.high, fewest=3)
+    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+
+
+def own_scores_reason(evidence: Evidence, head: Head) -> Reason:
+    """How well the head does on its own."""
+    dice, name = evidence.get(head, "dice"), LAST_LAYERS[head].title
+    brier = evidence.get(head, "brier", variant=evidence.calibrated)
+    ece = evidence.get(head, "classwise_ece", variant=evidence.calibrated)
+    when = "after its temperature was fitted" if evidence.calibrated == "temperature" else "as trained"
+    return Reason(
+        code=f"OWN-{head.upper()}",
+        title=f"{name}: {evidence.dice} {dice.value:.3f}",
+        supports="neither",
+        text=f"{capitalised(evidence.dice)} is {_plainly(dice)}; Brier score {when} {_plainly(brier, digits=4)}, "
+        f"classwise ECE {ece.value:.4f}. Whether another last layer would do better these numbers do not say.",
+        value=numbers(dice.value, dice.low, dice.high)["value"],
+    )
+
+
+def above_ceiling(evidence: Evidence, head: Head, margin: Margin) -> bool:
+    """Whether a head is better, beyond noise and margin, than one label a pixel could be."""
+    dataset = evidence.dataset
+    if dataset["exclusive"] or 1 - dataset["ceiling_macro_dice"] <= margin.dice:
+        return False
+    return evidence.get(head, "dice").low > dataset["ceiling_macro_dice"] + margin.dice
+
+
+def own_ceiling_reason(evidence: Evidence, head: Head, margin: Margin) -> Reason | None:
+    """Macro Dice against the best that one label a pixel could reach on this truth."""
+    dataset = evidence.dataset
+    ceiling = dataset["ceiling_macro_dice"]
+    dice = evidence.get(head, "dice")
+    if dataset["exclusive"] or 1 - ceiling <= margin.dice or math.isnan(dice.value):
+        return None
+    above = numbers(dice.value - ceiling, dice.low - ceiling, dice.high - ceiling)
+    beyond = above_ceiling(evidence, head, margin)
+    if not LAST_LAYERS[head].one_label:
+        end = "is beyond it: no softmax over the classes could do as well" if beyond else "is not clearly beyond it"
+        text = (
+            f"One label a pixel can reach {ceiling:.3f} at most, over all splits. The {_plainly(dice)} of "
+            f"{_named(head)} {end}."
+        )
+    else:
+        text = (
+            f"This softmax gives a pixel one label, so {ceiling:.3f}, over all splits, is the most it could reach; it "
+            f"reaches {_plainly(dice)}. The rest of the way to 1 is closed to it, however it is trained."
+        )
+    title = "Against the best with one label a pixel"
+    supports: Supports = "sigmoid" if beyond and head == "sigmoid" else "neither"
+    return Reason(code="OWN-CEILING", title=title, text=text, supports=supports, **above)
+
+
+def _to(evidence: Evidence, head: Head) -> str:
+    """Whose it is, where there are two softmaxes."""
+    return f" to {_named(head)}" if len(evidence.heads) > 1 else ""
+
+
+def own_temperature_reason(evidence: Evidence, head: Head) -> Reason | None:
+    """What one fitted temperature does to the probabilities."""
+    raw, fitted = (evidence.get(head, "brier", variant=variant).value for variant in ("raw", "temperature"))
+    if math.isnan(raw) or math.isnan(fitted):
+        return None
+    ece = [evidence.get(head, "classwise_ece", variant=variant).value for variant in ("raw", "temperature")]
+    return Reason(
+        code="OWN-TEMPERATURE",
+        title=f"What a temperature is worth{_to(evidence, head)}",
+        supports="neither",
+        text=f"One temperature fitted on validation moves the Brier score of {_named(head)} from "
+        f"{raw:.4f} to {fitted:.4f} and its classwise ECE from {ece[0]:.4f} to {ece[1]:.4f}.",
+        value=fitted - raw,
+    )
+
+
+def own_threshold_reason(evidence: Evidence, head: Head) -> Reason | None:
+    """What thresholds tuned on validation do to the labels."""
+    before = evidence.get(head, threshold_base(evidence)).value
+    tuned = evidence.get(head, "dice_tuned")
+    if math.isnan(before) or math.isnan(tuned.value):
+        return None
+    rest = ", each class against the rest," if evidence.dataset["kind"] == "exclusive" else ""
+    return Reason(
+        code="OWN-THRESHOLD",
+        title=f"What tuned thresholds are worth{_to(evidence, head)}",
+        supports="neither",
+        text=f"Thresholds tuned on validation move the {evidence.dice} of {_named(head)}{rest} from "
+        f"{before:.3f} at p > 0.5 to {_plainly(tuned)}.",
+        value=tuned.value - before,
+    )
+
+
+def own_swap_reason(evidence: Evidence, head: Head) -> Reason | None:
+    """The half of the swap test that one network allows: the same logits read by the other head's function."""
+    exclusive = evidence.dataset["kind"] == "exclusive"  # where decoding leaves the argmax as it is
+    change = evidence.get(str(LAST_LAYERS[head].swap), "brier" if exclusive else "dice")
+    if math.isnan(change.value):
+        return None
+    measure = "Brier score" if exclusive else "Dice"
+    return Reason(
+        code="OWN-SWAP",
+        title="Swap test: what reading the output does",
+        supports="neither",
+        text=f"Reading this {head} network's logits by sigmoids instead of a softmax changes its macro {measure} by "
+        f"{change.text(digits=4 if exclusive else 3)}. What training with the other head does is not seen here.",
+        **numbers(change.value, change.low, change.high),
+    )
+
+
+def own_seeds_reason(evidence: Evidence, head: Head) -> Reason | None:
+    """How far the head's Dice moves from seed to seed."""
+    values = [evidence.get(head, "dice", seed=seed).value for seed in evidence.seeds]
+    if len(values) < 2:
+        return None
+    return Reason(
+        code="OWN-SEEDS",
+        title=f"{len(values)} seeds",
+        supports="neither",
+        value=stdev(values),
+        text=f"{capitalised(evidence.dice)} of {_named(head)}, seed by seed: "
+        f"{', '.join(f'{value:.3f}' for value in values)} "
+        f"(standard deviation {stdev(values):.3f}). A difference between heads would have to be larger than that.",
     )

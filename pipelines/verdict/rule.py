@@ -1,11 +1,17 @@
 """Evidence to a verdict: which last layer, how sure, why, what would change it. docs/verdict.md says it in words."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from pipelines.verdict import lone, reasons
-from pipelines.verdict.evidence import Answer, Contender, Evidence, Margin, Position, Reason, Verdict
+from pipelines.errors import RunError
+from pipelines.heads import LAST_LAYERS, missing_head, only
+from pipelines.judgement import Answer, Contender, Margin, Missing, Reason, Verdict
+from pipelines.schema import Head
+from pipelines.sentences import count_of
+from pipelines.verdict import reasons
+from pipelines.verdict.evidence import Evidence, Position
 
 FEWEST_SEEDS = 3
 
@@ -25,7 +31,7 @@ def judge(evidence: Evidence, margin: Margin | None = None) -> Verdict:
     """The same from evidence that was gathered before, which takes most of the time."""
     margin = margin or Margin()
     if not evidence.contenders:
-        return lone.judge(evidence, margin)
+        return _judge_without_pair(evidence, margin)
     if evidence.undefined:
         return _undefined(evidence, margin)
     contender = _contender(evidence, margin)
@@ -59,7 +65,7 @@ def judge(evidence: Evidence, margin: Margin | None = None) -> Verdict:
 def _undefined(evidence: Evidence, margin: Margin) -> Verdict:
     """Nothing is known where Dice has no value."""
     contender = evidence.contenders[0]
-    found = [
+    given = [
         reasons.undefined_reason(evidence),
         *reasons.misuse_reasons(evidence),
         reasons.truth_reason(evidence, margin),
@@ -72,7 +78,7 @@ def _undefined(evidence: Evidence, margin: Margin) -> Verdict:
         contender=contender,
         headline=f"Not known: {reasons.why_undefined(evidence)}.",
         confidence="tentative",
-        reasons=tuple(reason for reason in found if reason is not None),
+        reasons=tuple(reason for reason in given if reason is not None),
         would_change=(f"Images in {evidence.split} with {missing}: without them nothing is measured.",),
         images_needed=None,
         split=evidence.split,
@@ -87,10 +93,10 @@ def _positions(evidence: Evidence, margin: Margin) -> dict[str, Position]:
 
 def _contender(evidence: Evidence, margin: Margin) -> Contender:
     """The softmax the answer is about: the one over label sets only if it is alone or beats sigmoid by the margin."""
-    positions = _positions(evidence, margin)
-    if "softmax" not in positions or positions.get("softmax-powerset") == "below":
-        return "softmax-powerset" if "softmax-powerset" in positions else "softmax"
-    return "softmax"
+    plain = next((head for head in evidence.contenders if LAST_LAYERS[head].one_label), None)
+    sets = next((head for head in evidence.contenders if LAST_LAYERS[head].over_label_sets), None)
+    better = sets is not None and _positions(evidence, margin)[sets] == "below"
+    return sets if sets is not None and (plain is None or better) else plain or "softmax"
 
 
 def _overlap_binds(evidence: Evidence, margin: Margin) -> bool:
@@ -98,17 +104,17 @@ def _overlap_binds(evidence: Evidence, margin: Margin) -> bool:
     return not evidence.dataset["exclusive"] and 1 - evidence.dataset["ceiling_macro_dice"] > margin.dice
 
 
-def _every_pair_agrees(evidence: Evidence, contender: str, margin: Margin) -> bool:
+def _every_pair_agrees(evidence: Evidence, contender: Contender, margin: Margin) -> bool:
     """Whether theory says sigmoid and each trained pair alone is better by more than the margin.
 
     Then the spread of a few seeds, which makes the interval of their mean wide, leaves only the size of it open.
     """
-    backed = contender == "softmax" and _overlap_binds(evidence, margin)
+    backed = LAST_LAYERS[contender].one_label and _overlap_binds(evidence, margin)
     gaps = [evidence.difference(contender, "dice", seed=seed) for seed in evidence.seeds]
     return backed and all(gap.position(margin.dice) == "above" for gap in gaps)
 
 
-def _answer(evidence: Evidence, contender: str, margin: Margin) -> Answer:
+def _answer(evidence: Evidence, contender: Contender, margin: Margin) -> Answer:
     position = _positions(evidence, margin)[contender]
     enough = len(evidence.seeds) >= FEWEST_SEEDS
     if evidence.misused:
@@ -119,7 +125,7 @@ def _answer(evidence: Evidence, contender: str, margin: Margin) -> Answer:
         return _by_probabilities(evidence, contender, margin) if enough else "not enough evidence"
     if position == "above":
         # Theory and measurement agree where the truth overlaps; a measurement alone needs several seeds.
-        backed = contender == "softmax" and _overlap_binds(evidence, margin)
+        backed = LAST_LAYERS[contender].one_label and _overlap_binds(evidence, margin)
         return "sigmoid" if enough or backed else "not enough evidence"
     if position == "below":
         return "softmax" if enough else "not enough evidence"
@@ -130,12 +136,12 @@ def _answer(evidence: Evidence, contender: str, margin: Margin) -> Answer:
     return _by_probabilities(evidence, contender, margin)
 
 
-def _brier_position(evidence: Evidence, contender: str, margin: Margin) -> Position:
+def _brier_position(evidence: Evidence, contender: Contender, margin: Margin) -> Position:
     gap = evidence.difference(contender, "brier", variant=evidence.calibrated)
     return gap.position(reasons.brier_margin(evidence, contender, margin))
 
 
-def _by_probabilities(evidence: Evidence, contender: str, margin: Margin) -> Answer:
+def _by_probabilities(evidence: Evidence, contender: Contender, margin: Margin) -> Answer:
     """Equal accuracy: the proper score decides, if its difference is of practical size."""
     position = _brier_position(evidence, contender, margin)
     if position == "above":
@@ -143,8 +149,8 @@ def _by_probabilities(evidence: Evidence, contender: str, margin: Margin) -> Ans
     return "sigmoid" if position == "below" else "no practical difference"
 
 
-def _headline(answer: Answer, evidence: Evidence, contender: str, margin: Margin) -> str:
-    other = reasons.NAMES[contender]
+def _headline(answer: Answer, evidence: Evidence, contender: Contender, margin: Margin) -> str:
+    other = LAST_LAYERS[contender].title
     gap = evidence.difference(contender, "dice")
     position = gap.position(margin.dice)
     if answer != "not enough evidence" and reasons.threshold_explains(evidence, contender, margin):
@@ -155,10 +161,10 @@ def _headline(answer: Answer, evidence: Evidence, contender: str, margin: Margin
         return "Not enough evidence: the outputs of a head are not what they are said to be, so its numbers are wrong."
     if answer == "not enough evidence":
         if position == "open":
-            known = _count(evidence.units, evidence.unit_name[:-1])
+            known = f"{evidence.units} {evidence.unit_name[:-1] if evidence.units == 1 else evidence.unit_name}"
             return f"Not enough evidence: {known} cannot settle the difference in Dice, {gap}."
         leaning = {"above": "sigmoid", "below": other.lower(), "inside": "no practical difference"}[position]
-        seeds = _count(len(evidence.seeds), "seed")
+        seeds = count_of(len(evidence.seeds), "seed")
         return f"Not enough evidence: {seeds} only. What was trained leans to {leaning} ({gap} Dice)."
     winner = "Sigmoid" if answer == "sigmoid" else other
     if position == "inside":
@@ -181,13 +187,13 @@ def _threshold_headline(answer: Answer, gap: float, other: str, margin: Margin) 
     return f"{winner}, for its probabilities; in the labels the threshold, not the head, makes the difference: {why}."
 
 
-def _reasons(evidence: Evidence, contender: str, margin: Margin) -> tuple[Reason, ...]:
-    others = [one for one in evidence.contenders if one != contender]
-    found = [
+def _reasons(evidence: Evidence, contender: Contender, margin: Margin) -> tuple[Reason, ...]:
+    others = [head for head in evidence.contenders if head != contender]
+    given = [
         *reasons.misuse_reasons(evidence),
         reasons.truth_reason(evidence, margin),
         reasons.accuracy_reason(evidence, contender, margin),
-        *(reasons.accuracy_reason(evidence, one, margin) for one in others),
+        *(reasons.accuracy_reason(evidence, head, margin) for head in others),
         reasons.probability_reason(evidence, contender, margin),
         reasons.class_reason(evidence, contender, margin),
         reasons.temperature_reason(evidence, contender, margin),
@@ -199,11 +205,11 @@ def _reasons(evidence: Evidence, contender: str, margin: Margin) -> tuple[Reason
         reasons.interval_reason(evidence),
         reasons.split_reason(evidence),
     ]
-    return tuple(reason for reason in found if reason is not None)
+    return tuple(reason for reason in given if reason is not None)
 
 
 def _would_change(
-    answer: Answer, evidence: Evidence, contender: str, margin: Margin, needed: int | None
+    answer: Answer, evidence: Evidence, contender: Contender, margin: Margin, needed: int | None
 ) -> tuple[str, ...]:
     gap = evidence.difference(contender, "dice")
     position = gap.position(margin.dice)
@@ -211,7 +217,7 @@ def _would_change(
     missing = FEWEST_SEEDS - len(evidence.seeds)
     if missing > 0:
         items.append(
-            f"{_count(missing, 'more seed')}: with fewer than {FEWEST_SEEDS} a difference may be luck of the start."
+            f"{count_of(missing, 'more seed')}: with fewer than {FEWEST_SEEDS} a difference may be luck of the start."
         )
     if position == "open" and answer == "sigmoid":
         items.append(
@@ -239,5 +245,87 @@ def _would_change(
     return tuple(items)
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+# Without a pair ------------------------------------------------------------------------------------------------------
+
+
+def _judge_without_pair(evidence: Evidence, margin: Margin) -> Verdict:
+    """What can be said without the other head. The answer never chooses one: that takes a comparison.
+
+    Raises RunError where both heads have metrics and their difference has none.
+    """
+    missing = missing_head(evidence.heads)
+    if missing is None:
+        raise RunError("the metrics hold both heads and no difference of them; run evaluate on the run again")
+    changes = [_how_to_add(evidence.heads, missing)]
+    if evidence.split != "test":
+        changes.append("A test split: this one also chose the weights and the temperature.")
+    return Verdict(
+        answer="nothing to compare",
+        contender=None,
+        missing=missing,
+        headline=_headline_without_pair(evidence, margin),
+        confidence="tentative",
+        reasons=_reasons_without_pair(evidence, margin),
+        would_change=tuple(changes),
+        images_needed=None,
+        split=evidence.split,
+        seeds=evidence.seeds,
+        margin=margin,
+    )
+
+
+def _how_to_add(heads: Sequence[Head], missing: Missing) -> str:
+    """What would make a comparison of the heads that are here."""
+    both = " ".join(f"--{layer.option} FOLDER" for head, layer in LAST_LAYERS.items() if head in (*heads, missing))
+    return (
+        f"The {missing} head, on the same images: import the outputs of all heads with python -m pipelines import NAME "
+        f"--dataset DATASET {both}, or train a pair with python -m pipelines run DATASET --seeds 0,1,2."
+    )
+
+
+def _headline_without_pair(evidence: Evidence, margin: Margin) -> str:
+    here = only(evidence.heads)
+    dataset = evidence.dataset
+    if evidence.undefined:
+        return f"{here}, and {reasons.why_undefined(evidence)}."
+    if evidence.misused:
+        return f"{here}, and its outputs are not what they are said to be, so its numbers are wrong."
+    if dataset["kind"] == "binary":
+        return f"{here}. With one class the other would be the same function: what differs comes from training."
+    other = "a softmax" if "sigmoid" in evidence.heads else "a sigmoid"
+    if dataset["exclusive"]:
+        return f"{here}. No pixel carries two labels, which suits a softmax; whether {other} does better is open."
+    ceiling = dataset["ceiling_macro_dice"]
+    if 1 - ceiling <= margin.dice:
+        return f"{here}. So few pixels carry two labels that the truth decides nothing; {other} is needed to compare."
+    bound = f"one label a pixel can reach {ceiling:.3f} Dice at most"
+    beyond = [
+        LAST_LAYERS[head].title.lower() for head in evidence.heads if reasons.above_ceiling(evidence, head, margin)
+    ]
+    if beyond:
+        return f"{here}. Labels share pixels: {bound}, and {beyond[0]} is beyond that."
+    return f"{here}. Labels share pixels: {bound}; what {other} reaches in practice is open."
+
+
+def _reasons_without_pair(evidence: Evidence, margin: Margin) -> tuple[Reason, ...]:
+    given: list[Reason | None] = [
+        reasons.undefined_reason(evidence),
+        *reasons.misuse_reasons(evidence),
+        reasons.truth_reason(evidence, margin),
+    ]
+    for head in () if evidence.undefined else evidence.heads:
+        given += [
+            reasons.own_scores_reason(evidence, head),
+            reasons.own_ceiling_reason(evidence, head, margin),
+            reasons.own_temperature_reason(evidence, head),
+            reasons.own_threshold_reason(evidence, head),
+            reasons.own_swap_reason(evidence, head),
+            reasons.own_seeds_reason(evidence, head),
+        ]
+    given += [
+        reasons.rare_reason(evidence),
+        reasons.absent_reason(evidence),
+        reasons.interval_reason(evidence),
+        reasons.split_reason(evidence),
+    ]
+    return tuple(reason for reason in given if reason is not None)

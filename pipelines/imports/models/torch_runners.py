@@ -19,8 +19,7 @@ from pipelines.errors import ModelError
 from pipelines.imports.models.process import OpenRequest
 from pipelines.imports.models.settings import Described, Facts, first_line
 from pipelines.misuse import head_check
-from pipelines.models import build_model, load_model, required_multiple
-from pipelines.models.build import create
+from pipelines.training.models import build_model, create, load_model, required_multiple
 
 
 class TorchNetwork:

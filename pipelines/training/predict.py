@@ -1,29 +1,73 @@
-"""Networks and the validation split to a score for each head, and to pictures of what they say now."""
+"""Networks on a device: which one, a score on validation with pictures of what they say, and predictions of a split."""
 
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from PIL import Image
 from torch import Tensor, nn
 
 from pipelines.arrays import BoolArray, Float32Array
-from pipelines.config import TrainingConfig
+from pipelines.config import Device, Precision, TrainingConfig
 from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
-from pipelines.errors import RunError
+from pipelines.errors import ConfigError, RunError
 from pipelines.heads import HeadSpec
+from pipelines.layouts import EXAMPLES_SCHEMA
 from pipelines.losses import class_probabilities
-from pipelines.models import Normalisation, pad_to_multiple
 from pipelines.progress import Progress
-from pipelines.schema import EXAMPLES_SCHEMA, Head
-from pipelines.store import files
+from pipelines.schema import Head, Split
+from pipelines.store import PredictionWriter, PreviewWriter, files, predictions_folder, previews_file
 from pipelines.training.batches import validation_batches
+from pipelines.training.models import Normalisation, Pair, pad_to_multiple, required_multiple
+
+# Devices -------------------------------------------------------------------------------------------------------------
+
+
+def make_accelerator(device: Device, precision: Precision) -> Accelerator:
+    """The Accelerator that trains on the chosen device and precision.
+
+    auto: cuda before mps before cpu; bf16 where the hardware computes in it, else fp32.
+    Raises ConfigError when the device or precision is not there.
+    """
+    chosen = _device(device)
+    resolved = _precision(chosen, precision)
+    # Its state is one per process and refuses other settings than the first ones: each training brings its own.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        accelerator = Accelerator(mixed_precision="bf16" if resolved == "bf16" else "no", cpu=chosen == "cpu")
+    except ValueError as error:
+        raise ConfigError(f"precision {resolved} does not work on {chosen}: {error}; use fp32") from None
+    if accelerator.num_processes > 1:
+        raise ConfigError(f"training runs in one process, got {accelerator.num_processes}; start it without a launcher")
+    return accelerator
+
+
+def _device(device: Device) -> Literal["cpu", "cuda", "mps"]:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there[device]:
+        raise ConfigError(f"device {device} is not available here; use auto or cpu")
+    return device
+
+
+def _precision(device: Literal["cpu", "cuda", "mps"], precision: Precision) -> Literal["bf16", "fp32"]:
+    if precision != "auto":
+        return precision
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    # Without these instructions bf16 on a CPU is emulated, and slower than fp32.
+    fast = device == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return "bf16" if fast else "fp32"
+
 
 # Examples that are looked at -----------------------------------------------------------------------------------------
 
@@ -175,3 +219,61 @@ def macro_dice(both: Tensor, called: Tensor, truth: Tensor) -> float | None:
 
 def _pixels(mask: Tensor) -> Tensor:
     return mask.sum(dim=(0, 2, 3))
+
+
+# Predictions ---------------------------------------------------------------------------------------------------------
+
+
+def predict_split(
+    pair: Pair, dataset: Dataset, split: Split, *, seed: int, folder: Path, device: Device, progress: Progress
+) -> None:
+    """Write predictions/split=S/head=H/seed=N of a run's folder for every head, and the split's previews once.
+
+    Images have the size the heads were trained at (head.json), or their own; they are padded as the networks need and
+    cut back. Computed in float32 whatever the training used, so that what is measured is the network and not rounding.
+    Raises ConfigError when the split is empty or the heads disagree on the size.
+    """
+    images = dataset.images(split)
+    if not images:
+        raise ConfigError(f"split {split} of {dataset.name} has no images; leave it out with --splits")
+    files = [head for _, head in pair.values()]
+    if len({file.size for file in files}) != 1:
+        raise ConfigError("the heads were trained at different sizes; train them as a pair")
+    accelerator = make_accelerator(device, "fp32")
+    networks = [network.to(accelerator.device).eval() for network, _ in pair.values()]
+    previews = folder / previews_file(split)
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(PredictionWriter(folder / predictions_folder(split, file.spec.head, seed), file.spec))
+            for file in files
+        ]
+        preview = None if previews.exists() else stack.enter_context(PreviewWriter(previews))
+        with progress.stage(f"predict {split} {seed}", len(images)):
+            for name in images:
+                item = dataset.read(name, size=files[0].size)
+                for network, file, writer in zip(networks, files, writers, strict=True):
+                    logits = _logits(network, item, file.normalisation, accelerator.device)
+                    writer.write(name, logits, item.truth, item.valid)
+                if preview is not None:
+                    preview.write(name, item.image)
+                progress.advance()
+
+
+def use_threads(count: int) -> None:
+    """Set the threads of arithmetic on the CPU; 0 leaves the library's choice."""
+    if count:
+        torch.set_num_threads(count)
+
+
+@torch.inference_mode()
+def _logits(network: torch.nn.Module, item: Item, normalisation: Normalisation, device: torch.device) -> Float32Array:
+    """Logits of one image at its own size, (K, H, W) float32."""
+    height, width = item.valid.shape
+    batch = pad_to_multiple(normalise([item], normalisation), required_multiple(network))
+    out = network(batch.to(device, memory_format=torch.channels_last))
+    return out[0, :, :height, :width].float().cpu().numpy()
+
+
+def predicted_heads(folder: Path, split: Split, seed: int, heads: Sequence[Head]) -> bool:
+    """Whether a run's folder already holds whole predictions of every head for a split and seed."""
+    return all((folder / predictions_folder(split, head, seed) / "part-00000.parquet").is_file() for head in heads)
