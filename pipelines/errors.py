@@ -9,11 +9,33 @@ PipelineError
 ├── ModelError       an architecture, encoder or weight file that cannot be used
 ├── UploadError      an uploaded file, an archive or a path that is refused; nothing of it is kept
 └── Cancelled        the user asked to stop; what was done so far can be resumed
+
+A message may begin with a code, such as "SPLIT-EMPTY: …", and names settings as the command line's options, such as
+`--size`: these are its parameters. A form words them as its fields (`worded`).
 """
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_CODE: Final = re.compile(r"([A-Z][A-Z-]+): ")
+_OPTION: Final = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
+_OF_HEAD: Final = re.compile(r"^(sigmoid|softmax|powerset)-")
 
 
 class PipelineError(Exception):
     """Bad input: the message is one line with what was expected, what came and what to do."""
+
+    @property
+    def code(self) -> str:
+        """The short name that the message begins with; empty where it has none."""
+        match = _CODE.match(str(self))
+        return match[1] if match else ""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Settings that the message names, as options without their dashes."""
+        return tuple(dict.fromkeys(_OPTION.findall(str(self))))
 
 
 class ConfigError(PipelineError):
@@ -46,3 +68,20 @@ class UploadError(PipelineError):
 
 class Cancelled(PipelineError):
     """The user asked to stop; the work done so far is kept and can be resumed."""
+
+
+def worded(message: str, fields: Mapping[str, str]) -> str:
+    """A message for readers of a form: each option of the command line that it names becomes the form's own field.
+
+    fields: by option without its dashes, such as {"size": "“Image size”"}; an option of one head counts as that of all.
+    What the form has no field for stays, said to be of the command line.
+
+    >>> worded("leave --size out, or give more with --memory", {"size": "“Image size”"})
+    'leave “Image size” out, or give more with --memory on the command line'
+    """
+
+    def field(match: re.Match[str]) -> str:
+        name = match[1]
+        return fields.get(name) or fields.get(_OF_HEAD.sub("", name)) or f"--{name} on the command line"
+
+    return _OPTION.sub(field, message)

@@ -19,9 +19,8 @@ from pipelines.datasets import Dataset, Examination, Finding, open_dataset
 from pipelines.datasets.facts import SplitFacts, scan
 from pipelines.errors import Cancelled, DatasetError
 from pipelines.heads import HeadSpec, head_specs
-from pipelines.jobs.estimates import Estimate
-from pipelines.jobs.start import free_bytes, run_bytes
-from pipelines.progress import Progress, cancel_on_signals
+from pipelines.jobs.needs import Estimate, free_bytes, run_bytes
+from pipelines.progress import Progress
 from pipelines.schema import SPLITS, Head, Split
 from pipelines.training.batches import steps_per_epoch
 from pipelines.training.loop import train_pair
@@ -118,7 +117,7 @@ def estimate_run(config: RunConfig, *, runs: Path, progress: Progress) -> Estima
 
     Nothing stays on the disk. Raises what the run would raise at once: ConfigError, DatasetError, ModelError.
     """
-    with cancel_on_signals(progress), progress.stage("estimate", 4), tempfile.TemporaryDirectory() as place:
+    with progress.stage("estimate", 4), tempfile.TemporaryDirectory() as place:
         return _Probe(config, Path(place), progress).estimate(runs)
 
 

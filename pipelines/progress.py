@@ -20,20 +20,6 @@ from pipelines.errors import Cancelled
 
 _EVERY = 0.5  # seconds between two writes of the record
 _EVERY_LINE = 60.0  # seconds between two lines of a log file, besides those of stages and notes
-_kept: list[Path] = []  # the record of this process, once keep_record was called
-
-
-def keep_record(path: Path | None) -> None:
-    """Keep what commands show on the terminal in a record too: how a job's process is heard. None: no more."""
-    _kept[:] = [] if path is None else [path]
-
-
-def keep_result(value: dict[str, Any]) -> None:
-    """Leave what a command found, as JSON, beside the record that `keep_record` named; nothing where there is none."""
-    for record in _kept:
-        temporary = record.with_name("result.json.new")
-        temporary.write_text(json.dumps(value), encoding="utf-8")
-        os.replace(temporary, record.with_name("result.json"))
 
 
 class Progress:
@@ -41,13 +27,13 @@ class Progress:
 
     record: JSON file that is replaced atomically at most twice a second, with stage, done, total, seconds
     (since the stage began), seconds_left (None until it can be told), message, curves and stages (name and seconds of
-    each that is over). By default what `keep_record` said, if there is a stream.
+    each that is over).
     stream: terminal to draw on, or None to be silent. A log file (nohup, a cluster's job) gets the first and the last
     line of each stage, every `note`, and a line a minute.
     """
 
     def __init__(self, *, record: Path | None = None, stream: TextIO | None = None) -> None:
-        self._record = next(iter(_kept), None) if record is None and stream is not None else record
+        self._record = record
         self._stream = stream
         self._cancelled = threading.Event()
         self._began = time.monotonic()

@@ -14,7 +14,7 @@ from pipelines.datasets.facts import scan
 from pipelines.errors import ConfigError
 from pipelines.heads import HeadSpec, head_specs
 from pipelines.layouts import TRAINING_SCHEMA
-from pipelines.progress import Progress, cancel_on_signals
+from pipelines.progress import Progress
 from pipelines.stages import Plan, add_to_plan, begun_before, check_ok, finish, note_plan, spelt_out
 from pipelines.store import Run, RunWriter, files, open_run, run_of
 from pipelines.training.loop import train_pair
@@ -38,7 +38,7 @@ def make_run(
     models: a run's folder or a pair's folder whose networks are loaded instead of trained.
     Raises DatasetError when the data set has errors, Cancelled (resumable) when a stop was asked for.
     """
-    with cancel_on_signals(progress), RunWriter.open(runs, name, resume=resume) as writer:
+    with RunWriter.open(runs, name, resume=resume) as writer:
         prepare(writer.folder, config, models, progress)
         return _complete(writer, progress)
 
@@ -54,10 +54,7 @@ def add_seeds(name: str, seeds: Sequence[int], *, runs: Path, progress: Progress
     known = sorted(set(whole.seeds) & set(seeds))
     if known:
         raise ConfigError(f"{name} has seed {known[0]} already; it has {', '.join(map(str, whole.seeds))}, give others")
-    with (
-        cancel_on_signals(progress),
-        RunWriter.open(runs, name, resume=resume, copy_of=whole.folder, recount=True) as writer,
-    ):
+    with RunWriter.open(runs, name, resume=resume, copy_of=whole.folder, recount=True) as writer:
         add_to_plan(writer.folder, seeds)
         Plan(writer.folder).check_unchanged()
         return _complete(writer, progress)

@@ -209,7 +209,7 @@ def finish(writer: RunWriter, progress: Progress, *, recount: bool = False) -> R
     files.write_json(writer.folder / "verdict.json", verdict.model_dump(mode="json"))
     if not recount:
         plan.check_unchanged(during=True)
-    with progress.stage("commit", 0):  # a job in this stage is not killed (pipelines.turns)
+    with progress.stage("commit", 0):  # a job in this stage is not killed (pipelines.job_queue)
         place = writer.commit(
             state="done",
             config=plan.config.model_dump(mode="json"),

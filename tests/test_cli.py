@@ -8,11 +8,13 @@ import time
 
 import make_dataset
 import pytest
+from asking import start
 from places import REPO
 from typer.testing import CliRunner
 
-from pipelines import cli, jobs, turns
+from pipelines import cli, job_queue, jobs
 from pipelines.errors import ConfigError, PipelineError
+from pipelines.options import parse
 from pipelines.store import Run, list_runs
 
 SMALL = ["--encoder", "tu-mobilenetv3_small_050", "--size", "32x32", "--replicates", "100", "--epochs", "1"]
@@ -70,16 +72,31 @@ def test_bad_input_shows_no_traceback_in_a_process_of_its_own():
 
 
 def test_sizes_seeds_and_rates_are_parsed():
-    assert cli.parse_size("256x320") == (256, 320)
-    assert cli.parse_size(None) is None
-    assert cli.parse_seeds("0,1,2") == (0, 1, 2)
-    assert cli.parse_rates("0.01") == (0.01, {})
+    def training(*words):
+        return parse(["run", "x", *words])[0].training
+
+    assert training("--size", "256x320").size == (256, 320)
+    assert training("--size", "256×320").size == (256, 320)
+    assert training().size is None
+    assert training("--seeds", "0,1,2").seeds == (0, 1, 2)
+    assert (training("--lr", "0.01").learning_rate, training("--lr", "0.01").learning_rates) == (0.01, {})
     both = {"sigmoid": 0.002, "softmax": 0.003, "softmax-powerset": 0.003}
-    assert cli.parse_rates("sigmoid=0.002,softmax=0.003") == (0.001, both)
-    assert cli.parse_rates("softmax=0.003,sigmoid=0.002") == (0.001, both)
-    assert cli.parse_rates("softmax-powerset=0.1,softmax=0.2")[1] == {"softmax-powerset": 0.1, "softmax": 0.2}
+    for text in ("sigmoid=0.002,softmax=0.003", "softmax=0.003,sigmoid=0.002"):
+        assert training("--lr", text).learning_rates == both
+        assert training("--lr", text).learning_rate == 0.001
+    own = training("--lr", "softmax-powerset=0.1,softmax=0.2").learning_rates
+    assert own == {"softmax-powerset": 0.1, "softmax": 0.2}
     with pytest.raises(ConfigError):
-        cli.parse_rates("sigmoid=")
+        training("--lr", "sigmoid=")
+
+
+def test_help_comes_without_the_libraries_that_compute():
+    script = (
+        "import sys; sys.argv = ['x', '--help']\nfrom pipelines.cli import main\ntry: main()\n"
+        "finally: print({'pandas', 'pyarrow', 'numba', 'torch', 'numpy', 'streamlit'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "set()", done.stdout + done.stderr
 
 
 def test_every_command_and_option_is_documented():
@@ -177,9 +194,9 @@ def wait_for(condition, *, seconds=90):
 
 def test_ctrl_c_leaves_a_resumable_run_and_resume_completes_it(data, tmp_path):
     arguments = ["run", data, "--runs", tmp_path, "--name", "stopped", *SMALL, "--epochs", "20"]
-    record = tmp_path / "progress.json"
+    record = tmp_path / ".jobs" / "1" / "1" / "progress.json"
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines", *map(str, arguments), "--record", str(record)],
+        [sys.executable, "-m", "pipelines", *map(str, arguments)],
         cwd=REPO, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     wait_for(lambda: record.exists() and re.search(r'"stage": "train seed 0", "done": [1-9]', record.read_text()))
@@ -198,7 +215,7 @@ def test_ctrl_c_leaves_a_resumable_run_and_resume_completes_it(data, tmp_path):
 
 
 def test_a_job_runs_in_its_own_process_and_ends_done(data, tmp_path):
-    job = jobs.start(["run", str(data), "--name", "one", *SMALL], tmp_path)
+    job = start(["run", str(data), "--name", "one", *SMALL], tmp_path)
     wait_for(lambda: job.state() in jobs.ENDED)
     status = job.status()
     assert status.state == "done", job.log()
@@ -208,7 +225,7 @@ def test_a_job_runs_in_its_own_process_and_ends_done(data, tmp_path):
 
 
 def test_a_cancelled_job_says_so_and_goes_on_when_resumed(data, tmp_path):
-    job = jobs.start(["run", str(data), "--name", "one", *SMALL, "--epochs", "2000"], tmp_path)
+    job = start(["run", str(data), "--name", "one", *SMALL, "--epochs", "2000"], tmp_path)
     wait_for(lambda: job.status().done > 0 and "train" in job.status().stage)
     with pytest.raises(PipelineError, match="still at work"):
         jobs.resume(job)
@@ -224,12 +241,12 @@ def test_a_cancelled_job_says_so_and_goes_on_when_resumed(data, tmp_path):
 
 
 def test_a_killed_job_is_an_orphan_and_bad_input_is_a_failure_with_its_line(data, tmp_path):
-    job = jobs.start(["run", str(data), "--name", "one", *SMALL, "--epochs", "2000"], tmp_path)
+    job = start(["run", str(data), "--name", "one", *SMALL, "--epochs", "2000"], tmp_path)
     wait_for(lambda: job.status().stage)
-    os.killpg(turns.holder(job.attempt)[1], signal.SIGKILL)
+    os.killpg(job_queue.holder(job.attempt)[1], signal.SIGKILL)
     wait_for(lambda: job.state() in jobs.ENDED)
     assert job.state() == "orphaned"
-    failed = jobs.start(["run", "nowhere", "--name", "two"], tmp_path)
+    failed = start(["run", "nowhere", "--name", "two"], tmp_path)
     wait_for(lambda: failed.state() in jobs.ENDED)
     assert failed.state() == "failed"
     assert "is not a folder" in failed.status().message

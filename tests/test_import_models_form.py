@@ -3,25 +3,24 @@
 import numpy as np
 import pytest
 from model_files import Net, export
-from places import REPO
 from synthetic import write_dataset
 from torch import nn
 from typer.testing import CliRunner
 
-from dashboard.panels.importing_models import (
-    SaidModel,
-    SaidModels,
+from dashboard.forms.import_models import (
     for_model_page,
     lacking,
     model_facts,
     numbers,
     says_its_size,
+    trial_of,
 )
 from pipelines import cli
-from pipelines.imports.models.command import Normalisation
+from pipelines.config import EvaluationConfig
 from pipelines.imports.models.opening import KINDS, Inspection
 from pipelines.imports.models.settings import Described, Facts
 from pipelines.imports.trial import try_apart
+from pipelines.requests import HeadModel, ModelImportRequest
 from pipelines.store import open_run
 
 SIZE = (20, 28)
@@ -37,15 +36,27 @@ def place(tmp_path_factory):
     return folder
 
 
-def said(place, **softmax):
-    sigmoid = SaidModel(place / "sigmoid.onnx", "logits", ("a", "b"), mean=(0.5,), std=(0.25, 0.25, 0.5))
-    other = {"output": "probabilities", "channels": ("nothing", "a", "b"), "normalisation": Normalisation.imagenet}
-    heads = {"sigmoid": sigmoid, "softmax": SaidModel(place / "softmax.onnx", **(other | softmax))}
-    return SaidModels(place / "data", heads, background="nothing", order="BGR", splits=("test",))
+def asked(place, **softmax):
+    """What a form has filled in. softmax: of its model, what is other than usual."""
+    sigmoid = HeadModel(
+        path=str(place / "sigmoid.onnx"), output="logits", classes=("a", "b"), mean=(0.5,), std=(0.25, 0.25, 0.5)
+    )
+    usual = {
+        "path": str(place / "softmax.onnx"), "output": "probabilities", "classes": ("nothing", "a", "b"),
+        "normalisation": "imagenet",
+    }  # fmt: skip
+    return ModelImportRequest(
+        name="one",
+        dataset=str(place / "data"),
+        heads={"sigmoid": sigmoid, "softmax": HeadModel(**(usual | softmax))},
+        background="nothing",
+        channels_order="BGR",
+        evaluation=EvaluationConfig(splits=("test",)),
+    )
 
 
 def test_a_trial_shows_what_both_models_call_present(place):
-    looked, preview = try_apart(said(place).asked())
+    looked, preview = try_apart(trial_of(asked(place)))
     assert looked.problem is None
     assert {head: (seen.count, seen.looked, seen.findings) for head, seen in looked.heads.items()} == {
         "sigmoid": (2, 3, ()), "softmax": (3, 3, ()),
@@ -59,17 +70,15 @@ def test_a_trial_shows_what_both_models_call_present(place):
     ("change", "wanted"),
     [
         ({"output": "logits"}, "PROBABILITIES-AS-LOGITS"),
-        ({"channels": ("a", "b")}, "gives 3 channels, but 2 are named"),
-        ({"channels": ("nothing", "a", "c")}, "no channel for b"),
+        ({"classes": ("a", "b")}, "gives 3 channels, but 2 are named"),
+        ({"classes": ("nothing", "a", "c")}, "no channel for b"),
         ({"tensor": "labels"}, "has no output 'labels'"),
         ({"path": "no.onnx"}, "there is no "),
     ],
 )
 def test_a_trial_says_what_stands_in_the_way(change, wanted, place):
-    path = change.pop("path", "softmax.onnx")
-    words = said(place, **change)
-    heads = words.heads | {"softmax": SaidModel(**(vars(words.heads["softmax"]) | {"path": place / path}))}
-    looked, _ = try_apart(SaidModels(**(vars(words) | {"heads": heads})).asked())
+    change = {name: str(place / value) if name == "path" else value for name, value in change.items()}
+    looked, _ = try_apart(trial_of(asked(place, **change)))
     told = [looked.problem, *(seen.problem for seen in looked.heads.values())]
     told += [f"{one.code} {one.message}" for seen in looked.heads.values() for one in seen.findings]
     assert wanted in "\n".join(filter(None, told))
@@ -77,7 +86,7 @@ def test_a_trial_says_what_stands_in_the_way(change, wanted, place):
 
 
 def test_the_command_line_says_the_same_as_the_trial_and_never_trusts(place, tmp_path):
-    words = said(place).arguments("one")
+    words = asked(place).command_line()
     assert "--trust" not in words
     done = CliRunner().invoke(cli.app, [*words, "--runs", str(tmp_path), "--replicates", "100"])
     assert done.exit_code == 0, (done.exception, done.output)
@@ -90,12 +99,6 @@ def test_the_command_line_says_the_same_as_the_trial_and_never_trusts(place, tmp
     assert heads["softmax"]["values"] == "probabilities"
 
 
-def test_a_value_that_looks_like_an_option_stays_a_value(place):
-    words = said(place, channels=("--trust", "a", "b")).arguments("--trust")
-    assert "--trust" not in words
-    assert "--name=--trust" in words
-
-
 @pytest.mark.parametrize(
     ("facts", "model", "wanted"),
     [
@@ -105,14 +108,14 @@ def test_a_value_that_looks_like_an_option_stays_a_value(place):
         ({}, {"output": "logits", "mean": (0.5,)}, "how images were prepared in its training"),
         ({}, {"output": "logits", "mean": (0.5,), "std": (1.0,)}, "what each channel is"),
         ({"dtype": "uint8"}, {"output": "logits"}, "what each channel is"),
-        ({}, {"output": "logits", "normalisation": Normalisation.unit, "channels": ("a", "")}, "what each channel is"),
-        ({}, {"output": "logits", "normalisation": Normalisation.unit, "channels": ("a", "b")}, None),
+        ({}, {"output": "logits", "normalisation": "0-1", "classes": ("a", "")}, "what each channel is"),
+        ({}, {"output": "logits", "normalisation": "0-1", "classes": ("a", "b")}, None),
         ({"read": {"values": "logits", "mean": (0,), "std": (1,), "classes": ("a", "b")}}, {}, None),
     ],
 )
 def test_what_is_missing_is_said_one_after_the_other(facts, model, wanted, tmp_path):
     found = Inspection(ONNX, Facts.model_validate(facts), channels=2)
-    assert lacking("sigmoid", found, SaidModel(tmp_path, **model), binary=False) == wanted
+    assert lacking("sigmoid", found, HeadModel(path=str(tmp_path), **model), binary=False) == wanted
 
 
 def test_what_was_found_is_told_in_a_few_words():
@@ -143,13 +146,16 @@ def test_numbers_are_one_or_three(text, found):
     assert numbers(text) == found
 
 
-def test_messages_for_the_page_name_no_option_but_trust():
-    source = "".join(path.read_text() for path in (REPO / "pipelines" / "imports" / "models").rglob("*.py"))
-    for message in (
-        "give more with --memory, or smaller images with --size", "choose one with --tensor",
-        "choose another output with --tensor, or export the network so", "but --output says logits",
-        "give it more with --seconds, or smaller images", "or give more with --memory",
+def test_messages_for_the_page_name_its_fields_and_say_what_is_for_the_command_line():
+    assert for_model_page("give more with --memory, or smaller images with --size") == (
+        "give more with --memory on the command line, or smaller images with “Resize all”"
+    )
+    for message, field in (
+        ("choose one with --tensor", "“Output”"), ("but --output says logits", "“It ends”"),
+        ("say --softmax-output softmax", "“It ends”"), ("leave --normalisation, --mean and --std out", "“Mean”"),
+        ("name every channel in order with --powerset-classes", "the table of channels"),
     ):  # fmt: skip
-        assert message.split(" with")[0].split(" --")[0] in source
-        assert "--" not in for_model_page(message), message
-    assert "--trust" in for_model_page("import it on the command line with --trust")
+        assert field in for_model_page(message)
+        assert "--" not in for_model_page(message)
+    assert for_model_page("import it on the command line with --trust").endswith("on the command line with --trust")
+    assert for_model_page("a--size.png is no picture") == "a--size.png is no picture"

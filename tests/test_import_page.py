@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from asking import start
 from opening import open_page
 from outputs_on_disk import write_outputs
 from synthetic import make_run
@@ -149,7 +150,7 @@ def test_one_head_alone_is_imported_by_a_job_of_its_own(page, brought, tmp_path)
 
 
 def test_a_refused_import_says_why_and_leaves_no_run(page, brought, tmp_path):
-    job = jobs.start(
+    job = start(
         ["import", "--name=odd", f"--dataset={brought / 'made' / '.data' / 'binary'}",
          f"--sigmoid={brought / 'out' / 'binary' / 'sigmoid'}", "--sigmoid-values=probabilities"],
         tmp_path / "runs",
@@ -168,7 +169,7 @@ def test_a_refused_import_says_why_and_leaves_no_run(page, brought, tmp_path):
 
 
 def test_a_job_that_is_no_import_is_not_shown(page, tmp_path):
-    job = jobs.start(["check", str(tmp_path)], tmp_path / "runs", waits=False)
+    job = start(["check", str(tmp_path)], tmp_path / "runs", waits=False)
     at = page()
     at.query_params["job"] = job.id
     at.run()

@@ -505,11 +505,11 @@ def test_the_name_may_come_as_jobs_give_it(made, tmp_path):
     write_outputs(tmp_path / "files", run, "sigmoid", "npy")
     done = call(
         "--name", "again", "--dataset", run.config["dataset"], "--sigmoid", tmp_path / "files", "--values", "logits",
-        "--runs", tmp_path, "--replicates", 100, "--record", tmp_path / "progress.json",
+        "--runs", tmp_path, "--replicates", 100,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert Run(tmp_path / "again").heads == ("sigmoid",)
-    record = json.loads((tmp_path / "progress.json").read_text())
+    record = json.loads((tmp_path / ".jobs" / "1" / "1" / "progress.json").read_text())
     assert {"import val 0", "import test 0"} <= {name for name, _ in record["stages"]}
     assert record["stage"] == "commit"
     assert isinstance(call("a", "--name", "b", "--dataset", "x").exception, ConfigError)

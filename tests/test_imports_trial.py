@@ -11,8 +11,8 @@ import pytest
 from outputs_on_disk import write_outputs
 from synthetic import make_run
 
-from dashboard.panels.importing import Said, SaidHead, match, place_of, places, split_names, usual_names
-from dashboard.panels.importing_words import for_page, verdict_on
+from dashboard.forms.imports import for_page, match, split_names, usual_names, verdict_on
+from dashboard.forms.sources import place_of, places
 from pipelines.imports.readers.parquet import unpacked_bytes
 from pipelines.imports.trial import Asked, AskedHead, Truth, look, look_apart
 from pipelines.uploads.workspace import UPLOADS
@@ -159,18 +159,6 @@ def test_folders_called_after_a_head_are_found_and_others_are_not_guessed(tmp_pa
     assert place_of("sigmoid", found).key == "id/out/Sigmoid"
     assert place_of("softmax", found).label == "my.zip / out/softmax"
     assert place_of("softmax-powerset", found) is None
-
-
-def test_the_command_holds_everything_that_was_said_and_no_value_becomes_an_option(tmp_path):
-    said = Said(
-        tmp_path / "set", {"sigmoid": SaidHead(tmp_path / "--runs=x", "arrays", "logits", ("-a", "b"))},
-        background="-a", seed=3, size=(20, 28), splits=("test",),
-    )  # fmt: skip
-    assert said.arguments("mine") == [
-        "import", "--name=mine", f"--dataset={tmp_path}/set", "--splits=test", f"--sigmoid={tmp_path}/--runs=x",
-        "--sigmoid-values=logits", "--sigmoid-format=arrays", "--sigmoid-classes=-a,b", "--background=-a", "--seed=3",
-        "--size=20x28",
-    ]  # fmt: skip
 
 
 def test_messages_on_the_page_name_no_option(brought):

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import make_dataset
 import pytest
+from asking import start
 from places import REPO
 
-from pipelines import jobs, turns
+from pipelines import job_queue, jobs
 from pipelines.errors import ConfigError, RunError
-from pipelines.jobs.estimates import estimate_of
 from pipelines.jobs.job import end, total_left
-from pipelines.jobs.names import upload_folders, without
-from pipelines.jobs.start import needed_bytes
+from pipelines.jobs.needs import estimate_of, needed_bytes
+from pipelines.options import parse
+from pipelines.requests import REQUESTS, CheckRequest, RunRequest, read_request
 from pipelines.store import Run, list_runs, staged_attempts
 
 SMALL = ["--encoder", "tu-mobilenetv3_small_050", "--replicates", "100", "--threads", "1"]
@@ -42,7 +43,7 @@ def runs(tmp_path, monkeypatch):
 
 
 def kill(job):
-    who = None if job.attempt is None else turns.holder(job.attempt)
+    who = None if job.attempt is None else job_queue.holder(job.attempt)
     if who is not None and job.alive():
         os.kill(who[1], signal.SIGKILL)
         wait_for(lambda: not job.alive())
@@ -73,38 +74,38 @@ def training(job):
 
 def test_jobs_have_their_turn_one_after_another_in_the_order_they_were_asked_for(data, runs, monkeypatch):
     monkeypatch.setenv("PIPELINES_JOBS", "1")
-    first = jobs.start(["run", str(data), *LONG], runs)
+    first = start(["run", str(data), *LONG], runs)
     training(first)
-    second, third, fourth = (jobs.start(["check", str(data)], runs) for _ in range(3))
+    second, third, fourth = (start(["check", str(data)], runs) for _ in range(3))
     wait_for(lambda: [job.status().place for job in (second, third, fourth)] == [1, 2, 3])
     assert [job.state() for job in (second, third, fourth)] == ["queued"] * 3
     third.cancel()
     assert ended(third) == "cancelled"
     assert fourth.status().place == 2
-    assert not (second.attempt / turns.BEGAN).exists(), "one place, and it is taken"
+    assert not (second.attempt / job_queue.BEGAN).exists(), "one place, and it is taken"
     first.cancel()
     assert ended(first) == "cancelled"
     assert [ended(job) for job in (second, fourth)] == ["done", "done"]
-    began = [(job.attempt / turns.BEGAN).stat().st_mtime for job in (first, second, fourth)]
+    began = [(job.attempt / job_queue.BEGAN).stat().st_mtime for job in (first, second, fourth)]
     assert began == sorted(began)
-    assert not (third.attempt / turns.BEGAN).exists()
+    assert not (third.attempt / job_queue.BEGAN).exists()
 
 
 def test_as_many_run_at_once_as_there_are_places(data, runs, monkeypatch):
     monkeypatch.setenv("PIPELINES_JOBS", "2")
-    found = [jobs.start(["run", str(data), "--name", f"r{k}", *LONG], runs) for k in range(3)]
+    found = [start(["run", str(data), "--name", f"r{k}", *LONG], runs) for k in range(3)]
     wait_for(lambda: sorted(job.state() for job in found) == ["queued", "running", "running"])
-    aside = jobs.start(["check", str(data)], runs, waits=False)
+    aside = start(["check", str(data)], runs, waits=False)
     assert ended(aside) == "done", "what is short waits for nobody"
     assert sorted(job.state() for job in found) == ["queued", "running", "running"]
 
 
 def test_a_job_killed_in_line_says_so_and_keeps_nobody_waiting(data, runs, monkeypatch):
     monkeypatch.setenv("PIPELINES_JOBS", "1")
-    first = jobs.start(["run", str(data), *LONG], runs)
+    first = start(["run", str(data), *LONG], runs)
     training(first)
-    second, third = jobs.start(["check", str(data)], runs), jobs.start(["check", str(data)], runs)
-    wait_for(lambda: third.status().place == 2 and turns.holder(second.attempt) is not None)
+    second, third = start(["check", str(data)], runs), start(["check", str(data)], runs)
+    wait_for(lambda: third.status().place == 2 and job_queue.holder(second.attempt) is not None)
     kill(second)
     assert second.state() == "orphaned"
     assert "had not had its turn" in second.status().message
@@ -119,9 +120,9 @@ def test_a_job_killed_in_line_says_so_and_keeps_nobody_waiting(data, runs, monke
 
 
 def test_a_killed_training_is_an_orphan_that_resumes_where_it_was(data, runs):
-    job = jobs.start(["run", str(data), "--name", "pair", *SMALL, "--epochs", "40"], runs)
+    job = start(["run", str(data), "--name", "pair", *SMALL, "--epochs", "40"], runs)
     wait_for(lambda: len(job.status().curves) >= 6)
-    who = turns.holder(job.attempt)
+    who = job_queue.holder(job.attempt)
     os.kill(who[1], signal.SIGKILL)
     wait_for(lambda: not job.alive())
     assert job.state() == "orphaned"
@@ -148,7 +149,7 @@ def test_a_killed_training_is_an_orphan_that_resumes_where_it_was(data, runs):
 
 
 def test_a_retry_begins_from_nothing_and_a_discarded_job_leaves_nothing(data, runs):
-    job = jobs.start(["run", str(data), "--name", "pair", *LONG], runs)
+    job = start(["run", str(data), "--name", "pair", *LONG], runs)
     training(job)
     with pytest.raises(RunError, match="still at work"):
         jobs.retry(job)
@@ -168,27 +169,26 @@ def test_a_retry_begins_from_nothing_and_a_discarded_job_leaves_nothing(data, ru
 
 
 def test_a_job_that_hears_no_request_is_killed_after_a_grace(data, runs, monkeypatch):
-    job = jobs.start(["run", str(data), *LONG], runs)
+    job = start(["run", str(data), *LONG], runs)
     training(job)
-    who = turns.holder(job.attempt)
+    who = job_queue.holder(job.attempt)
     os.kill(who[1], signal.SIGSTOP)  # it cannot stop by itself any more
     job.cancel()
     assert job.status().state == "running"
-    monkeypatch.setattr(turns, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(job_queue, "GRACE_SECONDS", 0.0)
     jobs.sweep(runs)
     wait_for(lambda: not job.alive())
     assert job.state() == "cancelled"
 
 
 def test_what_a_job_does_wrong_is_told_in_its_own_words(data, runs, tmp_path):
-    failed = jobs.start(["run", str(tmp_path / "nowhere"), "--name", "x"], runs)
+    failed = start(["run", str(tmp_path / "nowhere"), "--name", "x"], runs)
     assert ended(failed) == "failed"
     assert "is not a folder" in failed.status().message
     assert "Traceback" not in failed.log()
-    odd = jobs.start(["run", str(data), "--epoch", "3"], runs)
-    assert ended(odd) == "failed"
-    assert "--epoch" in odd.status().message
-    refused = jobs.start(["check", str(make_dataset.exclusive(tmp_path / "few", images=4))], runs)
+    with pytest.raises(ConfigError, match="--epoch"):
+        start(["run", str(data), "--epoch", "3"], runs)
+    refused = start(["check", str(make_dataset.exclusive(tmp_path / "few", images=4))], runs)
     assert ended(refused) == "failed"
     assert "status 2" in refused.status().message
     assert "train has no image" in refused.log()
@@ -197,7 +197,7 @@ def test_what_a_job_does_wrong_is_told_in_its_own_words(data, runs, tmp_path):
 def test_a_job_outlives_whoever_started_it(data, runs):
     script = (
         "import sys; from pathlib import Path; from pipelines import jobs\n"
-        "job = jobs.start(['run', sys.argv[1], '--name', 'left', *sys.argv[3:]], Path(sys.argv[2]))\n"
+        "job = start(['run', sys.argv[1], '--name', 'left', *sys.argv[3:]], Path(sys.argv[2]))\n"
         "print(job.id, flush=True); import time; time.sleep(600)"
     )
     starter = subprocess.Popen(
@@ -205,7 +205,7 @@ def test_a_job_outlives_whoever_started_it(data, runs):
         stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     job = jobs.find_job(runs, starter.stdout.readline().strip())
-    wait_for(lambda: turns.holder(job.attempt) is not None)
+    wait_for(lambda: job_queue.holder(job.attempt) is not None)
     os.killpg(starter.pid, signal.SIGKILL)
     starter.communicate()
     assert ended(job) == "done", job.log()
@@ -219,7 +219,7 @@ def test_of_servers_that_start_the_same_name_at_once_one_does(data, runs):
     script = (
         "import sys; from pathlib import Path; from pipelines import jobs; from pipelines.errors import RunError\n"
         "sys.stdin.readline()\n"
-        "try: print('job', jobs.start(['run', sys.argv[1], '--name', 'same', *sys.argv[3:]], Path(sys.argv[2])).id)\n"
+        "try: print('job', start(['run', sys.argv[1], '--name', 'same', *sys.argv[3:]], Path(sys.argv[2])).id)\n"
         "except RunError as error: print(error)"
     )
     servers = [
@@ -241,36 +241,34 @@ def test_of_servers_that_start_the_same_name_at_once_one_does(data, runs):
 def test_names_are_free_among_runs_attempts_and_jobs_and_numbers_are_not_given_again(data, runs):
     (runs / "tiny-1").mkdir()
     (runs / ".staging" / "tiny-2.1").mkdir(parents=True)
-    job = jobs.start(["run", str(data), *LONG], runs)
+    job = start(["run", str(data), *LONG], runs)
     assert job.run_name == "tiny-3"
-    other = jobs.start(["run", str(data), *LONG], runs)
+    other = start(["run", str(data), *LONG], runs)
     assert other.run_name == "tiny-4"
     with pytest.raises(RunError, match="there is a run tiny-1"):
-        jobs.start(["run", str(data), "--name", "tiny-1"], runs)
+        start(["run", str(data), "--name", "tiny-1"], runs)
     for one in (job, other):
         one.cancel()
         ended(one)
         one.remove()
-    assert jobs.start(["check", str(data)], runs).id == "3"
+    assert start(["check", str(data)], runs).id == "3"
 
 
 def test_a_run_that_will_not_fit_on_the_disk_is_not_started(data, runs):
     huge = ["run", str(data), "--size", "16384x16384", "--seeds", ",".join(map(str, range(200)))]
     # 200 seeds × 4 images × 16384² pixels × 2 heads × 4 values × 1.7 bytes are 2.9 TB
-    assert needed_bytes(huge) > 2.5e12
+    assert needed_bytes(parse(huge)[0]) > 2.5e12
     with pytest.raises(RunError, match=r"^DISK-FULL: .* free, and this run needs about .* Nothing was started"):
-        jobs.start(huge, runs)
+        start(huge, runs)
     assert jobs.list_jobs(runs) == []
     with pytest.raises(RunError, match="DISK-FULL"):
-        jobs.start(["run", str(data), "--name", "x"], runs, needed=10**16)
+        start(["run", str(data), "--name", "x"], runs, needed=10**16)
 
 
 def test_only_long_work_is_a_job(runs):
     with pytest.raises(ConfigError, match="a job runs one of run, sample"):
-        jobs.start(["list"], runs)
-    with pytest.raises(ConfigError, match="leave --runs out"):
-        jobs.start(["check", "x", "--runs", "y"], runs)
-    assert "import-model" in jobs.COMMANDS
+        start(["list"], runs)
+    assert parse(["run", "x", "--runs", "y"])[1] == Path("y")
 
 
 # Records -----------------------------------------------------------------------------------------------------------
@@ -284,7 +282,7 @@ GARBAGE = [
 @pytest.mark.parametrize("name", ["job.json", "1/attempt.json", "1/outcome.json", "1/progress.json", "1/heartbeat"])
 def test_damaged_records_are_states_never_errors(runs, name):
     for content in [*GARBAGE, None]:
-        folder = runs / turns.JOBS / "7"
+        folder = runs / job_queue.JOBS / "7"
         (folder / "1" / "examples").mkdir(parents=True, exist_ok=True)
         whole = {
             "job.json": {"arguments": ["run", "x", "--name", "n"], "created": 1.0, "folder": "/"},
@@ -321,8 +319,8 @@ def test_damaged_records_are_states_never_errors(runs, name):
 def test_who_comes_late_does_not_change_how_an_attempt_ended(tmp_path):
     end(tmp_path, "cancelled", "first")
     end(tmp_path, "done", "second")
-    assert json.loads((tmp_path / turns.OUTCOME).read_text()) == {"state": "cancelled", "message": "first"}
-    assert [path.name for path in tmp_path.iterdir()] == [turns.OUTCOME]
+    assert json.loads((tmp_path / job_queue.OUTCOME).read_text()) == {"state": "cancelled", "message": "first"}
+    assert [path.name for path in tmp_path.iterdir()] == [job_queue.OUTCOME]
 
 
 def test_a_job_without_a_number_or_of_another_folder_is_not_found(runs):
@@ -333,38 +331,106 @@ def test_a_job_without_a_number_or_of_another_folder_is_not_found(runs):
 
 def test_a_log_keeps_its_beginning_and_its_newest_half(tmp_path):
     script = (
-        "import sys, time; from pathlib import Path; from pipelines import turns\n"
-        "pulse = turns.Pulse(Path(sys.argv[1])); pulse.start()\n"
+        "import sys, time; from pathlib import Path; from pipelines import job_queue\n"
+        "pulse = job_queue.Pulse(Path(sys.argv[1])); pulse.start()\n"
         "for k in range(60_000): print(f'line {k:08d} ' + 'x' * 40)\n"
         "sys.stdout.flush(); time.sleep(2.5); print('the end', flush=True)"
     )
-    with (tmp_path / turns.LOG).open("ab") as log:
+    with (tmp_path / job_queue.LOG).open("ab") as log:
         subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=REPO, stdout=log, check=True)
-    text = (tmp_path / turns.LOG).read_text()
-    assert len(text) < turns.LOG_BYTES, "3.3 MB were written"
+    text = (tmp_path / job_queue.LOG).read_text()
+    assert len(text) < job_queue.LOG_BYTES, "3.3 MB were written"
     assert text.startswith("line 00000000")
     assert "the middle of this log was left out" in text
     assert "line 00059999" in text
     assert text.endswith("the end\n")
 
 
-def test_command_lines_lose_an_option_and_show_the_uploads_they_read(tmp_path):
-    assert without(["run", "--runs", "a", "x", "--runs=b", "--runsy"], "--runs") == ["run", "x", "--runsy"]
-    id = "u" * 22
-    inside = tmp_path / ".uploads" / id / "data" / "set"
+def test_requests_show_the_uploads_that_they_read(tmp_path, runs):
+    folder = runs / ".uploads" / ("u" * 22)
+    inside = folder / "data" / "set"
     inside.mkdir(parents=True)
-    own = tmp_path / ".uploads" / id
-    assert upload_folders(["run", str(inside), "--name", "x"], tmp_path) == [own]
-    assert upload_folders(["import", "n", f"--sigmoid={inside}/a", "--dataset", "sample"], tmp_path) == [own]
-    assert upload_folders(["run", f".uploads/{id}/data"], tmp_path) == [own]
-    assert upload_folders(["run", "/data/set"], tmp_path) == []
+
+    def uploads_of(*words):
+        place = runs / job_queue.JOBS / "1"
+        place.mkdir(parents=True, exist_ok=True)
+        order = {"request": parse(words)[0].model_dump(mode="json"), "created": 1.0, "folder": str(runs)}
+        (place / "job.json").write_text(json.dumps(order))
+        return jobs.find_job(runs, "1").upload_folders()
+
+    assert uploads_of("run", str(inside), "--name", "x") == [folder]
+    assert uploads_of("import", "n", f"--sigmoid={inside}/a", "--dataset", "sample") == [folder]
+    assert uploads_of("run", f".uploads/{folder.name}/data") == [folder]
+    assert uploads_of("run", "/data/set") == []
+
+
+# Requests ----------------------------------------------------------------------------------------------------------
+
+LINES = [
+    ["run", "data/set", "--epochs=3", "--size=96x128", "--lr=0.002", "--no-augment", "--name=mine", "--resume"],
+    ["run", "set", "--priority=a,b", "--seeds=0,1", "--lr=sigmoid=0.1,softmax=0.2,softmax-powerset=0.2"],
+    ["estimate", "set", "--loss=ce+dice", "--splits=test", "--models=runs/other"],
+    ["sample"],
+    ["check", "set", "--size=8x16", "--reading=r.json", "--save-report=report.json", "--json"],
+    ["train", "mine"],
+    ["predict", "mine"],
+    ["evaluate", "mine"],
+    ["add-seeds", "mine", "--seeds=1,2"],
+    ["export", "mine", "--out=to", "--no-csv", "--zip", "--margin=0.02"],
+    ["import", "mine", "--dataset=set", "--background=none", "--sigmoid=a b", "--sigmoid-values=logits",
+     "--sigmoid-classes=-a,b", "--powerset=c", "--powerset-format=arrays", "--seed=3", "--size=20x28"],
+    ["import-model", "mine", "--dataset=set", "--sigmoid=a.onnx", "--sigmoid-output=logits", "--sigmoid-mean=0.5",
+     "--sigmoid-std=0.25,0.25,0.5", "--softmax=owner/name", "--softmax-normalisation=-1-1", "--channels-order=BGR",
+     "--trust", "--memory=2.5"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[0])
+def test_a_request_is_the_same_as_a_command_line_and_as_json(line):
+    request, _ = parse(line)
+    assert request.command_line() == line
+    assert read_request(request.model_dump_json()) == request
+    assert {words[0] for words in LINES} == {model.model_fields["command"].default for model in REQUESTS}
+
+
+def test_no_value_of_a_request_becomes_an_option():
+    for request in (RunRequest(dataset="--runs", name="--x"), CheckRequest(dataset="-x")):
+        words = request.command_line()
+        assert parse(words)[0].dataset == f"./{request.dataset}"
+    words = parse(["import", "--name=--trust", "--dataset=d", "--softmax=--seed"])[0].command_line()
+    assert words == ["import", "--name=--trust", "--dataset=d", "--softmax=--seed"]
+
+
+def test_jobs_of_earlier_versions_list_show_and_go_on_or_say_why_not(runs, tmp_path):
+    def old(number, arguments, state="failed"):
+        folder = runs / job_queue.JOBS / str(number)
+        (folder / "1").mkdir(parents=True)
+        (folder / "job.json").write_text(json.dumps({"arguments": arguments, "created": 1e9, "folder": "/"}))
+        attempt = {"arguments": arguments, "queued": 1, "waits": False}
+        (folder / "1" / "attempt.json").write_text(json.dumps(attempt))
+        (folder / "1" / "outcome.json").write_text(json.dumps({"state": state, "message": "so"}))
+        return jobs.find_job(runs, str(number))
+
+    imported = old(1, ["import", "--name=odd", f"--dataset={tmp_path / 'gone'}", "--sigmoid=x", "--splits=val"])
+    assert (imported.run_name, imported.command, imported.state()) == ("odd", "import", "failed")
+    assert imported.arguments[1] == "--name=odd", "as it was written"
+    assert jobs.resume(imported).attempt.name == "2"
+    assert ended(imported) == "failed"
+    assert "is not a folder" in imported.status().message
+    strange = old(2, ["run", "x", "--name", "n", "--gone-since", "3"])
+    assert (strange.run_name, strange.title) == (None, "run x --name n --gone-since 3")
+    assert strange.state() == "failed"
+    with pytest.raises(RunError, match=r"an earlier version made it, .*--gone-since"):
+        jobs.resume(strange)
+    more = old(3, ["add-seeds", "pair", "--seeds", "1,2", "--name", "pair", "--resume"], state="done")
+    assert (more.run_name, more.state()) == ("pair", "done")
 
 
 def test_an_upload_is_in_use_while_a_job_works_on_it(runs):
     own = runs / ".uploads" / ("u" * 22)
     make_dataset.exclusive(own / "data" / "set")
     (own / ".in-use").touch()
-    job = jobs.start(["run", str(own / "data" / "set"), "--name", "x", *LONG], runs)
+    job = start(["run", str(own / "data" / "set"), "--name", "x", *LONG], runs)
     training(job)
 
     def taken():
@@ -395,37 +461,36 @@ def standing(stage, done, total, *, seconds, left, stages=()):
 def test_time_left_without_an_estimate_counts_the_trainings_to_come():
     now = standing("train seed 0", 25, 100, seconds=10, left=30.0)
     # 30 s of this seed; a whole one takes 30 / 75 × 100 = 40 s, and two are to come
-    assert total_left(["run", "x", "--seeds", "0,1,2"], [], now) == (110.0, True)
-    assert total_left(["run", "x", "--seeds=0,1,2"], [], now) == (110.0, True)
-    assert total_left(["run", "x"], [], now) == (30.0, True)
-    assert total_left(["run", "x"], [], standing("check", 0, 9, seconds=0, left=None)) == (None, True)
+    assert total_left((0, 1, 2), [], now) == (110.0, True)
+    assert total_left((0,), [], now) == (30.0, True)
+    assert total_left((0,), [], standing("check", 0, 9, seconds=0, left=None)) == (None, True)
 
 
 def test_time_left_with_an_estimate_is_corrected_by_what_was_seen():
     expected = [("check", 10.0), ("train seed 0", 100.0), ("train seed 1", 100.0), ("count val 0", 20.0)]
     now = standing("train seed 0", 50, 100, seconds=100, left=100.0, stages=[("check", 10.0)])
     # training takes 200 s and not 100: twice for seed 1 too; counting, not seen yet, by all together (210 / 110)
-    left, least = total_left(["run", "x"], expected, now)
+    left, least = total_left((0,), expected, now)
     assert left == pytest.approx(100 + 200 + 20 * 210 / 110)
     assert not least
     begun = standing("check", 0, 0, seconds=0, left=None)
-    assert total_left(["run", "x"], expected, begun) == (10 + 100 + 100 + 20, False)
+    assert total_left((0,), expected, begun) == (10 + 100 + 100 + 20, False)
     slow = standing("train seed 0", 1, 100, seconds=100, left=9900.0)
-    assert total_left(["run", "x"], expected, slow)[0] == pytest.approx(9900 + 4 * 100 + 4 * 20)  # bounded
+    assert total_left((0,), expected, slow)[0] == pytest.approx(9900 + 4 * 100 + 4 * 20)  # bounded
 
 
 def test_an_estimate_names_the_stages_of_the_run_and_bounds_its_disk(tmp_path, runs):
     data = make_dataset.overlapping(tmp_path / "tiny")
     settings = [str(data), *SMALL, "--epochs", "3", "--seeds", "3,1"]
-    asked = jobs.start(["estimate", *settings], runs, waits=False)
+    asked = start(["estimate", *settings], runs, waits=False)
     assert ended(asked) == "done", asked.log()
     found = estimate_of(asked)
     assert found.device == "cpu"
     assert found.steps == 3  # 8 images in one batch of 8, three times
     assert found.parameters > 500_000
     assert "million weights" in asked.log()
-    assert {path.name for path in runs.iterdir()} == {turns.JOBS}, "nothing stays on the disk"
-    job = jobs.start(["run", *settings, "--name", "pair"], runs, stages=found.stages)
+    assert {path.name for path in runs.iterdir()} == {job_queue.JOBS}, "nothing stays on the disk"
+    job = start(["run", *settings, "--name", "pair"], runs, stages=found.stages)
     wait_for(lambda: job.state() in jobs.ENDED or job.status().total_left is not None)
     assert ended(job) == "done", job.log()
     seen = json.loads((job.attempt / "progress.json").read_text())["stages"]
@@ -454,7 +519,7 @@ def test_a_run_in_a_terminal_is_listed_can_be_cancelled_and_goes_on_as_a_job(dat
     training(job)
     assert job.run_name == "tiny-1"
     assert "--runs" not in job.arguments
-    assert turns.holder(job.attempt)[1] == terminal.pid
+    assert job_queue.holder(job.attempt)[1] == terminal.pid
     assert "   1  running     run       tiny-1  train seed 0: " in call("jobs", "--runs", runs).stdout
     job.cancel()
     assert terminal.wait(timeout=60) == 1

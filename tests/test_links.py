@@ -6,10 +6,11 @@ import time
 
 import numpy as np
 import pytest
+from asking import start
 from listed import Listed
 from make_dataset import exclusive, overlapping, picture, save
 
-from pipelines import jobs, links
+from pipelines import links
 from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.look import Asked, look_apart
@@ -206,7 +207,7 @@ def test_the_process_of_a_first_look_keeps_the_allowed_folders(tmp_path, monkeyp
 def test_a_job_keeps_the_allowed_folders_that_it_was_started_with(tmp_path, monkeypatch):
     root = linked(tmp_path / "allowed" / "set", pairs(tmp_path / "outside"))
     monkeypatch.setenv(links.ROOTS, str(tmp_path / "allowed"))
-    job = jobs.start(["check", str(root)], tmp_path / "runs", waits=False)
+    job = start(["check", str(root)], tmp_path / "runs", waits=False)
     monkeypatch.delenv(links.ROOTS)
     deadline = time.monotonic() + 120
     while job.state() not in ("failed", "done") and time.monotonic() < deadline:

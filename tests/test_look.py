@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from make_dataset import OVERLAPPING, exclusive, overlapping, save, tables
 
-from dashboard.panels import data_table
+from dashboard.forms import dataset as form
 from pipelines import readings
 from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
@@ -91,15 +91,15 @@ def seen(tmp_path, make):
 
 def table_of(rows, looked, **changes):
     said = {"options": {}, "kind": None, "unlabelled": "found", "colors": {}, "priority": (), "splits": SplitRule()}
-    return data_table.reading_of(rows, looked=looked, **(said | changes))
+    return form.reading_of(rows, looked=looked, **(said | changes))
 
 
 @pytest.mark.parametrize("make", [exclusive, overlapping])
 def test_the_table_begins_with_what_the_files_say_and_untouched_says_it_again(tmp_path, make):
     looked, source = seen(tmp_path, make)
-    first = data_table.first_reading(looked, source)
+    first = form.first_reading(looked, source)
     assert first.kind is None  # all images decide, not those that were looked at
-    reading = table_of(data_table.rows_of(looked, first), looked)
+    reading = table_of(form.rows_of(looked, first), looked)
     again, native = open_dataset(tmp_path / "set", reading), open_dataset(tmp_path / "set")
     assert (again.kind, again.classes, again.colors) == (native.kind, native.classes, native.colors)
     assert np.array_equal(again.read("im00").truth, native.read("im00").truth)
@@ -107,7 +107,7 @@ def test_the_table_begins_with_what_the_files_say_and_untouched_says_it_again(tm
 
 def test_the_table_merges_ignores_leaves_out_and_nests(tmp_path):
     looked, source = seen(tmp_path, exclusive)
-    rows = data_table.rows_of(looked, data_table.first_reading(looked, source))
+    rows = form.rows_of(looked, form.first_reading(looked, source))
     rows["classes"] = ["plants", "plants, tall", "lake"]
     rows["use"] = ["class", "class", "ignored"]
     dataset = Dataset(source, table_of(rows, looked, colors={"tall": "#123456"}))
@@ -127,7 +127,7 @@ def test_the_table_merges_ignores_leaves_out_and_nests(tmp_path):
     rows["use"] = ["left out", "class", "class"]
     assert Dataset(source, table_of(rows, looked, unlabelled="ignored")).classes == ("tree", "lake")
     assert Dataset(source, table_of(rows, looked)).classes == ("background", "tree", "lake")
-    assert data_table.rows_of(looked, table_of(rows, looked))["use"].tolist() == ["left out", "class", "class"]
+    assert form.rows_of(looked, table_of(rows, looked))["use"].tolist() == ["left out", "class", "class"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_table_merges_ignores_leaves_out_and_nests(tmp_path):
 )
 def test_a_table_that_contradicts_itself_is_one_line(tmp_path, uses, names, words):
     looked, source = seen(tmp_path, exclusive)
-    rows = data_table.rows_of(looked, data_table.first_reading(looked, source))
+    rows = form.rows_of(looked, form.first_reading(looked, source))
     rows["use"], rows["classes"] = uses, names
     with pytest.raises(DatasetError, match=words):
         table_of(rows, looked)
@@ -150,13 +150,13 @@ def test_splits_and_leaks_are_told(tmp_path):
     lines = [f"im{index:02d},{'p' if index in (0, 11) else f'q{index}'}" for index in range(12)]
     (root / "groups.csv").write_text("image,group\n" + "\n".join(lines) + "\n")
     looked, source = look_apart(Asked(path=str(root)))
-    dataset = Dataset(source, data_table.first_reading(looked, source))
-    assert [(one.split, one.images, one.groups, one.shared) for one in data_table.split_rows(dataset)] == [
+    dataset = Dataset(source, form.first_reading(looked, source))
+    assert [(one.split, one.images, one.groups, one.shared) for one in form.split_rows(dataset)] == [
         ("train", 8, 8, 1), ("val", 2, 2, 0), ("test", 2, 2, 1),
     ]  # fmt: skip
-    assert "1 group in more than one split" in data_table.leaks(dataset)
+    assert "1 group in more than one split" in form.leaks(dataset)
     by_fraction = DataReading(format="native", splits=SplitRule(by="fraction"))
-    assert data_table.leaks(Dataset(source, by_fraction)) is None
+    assert form.leaks(Dataset(source, by_fraction)) is None
 
 
 def test_readings_and_their_reports_are_kept_and_found(tmp_path):

@@ -12,7 +12,8 @@ from opening import open_page
 from PIL import Image
 from synthetic import make_run
 
-from dashboard.panels import train_examples, train_form, train_words
+from dashboard.forms import examples, training
+from dashboard.forms import jobs as words
 from pipelines import jobs, readings
 from pipelines.config import TrainingConfig
 from pipelines.errors import ConfigError
@@ -37,39 +38,39 @@ def facts(**changes):
 
 
 def test_defaults_are_drawn_from_the_data():
-    usual = train_form.suggest(FACTS, gpu=False)
+    usual = training.suggest(FACTS, gpu=False)
     assert usual.size is None, "small, and one and the same"
     assert usual.batch_size == 4  # 60 images in eights are fewer than 8 steps, in fours they are 15
     assert usual.epochs == 20  # 300 steps at 15 an epoch
     assert usual.losses == ("ce+dice",), "4% of the pixels is rare"
     assert usual.seeds == (0, 1, 2)
-    common = train_form.suggest(facts(shares={"cell": 0.2, "nucleus": 0.06}), gpu=False)
+    common = training.suggest(facts(shares={"cell": 0.2, "nucleus": 0.06}), gpu=False)
     assert common.losses == ("ce",)
     ground = facts(kind="exclusive", shares={"cell": 0.2, "nucleus": 0.01}, background="nucleus")
-    assert train_form.suggest(ground, gpu=False).losses == ("ce",), "how large the background is says nothing"
-    few = train_form.suggest(facts(images={"train": 5, "val": 1, "test": 1}), gpu=False)
+    assert training.suggest(ground, gpu=False).losses == ("ce",), "how large the background is says nothing"
+    few = training.suggest(facts(images={"train": 5, "val": 1, "test": 1}), gpu=False)
     assert (few.batch_size, few.epochs) == (2, 40)
-    many = train_form.suggest(facts(images={"train": 5000, "val": 1, "test": 1}), gpu=False)
+    many = training.suggest(facts(images={"train": 5000, "val": 1, "test": 1}), gpu=False)
     assert (many.batch_size, many.epochs) == (8, 3)
-    assert train_form.suggest(FACTS, gpu=True).encoder == "resnet18"
+    assert training.suggest(FACTS, gpu=True).encoder == "resnet18"
 
 
 def test_large_images_are_offered_smaller_in_their_shape():
     large = facts(sizes=[(480, 640), (480, 640), (500, 640)])
-    options = train_form.size_options(large)
+    options = training.size_options(large)
     # 480 / 640 × 128 = 96; 64 gives 48 and is rounded to 64 rows of 32s, that is 64 or 32
     assert (96, 128) in options
     assert (384, 512) in options
     assert options[-1] is None
     assert all(height % 32 == width % 32 == 0 for height, width in options[:-1])
-    assert train_form.suggest(large, gpu=False).size == (96, 128)
-    assert train_form.suggest(large, gpu=True).size == (384, 512)
-    assert train_form.size_words(None, large) == "their own, about 640 × 480"
-    assert train_form.size_words((96, 128), large) == "128 × 96"
-    assert train_form.crop_words(None, large) == "trained on crops of 256 × 256"
-    assert train_form.crop_words(None, FACTS) == ""
+    assert training.suggest(large, gpu=False).size == (96, 128)
+    assert training.suggest(large, gpu=True).size == (384, 512)
+    assert training.size_words(None, large) == "their own, about 640 × 480"
+    assert training.size_words((96, 128), large) == "128 × 96"
+    assert training.crop_words(None, large) == "trained on crops of 256 × 256"
+    assert training.crop_words(None, FACTS) == ""
     mixed = facts(sizes=[(100, 100), (90, 110)])
-    assert train_form.suggest(mixed, gpu=False).size in train_form.size_options(mixed)
+    assert training.suggest(mixed, gpu=False).size in training.size_options(mixed)
 
 
 def test_every_suggestion_is_among_what_the_form_offers():
@@ -78,33 +79,34 @@ def test_every_suggestion_is_among_what_the_form_offers():
             for images in (1, 7, 40, 3000):
                 for gpu in (False, True):
                     one = facts(sizes=[(height, width)], images={"train": images, "val": 1, "test": 1})
-                    usual = train_form.suggest(one, gpu=gpu)
-                    assert usual.size in train_form.size_options(one)
+                    usual = training.suggest(one, gpu=gpu)
+                    assert usual.size in training.size_options(one)
                     assert 2 <= usual.batch_size <= 64
                     assert 1 <= usual.epochs <= 1000
 
 
-def test_a_command_line_says_what_was_chosen_and_no_value_becomes_an_option(tmp_path):
-    usual = train_form.suggest(FACTS, gpu=False)
-    said = train_form.arguments_of(
+def test_a_request_says_what_was_chosen(tmp_path):
+    usual = training.suggest(FACTS, gpu=False)
+    said = training.request_of(
         usual._replace(size=(96, 128), augment=False), FACTS, data=tmp_path, reading=tmp_path / "r.json", loss="dice",
         name="mine",
     )  # fmt: skip
-    assert said == [
-        "run", str(tmp_path), f"--reading={tmp_path / 'r.json'}", "--name=mine", "--size=96x128", "--epochs=20",
-        "--batch-size=4", "--seeds=0,1,2", "--loss=dice", "--lr=0.002", "--encoder=tu-resnet10t",
-        "--architecture=Unet", "--softmax-rule=both", "--no-augment", "--threads=1",
+    assert said.command_line() == [
+        "run", str(tmp_path), "--encoder=tu-resnet10t", "--loss=dice", "--seeds=0,1,2", "--batch-size=4",
+        "--size=96x128", "--lr=0.002", "--no-augment", "--threads=1", f"--reading={tmp_path / 'r.json'}", "--name=mine",
     ]  # fmt: skip
-    assert "--softmax-rule=both" not in train_form.arguments_of(
-        usual, facts(kind="exclusive"), data=tmp_path, reading=None, loss="ce"
-    )
+    sets = usual._replace(rule="powerset")
+    of = {kind: facts(kind=kind) for kind in ("overlapping", "exclusive")}
+    rules = {
+        kind: training.request_of(sets, one, data=tmp_path, reading=None, loss="ce").training.softmax_rule
+        for kind, one in of.items()
+    }
+    assert rules == {"overlapping": "powerset", "exclusive": "both"}
     for word in ("--runs", "", "a b", "x\ny"):
         with pytest.raises(ConfigError, match="is no encoder"):
-            train_form.arguments_of(
-                usual._replace(encoder=word), FACTS, data=tmp_path, reading=None, loss="ce"
-            )  # fmt: skip
-    assert train_form.run_names("a", ["ce"]) == ["a"]
-    assert train_form.run_names("a", ["ce", "ce+dice"]) == ["a-ce", "a-ce-dice"]
+            training.request_of(usual._replace(encoder=word), FACTS, data=tmp_path, reading=None, loss="ce")
+    assert training.run_names("a", ["ce"]) == ["a"]
+    assert training.run_names("a", ["ce", "ce+dice"]) == ["a-ce", "a-ce-dice"]
 
 
 def test_facts_are_read_from_the_data_and_problems_are_one_line(tmp_path):
@@ -300,22 +302,22 @@ def test_a_job_is_removed_after_a_question(page, tmp_path):
 
 def test_words_say_the_stage_and_the_time_left():
     at_work = Status(state="running", stage="train seed 2", done=3, total=60, seconds_left=100.0)
-    assert train_words.step_words(at_work) == "Training seed 2: 3 of 60, about 2 min left in this step"
-    assert train_words.step_words(Status(state="running", stage="predict val 1", done=1, total=4)) == (
+    assert words.step_words(at_work) == "Training seed 2: 3 of 60, about 2 min left in this step"
+    assert words.step_words(Status(state="running", stage="predict val 1", done=1, total=4)) == (
         "Predicting val, seed 1: 1 of 4"
     )
-    assert train_words.step_words(Status(state="running")) == "Starting"
-    assert train_words.left_words(Status(state="running")) == "time left: not known yet"
-    assert train_words.left_words(Status(state="running", total_left=50.0)) == "about 50 s left in all"
-    assert "what comes after" in train_words.left_words(
+    assert words.step_words(Status(state="running")) == "Starting"
+    assert words.left_words(Status(state="running")) == "time left: not known yet"
+    assert words.left_words(Status(state="running", total_left=50.0)) == "about 50 s left in all"
+    assert "what comes after" in words.left_words(
         Status(state="running", total_left=50.0, total_is_least=True)
     )  # fmt: skip
-    assert train_words.share_of(Status(state="running", done=9, total=6)) == 1.0
-    assert train_words.share_of(Status(state="running")) == 0.0
+    assert words.share_of(Status(state="running", done=9, total=6)) == 1.0
+    assert words.share_of(Status(state="running")) == 0.0
     ended = Status(state="done", began=0.0, ended=120.0, attempt=2)
-    assert train_words.facts_of(ended, now=999.0) == ["began 1970-01-01 00:00 UTC, took 2 min", "attempt 2"]
+    assert words.facts_of(ended, now=999.0) == ["began 1970-01-01 00:00 UTC, took 2 min", "attempt 2"]
     silent = Status(state="running", began=0.0, heard=90.0)
-    assert train_words.facts_of(silent, now=60.0) == [
+    assert words.facts_of(silent, now=60.0) == [
         "began 1970-01-01 00:00 UTC, 1 min ago",
         "not heard from for 90 s",
     ]
@@ -333,9 +335,9 @@ def test_examples_on_disk_become_pictures_of_truth_and_heads(tmp_path):
     collected.add(items, "sigmoid", nothing)
     collected.add(items, "softmax", torch.from_numpy(np.stack([item.truth for item in items])))
     collected.write()
-    found = train_examples.available(sorted(tmp_path.glob("*.parquet")))
+    found = examples.available(sorted(tmp_path.glob("*.parquet")))
     assert found == {1: {3: tmp_path / "seed=1-epoch=00003.parquet"}}
-    shown = train_examples.read_examples(found[1][3])
+    shown = examples.read_examples(found[1][3])
     assert shown.classes == ("cell", "nucleus")
     assert [row.image for row in shown.rows] == list(dataset.images("val"))
     first = {one.title: picture(one.picture) for one in shown.rows[0].pictures}
@@ -355,15 +357,15 @@ def picture(content):
 
 def test_damaged_examples_are_left_out(tmp_path):
     path = tmp_path / "seed=0-epoch=00001.parquet"
-    assert train_examples.read_examples(path) is None
+    assert examples.read_examples(path) is None
     path.write_bytes(b"PAR1 nothing PAR1")
-    assert train_examples.read_examples(path) is None
+    assert examples.read_examples(path) is None
     row = {"image": "a", "shows": "truth", "height": 4, "width": 4, "labels": b"\0\0", "jpeg": b"no picture"}
     about = {"classes": "a", "colors": "red;}</style>", "background": ""}
     for colors in ("red;}</style>", "#ff0000"):
         table = pa.Table.from_pylist([row], schema=EXAMPLES_SCHEMA)
         files.write_table(path, table.replace_schema_metadata(about | {"colors": colors}))
-        assert train_examples.read_examples(path) is None
-    assert train_examples.available([Path("x/seed=0-epoch=00001.parquet"), Path("x/other.parquet")]) == {
+        assert examples.read_examples(path) is None
+    assert examples.available([Path("x/seed=0-epoch=00001.parquet"), Path("x/other.parquet")]) == {
         0: {1: Path("x/seed=0-epoch=00001.parquet")}
     }

@@ -8,9 +8,9 @@ import streamlit as st
 
 from dashboard import components, queries, state
 from dashboard.boundary import guarded
-from dashboard.dataset import check, choose, looks, split, table
 from dashboard.displays.labels import SPLIT_TITLES
-from dashboard.panels import data_table
+from dashboard.forms import check, sources
+from dashboard.forms import dataset as form
 from dashboard.pictures import jpeg, label_picture
 from dashboard.rounding import count
 from pipelines import readings
@@ -28,17 +28,19 @@ _NEXT: Final = (
     ("import_outputs", "Import outputs for it", "upload_file"),
 )
 _KINDS: Final = {
-    "exclusive": "each pixel has one label", "binary": "one class against background",
+    "exclusive": "each pixel has one label",
+    "binary": "one class against background",
     "overlapping": "labels share pixels",
-}  # fmt: skip
+}
 
 
 def begin() -> None:
     """What this page does, for whoever comes first."""
     components.paragraph(
         "Bring images with their masks. You see how they were read, name the classes, look at some, and have the whole "
-        "set checked: overlaps, leaks between splits, and the best that one label a pixel could reach.", theme,
-    )  # fmt: skip
+        "set checked: overlaps, leaks between splits, and the best that one label a pixel could reach.",
+        theme,
+    )
     with st.expander("Formats that are read"):
         components.small_table(["Format", "Folder"], [[name, one.title] for name, one in FORMATS.items()], theme)
 
@@ -63,19 +65,22 @@ def read_as(path: Path) -> Read:
         if (text := st.session_state.get(f"{key}_{known}_{name}", "").strip())
     }
     asked = Asked(path=str(path), format=chosen, options=options)
-    looked, source = looks.look(asked)
+    looked, source = form.look(asked)
     reasons = dict(looked.recognised)
     names = [*reasons, *(name for name in FORMATS if name not in reasons)]
     now = looked.format or known
     st.session_state[f"{key}_seen"] = now
     with st.container(horizontal=True, vertical_alignment="bottom"):
         picked = st.selectbox(
-            "Read as", names, index=None if now is None else names.index(now), key=f"{key}_pick",
+            "Read as",
+            names,
+            index=None if now is None else names.index(now),
+            key=f"{key}_pick",
             placeholder="Not recognised: choose a format",
             format_func=lambda name: f"{FORMATS[name].title}" + ("" if name in reasons else " (not recognised)"),
-        )  # fmt: skip
+        )
         if st.button("Read again", icon=":material/refresh:", key="data_fresh"):
-            looks.look(asked, fresh=True)
+            form.look(asked, fresh=True)
             st.rerun()
     if picked is not None and picked != now:
         st.session_state[key] = picked
@@ -98,7 +103,7 @@ def read_as(path: Path) -> Read:
 
 def follow_link(path: Path, key: str) -> None:
     """Format and options that the link's reading says, whenever the page is come to."""
-    wanted = st.query_params.get(choose.READING)
+    wanted = st.query_params.get(sources.READING)
     if wanted is None or f"{key}_pick" in st.session_state:
         return
     try:
@@ -114,17 +119,18 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
     """What the table begins with: what a link says, else what the files say."""
     held = f"{key}_first"
     if held not in st.session_state:
-        found = data_table.first_reading(looked, source)
+        found = form.first_reading(looked, source)
         given = found.background if found.background in {rule.name for rule in found.classes} else None
         st.session_state[held] = found.model_copy(update={"background": given})  # pixels without a class: as found
-    wanted = st.query_params.get(choose.READING)
-    if wanted is not None and not table.is_drawn(key):  # on every visit: what was typed is gone when the page is left
+    wanted = st.query_params.get(sources.READING)
+    # On every visit: what was typed is gone when the page is left.
+    if wanted is not None and not form.table_is_drawn(key):
         try:
             said = readings.find(queries.runs_folder(), path, wanted).reading
             labels = {one.name for one in looked.labels}
             if said.format == looked.format and {label for rule in said.classes for label in rule.labels} <= labels:
                 st.session_state[held] = said
-                table.begin_with(said, key=key)
+                form.begin_with(said, key=key)
         except DatasetError as error:
             components.problem(str(error))
     first: DataReading = st.session_state[held]
@@ -136,36 +142,44 @@ def described(
 ) -> tuple[Dataset, DataReading]:
     """The table of classes and the splits, and the data set they make. Raises DatasetError when they do not fit."""
     st.header("Classes")
-    said = table.edit(looked, first, key=key)
+    labels = form.edit_table(looked, first, key=key)
     colors = st.session_state.get(f"{key}_colors", {})
 
     def reading_with(priority: tuple[str, ...]) -> DataReading:
-        return data_table.reading_of(
-            said.rows, looked=looked, options=options, kind=said.kind, unlabelled=said.unlabelled, colors=colors,
-            priority=priority, splits=first.splits,
-        )  # fmt: skip
+        return form.reading_of(
+            labels.rows,
+            looked=looked,
+            options=options,
+            kind=labels.kind,
+            unlabelled=labels.unlabelled,
+            colors=colors,
+            priority=priority,
+            splits=first.splits,
+        )
 
     dataset = Dataset(source, reading_with(()))
-    table.colors(dataset.classes, dataset.colors, key=key)
+    form.edit_colors(dataset.classes, dataset.colors, key=key)
     foreground = [name for name in dataset.classes if name != dataset.background]
     priority: tuple[str, ...] = ()
     if len(foreground) > 1 and (dataset.kind == "overlapping" or not looked.exclusive):
-        priority = table.priority(foreground, first.priority or (), key=key)
+        priority = form.edit_priority(foreground, first.priority or (), key=key)
     with st.expander("Splits and groups", key=f"{key}_splits"):
-        rule = split.edit(looked, first.splits, key=key)
+        rule = form.edit_splits(looked, first.splits, key=key)
         reading = reading_with(priority).model_copy(update={"splits": rule})
         dataset = Dataset(source, reading)
-        rows = data_table.split_rows(dataset)
+        rows = form.split_rows(dataset)
         components.small_table(
             ["Split", "Images", "Groups"],
-            [[SPLIT_TITLES[one.split], count(one.images), "–" if one.groups is None else count(one.groups)]
-             for one in rows],
+            [
+                [SPLIT_TITLES[one.split], count(one.images), "–" if one.groups is None else count(one.groups)]
+                for one in rows
+            ],
             theme,
-        )  # fmt: skip
+        )
         for one in dataset.structure():
             if one.code == "SPLIT-MADE":
                 st.caption(components.plain(f"{capitalised(one.message)}."))
-    leak = data_table.leaks(dataset)
+    leak = form.leaks(dataset)
     if leak is not None:
         st.warning(components.plain(leak), icon=":material/warning:")
     return dataset, reading
@@ -179,18 +193,18 @@ def preview(looked: Looked, dataset: Dataset) -> None:
     components.legend(
         list(zip(dataset.classes, dataset.colors, strict=True))[:12] + ([(more, "#888888")] if more else []), theme
     )
-    items = data_table.small_items(dataset, looked.shown)
+    items = form.small_items(dataset, looked.shown)
     with st.container(horizontal=True):
         for item in items:
             with st.container(width=_WIDTH):
-                picture = data_table.bytes_of(item)
+                picture = form.bytes_of(item)
                 drawn = [index for index, name in enumerate(dataset.classes) if name != dataset.background]
                 colors = [dataset.colors[index] for index in drawn]
                 components.picture(jpeg(picture), alt=f"Image {item.name}")
                 components.picture(
                     jpeg(label_picture(picture, item.truth[drawn], colors, valid=item.valid)),
                     alt=f"Classes of {item.name}",
-                )  # fmt: skip
+                )
                 st.text(item.name)
     for one in looked.findings:
         if one.code == "EXIF-UNDECIDED":
@@ -210,12 +224,12 @@ def hand_over(query: dict[str, str], key: str, *, ready: bool) -> None:
                 f"app_pages/{page}.py",
                 label=label,
                 icon=f":material/{icon}:",
-                query_params=query | {choose.READING: key},
+                query_params=query | {sources.READING: key},
             )
 
 
 @guarded
-def draw_set(chosen: choose.Chosen) -> None:
+def draw_set(chosen: sources.Chosen) -> None:
     """Everything about one data set, from its format to what comes next."""
     looked, source, options = read_as(chosen.path)
     if source is None or looked.problem is not None:
@@ -239,17 +253,17 @@ def draw_set(chosen: choose.Chosen) -> None:
     preview(looked, dataset)
     runs = queries.runs_folder()
     kept = readings.keep(runs, chosen.path, reading)
-    st.query_params[choose.READING] = kept.key
+    st.query_params[sources.READING] = kept.key
     st.header("Check")
-    report = check.draw(runs, chosen.path, kept)
+    report = check.draw_check(runs, chosen.path, kept)
     if report is not None:
-        check.show(report, name=chosen.path.name)
+        check.show_report(report, name=chosen.path.name)
     hand_over(chosen.query, kept.key, ready=report is not None and report.ok)
 
 
 theme = state.theme()
 st.title("Data")
 begin()
-picked = choose.choose()
+picked = sources.choose()
 if picked is not None:
     draw_set(picked)

@@ -5,9 +5,10 @@ from typing import Final
 import streamlit as st
 
 from dashboard import components, state
-from dashboard.importing import follow, model, predictions, truth
+from dashboard.forms import import_models, import_predictions, imports
+from dashboard.forms.jobs import show_import
 
-_WAYS: Final = {"predictions": ("Predictions", predictions.draw), "model": ("A model", model.draw)}
+_WAYS: Final = {"predictions": ("Predictions", import_predictions.draw), "model": ("A model", import_models.draw)}
 
 st.title("Import")
 components.paragraph(
@@ -15,10 +16,10 @@ components.paragraph(
     "verdict. One head alone is enough for its own numbers.",
     state.theme(),
 )
-follow.draw(here=False)
+show_import(here=False)
 way = state.choose("What you bring", list(_WAYS), key="bring", title=lambda name: _WAYS[name][0])
 st.header("1. The truth")
-chosen = truth.choose()
+chosen = imports.choose()
 if chosen is not None:
     _WAYS[way][1](chosen)
-follow.draw(here=True)
+show_import(here=True)

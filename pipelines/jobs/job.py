@@ -8,19 +8,21 @@ import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from pipelines import turns
-from pipelines.errors import RunError
-from pipelines.jobs.names import option
+from pipelines import job_queue, locks
+from pipelines.errors import ConfigError, RunError
+from pipelines.requests import AddSeedsRequest, AnyRequest, Request, RunRequest
 from pipelines.schema import Head
 from pipelines.store import files, staged_attempts
 from pipelines.store.files import MANIFEST
 from pipelines.store.manage import held
+from pipelines.uploads.workspace import upload_folder
 
 # The files of a record -----------------------------------------------------------------------------------------------
 
@@ -34,26 +36,63 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Asked(_Record):
-    """job.json. folder: where relative paths on the command line start; stages: name and expected seconds of each.
+class _Requested(_Record):
+    """request: what is to be done. arguments: the same as a command line, which is what earlier versions kept."""
+
+    request: AnyRequest | None = None
+    arguments: list[str] = []
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.request is None and not self.arguments:
+            raise ValueError("there is no request in it")
+        return self
+
+    @property
+    def command(self) -> str:
+        """Such as "run"."""
+        return self.arguments[0] if self.request is None else self.request.command
+
+    def made(self) -> Request:
+        """The request. Raises RunError where an earlier version kept a command line that is none any more."""
+        if self.request is not None:
+            return self.request
+        try:
+            return _translated(tuple(self.arguments))
+        except ConfigError as error:
+            raise RunError(f"an earlier version made it, with options that are none any more: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _translated(arguments: tuple[str, ...]) -> Request:
+    from pipelines.options import parse  # loads the command line's library, which new records do not need
+
+    return parse(arguments)[0]
+
+
+class Order(_Requested):
+    """job.json. folder: where relative paths of the request start; stages: name and expected seconds of each.
 
     link_roots: as `links.ROOTS` was when it was asked for; None: links lead anywhere.
     """
 
-    arguments: Annotated[list[str], Field(min_length=1)]
     created: float
     folder: str
     stages: list[tuple[str, float]] = []
     link_roots: str | None = ""
 
 
-class Attempt(_Record):
+class Attempt(_Requested):
     """attempt.json. queued: its ticket, nanoseconds; waits: whether it takes its turn; anew: it begins from nothing."""
 
-    arguments: list[str]
     queued: int
     waits: bool = True
     anew: bool = True
+
+
+def request_of(attempt: Path) -> Request:
+    """The request that an attempt carries out. Raises RunError."""
+    return read(attempt / job_queue.ATTEMPT, Attempt).made()
 
 
 class Outcome(_Record):
@@ -122,7 +161,7 @@ def end(attempt: Path, state: str, message: str) -> None:
     """Write how an attempt ended, unless that is written: whoever comes late, such as a process that was taken for
     dead, changes nothing.
     """
-    outcome = attempt / turns.OUTCOME
+    outcome = attempt / job_queue.OUTCOME
     own = attempt / f"outcome-{os.getpid()}-{time.time_ns()}"
     files.write_json(own, {"state": state, "message": message})
     try:
@@ -148,21 +187,20 @@ def read(path: Path, model: type[Model]) -> Model:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise RunError(f"{path.name} of job {_number(path)} is missing; start it anew") from None
+        raise RunError(f"{path.name} of job {_job_number(path)} is missing; start it anew") from None
     except OSError as error:
-        raise RunError(f"{path.name} of job {_number(path)} cannot be read ({error.strerror})") from None
+        raise RunError(f"{path.name} of job {_job_number(path)} cannot be read ({error.strerror})") from None
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole of it"
-        raise RunError(
-            f"{path.name} of job {_number(path)} is damaged ({where}: {first['msg']}); remove the job, or start it anew"
-        ) from None
+        damaged = f"{path.name} of job {_job_number(path)} is damaged ({where}: {first['msg']})"
+        raise RunError(f"{damaged}; remove the job, or start it anew") from None
 
 
-def _number(path: Path) -> str:
-    return next((part.name for part in path.parents if part.parent.name == turns.JOBS), path.parent.name)
+def _job_number(path: Path) -> str:
+    return next((part.name for part in path.parents if part.parent.name == job_queue.JOBS), path.parent.name)
 
 
 def modified(path: Path) -> float | None:
@@ -180,19 +218,21 @@ _TRAIN: Final = "train seed "
 
 
 def total_left(
-    arguments: Sequence[str], expected: Sequence[tuple[str, float]], standing: Mapping[str, Any]
+    seeds: Sequence[int], expected: Sequence[tuple[str, float]], standing: Mapping[str, Any]
 ) -> tuple[float | None, bool]:
     """Seconds left in total, and whether more will come on top that nobody has measured.
 
-    expected: name and seconds of each stage, in order; empty when the job was started without an estimate: then only
-    the trainings of seeds to come are counted, each as long as the present one. standing: of progress.json.
+    seeds: that are trained. expected: name and seconds of each stage, in order; empty when the job was started without
+    an estimate: then only the trainings of seeds to come are counted, each as long as the present one. standing: of
+    progress.json.
     None when nothing can be told yet.
     """
     here = standing["seconds_left"]
     if not expected:
         if here is None:
             return None, True
-        later = _seeds_after(arguments, standing["stage"])
+        trained = [f"{_TRAIN}{seed}" for seed in seeds]
+        later = len(seeds) - 1 - trained.index(standing["stage"]) if standing["stage"] in trained else 0
         return here + later * _whole(standing), True
     names = [name for name, _ in expected]
     if standing["stage"] not in names:
@@ -226,15 +266,8 @@ def _correction(name: str, expected: Sequence[tuple[str, float]], seen: Mapping[
     return min(_SLOWER, max(_FASTER, sum(seconds for seconds, _ in every) / planned))
 
 
-def _seeds_after(arguments: Sequence[str], stage: str) -> int:
-    seeds = (option(arguments, "--seeds") or "0").split(",")
-    here = stage.removeprefix(_TRAIN)
-    return len(seeds) - 1 - seeds.index(here) if stage.startswith(_TRAIN) and here in seeds else 0
-
-
 # Jobs ----------------------------------------------------------------------------------------------------------------
 
-RESUMABLE: Final = ("run", "add-seeds", "import", "import-model")  # commands that take --resume
 _LOG_SHOWN: Final = 20_000  # bytes of a log's end
 
 
@@ -244,29 +277,51 @@ class Job:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.id = folder.name
-        self.runs = next(parent.parent for parent in folder.parents if parent.name == turns.JOBS)
+        self.runs = next(parent.parent for parent in folder.parents if parent.name == job_queue.JOBS)
 
     @property
-    def asked(self) -> Asked:
+    def order(self) -> Order:
         """What was asked for. Raises RunError when the record is damaged."""
-        return read(self.folder / "job.json", Asked)
+        return read(self.folder / "job.json", Order)
+
+    @property
+    def request(self) -> Request | None:
+        """What it does; None when the record is damaged, or an earlier version's that cannot be read any more."""
+        try:
+            return self.order.made()
+        except RunError:
+            return None
+
+    @property
+    def command(self) -> str:
+        """Such as "run"; empty when the record is damaged."""
+        try:
+            return self.order.command
+        except RunError:
+            return ""
 
     @property
     def arguments(self) -> list[str]:
-        """Command line after `python -m pipelines`, as it was asked for; empty when the record is damaged."""
+        """Command line after `python -m pipelines` that does the same; empty when the record is damaged."""
         try:
-            return self.asked.arguments
+            order = self.order
         except RunError:
             return []
+        return order.arguments if order.request is None else order.request.command_line()
+
+    def upload_folders(self) -> list[Path]:
+        """Folders of the uploads that it reads; none when the record is damaged."""
+        request = self.request
+        if request is None:
+            return []
+        folders = (upload_folder(path) for path in request.paths(Path(self.order.folder)))
+        return list(dict.fromkeys(folder for folder in folders if folder is not None))
 
     @property
     def run_name(self) -> str | None:
-        """Name of the run the job makes, if its command line gives one."""
-        arguments = self.arguments
-        named = option(arguments, "--name")
-        if named is None and arguments[:1] in (["evaluate"], ["add-seeds"], ["import"], ["import-model"]):
-            return next((part for part in arguments[1:] if not part.startswith("-")), None)
-        return named
+        """Name of the run the job makes or changes, if it does."""
+        request = self.request
+        return None if request is None else request.run_name
 
     @property
     def title(self) -> str:
@@ -276,73 +331,79 @@ class Job:
     @property
     def attempt(self) -> Path | None:
         """Folder of the newest attempt."""
-        return turns.newest_attempt(self.folder)
+        return job_queue.newest_attempt(self.folder)
 
     def alive(self) -> bool:
         """Whether its process is at work or waits for its turn."""
         attempt = self.attempt
-        return attempt is not None and not (attempt / turns.OUTCOME).exists() and turns.alive(attempt)
+        return attempt is not None and not (attempt / job_queue.OUTCOME).exists() and job_queue.alive(attempt)
 
     def state(self) -> State:
         """The state alone, which costs less than `status`."""
-        return self.told()[0]
+        return self.state_and_message()[0]
 
-    def told(self) -> tuple[State, str]:
+    def state_and_message(self) -> tuple[State, str]:
         """The state and what there is to say of it."""
         attempt = self.attempt
         try:
-            asked = self.asked
+            _ = self.order
         except RunError as error:
             return "damaged", str(error)
         if attempt is None:
             return "damaged", f"job {self.id} has a record but no attempt; start it anew"
-        alive = turns.alive(attempt)  # before looking for the outcome: a process that ends in between has written it
-        if (attempt / turns.OUTCOME).exists():
+        alive = job_queue.alive(
+            attempt
+        )  # before looking for the outcome: a process that ends in between has written it
+        if (attempt / job_queue.OUTCOME).exists():
             try:
-                outcome = read(attempt / turns.OUTCOME, Outcome)
+                outcome = read(attempt / job_queue.OUTCOME, Outcome)
             except RunError as error:
                 return "failed", str(error)
             return outcome.state, outcome.message
-        if alive and not (attempt / turns.BEGAN).exists():
+        if alive and not (attempt / job_queue.BEGAN).exists():
             return "queued", ""
         if alive:
-            return "committing" if turns.committing(attempt) else "running", ""
-        if (attempt / turns.CANCEL).exists():
+            return "committing" if job_queue.committing(attempt) else "running", ""
+        if (attempt / job_queue.CANCEL).exists():
             return "cancelled", "stopped on request"
-        if self._committed(attempt, asked):
+        if self._committed(attempt):
             return "done", ""
-        began = (attempt / turns.BEGAN).exists()
+        began = (attempt / job_queue.BEGAN).exists()
         return "orphaned", "its process is gone" + ("" if began else "; it had not had its turn yet")
 
-    def _committed(self, attempt: Path, asked: Asked) -> bool:
+    def _committed(self, attempt: Path) -> bool:
         """Whether its run is whole although its process did not live to say so."""
-        if asked.arguments[0] not in RESUMABLE or self.run_name is None:
+        request = self.request
+        if request is None or not request.resumable or request.run_name is None:
             return False
         try:
-            return (self.runs / self.run_name / MANIFEST).stat().st_mtime >= (attempt / turns.ATTEMPT).stat().st_mtime
+            written = (self.runs / request.run_name / MANIFEST).stat().st_mtime
+            return written >= (attempt / job_queue.ATTEMPT).stat().st_mtime
         except OSError:
             return False
 
     def status(self) -> Status:
         """Where it stands. A cancelled job that has not stopped after GRACE_SECONDS is killed here."""
-        state, message = self.told()
+        state, message = self.state_and_message()
         attempt = self.attempt
         if attempt is None or state == "damaged":
             return Status(state=state, message=message)
         standing = standing_of(attempt)
         known: dict[str, Any] = {
-            "state": state, "attempt": int(attempt.name), "heard": turns.heard(attempt),
-            "began": modified(attempt / turns.BEGAN), "ended": modified(attempt / turns.OUTCOME),
+            "state": state, "attempt": int(attempt.name), "heard": job_queue.heard(attempt),
+            "began": modified(attempt / job_queue.BEGAN), "ended": modified(attempt / job_queue.OUTCOME),
             "curves": self._curves(attempt),
         }  # fmt: skip
         if state == "queued":
-            line = turns.in_line(self.folder.parent)
+            line = job_queue.in_line(self.folder.parent)
             known["place"] = line.index(attempt) + 1 if attempt in line else None
             return Status(**known)
         if state not in ("running", "committing"):
             return Status(**known, stage=standing.stage, done=standing.done, total=standing.total, message=message)
         self.kill_if_overdue(attempt, state)
-        whole, least = total_left(self.arguments, self.asked.stages, standing.model_dump())
+        request = self.request
+        seeds = request.training.seeds if isinstance(request, RunRequest) else getattr(request, "seeds", (0,))
+        whole, least = total_left(seeds, self.order.stages, standing.model_dump())
         return Status(
             **known, stage=standing.stage, done=standing.done, total=standing.total, message=standing.message,
             seconds_left=standing.seconds_left, total_left=whole, total_is_least=least,
@@ -352,7 +413,7 @@ class Job:
         """The end of the newest attempt's log."""
         attempt = self.attempt
         try:
-            with (attempt or self.folder).joinpath(turns.LOG).open("rb") as file:
+            with (attempt or self.folder).joinpath(job_queue.LOG).open("rb") as file:
                 file.seek(0, os.SEEK_END)
                 file.seek(max(0, file.tell() - _LOG_SHOWN))
                 return file.read().decode(errors="replace")
@@ -362,17 +423,17 @@ class Job:
     def result(self) -> dict[str, Any] | None:
         """What the newest attempt's command found, if it leaves something; None when it has not, or is damaged."""
         try:
-            found = json.loads(((self.attempt or self.folder) / turns.RESULT).read_bytes())
+            result = json.loads(((self.attempt or self.folder) / job_queue.RESULT).read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) else None
+        return result if isinstance(result, dict) else None
 
     def example_files(self) -> list[Path]:
         """Files of validation examples, by seed and epoch, of the newest attempt and those that it goes on from."""
-        found: dict[str, Path] = {}
+        files_of: dict[str, Path] = {}
         for attempt in self._line(self.attempt):
-            found |= {path.name: path for path in (attempt / "examples").glob("seed=*-epoch=*.parquet")}
-        return [found[name] for name in sorted(found)]
+            files_of |= {path.name: path for path in (attempt / "examples").glob("seed=*-epoch=*.parquet")}
+        return [files_of[name] for name in sorted(files_of)]
 
     def _curves(self, newest: Path) -> list[Point]:
         """Points of all attempts since the last that began from nothing; later ones count where two say the same."""
@@ -390,7 +451,7 @@ class Job:
             attempt = self.folder / str(number)
             line.insert(0, attempt)
             try:
-                if read(attempt / turns.ATTEMPT, Attempt).anew:
+                if read(attempt / job_queue.ATTEMPT, Attempt).anew:
                     break
             except RunError:
                 break
@@ -402,23 +463,21 @@ class Job:
         attempt = self.attempt
         if attempt is None or not self.alive():
             return
-        (attempt / turns.CANCEL).touch()
+        (attempt / job_queue.CANCEL).touch()
         _signal(attempt, signal.SIGTERM)
 
     def kill_if_overdue(self, attempt: Path, state: State) -> None:
         """Kill a process that was asked to stop and has not within GRACE_SECONDS."""
-        asked = modified(attempt / turns.CANCEL)
-        if asked is not None and state != "committing" and time.time() - asked > turns.GRACE_SECONDS:
-            _signal(attempt, signal.SIGKILL)
+        asked = modified(attempt / job_queue.CANCEL)
+        if asked is not None and state != "committing" and time.time() - asked > job_queue.GRACE_SECONDS:
+            _signal(attempt, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     @property
     def resumable(self) -> bool:
         """Whether there is something of an earlier attempt to go on from."""
-        return (
-            bool(self.arguments)
-            and self.arguments[0] in RESUMABLE
-            and bool(self.run_name and staged_attempts(self.runs, self.run_name))
-        )
+        request = self.request
+        name = None if request is None or not request.resumable else request.run_name
+        return name is not None and bool(staged_attempts(self.runs, name))
 
     def remove(self) -> None:
         """Take its record and log from the list; its run stays. Raises RunError while it is alive."""
@@ -434,10 +493,10 @@ class Job:
 
         Raises RunError while it is alive, or while another process is working on that run.
         """
-        name = self.run_name
         if self.alive():
             raise RunError(f"job {self.id} is still at work; cancel it first")
-        if name is not None and self.arguments[:1] != ["evaluate"]:
+        if self.resumable:
+            name = str(self.run_name)
             with held(self.runs, name):
                 for attempt in staged_attempts(self.runs, name):
                     shutil.rmtree(attempt, ignore_errors=True)
@@ -449,11 +508,14 @@ def _signal(attempt: Path, number: signal.Signals) -> None:
 
     A free lock means that the number may be somebody else's by now.
     """
-    who = turns.holder(attempt)
-    if who is None or who[0] != socket.gethostname() or not turns.held(attempt / turns.LOCK):
+    who = job_queue.holder(attempt)
+    if who is None or who[0] != socket.gethostname() or not locks.is_held(attempt / job_queue.LOCK):
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(who[1], number)
+        if hasattr(os, "killpg"):
+            os.killpg(who[1], number)
+        else:
+            os.kill(who[1], signal.SIGTERM)
 
 
 # All jobs of a runs folder -------------------------------------------------------------------------------------------
@@ -463,23 +525,23 @@ _OUTCOMES: Final = ("done", "failed", "cancelled", "orphaned")
 
 def list_jobs(runs: Path) -> list[Job]:
     """Jobs of a runs folder, newest first."""
-    folder = runs.resolve() / turns.JOBS
+    folder = runs.resolve() / job_queue.JOBS
     try:
-        found = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
+        folders = [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
     except OSError:
         return []
-    return [Job(path) for path in sorted(found, key=lambda path: int(path.name), reverse=True)]
+    return [Job(path) for path in sorted(folders, key=lambda path: int(path.name), reverse=True)]
 
 
 def seeds_to_come(runs: Path, name: str) -> bool:
     """Whether a job is in line or at work that adds seeds to this run."""
-    waiting = (job for job in list_jobs(runs) if job.arguments[:1] == ["add-seeds"] and job.run_name == name)
+    waiting = (job for job in list_jobs(runs) if isinstance(job.request, AddSeedsRequest) and job.run_name == name)
     return any(job.alive() for job in waiting)
 
 
 def find_job(runs: Path, number: str) -> Job:
     """The job of a number. Raises RunError when there is none."""
-    folder = runs.resolve() / turns.JOBS / number
+    folder = runs.resolve() / job_queue.JOBS / number
     if not number.isdecimal() or not folder.is_dir():
         raise RunError(f"there is no job {number!r} in {runs}; `python -m pipelines jobs` lists them")
     return Job(folder)
@@ -490,16 +552,16 @@ def sweep(runs: Path) -> list[Job]:
 
     Returns the jobs that were found orphaned now; `start.resume` and `start.retry` start them again.
     """
-    found = []
+    orphans = []
     for job in list_jobs(runs):
         attempt = job.attempt
-        if attempt is None or (attempt / turns.OUTCOME).exists():
+        if attempt is None or (attempt / job_queue.OUTCOME).exists():
             continue
-        state, message = job.told()
+        state, message = job.state_and_message()
         if state in _OUTCOMES:
             with contextlib.suppress(RunError):  # a folder that may only be read: the state is told all the same
                 end(attempt, state, message)
-            found += [job] if state == "orphaned" else []
+            orphans += [job] if state == "orphaned" else []
         elif state in ("queued", "running"):
             job.kill_if_overdue(attempt, state)
-    return found
+    return orphans

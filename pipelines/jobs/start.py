@@ -1,182 +1,49 @@
-"""A command line to a job: the room it needs, its record, written whole, and its process, which waits for its turn."""
+"""A request to a job: a name for its run, room for it, its record, written whole, and its process.
 
-import fcntl
+In a terminal the command itself is that process: `listed` keeps the same record for it.
+"""
+
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from pipelines import links, turns
-from pipelines.datasets import open_dataset
-from pipelines.datasets.dataset import Dataset
-from pipelines.errors import ConfigError, PipelineError, RunError
-from pipelines.jobs.job import ENDED, Asked, Attempt, Job, list_jobs
-from pipelines.jobs.names import ROOT, free_name, option
-from pipelines.reading import DataReading, read_reading
-from pipelines.schema import SPLITS, Kind, Split
-from pipelines.sentences import size_in_words
+from pipelines import job_queue, links, locks
+from pipelines.errors import Cancelled, NoSuchRun, PipelineError, RunError
+from pipelines.jobs.job import ENDED, Attempt, Job, Order, end, list_jobs, read
+from pipelines.jobs.needs import check_space
+from pipelines.progress import Progress
+from pipelines.requests import (
+    ROOT,
+    SAMPLE_RUN,
+    AddSeedsRequest,
+    ImportRequest,
+    ModelImportRequest,
+    Request,
+    RunRequest,
+    SampleRequest,
+    sample_request,
+)
 from pipelines.store import files, open_run, staged_attempts
+from pipelines.store.files import check_name
 from pipelines.store.manage import make
 
-# Room on the disk ----------------------------------------------------------------------------------------------------
-
-# Measured on runs of eight data sets with 1 to 11 classes: 1.2 to 1.7 bytes a stored value after compression (float16
-# log-odds hardly compress, truth and places nearly vanish), 7 to 19 kB of counts a class, image and head.
-_VALUE: Final = 1.7
-_PREVIEW: Final = 3.0  # bytes a pixel of a small picture; a third of it for large ones
-_COUNTS: Final = 20_000
-_BASE: Final = 5_000_000  # tables, report, log
-_PARAMETERS: Final = 15_000_000  # of one network, when nobody has counted: a Unet on a ResNet-18 has 14.3 million
-_LOOKED_AT: Final = 3  # images of a split whose size is read
-_RESERVE: Final = 200_000_000  # bytes that are left to everybody else
-
-
-def needed_bytes(arguments: Sequence[str], *, folder: Path | None = None, parameters: int | None = None) -> int | None:
-    """Bytes on disk that a `run` will need at most, checkpoints among them; None for other commands and where nothing
-    can be told because the data set cannot be opened.
-
-    folder: where a relative path of the data set starts. parameters: of one network, if they have been counted.
-    """
-    if not arguments or arguments[0] != "run":
-        return None
-    there = folder or Path.cwd()
-    try:
-        return run_bytes(
-            open_dataset(there / Path(_dataset(arguments)).expanduser(), _reading(arguments, there)),
-            size=_size(option(arguments, "--size")),
-            seeds=len((option(arguments, "--seeds") or "0").split(",")),
-            splits=[one for one in SPLITS if one in (option(arguments, "--splits") or "val,test").split(",")],
-            rule=option(arguments, "--softmax-rule") or "both",
-            parameters=parameters,
-        )
-    except PipelineError:  # the job itself will say what is wrong
-        return None
-
-
-def run_bytes(
-    dataset: Dataset,
-    *,
-    size: tuple[int, int] | None,
-    seeds: int,
-    splits: Sequence[Split],
-    rule: str,
-    parameters: int | None = None,
-) -> int:
-    """Bytes on disk that a training on an open data set will need at most. Raises DatasetError at a bad image."""
-    pixels = sum(len(dataset.images(split)) * _pixels(dataset, split, size) for split in splits)
-    images = sum(len(dataset.images(split)) for split in splits)
-    return bytes_of(
-        images, pixels, kind=dataset.kind, classes=len(dataset.classes), seeds=seeds, rule=rule, parameters=parameters
-    )
-
-
-def bytes_of(
-    images: int, pixels: float, *, kind: Kind, classes: int, seeds: int, rule: str, parameters: int | None = None
-) -> int:
-    """The same from what is known of the data: images that are predicted, and their pixels together."""
-    heads = _heads(kind, rule)
-    # A softmax stores its logsumexp and, where labels overlap, channels that are no class.
-    values = heads * (classes + (1 if kind == "exclusive" else 3))
-    stored = seeds * (pixels * values * _VALUE + images * heads * classes * _COUNTS)
-    network = 4 * (parameters or _PARAMETERS)
-    # Weights of every seed, and the checkpoints of one: weights, best weights and the optimizer's two moments; while
-    # one is replaced there are two.
-    weights = heads * network * (seeds + 2 * 4)
-    return int(stored + pixels * _PREVIEW + weights + _BASE)
-
-
-def check_space(arguments: Sequence[str], runs: Path, *, folder: Path | None = None, needed: int | None = None) -> None:
-    """Raise RunError, with what is needed against what is free, when a command line will not find room for its run.
-
-    needed: bytes, if that is known already. What an interrupted attempt has written already is not needed again.
-    """
-    needed = needed_bytes(arguments, folder=folder) if needed is None else needed
-    if needed is None:
-        return
-    name = option(arguments, "--name")
-    if "--resume" in arguments and name is not None:
-        needed -= sum(
-            path.stat().st_size for one in staged_attempts(runs, name) for path in one.rglob("*") if path.is_file()
-        )
-    free = free_bytes(runs)
-    if needed + _RESERVE > free:
-        raise RunError(
-            f"DISK-FULL: {runs} has {size_in_words(free)} free, and this run needs about "
-            f"{size_in_words(max(0, needed) + _RESERVE)}. Nothing was started. Free some space, for example with "
-            "`python -m pipelines trash --empty`, or choose smaller images or fewer seeds"
-        )
-
-
-def free_bytes(runs: Path) -> int:
-    """Bytes that are free on the disk that holds the runs."""
-    there = next(path for path in (runs, *runs.resolve().parents) if path.exists())
-    return shutil.disk_usage(there).free
-
-
-def _dataset(arguments: Sequence[str]) -> str:
-    """The first part that is neither an option nor an option's value."""
-    skip = False
-    for part in arguments[1:]:
-        if skip:
-            skip = False
-        elif part.startswith("--"):
-            skip = "=" not in part and part not in ("--resume", "--augment", "--no-augment")
-        else:
-            return part
-    return "."
-
-
-def _reading(arguments: Sequence[str], folder: Path) -> DataReading | None:
-    file, data_format = option(arguments, "--reading"), option(arguments, "--data-format")
-    said = None if file is None else read_reading(folder / Path(file).expanduser())
-    return said if data_format is None else (said or DataReading()).model_copy(update={"format": data_format})
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    height, _, width = (text or "").replace("×", "x").partition("x")
-    return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
-
-
-def _pixels(dataset: Dataset, split: Split, size: tuple[int, int] | None) -> float:
-    """Mean pixels of an image of a split, from a few of them."""
-    if size is not None:
-        return float(size[0] * size[1])
-    names = dataset.images(split)
-    found = [dataset.read(name).valid.size for name in names[:: max(1, len(names) // _LOOKED_AT)][:_LOOKED_AT]]
-    return sum(found) / max(1, len(found))
-
-
-def _heads(kind: Kind, rule: str) -> int:
-    return 3 if kind == "overlapping" and rule == "both" else 2
-
-
-# Start ---------------------------------------------------------------------------------------------------------------
-
-# Commands that take long; the others answer at once.
-COMMANDS: Final = (
-    "run",
-    "sample",
-    "check",
-    "train",
-    "predict",
-    "evaluate",
-    "add-seeds",
-    "import",
-    "import-model",
-    "export",
-    "estimate",
-)
 _IN_PROCESS: Final = threading.Lock()  # file locks tell processes apart, not the threads of one
+_LATER_SEEDS: Final = (1, 2)  # of the sample
+_TERMINAL_LOG: Final = "started in a terminal, where its messages are\n"
+
+# In the background ---------------------------------------------------------------------------------------------------
 
 
 def start(
-    arguments: Sequence[str],
+    request: Request,
     runs: Path,
     *,
     stages: Sequence[tuple[str, float]] = (),
@@ -184,33 +51,19 @@ def start(
     folder: Path | None = None,
     needed: int | None = None,
 ) -> Job:
-    """Put `python -m pipelines ARGUMENTS`, on this runs folder, in line; its process runs on whatever becomes of ours.
+    """Put a request in line, on this runs folder; its process runs on whatever becomes of ours.
 
-    A `run` without a name gets one that is free. stages: expected seconds of each of its stages, for the time left.
-    waits: False for something short that runs at once, beside what is at work. folder: where relative paths on the
-    command line start; by default here. needed: bytes on disk, if that is known already; else the data set is opened
-    to tell.
-    Raises ConfigError for a command that is no long work, RunError when the disk has too little room or a run of that
-    name is there or on its way.
+    A run without a name gets one that is free. stages: expected seconds of each of its stages, for the time left.
+    waits: False for something short that runs at once, beside what is at work. folder: where its relative paths start;
+    by default here. needed: bytes on disk, if that is known already; else the data set is opened to tell.
+    Raises RunError when the disk has too little room or a run of that name is there or on its way.
     """
     runs = runs.resolve()
-    if not arguments or arguments[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        raise ConfigError(f"a job runs one of {known}; got {arguments[0] if arguments else 'nothing'!r}")
-    if option(arguments, "--runs") is not None:
-        raise ConfigError("a job works on the runs folder that it is started in; leave --runs out of its command line")
-    make(runs / turns.JOBS)
-    with alone(runs):
-        arguments = _named(list(arguments), runs)
-        check_space(arguments, runs, folder=folder, needed=needed)
-        asked = Asked(
-            arguments=arguments,
-            created=time.time(),
-            folder=str((folder or Path.cwd()).resolve()),
-            stages=list(stages),
-            link_roots=os.environ.get(links.ROOTS),
-        )
-        job = new_job(runs / turns.JOBS, asked, Attempt(arguments=arguments, queued=time.time_ns(), waits=waits))
+    make(runs / job_queue.JOBS)
+    with _alone(runs):
+        request = named(request, runs)
+        check_space(request, runs, folder=folder, needed=needed)
+        job = _new_job(request, runs, folder or Path.cwd(), stages=stages, waits=waits)
     _spawn(job)
     return job
 
@@ -228,56 +81,57 @@ def retry(job: Job) -> Job:
 def _again(job: Job, *, anew: bool) -> Job:
     """Another attempt at a job, from nothing or going on; its process looks whether there is room on the disk.
 
-    Raises RunError while the job is alive, and when it is done.
+    Raises RunError while the job is alive, when it is done, and when its request cannot be read any more.
     """
     if job.alive():
         raise RunError(f"job {job.id} is still at work; cancel it first")
     if job.state() == "done":
         raise RunError(f"job {job.id} is done; there is nothing to start again")
-    asked = job.asked
-    arguments = [part for part in asked.arguments if part != "--resume"] + ([] if anew else ["--resume"])
+    request = job.order.made().resumed(not anew)
     previous = job.attempt
     waits = True
     if previous is not None:
         try:
-            waits = Attempt.model_validate_json((previous / turns.ATTEMPT).read_bytes()).waits
-        except (OSError, ValueError):  # of a damaged attempt nothing is needed
+            waits = read(previous / job_queue.ATTEMPT, Attempt).waits
+        except RunError:  # of a damaged attempt nothing is needed
             waits = True
     number = int(previous.name) + 1 if previous else 1
-    _place(job.folder / str(number), {turns.ATTEMPT: Attempt(
-        arguments=arguments, queued=time.time_ns(), waits=waits, anew=anew
-    ).model_dump()})  # fmt: skip
+    attempt = Attempt(request=request, queued=time.time_ns(), waits=waits, anew=anew)
+    _place(job.folder / str(number), {job_queue.ATTEMPT: attempt.model_dump(mode="json", exclude={"arguments"})})
     _spawn(job)
     return job
 
 
-def _named(arguments: list[str], runs: Path) -> list[str]:
-    """The command line with a name for the run it makes. Raises RunError when the name is taken."""
-    if arguments[0] != "run":
-        return arguments
-    busy = {job.run_name for job in list_jobs(runs) if job.run_name is not None and job.state() not in ENDED}
-    given = option(arguments, "--name")
-    if given is None:
-        if "--resume" in arguments:
-            raise ConfigError("--resume needs the --name of the run to go on with")
-        stem = Path(next((part for part in arguments[1:] if not part.startswith("-")), "run")).expanduser()
-        return [*arguments, "--name", free_name(runs, stem.resolve().name, taken=busy)]
-    if given in busy:
-        raise RunError(f"a job is making a run {given} already; wait for it, cancel it or choose another --name")
-    if (runs / given).is_dir() and given:
-        raise RunError(f"there is a run {given} in {runs} already; choose another --name")
-    return arguments
-
-
-def new_job(jobs: Path, asked: Asked, attempt: Attempt) -> Job:
-    """Write the record of a job under the next number; to be called inside `alone`."""
+def _new_job(
+    request: Request,
+    runs: Path,
+    folder: Path,
+    *,
+    stages: Sequence[tuple[str, float]] = (),
+    waits: bool = True,
+    anew: bool = True,
+) -> Job:
+    """Write the record of a job under the next number; to be called inside `_alone`."""
+    jobs = runs / job_queue.JOBS
     taken = [int(path.name) for path in jobs.iterdir() if path.name.isdecimal()]
     try:
         last = int((jobs / "last").read_text())  # numbers of removed jobs are not given again
     except (OSError, ValueError):
         last = 0
     number = max([last, *taken]) + 1
-    _place(jobs / str(number), {"job.json": asked.model_dump(), f"1/{turns.ATTEMPT}": attempt.model_dump()})
+    order = Order(
+        request=request,
+        created=time.time(),
+        folder=str(folder.resolve()),
+        stages=list(stages),
+        link_roots=os.environ.get(links.ROOTS),
+    )
+    attempt = Attempt(request=request, queued=time.time_ns(), waits=waits, anew=anew)
+    content = {"job.json": order, f"1/{job_queue.ATTEMPT}": attempt}
+    _place(
+        jobs / str(number),
+        {name: part.model_dump(mode="json", exclude={"arguments"}) for name, part in content.items()},
+    )
     files.write_text(jobs / "last", str(number))
     return Job(jobs / str(number))
 
@@ -298,10 +152,9 @@ def _place(folder: Path, content: dict[str, object]) -> None:
 
 
 @contextmanager
-def alone(runs: Path) -> Iterator[None]:
+def _alone(runs: Path) -> Iterator[None]:
     """One at a time chooses the name of a run and the number of a job."""
-    with _IN_PROCESS, (runs / turns.JOBS / "start.lock").open("w") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)
+    with _IN_PROCESS, locks.holding(runs / job_queue.JOBS / "start.lock"):
         yield
 
 
@@ -314,43 +167,145 @@ def _spawn(job: Job) -> None:
     environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
     environment |= {"PYTHONPATH": str(ROOT), "PIPELINES_RUNS": str(job.runs), "PYTHONUNBUFFERED": "1"}
     environment.pop(links.ROOTS, None)
-    if job.asked.link_roots is not None:  # whoever resumes it, it reads what it did before
-        environment[links.ROOTS] = job.asked.link_roots
-    there = Path(job.asked.folder)
-    with (attempt / turns.LOG).open("ab") as log:
+    if job.order.link_roots is not None:  # whoever resumes it, it reads what it did before
+        environment[links.ROOTS] = job.order.link_roots
+    folder = Path(job.order.folder)
+    with (attempt / job_queue.LOG).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.worker", str(attempt)], cwd=there if there.is_dir() else ROOT,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "pipelines.worker", str(attempt)],
+            cwd=folder if folder.is_dir() else ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
     threading.Thread(target=process.wait, daemon=True).start()  # no zombie while this process lives
+
+
+# In a terminal -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def listed(request: Request, runs: Path) -> Iterator[tuple[Request, Progress]]:
+    """Keep a job's record while the block carries a request out, so that the app shows it and can cancel it.
+
+    Yields the request, whose run has a name then, and where its progress is kept.
+
+    It never waits; it takes a place from others if one is free. Where no record can be written the block runs all the
+    same. Raises as `named`.
+    """
+    runs = runs.resolve()
+    request = named(request, runs)
+    job = _listed_job(request, runs)
+    attempt = None if job is None else job.attempt
+    if job is None or attempt is None:
+        yield request, Progress(stream=sys.stderr)
+        return
+    with ExitStack() as stack:
+        stack.enter_context(locks.holding(attempt / job_queue.LOCK))
+        place = job_queue.free_place(job.folder.parent, job_queue.slots())
+        if place is not None:
+            stack.enter_context(closing(place))
+        (attempt / job_queue.BEGAN).touch()
+        pulse = job_queue.Pulse(attempt)
+        pulse.start()
+        state, message = "failed", "stopped by an unexpected error; the terminal says which"
+        try:
+            yield request, Progress(record=attempt / "progress.json", stream=sys.stderr)
+            state, message = "done", ""
+        except (Cancelled, KeyboardInterrupt) as error:
+            state, message = "cancelled", str(error) or "stopped at once in its terminal"
+            raise
+        except PipelineError as error:
+            message = str(error)
+            raise
+        finally:
+            pulse.stop()
+            end(attempt, state, message)
+            if state == "failed" and not (attempt / "progress.json").exists():
+                job.remove()  # bad input: nothing was begun
+
+
+def _listed_job(request: Request, runs: Path) -> Job | None:
+    try:
+        make(runs / job_queue.JOBS)
+        with _alone(runs):
+            anew = not getattr(request, "resume", False)
+            job = _new_job(request.resumed(False), runs, Path.cwd(), waits=False, anew=anew)
+        (job.folder / "1" / job_queue.LOG).write_text(_TERMINAL_LOG)
+    except (OSError, PipelineError):  # a folder that may only be read, or a full disk: the work itself will say so
+        return None
+    return job
+
+
+# Names of runs -------------------------------------------------------------------------------------------------------
+
+
+def named(request: Request, runs: Path) -> Request:
+    """The request with a name for the run it makes: its own, a free one, or that of the newest attempt to go on with.
+
+    Raises RunError when its name is taken by a run or by another job, or is none; NoSuchRun without such an attempt.
+    """
+    if not isinstance(request, RunRequest | ImportRequest | ModelImportRequest):
+        return request
+    busy = {job.run_name for job in list_jobs(runs) if job.state() not in ENDED}
+    if request.name is None:
+        stem = Path(request.dataset).expanduser().resolve().name
+        name = _unfinished(runs, stem) if request.resume else free_name(runs, stem, taken=filter(None, busy))
+        return request.model_copy(update={"name": name})
+    if check_name(request.name) in busy:
+        raise RunError(f"a job is making a run {request.name} already; wait for it, cancel it or choose another --name")
+    if (runs / request.name).is_dir():
+        raise RunError(f"there is a run {request.name} in {runs} already; choose another --name")
+    return request
+
+
+def free_name(runs: Path, stem: str, *, taken: Iterable[str] = ()) -> str:
+    """A run's name made of letters that names may have and a number: one that no run, attempt or job has.
+
+    taken: names that jobs are about to use.
+    """
+    base, spoken_for, number = _stem(stem), set(taken), 1
+    while (
+        f"{base}-{number}" in spoken_for
+        or (runs / f"{base}-{number}").exists()
+        or staged_attempts(runs, f"{base}-{number}")
+    ):
+        number += 1
+    return f"{base}-{number}"
+
+
+def _stem(text: str) -> str:
+    """Any text, such as a data set's folder, as the beginning of a run's name, short enough for a number behind it."""
+    return (re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_") or "run")[:56]
+
+
+def _unfinished(runs: Path, stem: str) -> str:
+    """The newest unfinished attempt on a data set. Raises NoSuchRun when there is none."""
+    staging = runs / ".staging"
+    attempt = re.compile(re.escape(_stem(stem)) + r"-\d+\.\d+")
+    attempts = [path for path in staging.iterdir() if attempt.fullmatch(path.name)] if staging.is_dir() else []
+    if not attempts:
+        raise NoSuchRun(f"there is nothing to resume for {stem} in {runs}; start it without --resume")
+    return max(attempts, key=lambda path: path.stat().st_mtime).name.rpartition(".")[0]
 
 
 # The sample ----------------------------------------------------------------------------------------------------------
 
-SAMPLE_RUN: Final = "sample"
-_LATER: Final = (1, 2)
-
-
-def sample_arguments() -> list[str]:
-    """Command line of the sample pair's first seed: small enough for two CPU cores and a few minutes."""
-    return [
-        "run", str(ROOT / "sample_data" / "cells"), "--name", SAMPLE_RUN,
-        "--encoder", "tu-resnet10t", "--seeds", "0", "--epochs", "5", "--size", "96x96", "--batch-size", "4",
-        "--loss", "ce+dice", "--lr", "0.002", "--threads", "1",
-    ]  # fmt: skip
-
 
 def start_sample(runs: Path) -> Job:
     """Put the first seed in line and the others behind it; returns the job of the first."""
-    first = start(sample_arguments(), runs)
-    start(["add-seeds", SAMPLE_RUN, "--seeds", ",".join(map(str, _LATER))], runs)
+    first = start(sample_request(), runs)
+    start(AddSeedsRequest(name=SAMPLE_RUN, seeds=_LATER_SEEDS), runs)
     return first
 
 
 def start_later_seeds(runs: Path) -> Job | None:
     """Put the seeds that the sample run lacks in line, unless they are there or on their way."""
-    missing = sorted(set(_LATER) - set(open_run(runs, SAMPLE_RUN).seeds))
-    if not missing or any(job.run_name == SAMPLE_RUN and job.state() not in ENDED for job in list_jobs(runs)):
+    missing = sorted(set(_LATER_SEEDS) - set(open_run(runs, SAMPLE_RUN).seeds))
+    others = (job for job in list_jobs(runs) if not isinstance(job.request, SampleRequest))
+    if not missing or any(job.run_name == SAMPLE_RUN and job.state() not in ENDED for job in others):
         return None
-    resumed = ["--resume"] if staged_attempts(runs, SAMPLE_RUN) else []
-    return start(["add-seeds", SAMPLE_RUN, "--seeds", ",".join(map(str, missing)), *resumed], runs)
+    resumed = bool(staged_attempts(runs, SAMPLE_RUN))
+    return start(AddSeedsRequest(name=SAMPLE_RUN, seeds=tuple(missing), resume=resumed), runs)

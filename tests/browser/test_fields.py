@@ -10,7 +10,7 @@ from browser import driver
 from make_dataset import OVERLAPPING, exclusive, overlapping, picture, save, tables
 from PIL import Image
 
-from pipelines import jobs, readings, turns
+from pipelines import job_queue, jobs, readings
 from pipelines.reading import NO_BACKGROUND, SplitRule
 
 pytestmark = pytest.mark.browser
@@ -49,7 +49,7 @@ def place(tmp_path_factory):
     three_labels(folder / "three")
     (folder / "runs").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(turns.SLOTS_VARIABLE, "1")
+        patch.setenv(job_queue.SLOTS_VARIABLE, "1")
         with driver.server(folder / "runs", cwd=folder) as address:
             yield folder, address
 
@@ -58,13 +58,13 @@ def place(tmp_path_factory):
 def line(place):
     """The runs folder with its only place to work taken: a job that is started waits, and is gone at the end."""
     runs = place[0] / "runs"
-    (runs / turns.JOBS).mkdir(exist_ok=True)
-    taken = turns.free_place(runs / turns.JOBS, 1)
+    (runs / job_queue.JOBS).mkdir(exist_ok=True)
+    taken = job_queue.free_place(runs / job_queue.JOBS, 1)
     assert taken is not None
     yield runs
     for job in jobs.list_jobs(runs):
         job.cancel()
-    deadline = time.monotonic() + turns.GRACE_SECONDS + 15
+    deadline = time.monotonic() + job_queue.GRACE_SECONDS + 15
     while any(job.alive() for job in jobs.list_jobs(runs)):
         assert time.monotonic() < deadline, "a job is left"
         for job in jobs.list_jobs(runs):

@@ -72,8 +72,9 @@ def read_examples(path: Path) -> Examples | None:
         drawn = [at for at, name in enumerate(classes) if name != background]
         return Examples(
             tuple(_rows(table, len(classes), drawn, colors)),
-            tuple(classes[at] for at in drawn), tuple(colors[at] for at in drawn),
-        )  # fmt: skip
+            tuple(classes[at] for at in drawn),
+            tuple(colors[at] for at in drawn),
+        )
     except (RunError, OSError, ValueError, KeyError):
         return None
 

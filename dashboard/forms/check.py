@@ -1,7 +1,6 @@
 """The check of the whole data set: started from the page, carried out in its own process, and its report."""
 
 from pathlib import Path
-from typing import Final
 
 import pandas as pd
 import streamlit as st
@@ -15,22 +14,21 @@ from pipelines import jobs
 from pipelines.datasets.check import CheckReport, truth_alone
 from pipelines.errors import PipelineError
 from pipelines.readings import Kept
+from pipelines.requests import CheckRequest
 
-_COMMAND: Final = "check"
 
-
-def arguments_of(data: Path, kept: Kept) -> list[str]:
-    """Command line of a check whose report is kept."""
-    return [_COMMAND, str(data), "--reading", str(kept.file), "--save-report", str(kept.report_file)]
+def _request(data: Path, kept: Kept) -> CheckRequest:
+    """A check whose report is kept."""
+    return CheckRequest(dataset=str(data), reading=kept.file, save_report=kept.report_file)
 
 
 def job_of(runs: Path, data: Path, kept: Kept) -> jobs.Job | None:
     """The newest check of a reading, whatever has become of it."""
-    wanted = arguments_of(data, kept)
-    return next((job for job in jobs.list_jobs(runs) if job.arguments == wanted), None)
+    wanted = _request(data, kept)
+    return next((job for job in jobs.list_jobs(runs) if job.request == wanted), None)
 
 
-def draw(runs: Path, data: Path, kept: Kept) -> CheckReport | None:
+def draw_check(runs: Path, data: Path, kept: Kept) -> CheckReport | None:
     """A button, where the check stands, or what it found; returns the report once it is there."""
     job = job_of(runs, data, kept)
     if job is not None and job.alive():
@@ -48,9 +46,11 @@ def draw(runs: Path, data: Path, kept: Kept) -> CheckReport | None:
     with st.container(horizontal=True):
         again = report is not None
         if st.button(
-            "Check again" if again else "Check the whole data set", key="data_check",
-            type="secondary" if again else "primary", icon=":material/fact_check:",
-        ):  # fmt: skip
+            "Check again" if again else "Check the whole data set",
+            key="data_check",
+            type="secondary" if again else "primary",
+            icon=":material/fact_check:",
+        ):
             _start(runs, data, kept)
     return report
 
@@ -58,7 +58,7 @@ def draw(runs: Path, data: Path, kept: Kept) -> CheckReport | None:
 def _start(runs: Path, data: Path, kept: Kept) -> None:
     kept.report_file.unlink(missing_ok=True)
     try:
-        jobs.start(arguments_of(data, kept), runs, waits=False)
+        jobs.start(_request(data, kept), runs, waits=False)
     except PipelineError as error:
         components.problem(str(error))
         return
@@ -79,7 +79,7 @@ def _follow(job: jobs.Job) -> None:
         job.cancel()
 
 
-def show(report: CheckReport, *, name: str) -> None:
+def show_report(report: CheckReport, *, name: str) -> None:
     """What the check found. name: begins the names of downloaded files."""
     theme = state.theme()
     facts = report.model_dump(mode="json")
@@ -88,11 +88,12 @@ def show(report: CheckReport, *, name: str) -> None:
         [
             f"{count(report.images)} images",
             f"{sizes[0][1]} × {sizes[0][0]} pixels" + (f" and {len(sizes) - 1} more sizes" if len(sizes) > 1 else "")
-            if sizes else "",
+            if sizes
+            else "",
             f"{percent(report.ignored_share)} ignored" if report.ignored_share else "",
         ],
         theme,
-    )  # fmt: skip
+    )
     if report.ok:
         components.paragraph(truth_alone(report), theme)
     if report.findings:
@@ -104,10 +105,13 @@ def show(report: CheckReport, *, name: str) -> None:
     else:
         st.caption("The check found nothing wrong.")
     made = [
-        panels.ceiling(facts, theme), panels.nesting(facts, theme), panels.class_shares(facts, theme),
+        panels.ceiling(facts, theme),
+        panels.nesting(facts, theme),
+        panels.class_shares(facts, theme),
         panels.labels_per_pixel(facts, theme) if report.kind == "overlapping" else panels.splits(facts, theme),
-        panels.pairs(facts, theme), panels.splits(facts, theme) if report.kind == "overlapping" else None,
-    ]  # fmt: skip
+        panels.pairs(facts, theme),
+        panels.splits(facts, theme) if report.kind == "overlapping" else None,
+    ]
     there = [panel for panel in made if panel is not None]
     for start in range(0, len(there), 2):
         for column, panel in zip(st.columns(2), there[start : start + 2], strict=False):

@@ -1,13 +1,12 @@
-"""Jobs in line to places to work: at most so many at once, in the order they were asked for, without a server.
+"""The queue of jobs: at most so many work at once, in the order they were asked for, without a server.
 
 Only the standard library is imported here: a job that waits is a process of 13 MB, not one with every library loaded.
-The folder of one attempt at a job holds attempt.json (what is run, and its ticket), lock (held as long as its process
+The folder of one attempt at a job holds attempt.json (its request and its ticket), lock (held as long as its process
 lives), heartbeat (who that is, and when it was last heard from), began (it has had its turn), cancel (a stop was asked
 for) and, at the end, outcome.json, with result.json beside it if what was run has something to tell.
 docs/adr/0004-job-queue.md says why there is no dispatcher.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -15,9 +14,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import Any, Final
+
+from pipelines import locks
 
 JOBS: Final = ".jobs"
 SLOTS: Final = "slots"
@@ -40,21 +40,6 @@ def slots() -> int:
     return max(1, int(given)) if given.isdecimal() else 1
 
 
-def held(lock: Path) -> bool:
-    """Whether another process holds a lock. Never to be asked by the process that holds it: closing the file frees it.
-
-    Those who ask take a shared lock for a moment, so that they never take each other for a holder.
-    """
-    try:
-        with lock.open("rb") as file:
-            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
 def alive(attempt: Path) -> bool:
     """Whether the process of an attempt is at work or waiting, or just about to take its lock."""
     who = holder(attempt)
@@ -62,7 +47,7 @@ def alive(attempt: Path) -> bool:
         return True  # it says who it is once it holds its lock
     if who is not None and who[0] != socket.gethostname():  # locks of other machines are not seen on every disk
         return time.time() - _modified(attempt / HEARTBEAT) < LEASE_SECONDS
-    return held(attempt / LOCK)
+    return locks.is_held(attempt / LOCK)
 
 
 def holder(attempt: Path) -> tuple[str, int] | None:
@@ -101,18 +86,22 @@ def ticket(attempt: Path) -> int | None:
 def in_line(jobs: Path, *, beside: Path | None = None) -> list[Path]:
     """Newest attempts that wait for their turn, first come first; without `beside`, left out by its own process."""
     waiting: list[tuple[int, int, Path]] = []
-    for job in _jobs(jobs):
+    try:
+        folders = [path for path in jobs.iterdir() if path.name.isdecimal()]
+    except OSError:
+        return []
+    for job in folders:
         attempt = newest_attempt(job)
         if attempt is None or attempt == beside or not _waits(attempt):
             continue
-        asked = ticket(attempt)
-        if asked is not None:
-            waiting.append((asked, int(job.name), attempt))
+        queued = ticket(attempt)
+        if queued is not None:
+            waiting.append((queued, int(job.name), attempt))
     return [attempt for _, _, attempt in sorted(waiting)]
 
 
-def take_turn(attempt: Path, *, places: int) -> IO[bytes]:
-    """Wait until nobody is before this attempt and one of the places is free; the place is kept while the file is open.
+def take_turn(attempt: Path, *, places: int) -> Any:
+    """Wait until nobody is before this attempt and one of the places is free; the place is kept until it is closed.
 
     An attempt counts as waiting until the file `began` is there, which its process writes once it has a place: two
     processes never think both that they are the first.
@@ -129,31 +118,16 @@ def take_turn(attempt: Path, *, places: int) -> IO[bytes]:
         time.sleep(_POLL)
 
 
-def free_place(jobs: Path, places: int) -> IO[bytes] | None:
-    """One of the places, kept while the file is open; None when all are taken."""
+def free_place(jobs: Path, places: int) -> Any:
+    """One of the places, kept until it is closed; None when all are taken."""
     (jobs / SLOTS).mkdir(exist_ok=True)
-    for number in range(places):
-        file = (jobs / SLOTS / f"{number}.lock").open("ab")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-        else:
-            return file
-    return None
+    found = (locks.take(jobs / SLOTS / f"{number}.lock", wait=False) for number in range(places))
+    return next((place for place in found if place is not None), None)
 
 
 def _waits(attempt: Path) -> bool:
     # In this order: most jobs have ended, and a file's name is found sooner than a lock is tried.
     return not (attempt / OUTCOME).exists() and not (attempt / BEGAN).exists() and alive(attempt)
-
-
-def _jobs(folder: Path) -> Iterator[Path]:
-    try:
-        names = [path for path in folder.iterdir() if path.name.isdecimal()]
-    except OSError:
-        return
-    yield from names
 
 
 def _modified(path: Path) -> float:
@@ -197,10 +171,17 @@ class Pulse(threading.Thread):
             self._asked = True
             os.kill(os.getpid(), signal.SIGTERM)
         if time.time() - asked > GRACE_SECONDS and not committing(self._attempt):
-            if os.getpgrp() == os.getpid():
-                os.killpg(0, signal.SIGKILL)
-            else:  # started in a terminal: the group is a shell script's, or make's
-                os.kill(os.getpid(), signal.SIGKILL)
+            end_by_force(os.getpid())
+
+
+def end_by_force(process: int) -> None:
+    """Kill a process with what it has started, whose group it leads unless it was started in a terminal."""
+    if not hasattr(os, "killpg"):  # Windows, where this signal ends a process
+        os.kill(process, signal.SIGTERM)
+    elif os.getpgid(process) == process:
+        os.killpg(process, signal.SIGKILL)
+    else:  # the group is a shell script's, or make's
+        os.kill(process, signal.SIGKILL)
 
 
 def committing(attempt: Path) -> bool:
