@@ -1,7 +1,11 @@
-"""Files of a data set, broken in many ways; and what must hold whatever comes of them."""
+"""Files of a data set, broken in many ways; and what must hold whatever comes of them.
+
+With FUZZ=1 in the environment all of them; else a tenth, always the same.
+"""
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +21,11 @@ NASTY = (
     "/etc/passwd", "a" * 3000, "\x00\n\u202e<b>", [], {}, [[]], [None], [[1, 2]], {"counts": [1]},
     {"size": [4, 4], "counts": "0" * 40},
 )  # fmt: skip
+
+
+def tenth(count: int) -> int:
+    """So many of the damages that are tried: all with FUZZ=1, else a tenth."""
+    return count if os.environ.get("FUZZ") == "1" else max(1, count // 10)
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -91,7 +100,10 @@ def mutate_folder(
     source: Path, place: Path, count: int, seed: int, reading: DataReading, *,
     which: Callable[[Path], bool] = lambda path: True, structural: Callable[[Path], bool] = lambda path: False,
 ) -> dict[str, int]:  # fmt: skip
-    """Breaks one file of a data set, count times, and counts how that ends. The folder itself must not change."""
+    """Breaks one file of a data set, a tenth of count times (all with FUZZ=1), and counts how that ends.
+
+    The folder itself must not change.
+    """
     rng = np.random.default_rng(seed)
     root = place / source.name
     shutil.copytree(source, root)
@@ -99,7 +111,7 @@ def mutate_folder(
     contents = {path: path.read_bytes() for path in files}
     listing = sorted(str(path) for path in place.rglob("*"))
     ended = {"whole": 0, "findings": 0, "refused": 0}
-    for _ in range(count):
+    for _ in range(tenth(count)):
         path = files[int(rng.integers(len(files)))]
         if structural(path) and rng.random() < 0.7:
             broken = json.dumps(restructured(json.loads(contents[path]), rng)).encode()

@@ -163,7 +163,7 @@ def _truth_of_pixels(report: CheckReport) -> str:
             "No pixel carries two labels, so one label a pixel can be perfect (Dice and IoU 1): the truth sets neither "
             "head a limit."
         )
-    worst = min((one for one in report.class_facts if one.pixels), key=lambda one: one.ceiling_dice)
+    worst = min((facts for facts in report.class_facts if facts.pixels), key=lambda facts: facts.ceiling_dice)
     return (
         f"{_percent(report.overlap_share)} of the pixels carry two labels or more "
         f"({_percent(report.overlap_share_labelled)} of the labelled ones). One label a pixel can reach macro Dice "
@@ -185,11 +185,11 @@ def _heading(report: CheckReport) -> str:
 
 def _split_table(report: CheckReport) -> str:
     rows = [["split", "images", "groups", "valid pixels", "ignored"]]
-    for one in report.splits:
-        every = one.valid_pixels + one.ignored_pixels
-        groups = "–" if one.groups is None else f"{one.groups}"
-        ignored = _percent(one.ignored_pixels / every) if every else "–"
-        rows.append([one.split, f"{one.images}", groups, f"{one.valid_pixels:,}", ignored])
+    for summary in report.splits:
+        every = summary.valid_pixels + summary.ignored_pixels
+        groups = "–" if summary.groups is None else f"{summary.groups}"
+        ignored = _percent(summary.ignored_pixels / every) if every else "–"
+        rows.append([summary.split, f"{summary.images}", groups, f"{summary.valid_pixels:,}", ignored])
     return _table(rows)
 
 
@@ -197,10 +197,15 @@ def _class_table(report: CheckReport) -> str:
     overlapping = report.kind == "overlapping"
     head = ["class", "pixels", "share", "images"]
     rows = [head + (["best Dice", "best IoU", "priority Dice", "priority IoU"] if overlapping else [])]
-    for one in report.class_facts:
-        row = [one.name, f"{one.pixels:,}", _percent(one.share) if report.valid_pixels else "–", f"{one.images}"]
+    for facts in report.class_facts:
+        row = [
+            facts.name,
+            f"{facts.pixels:,}",
+            _percent(facts.share) if report.valid_pixels else "–",
+            f"{facts.images}",
+        ]
         if overlapping:
-            scores = (one.ceiling_dice, one.ceiling_iou, one.priority_dice, one.priority_iou)
+            scores = (facts.ceiling_dice, facts.ceiling_iou, facts.priority_dice, facts.priority_iou)
             row += [_score(score) for score in scores]
         rows.append(row)
     if overlapping:
@@ -225,12 +230,12 @@ def _overlap_block(report: CheckReport) -> str:
     blocks = [_table(rows)]
     if report.pairs:
         pairs = [["pair", "pixels", "of first", "of second", "IoU"]]
-        for one in report.pairs[:_SHOWN_ROWS]:
-            shares = [_percent(one.share_of_first), _percent(one.share_of_second)]
-            pairs.append([f"{one.first} & {one.second}", f"{one.pixels:,}", *shares, f"{one.iou:.3f}"])
+        for row in report.pairs[:_SHOWN_ROWS]:
+            shares = [_percent(row.share_of_first), _percent(row.share_of_second)]
+            pairs.append([f"{row.first} & {row.second}", f"{row.pixels:,}", *shares, f"{row.iou:.3f}"])
         hidden = len(report.pairs) - _SHOWN_ROWS
         blocks.append(_table(pairs) + (f"\n… and {hidden} more pairs" if hidden > 0 else ""))
-    nested = [f"{one.inner} lies inside {one.outer} ({_percent(one.share)} of it)" for one in report.nested]
+    nested = [f"{row.inner} lies inside {row.outer} ({_percent(row.share)} of it)" for row in report.nested]
     if nested:
         blocks.append("\n".join(nested))
     return "\n\n".join(blocks)
@@ -242,17 +247,17 @@ def _finding_block(findings: Sequence[Finding]) -> str:
         return "Nothing wrong was found."
     lines: list[str] = []
     severities: tuple[Severity, ...] = ("error", "warning", "note")
-    counts = [sum(one.severity == severity for one in findings) for severity in severities]
+    counts = [sum(finding.severity == severity for finding in findings) for severity in severities]
     lines.append(", ".join(_plural(n, word) for n, word in zip(counts, severities, strict=True) if n))
     for severity in severities:
         by_code: dict[str, list[Finding]] = defaultdict(list)
-        for one in findings:
-            if one.severity == severity:
-                by_code[one.code].append(one)
-        for code, some in by_code.items():
-            lines += [f"  {severity:<8}{code}: {one.message}" for one in some[:_SHOWN_FINDINGS]]
-            if len(some) > _SHOWN_FINDINGS:
-                lines.append(f"  {severity:<8}{code}: … and {len(some) - _SHOWN_FINDINGS} more of this kind")
+        for finding in findings:
+            if finding.severity == severity:
+                by_code[finding.code].append(finding)
+        for code, same in by_code.items():
+            lines += [f"  {severity:<8}{code}: {finding.message}" for finding in same[:_SHOWN_FINDINGS]]
+            if len(same) > _SHOWN_FINDINGS:
+                lines.append(f"  {severity:<8}{code}: … and {len(same) - _SHOWN_FINDINGS} more of this kind")
     return "\n".join(lines)
 
 
@@ -363,30 +368,30 @@ def _pairs(classes: Sequence[str], total: SplitFacts) -> tuple[PairFacts, ...]:
     for members, n in total.set_counts.items():
         for pair in combinations(members, 2):
             shared[pair] = shared.get(pair, 0) + n
-    found = []
+    pairs = []
     for (first, second), n in sorted(shared.items(), key=lambda entry: (-entry[1], entry[0])):
-        one, other = total.class_pixels[first], total.class_pixels[second]
-        found.append(
+        pixels, others = total.class_pixels[first], total.class_pixels[second]
+        pairs.append(
             PairFacts(
                 first=classes[first],
                 second=classes[second],
                 pixels=n,
-                share_of_first=_ratio(n, one),
-                share_of_second=_ratio(n, other),
-                iou=_ratio(n, one + other - n),
+                share_of_first=_ratio(n, pixels),
+                share_of_second=_ratio(n, others),
+                iou=_ratio(n, pixels + others - n),
             )
         )
-    return tuple(found)
+    return tuple(pairs)
 
 
 def _nested(pairs: Sequence[PairFacts]) -> tuple[Nesting, ...]:
-    found = []
+    nested = []
     for pair in pairs:
         if pair.share_of_second >= NESTED_FROM:
-            found.append(Nesting(inner=pair.second, outer=pair.first, share=pair.share_of_second))
+            nested.append(Nesting(inner=pair.second, outer=pair.first, share=pair.share_of_second))
         if pair.share_of_first >= NESTED_FROM:
-            found.append(Nesting(inner=pair.first, outer=pair.second, share=pair.share_of_first))
-    return tuple(found)
+            nested.append(Nesting(inner=pair.first, outer=pair.second, share=pair.share_of_first))
+    return tuple(nested)
 
 
 def _split_summary(dataset: Dataset, split: Split, facts: SplitFacts) -> SplitSummary:
@@ -431,23 +436,23 @@ def check_dataset(
     turns: dict[str, Turn] = {}
 
     def look(name: str) -> None:
-        found = dataset.examine(name, size=size)
-        findings.extend(found.findings)
-        if found.item is None:
+        examination = dataset.examine(name, size=size)
+        findings.extend(examination.findings)
+        if examination.item is None:
             return
-        everything.add(found.item)
-        if found.turn is not None:
-            turns[name] = found.turn
+        everything.add(examination.item)
+        if examination.turn is not None:
+            turns[name] = examination.turn
         for split in in_splits.get(name, ()):
-            counters[split].add(found.item)
-        shape = str(found.item.image.shape).encode()
-        same[hashlib.blake2b(found.item.image.data, digest_size=16, salt=shape[:16]).digest()].append(name)
+            counters[split].add(examination.item)
+        shape = str(examination.item.image.shape).encode()
+        same[hashlib.blake2b(examination.item.image.data, digest_size=16, salt=shape[:16]).digest()].append(name)
 
-    shown = progress or Progress()  # without a stream it is silent
-    with shown.stage("check", len(dataset.names())):
+    bar = progress or Progress()  # without a stream it is silent
+    with bar.stage("check", len(dataset.names())):
         for name in dataset.names():
             look(name)
-            shown.advance()
+            bar.advance()
     facts = {split: counter.facts() for split, counter in counters.items()}
     total = everything.facts()
     findings += orientation.findings(turns)
@@ -494,8 +499,8 @@ def _split_findings(dataset: Dataset, in_splits: Mapping[str, list[Split]]) -> I
 
 def _all_ignored(facts: Mapping[Split, SplitFacts]) -> Iterable[Finding]:
     """Splits with images but without a pixel that counts: nothing could be fitted or measured on them."""
-    for split, found in facts.items():
-        if found.images and not found.valid_pixels:
+    for split, counted in facts.items():
+        if counted.images and not counted.valid_pixels:
             yield Finding.error(
                 "SPLIT-IGNORED", f"every pixel of {split} is ignored; label some, or move images to {split}"
             )
@@ -522,8 +527,8 @@ def _class_findings(dataset: Dataset, facts: Mapping[Split, SplitFacts], total: 
             continue
         for split in SPLITS:
             if facts[split].images and not facts[split].class_pixels[index]:
-                what = "cannot be learned" if split == "train" else "has no score there"
-                problem = f"no pixel of {split} carries class {name}, so it {what}; move an image with it to {split}"
+                effect = "cannot be learned" if split == "train" else "has no score there"
+                problem = f"no pixel of {split} carries class {name}, so it {effect}; move an image with it to {split}"
                 yield Finding.warning("CLASS-ABSENT", problem)
     labels = max((len(members) for members in total.set_counts), default=0)
     if dataset.kind == "overlapping" and total.images and labels < 2:
@@ -538,4 +543,4 @@ def _and(words: Iterable[str]) -> str:
 
 def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     rank = {"error": 0, "warning": 1, "note": 2}
-    return tuple(sorted(findings, key=lambda one: rank[one.severity]))
+    return tuple(sorted(findings, key=lambda finding: rank[finding.severity]))

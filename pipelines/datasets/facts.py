@@ -63,9 +63,9 @@ class FactsCounter:
         self._valid += valid
         self._ignored += height * width - valid
         self._sizes[(height, width)] += 1
-        found = count_label_sets(item.truth, item.valid)
-        self._sets.update(found)
-        for index in {index for members in found for index in members}:
+        counts = count_label_sets(item.truth, item.valid)
+        self._sets.update(counts)
+        for index in {index for members in counts for index in members}:
             self._class_images[index] += 1
         flat = item.image.reshape(-1, 3).astype(np.float64)
         self._pixels += flat.shape[0]

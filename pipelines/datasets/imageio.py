@@ -37,8 +37,7 @@ _DAMAGE: Final = (
     OSError,
     SyntaxError,
     ValueError,
-    IndexError,
-    KeyError,
+    LookupError,
     TypeError,
     EOFError,
     RuntimeError,
@@ -267,8 +266,8 @@ def _open(path: Path, content: bytes | None = None) -> _Decoded:
 
 def _orientation(picture: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1, as stored, for anything else."""
-    told = picture.getexif().get(_ORIENTATION, 1)
-    return told if isinstance(told, int) and 1 <= told <= 8 else 1
+    tag = picture.getexif().get(_ORIENTATION, 1)
+    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
 
 def _deep(path: Path, picture: Image.Image, content: bytes) -> NDArray[np.uint16] | None:
@@ -306,16 +305,16 @@ def _tiff_values(path: Path, content: bytes) -> NDArray[Any]:
 
 
 def _tiff_bits(picture: Image.Image) -> tuple[int, ...]:
-    told = picture.tag_v2.get(258, (1,)) if isinstance(picture, TiffImageFile) else (1,)
-    return tuple(told) if isinstance(told, tuple) else (int(told),)
+    bits = picture.tag_v2.get(258, (1,)) if isinstance(picture, TiffImageFile) else (1,)
+    return tuple(bits) if isinstance(bits, tuple) else (int(bits),)
 
 
 def _colors(path: Path, decoded: _Decoded) -> NDArray[Any]:
     """Red, green and blue, (H, W, 3) uint8, or uint16 as stored; black where they are wholly transparent."""
     picture, deep = decoded.picture, decoded.deep
     if deep is not None:
-        some = deep[:, :, :3] if deep.shape[2] > 2 else np.repeat(deep[:, :, :1], 3, axis=2)
-        return some if deep.shape[2] == 3 else np.where(deep[:, :, -1:] == 0, np.uint16(0), some)
+        colors = deep[:, :, :3] if deep.shape[2] > 2 else np.repeat(deep[:, :, :1], 3, axis=2)
+        return colors if deep.shape[2] == 3 else np.where(deep[:, :, -1:] == 0, np.uint16(0), colors)
     if picture.mode in (*_SIXTEEN_BIT, "I", "F"):
         raise DatasetError(f"{short(path, 3)} has no colours of 8 bits (mode {picture.mode}); save it as an RGB PNG")
     colors = np.array(picture.convert("RGB"))

@@ -41,8 +41,8 @@ def tree(
     Passed over is what `walk` passes over, and folders that cannot be read. widest: of folders in one folder, only the
     first so many.
     """
-    found = links.of(root)
-    if not found.follows(root):
+    followed = links.of(root)
+    if not followed.follows(root):
         return
     top = Path(os.path.realpath(root))
     visited = {str(top)}
@@ -54,13 +54,15 @@ def tree(
         names: list[str] = []
         try:
             with os.scandir(here) as there:
-                for one in there:
-                    if _passed_over(one.name) or (one.is_symlink() and not found.follows(here / one.name, below=top)):
+                for entry in there:
+                    if _passed_over(entry.name) or (
+                        entry.is_symlink() and not followed.follows(here / entry.name, below=top)
+                    ):
                         continue
-                    if one.is_dir():
-                        inside.append(one.name)
-                    elif one.is_file():
-                        names.append(one.name)
+                    if entry.is_dir():
+                        inside.append(entry.name)
+                    elif entry.is_file():
+                        names.append(entry.name)
         except OSError:
             continue
         yield folder, sorted(names)
@@ -69,7 +71,7 @@ def tree(
             for name in sorted(inside)[:widest]:
                 real = os.path.realpath(here / name)
                 if real in visited:
-                    found.passed_over[here / name] = None
+                    followed.passed_over[here / name] = None
                 else:
                     visited.add(real)
                     fresh.append((*folder, name))
@@ -78,30 +80,32 @@ def tree(
 
 def folders(root: Path) -> list[Path]:
     """Folders right under a folder, in the order of names; hidden ones and links not followed are passed over."""
-    found = links.of(root)
+    followed = links.of(root)
     try:
-        inside = [one for one in root.iterdir() if not _passed_over(one.name) and one.is_dir() and found.follows(one)]
+        inside = [
+            path for path in root.iterdir() if not _passed_over(path.name) and path.is_dir() and followed.follows(path)
+        ]
     except OSError:
         return []
-    return sorted(inside, key=lambda one: one.name)
+    return sorted(inside, key=lambda path: path.name)
 
 
 def child(root: Path, *names: str) -> Path | None:
     """The first folder or file right under root that is called one of these names, whatever the case."""
     try:
-        there = {one.name.casefold(): one for one in sorted(root.iterdir(), reverse=True)}
+        there = {path.name.casefold(): path for path in sorted(root.iterdir(), reverse=True)}
     except OSError:
         return None
-    found = links.of(root)
+    followed = links.of(root)
     wanted = (there[name.casefold()] for name in names if name.casefold() in there)
-    return next((one for one in wanted if found.follows(one)), None)
+    return next((path for path in wanted if followed.follows(path)), None)
 
 
-def passed_over(found: links.Links, root: Path) -> list[Finding]:
+def passed_over(followed: links.Links, root: Path) -> list[Finding]:
     """A note about links that were not followed, if there are any."""
-    if not found.passed_over:
+    if not followed.passed_over:
         return []
-    first, count = shown(next(iter(found.passed_over)), root), len(found.passed_over)
+    first, count = shown(next(iter(followed.passed_over)), root), len(followed.passed_over)
     problem = (
         f"{count:,} {'link is' if count == 1 else 'links are'} passed over, such as {first}: leading nowhere, to files "
         "that are read anyway, or out of the folders that may be read"
@@ -128,19 +132,19 @@ def by_name(paths: Iterable[Path], root: Path, findings: list[Finding]) -> dict[
     stems: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         stems[stem(path)].append(path)
-    found: dict[str, Path] = {}
-    for short, some in stems.items():
-        for path in some:
-            name = short if len(some) == 1 else "__".join((*path.relative_to(root).parent.parts, short))
+    files: dict[str, Path] = {}
+    for short, sharing in stems.items():
+        for path in sharing:
+            name = short if len(sharing) == 1 else "__".join((*path.relative_to(root).parent.parts, short))
             if not usable(name):
                 problem = f"{name[:50]!r}: a name is one printable line of at most {MAX_NAME} characters; rename it"
                 findings.append(Finding.error("FILE-NAME", problem))
-            elif name in found:
-                problem = f"{path.name} and {found[name].name} share the name {name}; keep one or rename it"
+            elif name in files:
+                problem = f"{path.name} and {files[name].name} share the name {name}; keep one or rename it"
                 findings.append(Finding.error("NAME-TWICE", problem))
             else:
-                found[name] = path
-    return dict(sorted(found.items()))
+                files[name] = path
+    return dict(sorted(files.items()))
 
 
 def usable(name: str) -> bool:

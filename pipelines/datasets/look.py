@@ -74,7 +74,7 @@ class LookedSource(Source):
 
     def __init__(self, looked: Looked, images: Mapping[str, tuple[UInt8Array, BoolArray, BoolArray]]) -> None:
         self.root, self.name = Path(), looked.name
-        self.labels = tuple(Label(one.name, one.color, one.role) for one in looked.labels)
+        self.labels = tuple(Label(label.name, label.color, label.role) for label in looked.labels)
         self.declared, self.priority = looked.declared, tuple(looked.priority)
         self.exclusive, self.complete = looked.exclusive, looked.complete
         self.splits = {split: tuple(names) for split, names in looked.splits.items()}
@@ -130,30 +130,41 @@ def _unpacked(arrays: Mapping[str, Any], at: int) -> tuple[UInt8Array, BoolArray
     return arrays[f"image{at}"], layers.view(np.bool_), valid
 
 
-def look(asked: Asked) -> tuple[Looked, dict[str, Any]]:
+def look(request: Asked) -> tuple[Looked, dict[str, Any]]:
     """Look in this process: what there is, and arrays to keep. Never raises for what files hold."""
     recognised: list[tuple[str, str]] = []
     try:
-        recognised = [(one.format, one.reason) for one in recognise(asked.path)]
-        chosen, source = open_source(asked.path, DataReading(format=asked.format, options=asked.options))
+        recognised = [(row.format, row.reason) for row in recognise(request.path)]
+        chosen, source = open_source(request.path, DataReading(format=request.format, options=request.options))
         if not source.names():
             raise DatasetError(f"{source.name} holds no image in the format {chosen} ({FORMATS[chosen].title})")
-        alignment = orientation.Alignment(source, asked.options.get(orientation.OPTION))
+        alignment = orientation.Alignment(source, request.options.get(orientation.OPTION))
     except PipelineError as error:
-        told = str(error).replace(asked.path, Path(asked.path).name)  # where uploads lie is nobody's business
-        return Looked(recognised=recognised, problem=told), {}
+        problem = str(error).replace(request.path, Path(request.path).name)  # where uploads lie is nobody's business
+        return Looked(recognised=recognised, problem=problem), {}
     arrays, shown, sizes, unread, shares, turns = _images(source, alignment)
     labels = [
-        FoundLabel(name=one.name, color=one.color, role=one.role, share=float(n))
-        for one, n in zip(source.labels, shares, strict=True)
+        FoundLabel(name=row.name, color=row.color, role=row.role, share=float(n))
+        for row, n in zip(source.labels, shares, strict=True)
     ]
     findings = [*source.findings, *orientation.findings(turns)]
     looked = Looked(
-        recognised=recognised, format=chosen, name=source.name, labels=labels, exclusive=source.exclusive,
-        declared=source.declared, complete=source.complete, names=list(source.names()),
-        splits={split: list(names) for split, names in source.splits.items()}, groups=dict(source.groups),
-        findings=findings, priority=list(source.priority), shown=shown, sizes=sizes, unread=unread,
-    )  # fmt: skip
+        recognised=recognised,
+        format=chosen,
+        name=source.name,
+        labels=labels,
+        exclusive=source.exclusive,
+        declared=source.declared,
+        complete=source.complete,
+        names=list(source.names()),
+        splits={split: list(names) for split, names in source.splits.items()},
+        groups=dict(source.groups),
+        findings=findings,
+        priority=list(source.priority),
+        shown=shown,
+        sizes=sizes,
+        unread=unread,
+    )
     return looked, arrays
 
 
@@ -194,7 +205,7 @@ def _images(
             unread.append(Finding.error("IMAGE-UNREADABLE", str(error)))
             continue
         turns |= {} if turn is None else {name: turn}
-        unread += [one for one in truth.findings if one.severity == "error"]
+        unread += [finding for finding in truth.findings if finding.severity == "error"]
         counts = truth.layers.sum(axis=(1, 2))
         pixels += counts
         whole += truth.valid.size

@@ -97,8 +97,8 @@ class Alignment:
             return Turn(sizes[0], "others")
         gains = [self._gain_of(name) for name in unsized[:: max(1, len(unsized) // _MOST_VOTES)]]
         stored, upright = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-        told = stored + upright
-        if told >= _FEWEST_VOTES and max(stored, upright) >= _AGREEMENT * told:
+        votes = stored + upright
+        if votes >= _FEWEST_VOTES and max(stored, upright) >= _AGREEMENT * votes:
             return Turn("stored" if stored > upright else "upright", "colors")
         return Turn("upright", "default")
 

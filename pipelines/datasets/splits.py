@@ -95,17 +95,17 @@ def given_splits(
 def _by_links(root: Path, images: Mapping[str, Path]) -> dict[str, set[Split]]:
     """Splits of images to which links in folders of splits lead; links that are passed over, their files being read."""
     places = {link: link / "any" if link.is_dir() else link for link in links.of(root).passed_over}
-    told = {link: split for link, place in places.items() if (split := split_of(place, root)) is not None}
-    found: dict[str, set[Split]] = defaultdict(set)
-    real = {Path(os.path.realpath(path)): name for name, path in images.items()} if told else {}
-    for link, split in told.items():
+    split_links = {link: split for link, place in places.items() if (split := split_of(place, root)) is not None}
+    splits: dict[str, set[Split]] = defaultdict(set)
+    real = {Path(os.path.realpath(path)): name for name, path in images.items()} if split_links else {}
+    for link, split in split_links.items():
         target = Path(os.path.realpath(link))
         names = [real[target]] if target in real else []
         if target.is_dir():
             names = [name for path, name in real.items() if path.is_relative_to(target)]
         for name in names:
-            found[name].add(split)
-    return dict(found)
+            splits[name].add(split)
+    return dict(splits)
 
 
 def _by_name(images: Mapping[str, Path], findings: list[Finding]) -> dict[str, Split]:
@@ -147,7 +147,7 @@ def read_lists(
     for name, path in images.items() if files else ():
         places[(stem(path),)].append(name)
         places[(path.parent.name, stem(path))].append(name)
-    found: dict[Split, tuple[str, ...]] = {}
+    lists: dict[Split, tuple[str, ...]] = {}
     for split, path in files.items():
         title = shown(path, folder)
         try:
@@ -164,13 +164,15 @@ def read_lists(
         names = tuple(dict.fromkeys(name for name in wanted.values() if name is not None))
         absent = [line for line, name in wanted.items() if name is None]
         if absent or not names:
-            some = f" of which {len(absent):,} are not here with a mask, such as {absent[0][:80]!r}" if absent else ""
+            missing = (
+                f" of which {len(absent):,} are not here with a mask, such as {absent[0][:80]!r}" if absent else ""
+            )
             lost = "" if names else f"; so it gives no {split} split"
-            problem = f"{title} names {len(wanted):,} images{some}{lost}: correct the list"
+            problem = f"{title} names {len(wanted):,} images{missing}{lost}: correct the list"
             findings.append(Finding.warning("SPLIT-ABSENT", problem))
         if names:
-            found[split] = names
-    return found
+            lists[split] = names
+    return lists
 
 
 def _split_listed(path: Path) -> Split | None:
@@ -183,9 +185,11 @@ def _list_folders(root: Path, paths: Iterable[Path]) -> list[Path]:
     """Folders where split lists may lie, the top first: not those that hold pictures, which may be many."""
     parents = {path.parent for path in paths}
     common = Path(os.path.commonpath(parents)) if parents else root
-    above = [one for one in (common, *common.parents) if one.is_relative_to(root) and one not in parents - {root}]
-    found = [place for one in reversed(above) for place in (one, child(one, "splits", "split", "lists"))]
-    return [place for place in found if place is not None and place.is_dir()]
+    above = [
+        folder for folder in (common, *common.parents) if folder.is_relative_to(root) and folder not in parents - {root}
+    ]
+    places = [place for folder in reversed(above) for place in (folder, child(folder, "splits", "split", "lists"))]
+    return [place for place in places if place is not None and place.is_dir()]
 
 
 def _listed(
@@ -241,7 +245,7 @@ def seeded_split(
         empty = [split for split in SPLITS if not chosen[split]]
         left = len(keys) - done
         candidates = empty if empty and left <= len(empty) else list(SPLITS)
-        split = max(candidates, key=lambda one: shares[one] * len(names) - len(chosen[one]))
+        split = max(candidates, key=lambda candidate: shares[candidate] * len(names) - len(chosen[candidate]))
         chosen[split] += members[keys[index]]
     return {split: tuple(sorted(chosen[split])) for split in SPLITS}
 

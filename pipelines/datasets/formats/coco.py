@@ -15,12 +15,12 @@ import numpy as np
 
 from pipelines.arrays import UInt8Array
 from pipelines.datasets import imageio, listing, splits
-from pipelines.datasets.base import Finding, Format, Label, Role, Source, Truth, printable
+from pipelines.datasets.base import Finding, Format, Label, Role, Size, Source, Truth, examples, printable
 from pipelines.datasets.formats import json_file, polygons
 from pipelines.datasets.listing import FileSource
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
-from pipelines.schema import Split
+from pipelines.schema import SPLITS
 
 # Files and their tables ----------------------------------------------------------------------------------------------
 
@@ -32,18 +32,48 @@ _MOST_ANNOTATIONS: Final = 5_000_000
 
 @dataclass
 class Document:
-    """What one JSON file lists. places: image to start, end, start, end, … of its annotations, bytes in the file."""
+    """What one JSON file lists. places: image to start, end, start, end, … of its annotations, bytes in the file.
+
+    images: id to file, height, width and video. categories: id to name and supercategory. used: annotations by
+    category. lost: annotations of images that are not listed. panoptic: annotations name segments in a picture of
+    their own.
+    """
 
     path: Path
     title: str
-    images: dict[Any, tuple[str, Any, Any, Any]] = field(default_factory=dict)  # id: file, height, width, video
-    categories: dict[Any, tuple[str, str]] = field(default_factory=dict)  # id: name, supercategory
+    split: str | None
+    images: dict[Any, tuple[str, Any, Any, Any]] = field(default_factory=dict)
+    categories: dict[Any, tuple[str, str]] = field(default_factory=dict)
     places: dict[Any, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
     used: Counter[Any] = field(default_factory=Counter)
     crowds: int = 0
-    lost: int = 0  # annotations of images that are not listed
-    panoptic: bool = False  # whether annotations name segments in a picture of their own
-    split: str | None = None
+    lost: int = 0
+    panoptic: bool = False
+
+    def add_image(self, value: dict[str, Any]) -> None:
+        """Index an image. Raises DatasetError, one line."""
+        key, name = key_of(value.get("id")), value.get("file_name")
+        if key is None or not isinstance(name, str) or not name or len(name) > 1000:
+            raise DatasetError(f"{self.title}: an image has no id or no file_name; export it again")
+        self._check_new(key, self.images, "images")
+        if len(self.images) >= listing.MAX_FILES:
+            raise DatasetError(f"{self.title} lists more than {listing.MAX_FILES:,} images; split it into parts")
+        self.images[key] = (name, value.get("height"), value.get("width"), value.get("video_id"))
+
+    def add_category(self, value: dict[str, Any]) -> None:
+        """Index a category. Raises DatasetError, one line."""
+        key, name, parent = key_of(value.get("id")), value.get("name"), value.get("supercategory")
+        if key is None or not isinstance(name, str) or not 0 < len(name) <= 500:
+            raise DatasetError(f"{self.title}: a category has no id or no name of 1 to 500 letters; correct it")
+        self._check_new(key, self.categories, "categories")
+        if len(self.categories) >= MAX_LABELS:
+            raise DatasetError(f"{self.title} has more than {MAX_LABELS:,} categories; leave some out")
+        self.categories[key] = (name, parent if isinstance(parent, str) else "")
+
+    def _check_new(self, key: Any, table: Mapping[Any, Any], what: str) -> None:
+        if key in table:
+            shown = printable(str(key)[:50])
+            raise DatasetError(f"{self.title}: the id {shown} belongs to two {what}; give each its own")
 
 
 def json_files(root: Path) -> list[Path]:
@@ -53,47 +83,47 @@ def json_files(root: Path) -> list[Path]:
 
 def like_coco(path: Path) -> bool:
     """Whether the head and the end of a file look like COCO's; never raises."""
-    said = json_file.ends(path)
-    if b'"shapes"' in said and b'"imagePath"' in said:
+    content = json_file.ends(path)
+    if b'"shapes"' in content and b'"imagePath"' in content:
         return False
-    hits = {hint for hint in _HINTS if f'"{hint}"'.encode() in said}
-    whole = len(said) < 2 * json_file.HEAD
+    hits = {hint for hint in _HINTS if f'"{hint}"'.encode() in content}
+    whole = len(content) < 2 * json_file.HEAD
     return hits >= set(_LISTS) if whole else bool(hits & set(_LISTS)) and len(hits) >= 3
 
 
-def chosen_files(root: Path, pattern: str | None, findings: list[Finding]) -> list[Path]:
+def choose_files(root: Path, pattern: str | None, findings: list[Finding]) -> list[Path]:
     """The JSON files to take: those asked for, else instances_*.json, else all but panoptic_*.json, else these.
 
     Raises DatasetError, one line, when there is none.
     """
-    every = [path for path in json_files(root) if like_coco(path)]
+    titles = {path: listing.shown(path, root) for path in json_files(root) if like_coco(path)}
     if pattern is not None:
-        taken = [path for path in every if fnmatch(path.name, pattern) or fnmatch(listing.shown(path, root), pattern)]
+        taken = [path for path, title in titles.items() if fnmatch(path.name, pattern) or fnmatch(title, pattern)]
         if not taken:
             raise DatasetError(
                 f"no JSON file with images, annotations and categories is called {pattern[:80]!r}; found are "
-                f"{', '.join(listing.shown(path, root) for path in every[:10]) or 'none'}"
+                f"{', '.join(list(titles.values())[:10]) or 'none'}"
             )
-    else:
-        instances = [path for path in every if path.name.lower().startswith("instances")]
-        taken = instances or [path for path in every if not path.name.lower().startswith("panoptic")] or every
+        return taken
+    instances = [path for path in titles if path.name.lower().startswith("instances")]
+    taken = instances or [path for path in titles if not path.name.lower().startswith("panoptic")] or [*titles]
     if not taken:
         raise DatasetError(
             f"{printable(root.name)} holds no JSON file with images, annotations and categories; put it there or into "
             "annotations/"
         )
-    left = [listing.shown(path, root) for path in every if path not in taken]
-    if left and pattern is None:
-        some = ", ".join(left[:5]) + (" and others" if len(left) > 5 else "")
-        problem = f"{some} are not read; the option annotations names the files to take"
+    left = [title for path, title in titles.items() if path not in taken]
+    if left:
+        problem = f"{examples(left, 5, ' and others')} are not read; the option annotations names the files to take"
         findings.append(Finding.note("FILE-UNUSED", problem))
     return taken
 
 
 def read_document(path: Path, root: Path) -> Document:
     """Index a COCO file; only places of annotations are kept. Raises DatasetError, one line."""
-    found = Document(path, listing.shown(path, root))
-    found.split = splits.split_of(path, root) or splits.split_named(path.stem)
+    split = splits.split_of(path, root) or splits.split_named(path.stem)
+    document = Document(path, listing.shown(path, root), split)
+    title = document.title
     there: set[str] = set()
     total = drawn = 0
     for member in json_file.members(path, lists=_LISTS):
@@ -101,60 +131,34 @@ def read_document(path: Path, root: Path) -> Document:
             continue
         there.add(member.key)
         if not isinstance(member.value, dict):
-            raise DatasetError(f"{found.title}: {member.key} must be a list of objects; export it again")
+            raise DatasetError(f"{title}: {member.key} must be a list of objects; export it again")
         value: dict[str, Any] = member.value
-        if member.key == "annotations":
-            found.places[key_of(value.get("image_id"))].extend((member.start, member.end))
-            total += 1
-            segments = value.get("segments_info")
-            found.panoptic |= isinstance(segments, list)
-            drawn += bool(segments or value.get("segmentation"))
-            if total > _MOST_ANNOTATIONS:
-                raise DatasetError(
-                    f"{found.title} has more than {_MOST_ANNOTATIONS:,} annotations; split it into parts"
-                )
-            for one in segments if isinstance(segments, list) else [value]:
-                if isinstance(one, dict):
-                    found.used[key_of(one.get("category_id"))] += 1
-                    found.crowds += is_crowd(one)
-        elif member.key == "images":
-            _add_image(found, value)
-        else:
-            _add_category(found, value)
+        if member.key == "images":
+            document.add_image(value)
+            continue
+        if member.key == "categories":
+            document.add_category(value)
+            continue
+        document.places[key_of(value.get("image_id"))].extend((member.start, member.end))
+        total += 1
+        if total > _MOST_ANNOTATIONS:
+            raise DatasetError(f"{title} has more than {_MOST_ANNOTATIONS:,} annotations; split it into parts")
+        segments = value.get("segments_info")
+        document.panoptic |= isinstance(segments, list)
+        drawn += bool(segments or value.get("segmentation"))
+        for marked in segments if isinstance(segments, list) else [value]:
+            if isinstance(marked, dict):
+                document.used[key_of(marked.get("category_id"))] += 1
+                document.crowds += is_crowd(marked)
     lacking = [key for key in _LISTS if key not in there and key != "annotations"]
     if lacking:
-        raise DatasetError(f"{found.title} has no {lacking[0]}; a COCO file holds images, annotations and categories")
+        raise DatasetError(f"{title} has no {lacking[0]}; a COCO file holds images, annotations and categories")
     if total and not drawn:
         raise DatasetError(
-            f"{found.title} holds boxes or captions, no outlines or masks (segmentation); take the file that has them"
+            f"{title} holds boxes or captions, no outlines or masks (segmentation); take the file that has them"
         )
-    found.lost = sum(len(some) // 2 for key, some in found.places.items() if key not in found.images)
-    return found
-
-
-def _add_image(found: Document, value: dict[str, Any]) -> None:
-    key, name = key_of(value.get("id")), value.get("file_name")
-    if key is None or not isinstance(name, str) or not name or len(name) > 1000:
-        raise DatasetError(f"{found.title}: an image has no id or no file_name; export it again")
-    if key in found.images:
-        raise DatasetError(f"{found.title}: the id {printable(str(key)[:50])} belongs to two images; give each its own")
-    if len(found.images) >= listing.MAX_FILES:
-        raise DatasetError(f"{found.title} lists more than {listing.MAX_FILES:,} images; split it into parts")
-    video = value.get("video_id")
-    found.images[key] = (name, value.get("height"), value.get("width"), video)
-
-
-def _add_category(found: Document, value: dict[str, Any]) -> None:
-    key, name, parent = key_of(value.get("id")), value.get("name"), value.get("supercategory")
-    if key is None or not isinstance(name, str) or not 0 < len(name) <= 500:
-        raise DatasetError(f"{found.title}: a category has no id or no name of 1 to 500 letters; correct it")
-    if key in found.categories:
-        raise DatasetError(
-            f"{found.title}: the id {printable(str(key)[:50])} belongs to two categories; give each its own"
-        )
-    if len(found.categories) >= MAX_LABELS:
-        raise DatasetError(f"{found.title} has more than {MAX_LABELS:,} categories; leave some out")
-    found.categories[key] = (name, parent if isinstance(parent, str) else "")
+    document.lost = sum(len(places) // 2 for key, places in document.places.items() if key not in document.images)
+    return document
 
 
 class PictureFiles:
@@ -237,9 +241,9 @@ class Drawing:
 
     def instance(self, segmentation: Any, label: int) -> None:
         """Polygons or run lengths. Raises DatasetError when they can't be drawn."""
-        some, lines = polygons.coco_runs(segmentation, self._size, self._work)
-        self._empty += lines + (not some and not lines)
-        self._runs[label] += some
+        runs, lines = polygons.coco_runs(segmentation, self._size, self._work)
+        self._empty += lines + (not runs and not lines)
+        self._runs[label] += runs
         if len(self._runs[label]) >= _AT_ONCE:
             self._runs[label] = [polygons.merged(self._runs[label])]
 
@@ -256,19 +260,19 @@ class Drawing:
         place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
         strange = known[place] != ids
         if strange.any():
-            some = ", ".join(str(one) for one in np.unique(ids[strange])[:5])
-            raise UnknownLabelError(f"its picture holds the segments {some}, which are not listed; export it again")
-        of = np.array([-1 if labels.get(int(one)) is None else labels[int(one)] for one in known], np.int32)
-        carried = of[place]
-        for label in np.unique(of[of >= 0]):
+            listed = ", ".join(str(number) for number in np.unique(ids[strange])[:5])
+            raise UnknownLabelError(f"its picture holds the segments {listed}, which are not listed; export it again")
+        label_of = np.array([-1 if (label := labels.get(int(number))) is None else label for number in known], np.int32)
+        carried = label_of[place]
+        for label in np.unique(label_of[label_of >= 0]):
             self._layers[label] |= carried == label
         self._valid &= ids != 0
 
     def truth(self, name: str) -> Truth:
         """All that was drawn."""
-        for label, some in self._runs.items():
-            if some:
-                self._layers[label] |= polygons.union(some)
+        for label, runs in self._runs.items():
+            if runs:
+                self._layers[label] |= polygons.union(runs)
         if self._empty:
             problem = f"{self._empty} annotations of {name} have no area (a box, a line or a point) and mark no pixel"
             self.findings.append(Finding.warning("NO-AREA", problem))
@@ -277,15 +281,19 @@ class Drawing:
 
 # The source ----------------------------------------------------------------------------------------------------------
 
-_CROWD: Final = ("ignore", "class", "drop")
+_CROWD: Final = {
+    "ignore": "their pixels are ignored",
+    "class": "they count like others",
+    "drop": "they are left out",
+}
 _CROWD_LABEL: Final = "iscrowd"
 _MOST_FINDINGS: Final = 10  # of one image
 _AUGMENTED: Final = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}")  # Roboflow's copies of one picture
 
 
 def _recognise(root: Path) -> str | None:
-    found = next((path for path in json_files(root) if like_coco(path)), None)
-    return None if found is None else f"{listing.shown(found, root)} holds images, annotations and categories"
+    first = next((path for path in json_files(root) if like_coco(path)), None)
+    return None if first is None else f"{listing.shown(first, root)} holds images, annotations and categories"
 
 
 def _open(root: Path, options: Mapping[str, str]) -> Source:
@@ -302,7 +310,7 @@ class CocoSource(FileSource):
         self.name = printable(root.name)[:100] or "COCO"
         self._crowd = crowd
         findings: list[Finding] = []
-        self._documents = [read_document(path, root) for path in chosen_files(root, pattern, findings)]
+        self._documents = [read_document(path, root) for path in choose_files(root, pattern, findings)]
         self._labels = self._name_labels(findings)
         self._find_images(findings)
         if not self.images:
@@ -315,43 +323,33 @@ class CocoSource(FileSource):
     def _name_labels(self, findings: list[Finding]) -> dict[str, int]:
         """Labels of all files, by name: the index of each."""
         names: dict[str, None] = {}
-        above = {parent for one in self._documents for _, parent in one.categories.values()}
+        above = {parent for document in self._documents for _, parent in document.categories.values()}
         for document in self._documents:
             if not document.categories:
                 raise DatasetError(f"{document.title} has no categories; add them, with id and name")
-            twice = [
-                name for name, count in Counter(name for name, _ in document.categories.values()).items() if count > 1
-            ]
+            counts = Counter(name for name, _ in document.categories.values())
+            twice = [name for name, count in counts.items() if count > 1]
             if twice:
                 problem = f"{document.title} gives the name {twice[0][:60]!r} to several categories; they are one label"
                 findings.append(Finding.note("LABEL-TWICE", problem))
             for key, (name, _) in document.categories.items():
                 if name in above and not document.used[key] and len(document.categories) > 1:
-                    problem = (
-                        f"the category {name[:60]!r} only stands above others and has no annotation; it is left out"
-                    )
-                    findings.append(Finding.note("LABEL-EMPTY", problem))
+                    problem = f"the category {name[:60]!r} only stands above others and has no annotation"
+                    findings.append(Finding.note("LABEL-EMPTY", f"{problem}; it is left out"))
                 else:
                     names[name] = None
         if len(names) + 1 > MAX_LABELS:
             raise DatasetError(f"there are {len(names):,} categories, allowed are {MAX_LABELS - 1:,}; leave some out")
         self.labels = tuple(Label(name, role=_role(name)) for name in names)
-        crowds = sum(one.crowds for one in self._documents)
+        crowds = sum(document.crowds for document in self._documents)
         if crowds and self._crowd == "ignore":
-            free = next(
-                f"{_CROWD_LABEL}{'_' * n}" for n in range(len(names) + 1) if f"{_CROWD_LABEL}{'_' * n}" not in names
-            )
-            self.labels += (Label(free, role="ignore"),)
+            name = _CROWD_LABEL
+            while name in names:
+                name += "_"
+            self.labels += (Label(name, role="ignore"),)
         if crowds:
-            done = {
-                "ignore": "their pixels are ignored",
-                "class": "they count like others",
-                "drop": "they are left out",
-            }
-            problem = (
-                f"{crowds:,} annotations are crowds (iscrowd = 1): {done[self._crowd]}; the option crowd changes that"
-            )
-            findings.append(Finding.note("CROWDS", problem))
+            problem = f"{crowds:,} annotations are crowds (iscrowd = 1): {_CROWD[self._crowd]}"
+            findings.append(Finding.note("CROWDS", f"{problem}; the option crowd changes that"))
         self.exclusive = len(self.labels) == 1
         return {label.name: index for index, label in enumerate(self.labels)}
 
@@ -375,14 +373,11 @@ class CocoSource(FileSource):
             problem = f"{len(elsewhere):,} images have paths of another machine and were found by their names"
             findings.append(Finding.note("IMAGE-ELSEWHERE", f"{problem}, such as {printable(elsewhere[0][-80:])}"))
         _list(findings, "IMAGE-MISSING", missing, "are listed but not there; add them or take them out of the JSON")
-        unlisted = len(files) - len(stands)
-        if unlisted and stands:
-            folder = {path.parent for path in stands}
-            left = sum(path.parent in folder for path in files.paths()) - len(stands)
-            if left:
-                findings.append(
-                    Finding.note("IMAGE-UNLISTED", f"{left:,} pictures beside the others are in no JSON file")
-                )
+        folders = {path.parent for path in stands}
+        left = sum(path.parent in folders for path in files.paths()) - len(stands)
+        if left:
+            problem = f"{left:,} pictures beside the others are in no JSON file"
+            findings.append(Finding.note("IMAGE-UNLISTED", problem))
         lost = sum(document.lost for document in self._documents)
         if lost:
             problem = f"{lost:,} annotations belong to images that their file does not list, and are passed over"
@@ -394,101 +389,94 @@ class CocoSource(FileSource):
 
     def _sort(self) -> None:
         """Set groups and splits."""
-        splits: dict[str, list[str]] = defaultdict(list)
+        named: dict[str, list[str]] = defaultdict(list)
         groups: dict[str, str] = {}
-        for name, some in self._stands.items():
-            for split in dict.fromkeys(document.split for document, _ in some):
-                if split is not None:
-                    splits[split].append(name)
-            video = some[0][0].images[some[0][1]][3]
+        for name, stands in self._stands.items():
+            for split in dict.fromkeys(document.split for document, _ in stands if document.split is not None):
+                named[split].append(name)
+            document, key = stands[0]
+            video = document.images[key][3]
             copy = _AUGMENTED.fullmatch(name)
             if copy is not None:
                 groups[name] = copy[1]
             elif isinstance(video, (int, str)) and len(str(video)) < 100 and str(video).isprintable():
                 groups[name] = f"video {video}"
         self.groups = groups
-        self.splits: Mapping[Split, tuple[str, ...]] = {
-            split: tuple(splits[split]) for split in ("train", "val", "test") if splits.get(split)
-        }
+        self.splits = {split: tuple(named[split]) for split in SPLITS if split in named}
 
     def truth(self, name: str) -> Truth:
         """Pixels of every category, where its instances are united, and of crowds. Raises DatasetError, one line."""
-        size = self._size(name)
-        drawing = Drawing(size, len(self.labels))
-        for document, one in self._annotations(name):
-            told = f"annotation {printable(str(one.get('id', '?')))[:20]} of {name} ({document.title})"
+        drawing = Drawing(self._size(name), len(self.labels))
+        for document, annotation in self._annotations(name):
+            where = f"annotation {printable(str(annotation.get('id', '?')))[:20]} of {name} ({document.title})"
             try:
-                if isinstance(one.get("segments_info"), list):
-                    self._segments(one, document, drawing)
-                elif not (is_crowd(one) and self._crowd == "drop"):
-                    drawing.instance(one.get("segmentation") or [], self._label_of(one, document))
+                if isinstance(annotation.get("segments_info"), list):
+                    self._draw_segments(annotation, document, drawing)
+                elif not (is_crowd(annotation) and self._crowd == "drop"):
+                    drawing.instance(annotation.get("segmentation") or [], self._label_of(annotation, document))
             except UnknownLabelError as error:
-                drawing.findings.append(Finding.error("MASK-VALUES", f"{told}: {error}"))
+                drawing.findings.append(Finding.error("MASK-VALUES", f"{where}: {error}"))
             except DatasetError as error:
-                drawing.findings.append(Finding.error("ANNOTATION", f"{told}: {error}"))
+                drawing.findings.append(Finding.error("ANNOTATION", f"{where}: {error}"))
             if len(drawing.findings) >= _MOST_FINDINGS:
-                raise DatasetError(
-                    f"{drawing.findings[0].message} (and at least {_MOST_FINDINGS - 1} more of this image)"
-                )
+                first = drawing.findings[0].message
+                raise DatasetError(f"{first} (and at least {_MOST_FINDINGS - 1} more of this image)")
         return drawing.truth(name)
 
-    def _segments(self, annotation: dict[str, Any], document: Document, drawing: Drawing) -> None:
+    def _draw_segments(self, annotation: dict[str, Any], document: Document, drawing: Drawing) -> None:
         """Segments of a panoptic picture, whose colours are ids; 0 is what nobody labelled."""
-        called = annotation.get("file_name")
-        path = self._pictures.segments(called, document) if isinstance(called, str) else None
+        path = self._segments_of(annotation, document)
         if path is None:
-            raise DatasetError(
-                f"its picture of segments, {str(called)[-80:]!r}, is not there; put it beside the JSON file"
-            )
+            name = str(annotation.get("file_name"))[-80:]
+            raise DatasetError(f"its picture of segments, {name!r}, is not there; put it beside the JSON file")
         labels: dict[int, int | None] = {}
-        for one in annotation["segments_info"]:
-            number = key_of(one.get("id")) if isinstance(one, dict) else None
+        for segment in annotation["segments_info"]:
+            number = key_of(segment.get("id")) if isinstance(segment, dict) else None
             if not isinstance(number, int) or not 0 < number < 1 << 24:
                 raise DatasetError("a segment has no id from 1 to 16,777,215; export it again")
-            dropped = is_crowd(one) and self._crowd == "drop"
-            labels[number] = None if dropped else self._label_of(one, document)
+            dropped = is_crowd(segment) and self._crowd == "drop"
+            labels[number] = None if dropped else self._label_of(segment, document)
         drawing.segments(imageio.read_colors(path), labels)
+
+    def _segments_of(self, annotation: dict[str, Any], document: Document) -> Path | None:
+        name = annotation.get("file_name")
+        return self._pictures.segments(name, document) if isinstance(name, str) else None
 
     def _segment_files(self) -> tuple[Path, ...]:
         """Panoptic pictures of the images."""
-        found: list[Path] = []
-        for name in self.images if any(document.panoptic for document in self._documents) else ():
-            for document, one in self._annotations(name):
-                called = one.get("file_name")
-                path = self._pictures.segments(called, document) if isinstance(called, str) else None
-                found += [path] if path is not None else []
-        return tuple(dict.fromkeys(found))
+        if not any(document.panoptic for document in self._documents):
+            return ()
+        every = (self._segments_of(row, document) for name in self.images for document, row in self._annotations(name))
+        return tuple(dict.fromkeys(path for path in every if path is not None))
 
     def _annotations(self, name: str) -> Iterator[tuple[Document, dict[str, Any]]]:
         for document, key in self._stands[name]:
             places = document.places.get(key, array("q"))
-            for one in json_file.pieces(document.path, zip(places[::2], places[1::2], strict=True)):
-                if not isinstance(one, dict):
+            for annotation in json_file.pieces(document.path, zip(places[::2], places[1::2], strict=True)):
+                if not isinstance(annotation, dict):
                     raise DatasetError(f"{document.title} has changed since it was opened; open it again")
-                yield document, one
+                yield document, annotation
 
-    def _size(self, name: str) -> tuple[int, int]:
-        """Height and width of an image as its first file tells them, else as the picture has them."""
-        told = [document.images[key][1:3] for document, key in self._stands[name]]
-        given = [one for one in told if one != (None, None)]
-        if not given:
-            return self._size_of_runs(name)
-        try:
-            sizes = [polygons.checked_size(*one) for one in given]
-        except DatasetError as error:
-            raise DatasetError(f"image {name} in {self._stands[name][0][0].title}: {error}") from None
-        if len(set(sizes)) > 1:
-            raise DatasetError(f"{name} has different sizes in different JSON files; correct its height and width")
-        return sizes[0]
+    def _size(self, name: str) -> Size:
+        """Height and width of an image as its first file tells them, else as the picture has them.
 
-    def _size_of_runs(self, name: str) -> tuple[int, int]:
-        """The picture's size, as stored where EXIF turns it and run lengths have that size."""
+        That is as stored where EXIF turns it and run lengths have that size.
+        """
+        rows = [document.images[key][1:3] for document, key in self._stands[name]]
+        given = [row for row in rows if row != (None, None)]
+        if given:
+            try:
+                sizes = {polygons.checked_size(*row) for row in given}
+            except DatasetError as error:
+                raise DatasetError(f"image {name} in {self._stands[name][0][0].title}: {error}") from None
+            if len(sizes) > 1:
+                raise DatasetError(f"{name} has different sizes in different JSON files; correct its height and width")
+            return sizes.pop()
         own, orientation = self.head(name)
-        if orientation > 4:
-            for _, one in self._annotations(name):
-                runs = one.get("segmentation")
-                if isinstance(runs, dict) and runs.get("size") == list(own[::-1]):
-                    return own[::-1]
+        for _, annotation in self._annotations(name) if orientation > 4 else ():
+            runs = annotation.get("segmentation")
+            if isinstance(runs, dict) and runs.get("size") == list(own[::-1]):
+                return own[::-1]
         return own
 
     def _label_of(self, annotation: Mapping[str, Any], document: Document) -> int:
@@ -513,8 +501,8 @@ def _role(name: str) -> Role:
 
 def _list(findings: list[Finding], code: str, names: list[str], problem: str) -> None:
     if names:
-        some = ", ".join(printable(name[-80:]) for name in names[:5]) + (" …" if len(names) > 5 else "")
-        findings.append(Finding.error(code, f"{len(names):,} images {problem}: {some}"))
+        listed = examples((printable(name[-80:]) for name in names), 5)
+        findings.append(Finding.error(code, f"{len(names):,} images {problem}: {listed}"))
 
 
 FORMAT = Format(

@@ -30,9 +30,9 @@ from pipelines.schema import Split
 
 _IMAGES: Final = ("image", "images", "img", "picture", "photo", "pixel_values", "input", "rgb")
 _MASKS: Final = (
-    "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentation_mask", "seg",
-    "semantic_segmentation", "semantic_mask", "seg_map", "label_map", "ground_truth", "groundtruth", "gt", "target",
-)  # fmt: skip
+    "mask masks label labels annotation annotations segmentation segmentation_mask seg semantic_segmentation "
+    "semantic_mask seg_map label_map ground_truth groundtruth gt target"
+)
 _LIKE_MASKS: Final = ("mask", "seg", "label", "annot")
 
 
@@ -41,20 +41,20 @@ def choose(schema: pa.Schema, options: Mapping[str, str], path: Path) -> tuple[s
     with told(path):  # names need not be text
         names = list(schema.names)
         every = [name for name in names if names.count(name) == 1 and holds_pictures(schema.field(name).type)]
-    some = [printable(name)[:40] for name in every[:10]]
-    listed = ", ".join(some) or "none"
-    asked = {key: options.get(key, "").strip() for key in ("image", "mask")}
-    for key, name in asked.items():
+    shown = [printable(name)[:40] for name in every[:10]]
+    listed = ", ".join(shown) or "none"
+    given = {key: options.get(key, "").strip() for key in ("image", "mask")}
+    for key, name in given.items():
         if name and (name not in every or "." in name):
             raise DatasetError(
                 f"{short(path)} has no column {name[:60]!r} of pictures for {key}; such columns are {listed}"
             )
-    open_ = [name for name in every if name not in asked.values() and "." not in name]
-    image = asked["image"] or _first(open_, _IMAGES)
-    mask = asked["mask"] or _first([name for name in open_ if name != image], _MASKS, like=_LIKE_MASKS)
+    open_ = [name for name in every if name not in given.values() and "." not in name]
+    image = given["image"] or _first(open_, _IMAGES)
+    mask = given["mask"] or _first([name for name in open_ if name != image], tuple(_MASKS.split()), like=_LIKE_MASKS)
     left = [name for name in open_ if name not in (image, mask)]
     image = image or (left[0] if mask and len(left) == 1 else "")
-    mask = mask or (left[0] if asked["image"] and len(left) == 1 else "")
+    mask = mask or (left[0] if given["image"] and len(left) == 1 else "")
     if not image or not mask or image == mask:
         raise DatasetError(
             f"{short(path)} has no two columns that are known as image and mask; its columns of pictures are {listed}; "
@@ -65,7 +65,7 @@ def choose(schema: pa.Schema, options: Mapping[str, str], path: Path) -> tuple[s
 
 def _first(names: list[str], known: tuple[str, ...], like: tuple[str, ...] = ()) -> str:
     folded = {name.casefold(): name for name in reversed(names)}
-    exact = next((folded[one] for one in known if one in folded), "")
+    exact = next((folded[name] for name in known if name in folded), "")
     return exact or next((name for name in names if any(part in name.casefold() for part in like)), "")
 
 
@@ -77,30 +77,30 @@ def class_names(
     From the option classes, from id2label.json, from a feature that names the mask's classes, or from a text file.
     Raises DatasetError, one line.
     """
-    said = options.get("classes", "").strip()
-    if said:
-        names = [one.strip() for one in said.split(",")]
-        if not all(0 < len(one) <= 200 for one in names) or len(names) > MAX_LABELS:
+    given = options.get("classes", "").strip()
+    if given:
+        names = [name.strip() for name in given.split(",")]
+        if not all(0 < len(name) <= 200 for name in names) or len(names) > MAX_LABELS:
             raise DatasetError("classes must be names with commas between them, in the order of values from 0")
         return _names(names, Path("classes")), None
     path = listing.child(root, "id2label.json")
     if path is not None and path.is_file():
         return _id2label(path), path
-    given = _feature_names(schema, mask)
-    if given:
-        return _names(given, Path("features")), None
-    found = find_names(root, (), {})
-    return found, None if found is None else found.path
+    features = _feature_names(schema, mask)
+    if features:
+        return _names(features, Path("features")), None
+    table = find_names(root, (), {})
+    return table, None if table is None else table.path
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
     """What `datasets` notes about columns in the schema; {} where that is missing or broken."""
     noted = (schema.metadata or {}).get(b"huggingface", b"")
     try:
-        found = json.loads(noted)["info"]["features"] if len(noted) < json_file.MAX_VALUE else {}
+        features = json.loads(noted)["info"]["features"] if len(noted) < json_file.MAX_VALUE else {}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return features if isinstance(features, dict) else {}
 
 
 def _feature_names(schema: pa.Schema, mask: str) -> list[str]:
@@ -112,8 +112,8 @@ def _feature_names(schema: pa.Schema, mask: str) -> list[str]:
     for column, feature in _features(schema).items():
         inner = feature.get("feature", feature) if isinstance(feature, dict) else feature
         names = inner.get("names") if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" else None
-        if column.casefold() in wanted and isinstance(names, list) and all(isinstance(one, str) for one in names):
-            return names if 0 < len(names) <= MAX_LABELS and all(0 < len(one) <= 200 for one in names) else []
+        if column.casefold() in wanted and isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return names if 0 < len(names) <= MAX_LABELS and all(0 < len(name) <= 200 for name in names) else []
     return []
 
 
@@ -145,6 +145,17 @@ MAX_PATH: Final = 1000
 MAX_BATCH_BYTES: Final = 1 << 30  # of one Arrow batch, which is not copied
 _MAX_PATH_BYTES: Final = 16 << 20
 _MAX_BATCHES: Final = 100_000
+# What Arrow raises for damage; LookupError holds KeyError and IndexError, RuntimeError holds NotImplementedError.
+_DAMAGE: Final = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    pa.ArrowException,
+)
 
 
 class Shard(ABC):
@@ -189,8 +200,7 @@ def told(path: Path) -> Iterator[None]:
         raise
     except MemoryError:
         raise DatasetError(f"{short(path)} needs more memory than there is; write it with smaller row groups") from None
-    except (OSError, ValueError, TypeError, KeyError, IndexError, OverflowError, RuntimeError, struct.error,
-            NotImplementedError, pa.ArrowException) as error:  # fmt: skip
+    except _DAMAGE as error:
         text = (str(error) or type(error).__name__).split("\n")[0]
         text = printable(text)
         raise DatasetError(
@@ -229,9 +239,13 @@ class _Parquet(Shard):
 
     def _file(self, dictionaries: Sequence[str] = ()) -> Any:
         return pq.ParquetFile(
-            self.path, memory_map=True, pre_buffer=False, page_checksum_verification=True,
-            read_dictionary=list(dictionaries), arrow_extensions_enabled=False,
-        )  # fmt: skip
+            self.path,
+            memory_map=True,
+            pre_buffer=False,
+            page_checksum_verification=True,
+            read_dictionary=list(dictionaries),
+            arrow_extensions_enabled=False,
+        )
 
     def read(self, row: int, column: str) -> bytes:
         group = bisect_right(self._ends, row)
@@ -253,7 +267,7 @@ class _Parquet(Shard):
     def paths(self, column: str) -> list[str | None]:
         if not _has_paths(self.schema.field(column).type):
             return []
-        found: list[str | None] = []
+        paths: list[str | None] = []
         with told(self.path):
             for group in range(len(self._ends)):
                 for batch in self._batches(group, column, "path", 1024):
@@ -261,8 +275,8 @@ class _Parquet(Shard):
                     cells.validate(full=True)
                     if cells.nbytes > _MAX_PATH_BYTES or _longest(cells.field("path")) > MAX_PATH:
                         return []
-                    found += [cell.get("path") if isinstance(cell, dict) else None for cell in cells.to_pylist()]
-        return found if len(found) == self.rows else []
+                    paths += [cell.get("path") if isinstance(cell, dict) else None for cell in cells.to_pylist()]
+        return paths if len(paths) == self.rows else []
 
     def _batches(self, group: int, column: str, field: str, rows: int) -> Iterator[Any]:
         leaf = f"{column}.{field}" if pa.types.is_struct(self.schema.field(column).type) else column
@@ -332,7 +346,7 @@ class _Stream(Shard):
     def _batch(self, wanted: int) -> Any:
         if self._open is None or self._open[0] != wanted:
             reader, _ = self._messages()
-            self._open = next((one for one in self._each(reader) if one[0] == wanted), None)
+            self._open = next((numbered for numbered in self._each(reader) if numbered[0] == wanted), None)
         if self._open is None:
             raise ValueError(f"batch {wanted} is missing")
         return self._open[1]
@@ -348,7 +362,7 @@ class _Stream(Shard):
     def paths(self, column: str) -> list[str | None]:
         if not _has_paths(self.schema.field(column).type):
             return []
-        found: list[str | None] = []
+        paths: list[str | None] = []
         with told(self.path):
             reader, _ = self._messages()
             for _, batch in self._each(reader):
@@ -357,8 +371,8 @@ class _Stream(Shard):
                 inner = cells.field("path")
                 if inner.nbytes > _MAX_PATH_BYTES or _longest(inner) > MAX_PATH:
                     return []
-                found += inner.to_pylist()
-        return found if len(found) == self.rows else []
+                paths += inner.to_pylist()
+        return paths if len(paths) == self.rows else []
 
     def close(self) -> None:
         self._open = None
@@ -367,7 +381,7 @@ class _Stream(Shard):
 def _longest(cells: Any) -> int:
     """Length of the longest text of a column that may be a dictionary; 0 for none."""
     values = cells.dictionary if isinstance(cells, pa.DictionaryArray) else cells
-    return max((len(one) for one in values.to_pylist() if one is not None), default=0)
+    return max((len(text) for text in values.to_pylist() if text is not None), default=0)
 
 
 def _compressed(message: bytes) -> bool:
@@ -490,22 +504,22 @@ class HuggingFaceSource(Source):
         if state is None or not state.is_file():
             return list(listing.walk(folder, suffixes=(".arrow",), depth=0))
         self._tables.append(state)
-        said = json_file.read_object(state)
-        if said.get("_indices_data_files"):
+        listed = json_file.read_object(state)
+        if listed.get("_indices_data_files"):
             raise DatasetError(f"{short(state)} picks rows by an index; call flatten_indices() and save the set again")
-        rows = said.get("_data_files")
+        rows = listed.get("_data_files")
         names = (
             [row.get("filename") if isinstance(row, dict) else None for row in rows]
             if isinstance(rows, list)
             else [None]
         )
-        found = {path.name: path for path in listing.walk(folder, suffixes=(".arrow",), depth=0)}
-        lost = next((name for name in names if not isinstance(name, str) or name not in found), "")
+        files = {path.name: path for path in listing.walk(folder, suffixes=(".arrow",), depth=0)}
+        lost = next((name for name in names if not isinstance(name, str) or name not in files), "")
         if lost != "":
             raise DatasetError(
                 f"{short(state)} lists {str(lost)[:80]!r}, which is not beside it; copy the whole folder"
             )
-        return [found[name] for name in dict.fromkeys(names) if isinstance(name, str)]
+        return [files[name] for name in dict.fromkeys(names) if isinstance(name, str)]
 
     def _columns(self, options: Mapping[str, str]) -> tuple[str, str]:
         chosen = {choose(shard.schema, options, shard.path) for shard in self._shards}
@@ -522,18 +536,18 @@ class HuggingFaceSource(Source):
         if len(set(stems)) == len(stems) and all(listing.usable(stem) for stem in stems):
             return dict(sorted((stem, number) for number, stem in enumerate(stems)))
         counts: dict[str, int] = defaultdict(int)
-        found = {}
+        names = {}
         for shard, prefix, start in zip(self._shards, prefixes, self._starts, strict=False):
             for row in range(shard.rows):
-                found[f"{prefix}-{counts[prefix]:06d}"] = start + row
+                names[f"{prefix}-{counts[prefix]:06d}"] = start + row
                 counts[prefix] += 1
-        return dict(sorted(found.items()))
+        return dict(sorted(names.items()))
 
     def _look(self, findings: list[Finding]) -> Seen:
         """Values of every mask; each is looked at once in a process."""
         counts: dict[Path, Counts | None] = {}
         lost: list[str] = []
-        for name, number in sorted(self._rows.items(), key=lambda one: one[1]):  # as they lie in the files
+        for name, number in sorted(self._rows.items(), key=lambda row: row[1]):  # as they lie in the files
             shard, row = self._place(number)
             facts = shard.path.stat()
             key = (str(shard.path), facts.st_size, facts.st_mtime_ns, self._mask, row)

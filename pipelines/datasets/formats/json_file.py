@@ -128,8 +128,8 @@ class _Scan:
             if key in lists and self._is(b"["):
                 yield from self._elements(key)
             else:
-                found = self._value(keep=key in texts)
-                yield Member(key, found.value, found.start, found.end)
+                member = self._value(keep=key in texts)
+                yield Member(key, member.value, member.start, member.end)
             if not self._is(b","):
                 break
         self._expect(b"}")
@@ -141,8 +141,8 @@ class _Scan:
         if self._is(b"]"):
             return
         while True:
-            found = self._value()
-            yield Member(key, found.value, found.start, found.end)
+            element = self._value()
+            yield Member(key, element.value, element.start, element.end)
             if not self._is(b","):
                 break
         self._expect(b"]")
@@ -182,10 +182,10 @@ class _Scan:
         return Member("", parse(raw, self._path) if not raw.isascii() else value, start, end)
 
     def _text(self, start: int, *, keep: bool) -> Member:
-        found = _TEXT.match(self._content, start)
-        if found is None:
+        match = _TEXT.match(self._content, start)
+        if match is None:
             raise self._broken("a text does not end")
-        end = found.end()
+        end = match.end()
         if end - start > MAX_TEXT:
             raise DatasetError(f"{short(self._path)} holds a text of more than {MAX_TEXT:,} bytes; take it out")
         self._at = end
@@ -193,8 +193,8 @@ class _Scan:
         return Member("", parse(self._content[start:end], self._path) if keep or small else None, start, end)
 
     def _skip(self) -> None:
-        found = _SPACE.match(self._content, self._at)
-        self._at = found.end() if found else self._at
+        match = _SPACE.match(self._content, self._at)
+        self._at = match.end() if match else self._at
 
     def _is(self, sign: bytes) -> bool:
         self._skip()

@@ -51,7 +51,7 @@ class Sheet:
 
 def read_sheet(path: Path) -> Sheet:
     """Everything but the shapes themselves. Raises DatasetError, one line, when it is no labelme file."""
-    said: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     data = None
     labels: set[str] = set()
     kinds: list[str] = []
@@ -67,12 +67,17 @@ def read_sheet(path: Path) -> Sheet:
         elif member.key == "imageData" and member.end - member.start > 4:  # longer than null
             data = (member.start, member.end)
         elif member.key in ("imagePath", "imageHeight", "imageWidth"):
-            said[member.key] = member.value
-    asked = said.get("imagePath")
+            given[member.key] = member.value
+    image_path = given.get("imagePath")
     return Sheet(
-        path, asked if isinstance(asked, str) else None, (said.get("imageHeight"), said.get("imageWidth")), data,
-        frozenset(labels), sum(kind in POINTS for kind in kinds), sum(kind in LINES for kind in kinds),
-    )  # fmt: skip
+        path,
+        image_path if isinstance(image_path, str) else None,
+        size=(given.get("imageHeight"), given.get("imageWidth")),
+        data=data,
+        labels=frozenset(labels),
+        points=sum(kind in POINTS for kind in kinds),
+        lines=sum(kind in LINES for kind in kinds),
+    )
 
 
 def shapes(path: Path) -> Iterator[Any]:
@@ -209,8 +214,10 @@ def _recognise(root: Path) -> str | None:
 
 
 def _like_labelme(path: Path) -> bool:
-    said = json_file.ends(path)
-    return b'"shapes"' in said and (b'"imagePath"' in said or b'"imageHeight"' in said or b'"imageData"' in said)
+    content = json_file.ends(path)
+    return b'"shapes"' in content and (
+        b'"imagePath"' in content or b'"imageHeight"' in content or b'"imageData"' in content
+    )
 
 
 def _open(root: Path, options: Mapping[str, str]) -> Source:
@@ -261,17 +268,17 @@ class LabelmeSource(Source):
 
     def _order(self, findings: list[Finding]) -> tuple[Label, ...]:
         """Labels that have an area somewhere, in the order of labels.txt if there is one, then of the alphabet."""
-        found = {label for sheet in self._sheets.values() for label in sheet.labels}
-        if not found:
+        drawn = {label for sheet in self._sheets.values() for label in sheet.labels}
+        if not drawn:
             raise DatasetError(f"no labelme file of {self.name} holds a shape with an area and a label; draw some")
-        if len(found) > MAX_LABELS:
-            raise DatasetError(f"there are {len(found):,} labels, allowed are {MAX_LABELS:,}; correct their names")
+        if len(drawn) > MAX_LABELS:
+            raise DatasetError(f"there are {len(drawn):,} labels, allowed are {MAX_LABELS:,}; correct their names")
         path = listing.child(self.root, "labels.txt")
         lines: list[str] = []
         if path is not None and path.is_file() and path.stat().st_size <= _MOST_LABELS_BYTES:
             lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         place = {line.strip(): number for number, line in reversed(list(enumerate(lines)))}
-        names = sorted(found, key=lambda one: (place.get(one, len(lines)), one))
+        names = sorted(drawn, key=lambda name: (place.get(name, len(lines)), name))
         return tuple(Label(name, role=_ROLES.get(name.casefold(), "class")) for name in names)
 
     def _tell(self, pictures: Mapping[str, Path], findings: list[Finding]) -> None:
@@ -332,10 +339,10 @@ class LabelmeSource(Source):
             try:
                 canvas.draw(shape)
             except DatasetError as error:
-                told = f"{shown}, shape {number}: {error}"
-                findings.append(Finding.error("ANNOTATION", told))
+                problem = f"{shown}, shape {number}: {error}"
+                findings.append(Finding.error("ANNOTATION", problem))
                 if len(findings) >= _MOST_FINDINGS:
-                    raise DatasetError(f"{told} (and {len(findings) - 1} others of this image)") from None
+                    raise DatasetError(f"{problem} (and {len(findings) - 1} others of this image)") from None
         at = {label.name: index for index, label in enumerate(self.labels)}
         for label, pixels in canvas.drawn():
             if label not in at:
@@ -352,10 +359,10 @@ class LabelmeSource(Source):
 def _picture(sheet: Sheet, root: Path, pictures: Mapping[str, Path]) -> Path | None:
     """The picture that a file means, as long as it lies in the data set; else one of its own name beside it."""
     here = sheet.path.parent.relative_to(root).as_posix()
-    asked = (sheet.image_path or "").replace("\\", "/")
-    wanted = [posixpath.join(here, asked), posixpath.join(here, posixpath.basename(asked))]
+    given = (sheet.image_path or "").replace("\\", "/")
+    wanted = [posixpath.join(here, given), posixpath.join(here, posixpath.basename(given))]
     wanted += [posixpath.join(here, sheet.path.stem + ending) for ending in imageio.IMAGE_SUFFIXES]
-    return next((pictures[one] for one in map(posixpath.normpath, wanted) if one in pictures), None)
+    return next((pictures[place] for place in map(posixpath.normpath, wanted) if place in pictures), None)
 
 
 FORMAT = Format(

@@ -36,9 +36,19 @@ _SAMPLE: Final = 1 << 20  # voxels of a channel that its percentiles are taken o
 _NIFTI_1: Final = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")  # 348, the header's size
 _NIFTI_2: Final = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540
 _DAMAGE: Final = (
-    OSError, ValueError, TypeError, LookupError, EOFError, RuntimeError, OverflowError, MemoryError, AttributeError,
-    ArithmeticError, struct.error, zlib.error, AssertionError,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    AttributeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    AssertionError,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class _Volume:
 def suffix(path: Path) -> str:
     """The ending of a file's name, lower case; ".nii.gz" is one."""
     name = path.name.lower()
-    return next((one for one in SUFFIXES if name.endswith(one)), path.suffix.lower())
+    return next((known for known in SUFFIXES if name.endswith(known)), path.suffix.lower())
 
 
 def read_head(path: Path) -> Head:
@@ -109,16 +119,16 @@ def percentiles(path: Path, channel: int, low: float, high: float) -> tuple[floa
         volume = _volumes.get(path)
         values = volume.values[..., channel]
         step = max(1, math.ceil((values.size / _SAMPLE) ** (1 / 3)))
-        some = values[::step, ::step, ::step].astype(np.float64).ravel() * volume.slope + volume.inter
+        sample = values[::step, ::step, ::step].astype(np.float64).ravel() * volume.slope + volume.inter
     else:
         slices = read_head(path).slices
         chosen = range(0, slices, max(1, slices // 16))
-        some = np.concatenate([_sampled(read_plane(path, index, channel), len(chosen)) for index in chosen])
-    some = some[np.isfinite(some)]
-    if not some.size:
+        sample = np.concatenate([_sampled(read_plane(path, index, channel), len(chosen)) for index in chosen])
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
         return 0.0, 1.0
-    found = np.percentile(some, (low, high))
-    return float(found[0]), float(found[1])
+    limits = np.percentile(sample, (low, high))
+    return float(limits[0]), float(limits[1])
 
 
 def _sampled(plane: NDArray[Any], planes: int) -> NDArray[Any]:
@@ -150,12 +160,12 @@ def as_picture(channels: list[Float32Array], size: tuple[int, int] | None) -> tu
     red and green. Raises DatasetError when their sizes differ.
     """
     own = (int(channels[0].shape[0]), int(channels[0].shape[1]))
-    if any(one.shape != own for one in channels):
+    if any(channel.shape != own for channel in channels):
         raise DatasetError("the channels of a case have different sizes; export it again")
     if size is not None and size != own:
         channels = [
-            np.clip(np.asarray(Image.fromarray(one).resize((size[1], size[0]), Image.Resampling.BILINEAR)), 0, 1)
-            for one in channels
+            np.clip(np.asarray(Image.fromarray(channel).resize((size[1], size[0]), Image.Resampling.BILINEAR)), 0, 1)
+            for channel in channels
         ]
     image = np.zeros((*channels[0].shape, 3), np.float32)
     for index in range(3):
@@ -195,7 +205,7 @@ class _Volumes:
             self._kept.clear()
 
     def _make_room(self, wanted: int) -> None:
-        while self._kept and sum(one.values.nbytes for one in self._kept.values()) + wanted > _KEPT:
+        while self._kept and sum(volume.values.nbytes for volume in self._kept.values()) + wanted > _KEPT:
             self._kept.popitem(last=False)
 
 
@@ -249,27 +259,27 @@ def _nifti_shape(path: Path) -> tuple[int, int, int, int]:
     """(X, Y, Z, C). Raises DatasetError, before anything is unpacked, for what is too large or has other axes."""
     header = _nifti_header(path)
     with _told(path):
-        told = tuple(int(one) for one in header.get_data_shape())
+        stored = tuple(int(length) for length in header.get_data_shape())
         dtype, begin = header.get_data_dtype(), float(header["vox_offset"])
-    shape = (*told, *(1,) * (3 - len(told)))
-    if len(told) < 2 or any(one < 1 for one in shape) or (len(shape) > 4 and math.prod(shape[3:-1]) != 1):
-        raise DatasetError(f"{short(path)} has the shape {told}, expected (X, Y), (X, Y, Z) or (X, Y, Z, channels)")
-    found = (*shape[:3], shape[-1] if len(shape) > 3 else 1)
+    shape = (*stored, *(1,) * (3 - len(stored)))
+    if len(stored) < 2 or any(length < 1 for length in shape) or (len(shape) > 4 and math.prod(shape[3:-1]) != 1):
+        raise DatasetError(f"{short(path)} has the shape {stored}, expected (X, Y), (X, Y, Z) or (X, Y, Z, channels)")
+    padded = (*shape[:3], shape[-1] if len(shape) > 3 else 1)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise DatasetError(f"{short(path)} holds values of the type {dtype}; save whole or floating-point numbers")
-    if _size(found, dtype) > MAX_BYTES:
+    if _size(padded, dtype) > MAX_BYTES:
         raise DatasetError(
-            f"{short(path)} holds {_size(found, dtype):,} bytes of {dtype}, allowed are {MAX_BYTES:,}; save it as "
+            f"{short(path)} holds {_size(padded, dtype):,} bytes of {dtype}, allowed are {MAX_BYTES:,}; save it as "
             "int16 or float32, or cut it"
         )
-    if found[0] * found[1] > imageio.MAX_PIXELS or found[2] > MAX_SLICES or found[3] > MAX_CHANNELS:
+    if padded[0] * padded[1] > imageio.MAX_PIXELS or padded[2] > MAX_SLICES or padded[3] > MAX_CHANNELS:
         raise DatasetError(
-            f"{short(path)} has the shape {found}, allowed are {imageio.MAX_PIXELS:,} pixels, {MAX_SLICES:,} slices "
+            f"{short(path)} has the shape {padded}, allowed are {imageio.MAX_PIXELS:,} pixels, {MAX_SLICES:,} slices "
             f"and {MAX_CHANNELS} channels; cut it"
         )
     if not 0 <= begin <= _MOST_HEADER:
         raise DatasetError(f"{short(path)} has its values at byte {begin:.0f}; it is damaged, export it again")
-    return found  # type: ignore[return-value]
+    return padded  # type: ignore[return-value]
 
 
 def _size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

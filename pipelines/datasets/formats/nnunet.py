@@ -45,24 +45,30 @@ class Tables:
 
 def read_tables(path: Path, findings: list[Finding]) -> Tables:
     """Read dataset.json. Raises DatasetError, one line, where it does not say what its values mean."""
-    said = json_file.read_object(path)
-    given = said.get("labels")
+    table = json_file.read_object(path)
+    given = table.get("labels")
     if not isinstance(given, dict) or not given:
         raise DatasetError('dataset.json has no labels; add them, such as "labels": {"background": 0, "tumour": 1}')
     if len(given) > MAX_LABELS:
         raise DatasetError(f"dataset.json has {len(given):,} labels, allowed are {MAX_LABELS:,}; leave some out")
-    pairs = _version_1(given) if _is_version_1(given) else [(name, _values(name, one)) for name, one in given.items()]
+    pairs = (
+        _version_1(given) if _is_version_1(given) else [(name, _values(name, value)) for name, value in given.items()]
+    )
     if sum(len(values) for _, values in pairs) > MAX_VALUES:
         raise DatasetError(f"the labels of dataset.json name more than {MAX_VALUES:,} values; leave some out")
     names = _distinct([name for name, _ in pairs])
     labels = tuple(Label(name, role=_role(name, values)) for name, (_, values) in zip(names, pairs, strict=True))
-    found = Tables(
-        labels, tuple(values for _, values in pairs), _order(said, labels, findings), _ending(said),
-        _listed(said.get("training")), _entries(said.get("dataset")),
-    )  # fmt: skip
+    tables = Tables(
+        labels,
+        tuple(values for _, values in pairs),
+        order=_order(table, labels, findings),
+        ending=_ending(table),
+        listed=_listed(table.get("training")),
+        entries=_entries(table.get("dataset")),
+    )
     if all(label.role != "class" for label in labels):
         raise DatasetError("dataset.json has no label besides background and ignore; add one")
-    return found
+    return tables
 
 
 def read_fold(path: Path, fold: int) -> dict[str, tuple[str, ...]]:
@@ -70,12 +76,12 @@ def read_fold(path: Path, fold: int) -> dict[str, tuple[str, ...]]:
     folds = _folds(path)
     if fold >= len(folds):
         raise DatasetError(f"splits_final.json has {len(folds)} folds, asked for is fold {fold}; they count from 0")
-    one = folds[fold]
-    lists = {split: one.get(split) if isinstance(one, dict) else None for split in ("train", "val")}
-    for some in lists.values():
-        if not isinstance(some, list) or not all(isinstance(case, str) for case in some):
+    chosen = folds[fold]
+    lists = {split: chosen.get(split) if isinstance(chosen, dict) else None for split in ("train", "val")}
+    for cases in lists.values():
+        if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
             raise DatasetError(f"fold {fold} of splits_final.json has no lists of cases train and val; write it again")
-    return {split: tuple(dict.fromkeys(some)) for split, some in lists.items() if some}
+    return {split: tuple(dict.fromkeys(cases)) for split, cases in lists.items() if cases}
 
 
 def _folds(path: Path) -> list[Any]:
@@ -84,17 +90,17 @@ def _folds(path: Path) -> list[Any]:
             raise DatasetError(
                 f"{path.name} is larger than {json_file.MAX_VALUE:,} bytes; it needs lists of cases only"
             )
-        found = json_file.parse(path.read_bytes(), path)
+        folds = json_file.parse(path.read_bytes(), path)
     except OSError as error:
         raise DatasetError(f"{path.name} cannot be read ({error.strerror}); check that it exists") from None
-    if not isinstance(found, list):
+    if not isinstance(folds, list):
         raise DatasetError(f"{path.name} is no list of folds; write it again or remove it")
-    return found
+    return folds
 
 
 def _is_version_1(given: dict[str, Any]) -> bool:
     """Version 1 gives a name for each value, version 2 a value for each name."""
-    return all(isinstance(one, str) for one in given.values())
+    return all(isinstance(name, str) for name in given.values())
 
 
 def _version_1(given: dict[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
@@ -108,25 +114,24 @@ def _version_1(given: dict[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
 
 
 def _values(name: str, given: Any) -> tuple[int, ...]:
-    some = given if isinstance(given, list) else [given]
-    whole = all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one <= MAX_VALUE for one in some)
-    if not some or not whole or not 0 < len(name) <= 500:
+    values = given if isinstance(given, list) else [given]
+    whole = all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_VALUE for value in values)
+    if not values or not whole or not 0 < len(name) <= 500:
         raise DatasetError(
             f"dataset.json gives the label {name[:50]!r} no value; expected a whole number, or a list of them for a "
             "region"
         )
-    return tuple(dict.fromkeys(some))
+    return tuple(dict.fromkeys(values))
 
 
 def _distinct(names: list[str]) -> list[str]:
-    taken: set[str] = set()
-    for index, name in enumerate(names):
+    taken: dict[str, None] = {}
+    for name in names:
         fresh, number = name, 2
         while fresh in taken:
             fresh, number = f"{name} ({number})", number + 1
-        taken.add(fresh)
-        names[index] = fresh
-    return names
+        taken[fresh] = None
+    return list(taken)
 
 
 def _role(name: str, values: tuple[int, ...]) -> Role:
@@ -135,9 +140,9 @@ def _role(name: str, values: tuple[int, ...]) -> Role:
     return "background" if name.casefold() == "background" or values == (0,) else "class"
 
 
-def _order(said: dict[str, Any], labels: tuple[Label, ...], findings: list[Finding]) -> tuple[str, ...]:
+def _order(table: dict[str, Any], labels: tuple[Label, ...], findings: list[Finding]) -> tuple[str, ...]:
     """regions_class_order holds the value that each region but the background writes, in the order of labels."""
-    given = said.get("regions_class_order")
+    given = table.get("regions_class_order")
     regions = [label.name for label in labels if label.role == "class"]
     if given is None:
         return ()
@@ -148,8 +153,8 @@ def _order(said: dict[str, Any], labels: tuple[Label, ...], findings: list[Findi
     return tuple(regions)
 
 
-def _ending(said: dict[str, Any]) -> str | None:
-    given = said.get("file_ending")
+def _ending(table: dict[str, Any]) -> str | None:
+    given = table.get("file_ending")
     if given is None:
         return None
     if not isinstance(given, str) or not given.startswith(".") or not 1 < len(given) <= 20 or not given.isprintable():
@@ -164,18 +169,18 @@ def _listed(given: Any) -> tuple[str, ...]:
 
 
 def _entries(given: Any) -> dict[str, tuple[tuple[str, ...], str]]:
-    found = {}
+    entries = {}
     for case, entry in given.items() if isinstance(given, dict) else ():
         images = entry.get("images") if isinstance(entry, dict) else None
         label = entry.get("label") if isinstance(entry, dict) else None
         if (
             not isinstance(images, list)
-            or not all(isinstance(one, str) for one in images)
+            or not all(isinstance(name, str) for name in images)
             or not isinstance(label, str)
         ):
             raise DatasetError(f"dataset.json gives the case {case[:50]!r} no images and label; correct it")
-        found[case] = (tuple(images), label)
-    return found
+        entries[case] = (tuple(images), label)
+    return entries
 
 
 # Cases and their files -----------------------------------------------------------------------------------------------
@@ -202,16 +207,16 @@ class Case:
 class Cases:
     """Cases in the folders of a data set, or as its dataset.json lists them."""
 
-    def __init__(self, root: Path, said: Tables, findings: list[Finding]) -> None:
+    def __init__(self, root: Path, tables: Tables, findings: list[Finding]) -> None:
         self._root = root
-        self._said = said
+        self._tables = tables
         self._findings = findings
 
     def find(self) -> list[Case]:
         """Every case that can be read."""
-        found = self._listed() if self._said.entries else [*self._folder("Tr"), *self._folder("Ts")]
+        cases = self._listed() if self._tables.entries else [*self._folder("Tr"), *self._folder("Ts")]
         names: dict[str, Case] = {}
-        for case in found:
+        for case in cases:
             if case.name in names:
                 problem = f"the case {case.name} is there twice; keep one"
                 self._findings.append(Finding.error("NAME-TWICE", problem))
@@ -232,10 +237,10 @@ class Cases:
             if case is not None:
                 yield case
         if which == "Tr":
-            absent = [one for one in self._said.listed if self._stem(one) not in labels]
+            absent = [name for name in self._tables.listed if self._stem(name) not in labels]
             if absent:
-                some = printable(absent[0][:60])
-                problem = f"dataset.json lists {len(absent)} label maps that are not here, such as {some}"
+                example = printable(absent[0][:60])
+                problem = f"dataset.json lists {len(absent)} label maps that are not here, such as {example}"
                 self._findings.append(Finding.warning("CASE-MISSING", problem))
         bare = sum(name not in labels for name in images)
         if bare:
@@ -244,34 +249,35 @@ class Cases:
 
     def _images(self, folder: Path, labels: Mapping[str, Path]) -> dict[str, list[Path]]:
         """Case to its files, in the order of their channels; one file without a channel's number holds all."""
-        found: dict[str, list[tuple[int, Path]]] = defaultdict(list)
+        files: dict[str, list[tuple[int, Path]]] = defaultdict(list)
         for stem, path in self._files(folder).items():
             match = _CHANNEL.fullmatch(stem)
             if match is not None and stem not in labels:
-                found[match["case"]].append((int(match["channel"]), path))
+                files[match["case"]].append((int(match["channel"]), path))
             else:
-                found[stem].append((0, path))
-        return {case: [path for _, path in sorted(some)] for case, some in found.items()}
+                files[stem].append((0, path))
+        return {case: [path for _, path in sorted(numbered)] for case, numbered in files.items()}
 
     def _files(self, folder: Path) -> dict[str, Path]:
         if not folder.is_dir() or not links.of(self._root).follows(folder):
             return {}
-        endings = nifti.SUFFIXES if self._said.ending is None else (self._said.ending.lower(),)
+        endings = nifti.SUFFIXES if self._tables.ending is None else (self._tables.ending.lower(),)
         return {self._stem(path.name): path for path in listing.walk(folder, suffixes=endings, depth=0)}
 
     def _stem(self, name: str) -> str:
         ending = next(
-            (one for one in (self._said.ending, ".nii.gz") if one and name.lower().endswith(one.lower())), None
+            (known for known in (self._tables.ending, ".nii.gz") if known and name.lower().endswith(known.lower())),
+            None,
         )
         return name[: -len(ending)] if ending else name.rpartition(".")[0] or name
 
     def _listed(self) -> Iterator[Case]:
-        for name, (images, label) in self._said.entries.items():
-            paths = [self._inside(one) for one in (*images, label)]
-            lost = [one for one, path in zip((*images, label), paths, strict=True) if path is None]
+        for name, (images, label) in self._tables.entries.items():
+            paths = [self._inside(file) for file in (*images, label)]
+            lost = [file for file, path in zip((*images, label), paths, strict=True) if path is None]
             if lost:
-                told = f"case {printable(name[:60])} the file {printable(lost[0][-100:])}"
-                problem = f"dataset.json gives {told}, which is not in the data set"
+                which = f"case {printable(name[:60])} the file {printable(lost[0][-100:])}"
+                problem = f"dataset.json gives {which}, which is not in the data set"
                 self._findings.append(Finding.error("CASE-MISSING", f"{problem}; put it there"))
                 continue
             there = [path for path in paths if path is not None]
@@ -279,9 +285,9 @@ class Cases:
             if case is not None:
                 yield case
 
-    def _inside(self, asked: str) -> Path | None:
+    def _inside(self, name: str) -> Path | None:
         """A file of the data set; None for what leads out of it or through a link that is not followed."""
-        wanted = posixpath.normpath(asked.replace("\\", "/"))
+        wanted = posixpath.normpath(name.replace("\\", "/"))
         if wanted.startswith(("/", "..")) or "\0" in wanted:
             return None
         path = self._root / wanted
@@ -301,8 +307,10 @@ class Cases:
             if not heads:
                 raise DatasetError("it has no image; add it")
             if any(head.slices != map_.slices for head in heads):
-                told = ", ".join(str(head.slices) for head in heads)
-                raise DatasetError(f"its images have {told} slices, its label map {map_.slices}; export the case again")
+                counts = ", ".join(str(head.slices) for head in heads)
+                raise DatasetError(
+                    f"its images have {counts} slices, its label map {map_.slices}; export the case again"
+                )
         except DatasetError as error:
             self._findings.append(Finding.error("CASE-UNREADABLE", f"case {name} is left out: {error}"))
             return None
@@ -338,9 +346,9 @@ def _recognise(root: Path) -> str | None:
     path = listing.child(root, _TABLE)
     if path is None or not path.is_file():
         return None
-    said = json_file.ends(path)
-    known = any(word in said for word in (b'"channel_names"', b'"modality"', b'"file_ending"'))
-    if b'"labels"' not in said or not known or not ((root / "labelsTr").is_dir() or b'"dataset"' in said):
+    content = json_file.ends(path)
+    known = any(word in content for word in (b'"channel_names"', b'"modality"', b'"file_ending"'))
+    if b'"labels"' not in content or not known or not ((root / "labelsTr").is_dir() or b'"dataset"' in content):
         return None
     return "dataset.json names labels and channels, and labelsTr/ is there"
 
@@ -350,10 +358,10 @@ def _open(root: Path, options: Mapping[str, str]) -> Source:
 
 
 def _parse(options: Mapping[str, str]) -> _Options:
-    said = options.get("slices", "all").strip()
-    every = re.fullmatch(r"every:([1-9]\d{0,4})", said)
-    if said not in ("all", "labelled") and every is None:
-        raise DatasetError(f"slices is {said[:30]!r}, expected all, labelled or every:N such as every:5; correct it")
+    slices = options.get("slices", "all").strip()
+    every = re.fullmatch(r"every:([1-9]\d{0,4})", slices)
+    if slices not in ("all", "labelled") and every is None:
+        raise DatasetError(f"slices is {slices[:30]!r}, expected all, labelled or every:N such as every:5; correct it")
     chosen = options.get("channels", "").strip()
     if chosen and not re.fullmatch(r"[1-9]\d?(\s*,\s*[1-9]\d?){0,2}", chosen):
         raise DatasetError(
@@ -363,21 +371,24 @@ def _parse(options: Mapping[str, str]) -> _Options:
     if not re.fullmatch(r"[0-9]{1,3}", fold):
         raise DatasetError(f"fold is {fold[:30]!r}, expected a whole number from 0; correct it")
     return _Options(
-        _window(options.get("window", "").strip()), "every" if every else said, int(every[1]) if every else 1,
-        tuple(int(one) - 1 for one in chosen.split(",")) if chosen else (), int(fold),
-    )  # fmt: skip
+        window=_window(options.get("window", "").strip()),
+        slices="every" if every else slices,
+        every=int(every[1]) if every else 1,
+        channels=tuple(int(number) - 1 for number in chosen.split(",")) if chosen else (),
+        fold=int(fold),
+    )
 
 
-def _window(said: str) -> tuple[float, float] | None:
-    if not said:
+def _window(text: str) -> tuple[float, float] | None:
+    if not text:
         return None
     try:
-        low, high = (float(one) for one in said.split(","))
+        low, high = (float(part) for part in text.split(","))
     except ValueError:
         low = high = 0.0
     if not (np.isfinite((low, high)).all() and low < high):
         raise DatasetError(
-            f"window is {said[:30]!r}, expected the lowest and highest intensity such as -160,240; correct it"
+            f"window is {text[:30]!r}, expected the lowest and highest intensity such as -160,240; correct it"
         )
     return low, high
 
@@ -396,17 +407,17 @@ class NnunetSource(Source):
         if table is None:
             raise DatasetError(f"{self.name} has no {_TABLE}; give the folder that holds it, imagesTr and labelsTr")
         self._tables = [table]
-        said = read_tables(table, findings)
-        self.labels = said.labels
-        self._known = np.array(sorted({value for some in said.values for value in some}), np.int64)
-        self._member = np.stack([np.isin(self._known, some) for some in said.values])
+        tables = read_tables(table, findings)
+        self.labels = tables.labels
+        self._known = np.array(sorted({value for values in tables.values for value in values}), np.int64)
+        self._member = np.stack([np.isin(self._known, values) for values in tables.values])
         self.exclusive = bool((self._member.sum(axis=0) <= 1).all())
-        if said.order:
-            order = ", ".join(printable(name[:60]) for name in reversed(said.order))
+        if tables.order:
+            order = ", ".join(printable(name[:60]) for name in reversed(tables.order))
             problem = f"by regions_class_order the first of {order} gets a pixel of several, under one label a pixel"
-            self.priority = tuple(reversed(said.order))
+            self.priority = tuple(reversed(tables.order))
             findings.append(Finding.note("REGION-ORDER", problem))
-        cases = Cases(root, said, findings).find()
+        cases = Cases(root, tables, findings).find()
         if not cases:
             why = f" ({findings[-1].message})" if findings else ""
             raise DatasetError(f"{self.name} has no case with image and label map that can be read{why}")
@@ -417,7 +428,7 @@ class NnunetSource(Source):
         self.findings = tuple(findings)
 
     def _cut(self, cases: Iterable[Case], findings: list[Finding]) -> dict[str, tuple[Case, int]]:
-        found: dict[str, tuple[Case, int]] = {}
+        images: dict[str, tuple[Case, int]] = {}
         total = volumes_ = 0
         for case in cases:
             try:
@@ -428,19 +439,19 @@ class NnunetSource(Source):
             total += case.slices
             volumes_ += not case.flat
             for index in chosen:
-                found[case.image(index)] = (case, index)
-            if len(found) > _MOST_IMAGES:
+                images[case.image(index)] = (case, index)
+            if len(images) > _MOST_IMAGES:
                 raise DatasetError(f"there are more than {_MOST_IMAGES:,} slices; take fewer with slices = every:N")
         if volumes_:
             how = {"all": "all", "labelled": "those with a label", "every": f"one of {self._options.every}"}
             problem = (
-                f"{len(found):,} of {total:,} slices of {volumes_:,} volumes are taken ({how[self._options.slices]}), "
+                f"{len(images):,} of {total:,} slices of {volumes_:,} volumes are taken ({how[self._options.slices]}), "
                 "along the last axis of the file; the option slices changes that"
             )
             findings.append(Finding.note("SLICES", problem))
-        if not found:
+        if not images:
             raise DatasetError("no slice carries a label; take all with slices = all, or check the label maps")
-        return dict(sorted(found.items()))
+        return dict(sorted(images.items()))
 
     def _slices(self, case: Case) -> Iterator[int]:
         if self._options.slices == "every":
@@ -460,22 +471,21 @@ class NnunetSource(Source):
         for name, (case, _) in self._images.items():
             (test if case.test else members[case.name]).append(name)
         path = listing.child(self.root, _FOLDS)
-        lists: dict[Split, tuple[str, ...]] = {}
+        lists: dict[Split, list[str]] = {}
         if path is not None and path.is_file():
             self._tables.append(path)
             fold = read_fold(path, self._options.fold)
-            absent = [case for some in fold.values() for case in some if case not in members]
+            absent = [case for cases in fold.values() for case in cases if case not in members]
             if absent:
-                some = printable(absent[0][:60])
-                problem = f"splits_final.json names {len(absent)} cases that are not here, such as {some}"
+                example = printable(absent[0][:60])
+                problem = f"splits_final.json names {len(absent)} cases that are not here, such as {example}"
                 findings.append(Finding.warning("SPLIT-ABSENT", problem))
-            splits: tuple[Split, ...] = ("train", "val")
-            lists = {one: tuple(name for case in fold.get(one, ()) for name in members.get(case, ())) for one in splits}
+            lists["train"] = [name for case in fold.get("train", ()) for name in members.get(case, ())]
+            lists["val"] = [name for case in fold.get("val", ()) for name in members.get(case, ())]
         elif test:
-            lists = {"train": tuple(name for some in members.values() for name in some)}
-        if test:
-            lists["test"] = tuple(test)
-        return {split: some for split, some in lists.items() if some}
+            lists["train"] = [name for names in members.values() for name in names]
+        lists["test"] = test
+        return {split: tuple(names) for split, names in lists.items() if names}
 
     def names(self) -> tuple[str, ...]:
         """Every slice, sorted."""
@@ -537,10 +547,10 @@ class NnunetSource(Source):
                 np.logical_and(member[place], known, out=layer)
         findings = []
         if not known.all():
-            some = ", ".join(str(value) for value in np.unique(values[~known])[:5])
+            examples = ", ".join(str(value) for value in np.unique(values[~known])[:5])
             problem = (
-                f"the label map of {name} holds {some}, which dataset.json does not name; add the label or correct the "
-                "map"
+                f"the label map of {name} holds {examples}, which dataset.json does not name; add the label or correct "
+                "the map"
             )
             findings.append(Finding.error("MASK-VALUES", problem))
         return Truth(layers, np.ones(values.shape, np.bool_), tuple(findings))

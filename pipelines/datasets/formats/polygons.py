@@ -69,14 +69,14 @@ def outline(points: Any) -> Float64Array:
 
 def _within(flat: Sequence[Any]) -> Float64Array:
     try:
-        found = np.array(flat, np.float64).reshape(-1, 2)
+        points = np.array(flat, np.float64).reshape(-1, 2)
     except OverflowError:
-        found = np.full((1, 2), np.inf)
-    if not (np.isfinite(found).all() and (np.abs(found) <= MAX_REACH).all()):
+        points = np.full((1, 2), np.inf)
+    if not (np.isfinite(points).all() and (np.abs(points) <= MAX_REACH).all()):
         raise DatasetError("an outline has a coordinate that is not finite or far outside the image; draw it again")
-    if length(found) > MAX_LENGTH:
+    if length(points) > MAX_LENGTH:
         raise DatasetError(f"an outline is longer than {MAX_LENGTH:,} pixels; simplify it or draw it again")
-    return found
+    return points
 
 
 def length(points: Float64Array) -> float:
@@ -96,10 +96,10 @@ def coco_runs(segmentation: Any, size: tuple[int, int], work: Work | None = None
     if not isinstance(segmentation, Mapping):
         raise DatasetError("its segmentation is neither polygons nor run lengths; export it again")
     own = segmentation.get("size")
-    if not isinstance(own, list) or len(own) != 2 or not all(_whole(one) for one in own) or tuple(own) != size:
-        told = f"{_told(own[1])}×{_told(own[0])}" if isinstance(own, list) and len(own) == 2 else "missing"
+    if not isinstance(own, list) or len(own) != 2 or not all(_whole(side) for side in own) or tuple(own) != size:
+        given = f"{_told(own[1])}×{_told(own[0])}" if isinstance(own, list) and len(own) == 2 else "missing"
         raise DatasetError(
-            f"the size of its run lengths is {told}, its image is {size[1]}×{size[0]}; export it for this image"
+            f"the size of its run lengths is {given}, its image is {size[1]}×{size[0]}; export it for this image"
         )
     counts = segmentation.get("counts")
     if isinstance(counts, list):
@@ -158,7 +158,7 @@ def run_lengths(text: str) -> Int64Array:
 
 def _polygons(parts: list[Any], size: tuple[int, int], work: Work) -> tuple[list[Run], int]:
     height, width = size
-    found, empty = [], 0
+    runs, empty = [], 0
     for part in parts:
         if not isinstance(part, list) or len(part) % 2 or len(part) > 2 * MAX_POINTS:
             raise DatasetError("a polygon is not a list x, y, x, y, …; export it again")
@@ -170,12 +170,12 @@ def _polygons(parts: list[Any], size: tuple[int, int], work: Work) -> tuple[list
         else:
             work.spend(_COST * length(points))
             # Four numbers would be read as a box; three points are the fewest here.
-            found += coco_mask.frPyObjects([points.ravel().tolist()], height, width)
-    return found, empty
+            runs += coco_mask.frPyObjects([points.ravel().tolist()], height, width)
+    return runs, empty
 
 
 def _numbers(counts: list[Any]) -> Int64Array:
-    if not all(_whole(one) and 0 <= one <= MAX_PIXELS for one in counts):
+    if not all(_whole(count) and 0 <= count <= MAX_PIXELS for count in counts):
         raise DatasetError("its run lengths (counts) are not whole numbers of pixels; export it again")
     return np.array(counts, np.int64)
 

@@ -32,13 +32,8 @@ _COMPRESSIONS: Final = {1, 5, 7, 8, 32773, 32946, 34925, 34926, 50000}
 _PILLOW_COMPRESSIONS: Final = {1, 5, 7, 8, 32773, 32946}
 _RGB, _PALETTE, _CMYK, _YCBCR = 2, 3, 5, 6
 # Formats of instruments and of slide scanners store series in ways of their own; their pages are read as pages.
-_PLAIN: Final[dict[str, Any]] = {
-    f"is_{kind}": False
-    for kind in (
-        "lsm", "mmstack", "ndtiff", "fluoview", "stk", "sis", "svs", "scn", "qpi", "ndpi", "bif", "avs", "eer",
-        "philips", "scanimage", "nih", "mdgel",
-    )
-}  # fmt: skip
+_KINDS: Final = "lsm mmstack ndtiff fluoview stk sis svs scn qpi ndpi bif avs eer philips scanimage nih mdgel"
+_PLAIN: Final[dict[str, Any]] = {f"is_{kind}": False for kind in _KINDS.split()}
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # damage that matters raises; the rest is chatter
 
@@ -90,9 +85,9 @@ def _with_file(path: Path, read: Callable[[tifffile.TiffFile], Any]) -> Any:
     except DatasetError:
         raise
     except Exception as error:  # tifffile and its codecs raise a dozen types, their own and others', on damage
-        said = " ".join(str(error).split())[:100]
-        said = said if said.isprintable() else type(error).__name__
-        raise DatasetError(f"{short(path, 3)} is no TIFF file that can be read ({said}); save it again") from None
+        reason = " ".join(str(error).split())[:100]
+        reason = reason if reason.isprintable() else type(error).__name__
+        raise DatasetError(f"{short(path, 3)} is no TIFF file that can be read ({reason}); save it again") from None
 
 
 def _check_pages(path: Path, content: mmap.mmap) -> None:
@@ -166,7 +161,7 @@ def _axes(path: Path, tif: tifffile.TiffFile, pages: Pages) -> tuple[str, tuple[
     if len(series) != 1 and pages == "":
         raise DatasetError(f"{short(path, 3)} holds {len(series)} images of different sizes; save them one by one")
     axes = series[0].axes.replace("S", "C")
-    shape = tuple(int(one) for one in series[0].shape)
+    shape = tuple(int(length) for length in series[0].shape)
     if len(shape) == 3 and shape[2] == 1 and tif.is_shaped:
         axes = "YXC"  # an array (H, W, 1), which tifffile writes as H pages
     kept = [(axis, length) for axis, length in zip(axes, shape, strict=True) if length != 1 or axis in "YX"]
@@ -179,7 +174,7 @@ def _axes(path: Path, tif: tifffile.TiffFile, pages: Pages) -> tuple[str, tuple[
     elif len(others) == 1 and pages == "slices" and axes.count("C") <= 1:
         axes = axes.replace(others[0], "Z")
     elif others:
-        ways = "×".join(str(one) for one in shape)
+        ways = "×".join(str(length) for length in shape)
         raise DatasetError(
             f"{short(path, 3)} is a stack of {len(tif.pages)} pages ({ways}), but one file is one image; say what its "
             "pages are with pages=channels or pages=slices, or save them one by one"
@@ -248,13 +243,13 @@ class TiffReading:
 
 def parse_options(options: Mapping[str, str]) -> TiffReading:
     """Options channels, range and pages. Raises DatasetError, one line."""
-    said, limits, pages = options.get("channels", ""), options.get("range", "dtype"), options.get("pages", "")
+    chosen, limits, pages = options.get("channels", ""), options.get("range", "dtype"), options.get("pages", "")
     try:
-        channels = tuple(int(one) - 1 for one in said.split(",")) if said.strip() else ()
+        channels = tuple(int(number) - 1 for number in chosen.split(",")) if chosen.strip() else ()
     except ValueError:
         channels = (-1,)
-    if len(channels) > 3 or any(not 0 <= one < MAX_CHANNELS for one in channels):
-        raise DatasetError(f"channels must be one to three numbers from 1, such as 4,3,2, got {said[:50]!r}")
+    if len(channels) > 3 or any(not 0 <= number < MAX_CHANNELS for number in channels):
+        raise DatasetError(f"channels must be one to three numbers from 1, such as 4,3,2, got {chosen[:50]!r}")
     if pages not in ("", "channels", "slices"):
         raise DatasetError(f"pages must be channels or slices, got {pages[:50]!r}")
     return TiffReading(channels, _limits(limits.strip()), pages)  # type: ignore[arg-type]
@@ -361,8 +356,8 @@ def _scale(
     """Bring values to [0, 1] in place."""
     finite = np.isfinite(image)
     if limits == "percentile":
-        some = image[finite]
-        low, high = (float(one) for one in np.percentile(some, (1, 99))) if some.size else (0.0, 1.0)
+        values = image[finite]
+        low, high = (float(limit) for limit in np.percentile(values, (1, 99))) if values.size else (0.0, 1.0)
         high = high if high > low else low + 1.0
     elif limits != "dtype":
         low, high = limits
