@@ -1,6 +1,9 @@
 """What is said of a data set beside its files: classes made of labels, kinds found out, splits completed."""
 
+import doctest
+import importlib
 import json
+import pkgutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_dataset import exclusive, overlapping, picture
 
-from pipelines.datasets import open_dataset, recognise, recognised_text
-from pipelines.datasets.base import Label, Picture, Source, Truth
+from pipelines import datasets
+from pipelines.datasets import FORMATS, open_dataset, recognise, recognised_text
+from pipelines.datasets.base import Format, Label, Picture, Source, Truth
 from pipelines.datasets.classes import Description, safe_class_name
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.splits import complete_splits, groups_by_name
@@ -18,6 +22,7 @@ from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, SplitRule, parse_reading, read_reading, write_reading
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
+MODULES = [module.name for module in pkgutil.walk_packages(datasets.__path__, f"{datasets.__name__}.")]
 ROWS = {"sky": (0, 1), "wall": (1, 3), "door": (3, 4), "void": (5, 6)}  # rows of 6; row 4 carries nothing
 
 
@@ -329,3 +334,31 @@ def test_a_run_keeps_how_its_data_set_was_read(tmp_path, monkeypatch):
 
     config = RunConfig(dataset="x", reading=said(classes=rules(a=["wall"]), background=""))
     assert RunConfig.model_validate(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+
+
+def test_a_format_is_one_entry_of_the_registry(tmp_path, monkeypatch):
+    """What a new format needs: how to know a folder, how to open it, and its options; all else follows."""
+
+    def recognise_stripes(root):
+        return "it holds stripes.txt" if (root / "stripes.txt").is_file() else None
+
+    def open_stripes(root, options):
+        return Stripes(root, door_on_wall=options.get("door") == "wall")
+
+    entry = Format("stripes, for this test", recognise_stripes, open_stripes, {"door": "wall: it lies on the wall"})
+    monkeypatch.setitem(FORMATS, "stripes", entry)
+    for file in ("stripes.txt", "one.txt"):
+        (tmp_path / file).write_text("")
+    assert [(row.format, row.reason) for row in recognise(tmp_path)] == [("stripes", "it holds stripes.txt")]
+    dataset = open_dataset(tmp_path)
+    assert dataset.spec.format == "stripes"
+    assert "is recognised as stripes (stripes, for this test): it holds stripes.txt" in recognised_text(dataset)
+    assert rows_of(open_dataset(tmp_path, said(options={"door": "wall"})), "door") == [2, 3]
+    with pytest.raises(DatasetError, match=r"the format stripes has no option 'window'; its options are door"):
+        open_dataset(tmp_path, said(options={"window": "wall"}))
+    assert open_dataset(tmp_path, dataset.spec).fingerprint() == dataset.fingerprint()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_of_data_sets_hold(module):
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
