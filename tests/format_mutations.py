@@ -1,16 +1,13 @@
-"""Files of a data set, broken in many ways; and what must hold whatever comes of them.
-
-With FUZZ=1 in the environment all of them; else a tenth, always the same.
-"""
+"""Files of a data set, broken in many ways; and what must hold whatever comes of them."""
 
 import copy
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from fuzzing import trials
 
 from pipelines.datasets import open_dataset
 from pipelines.errors import PipelineError
@@ -21,11 +18,6 @@ NASTY = (
     "/etc/passwd", "a" * 3000, "\x00\n\u202e<b>", [], {}, [[]], [None], [[1, 2]], {"counts": [1]},
     {"size": [4, 4], "counts": "0" * 40},
 )  # fmt: skip
-
-
-def tenth(count: int) -> int:
-    """So many of the damages that are tried: all with FUZZ=1, else a tenth."""
-    return count if os.environ.get("FUZZ") == "1" else max(1, count // 10)
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -111,7 +103,7 @@ def mutate_folder(
     contents = {path: path.read_bytes() for path in files}
     listing = sorted(str(path) for path in place.rglob("*"))
     ended = {"whole": 0, "findings": 0, "refused": 0}
-    for _ in range(tenth(count)):
+    for _ in range(trials(count)):
         path = files[int(rng.integers(len(files)))]
         if structural(path) and rng.random() < 0.7:
             broken = json.dumps(restructured(json.loads(contents[path]), rng)).encode()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from format_mutations import mutate_folder, tenth
+from format_mutations import mutate_folder
+from fuzzing import trials
 from make_dataset import picture, save
 from places import REPO
 from pycocotools import mask as coco_mask
@@ -483,8 +484,8 @@ def test_broken_files_never_end_in_a_traceback(tmp_path):
     ended = mutate_folder(
         root, tmp_path / "bad", 400, 0, DataReading(format="coco"), structural=lambda path: path.suffix == ".json"
     )
-    assert ended["refused"] > tenth(20), ended
-    assert ended["findings"] > tenth(100), ended
+    assert ended["refused"] > trials(20), ended
+    assert ended["findings"] > trials(100), ended
 
 
 def test_hostile_segmentations_do_not_crash_the_process(tmp_path):
@@ -497,9 +498,9 @@ def test_hostile_segmentations_do_not_crash_the_process(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     read, refused = map(int, done.stdout.split())
-    assert read > tenth(100)
-    assert refused > tenth(1000)
-    assert read + refused == tenth(6000)
+    assert read > trials(100)
+    assert refused > trials(1000)
+    assert read + refused == trials(6000)
 
 
 FUZZ = """
@@ -507,11 +508,12 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from pipelines.datasets.formats import polygons
 from pipelines.errors import DatasetError
-from format_mutations import NASTY, restructured, tenth
+from format_mutations import NASTY, restructured
+from fuzzing import trials
 
 rng = np.random.default_rng(5)
 read = refused = 0
-for number in range(tenth(6000)):
+for number in range(trials(6000)):
     size = (int(rng.integers(1, 40)), int(rng.integers(1, 40)))
     kind = number % 4
     if kind == 0:

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from format_mutations import ends_well, mutate_folder, tenth
+from format_mutations import ends_well, mutate_folder
+from fuzzing import trials
 from make_dataset import picture
 from PIL import Image
 from places import REPO
@@ -316,8 +317,8 @@ def test_broken_tables_never_end_in_a_traceback(tmp_path):
     (root / "id2label.json").write_text(json.dumps({"0": "a", "1": "b", "2": "c"}))
     json_only = lambda path: path.suffix == ".json" and path.name != "dataset_info.json"  # noqa: E731
     ended = mutate_folder(root, tmp_path / "bad", 200, 1, said(), which=json_only, structural=json_only)
-    assert ended["refused"] > tenth(20), ended
-    assert ended["whole"] > tenth(5), ended
+    assert ended["refused"] > trials(20), ended
+    assert ended["whole"] > trials(5), ended
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
@@ -336,16 +337,17 @@ def test_broken_shards_do_not_crash_the_process(tmp_path, kind):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     ended = json.loads(done.stdout)
-    assert sum(ended.values()) == 2 * tenth(150)
-    assert ended["refused"] > tenth(40), ended
-    assert ended["findings"] > tenth(10), ended
+    assert sum(ended.values()) == 2 * trials(150)
+    assert ended["refused"] > trials(40), ended
+    assert ended["findings"] > trials(10), ended
 
 
 FUZZ = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from format_mutations import ends_well, mutate_folder, tenth
+from format_mutations import ends_well, mutate_folder
+from fuzzing import trials
 from pipelines.reading import DataReading
 
 root, place, kind = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -356,7 +358,7 @@ ended = mutate_folder(root, place, 150, 11, reading, which=lambda path: path.suf
 content = path.read_bytes()
 size = int.from_bytes(content[-8:-4], "little") + 8 if kind == "parquet" else len(content)
 rng = np.random.default_rng(12)
-for _ in range(tenth(150)):
+for _ in range(trials(150)):
     some = bytearray(content)
     for _ in range(int(rng.integers(1, 4))):
         some[len(content) - 1 - int(rng.integers(size))] = int(rng.integers(256))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from format_mutations import mutate_folder, tenth
+from format_mutations import mutate_folder
+from fuzzing import trials
 from make_dataset import picture, save
 from PIL import Image
 from places import REPO
@@ -206,5 +207,5 @@ def test_broken_files_never_end_in_a_traceback(root, tmp_path):
     ended = mutate_folder(
         root, tmp_path / "bad", 300, 3, DataReading(format="labelme"), structural=lambda path: path.suffix == ".json"
     )
-    assert ended["findings"] > tenth(60), ended
-    assert ended["whole"] > tenth(10), ended
+    assert ended["findings"] > trials(60), ended
+    assert ended["whole"] > trials(10), ended

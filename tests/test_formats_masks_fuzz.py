@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from format_mutations import tenth
+from fuzzing import trials
 from make_dataset import picture, save
 from mask_layouts import FOLDERS, index_mask, rows
 
@@ -16,7 +16,7 @@ from pipelines.datasets import open_dataset, recognise
 from pipelines.errors import PipelineError
 from pipelines.reading import DataReading
 
-CASES = tenth(200)
+CASES = trials(200)
 WORDS = ["cat", "0", "255", "-1", "1e9", ",", ":", ";", "#", "\t", "=", '"', "name", "value", "r", "g", "b", "\0",
          "é", "999999999999"]  # fmt: skip
 

@@ -10,7 +10,8 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
-from format_mutations import ends_well, mutate_folder, tenth
+from format_mutations import ends_well, mutate_folder
+from fuzzing import trials
 from make_dataset import picture, save
 
 from pipelines import links
@@ -431,8 +432,8 @@ def test_broken_files_never_end_in_a_traceback(tmp_path):
     ended = mutate_folder(
         root, tmp_path / "bad", 300, 2, DataReading(format="nnunet"), structural=lambda path: path.suffix == ".json"
     )
-    assert ended["refused"] > tenth(20), ended
-    assert ended["whole"] > tenth(5), ended
+    assert ended["refused"] > trials(20), ended
+    assert ended["whole"] > trials(5), ended
 
 
 def test_broken_bytes_inside_gzip_never_end_in_a_traceback(tmp_path):
@@ -442,7 +443,7 @@ def test_broken_bytes_inside_gzip_never_end_in_a_traceback(tmp_path):
     path = root / "labelsTr" / "case_001.nii.gz"
     whole = gzip.decompress(path.read_bytes())
     ended = set()
-    for _ in range(tenth(250)):
+    for _ in range(trials(250)):
         some = bytearray(whole)
         for _ in range(int(rng.integers(1, 6))):
             some[int(rng.integers(352))] = int(rng.integers(256))
