@@ -82,14 +82,11 @@ def choose(
         return options[0]
     first = default if default is not None and default in options else options[0]
     keep_valid(key, options)
+    shared: dict[str, Any] = {"format_func": title, "key": key, "bind": "query-params", "help": help}
     if len(options) <= 4:
-        chosen = st.segmented_control(
-            label, options, default=first, required=True, format_func=title, key=key, bind="query-params", help=help
-        )
-        return first if chosen is None else chosen
-    chosen = st.selectbox(
-        label, options, index=list(options).index(first), format_func=title, key=key, bind="query-params", help=help
-    )
+        chosen = st.segmented_control(label, options, default=first, required=True, **shared)
+    else:
+        chosen = st.selectbox(label, options, index=list(options).index(first), **shared)
     return first if chosen is None else chosen
 
 

@@ -148,3 +148,37 @@ def test_streamlit_calls_nothing_without_a_boundary():
                     assert harmless or "callback" in named[module or path.stem, name], (path.name, word.arg, value)
                     seen += 1
     assert seen > 30
+
+
+# Parts that are drawn alone ------------------------------------------------------------------------------------------
+
+
+def nested_parts():
+    import streamlit as st
+
+    from dashboard.boundary import part
+
+    @part
+    def inner(name):
+        st.text(name)
+
+    @part
+    def outer(*, fails):
+        inner("within")
+        if fails:
+            raise ValueError("as asked")
+        st.text("not after a failure")
+
+    outer(fails=False)
+    inner("beside")
+    outer(fails=True)
+    inner("after a failure")
+
+
+def test_a_part_within_another_is_no_fragment_of_its_own(fragments):
+    at = AppTest.from_function(nested_parts).run()
+    texts = [one.value for one in at.text]
+    assert texts == ["within", "not after a failure", "beside", "within", "after a failure"]
+    assert not at.exception
+    assert len(at.error) == 1
+    assert fragments == [None] * 4  # both calls of each, none within another

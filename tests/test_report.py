@@ -94,12 +94,12 @@ class Parsed(HTMLParser):
         return next(attrs for _, attrs in self.elements if attrs.get("id") == name)
 
 
-def panels_of(report):
+def displays_of(report):
     return [block for chapter in report.chapters for block in chapter.blocks if isinstance(block, Display)]
 
 
 def pictures_of(report):
-    return [(panel, picture) for panel in panels_of(report) for picture in panel.pictures]
+    return [(display, picture) for display in displays_of(report) for picture in display.pictures]
 
 
 def plain(value):
@@ -174,9 +174,9 @@ def test_page_has_every_part_and_every_figure_its_words(cells_page, cells_report
     assert all(attrs["alt"] for attrs in parsed.all("img"))
     assert 4 <= len(parsed.all("img")) <= 12
     shown = " ".join(text for texts in parsed.texts.values() for text in texts)
-    for panel in panels_of(cells_report):
-        assert explained(panel.how) in shown, panel.key
-    assert len(parsed.all("details")) >= len(panels_of(cells_report))
+    for display in displays_of(cells_report):
+        assert explained(display.how) in shown, display.key
+    assert len(parsed.all("details")) >= len(displays_of(cells_report))
 
 
 def test_page_tells_the_verdict_with_its_reasons_and_the_facts_of_the_run(cells, cells_page):
@@ -203,19 +203,19 @@ def test_page_is_small_and_the_same_whenever_it_is_made(cells_page, hostile, hos
     assert html_bytes(hostile, report_of(hostile)) == html_bytes(hostile, hostile_report)
 
 
-def test_figures_in_the_page_are_those_of_the_panels(cells_page, cells_report):
+def test_figures_in_the_page_are_those_of_the_displays(cells_page, cells_report):
     scripts = re.findall(
         r'<script type="application/json" id="([^"]+)" data-figure="([^"]+)">(.*?)</script>', cells_page
     )
     pictures = pictures_of(cells_report)
     assert len(scripts) == len(pictures)
-    for (_, key, text), (panel, picture) in zip(scripts, pictures, strict=True):
+    for (_, key, text), (display, picture) in zip(scripts, pictures, strict=True):
         found, own = json.loads(text), plain(picture.figure.to_plotly_json())
         assert key == picture.key
         assert found["data"] == own["data"]
         changed = {name for name in own["layout"] if found["layout"].get(name) != own["layout"][name]}
         assert changed <= {"template", "font", "title", "margin", "height"}, picture.key
-        if own["layout"]["title"].get("text") != panel.title:
+        if own["layout"]["title"].get("text") != display.title:
             assert found["layout"]["title"]["text"] == own["layout"]["title"]["text"]
             assert found["layout"]["height"] == own["layout"]["height"]
 
@@ -346,7 +346,7 @@ def test_another_margin_gives_another_verdict(hostile):
 
 def test_ids_are_unique_even_where_keys_are_not():
     figure = go.Figure({"data": [], "layout": {"height": 100, "title": {"text": "t"}, "margin": {"t": 38, "b": 8}}})
-    panel = Display(
+    display = Display(
         "p", "t", (Picture("a b", figure, "x"), Picture("a-b", figure, "x")), pd.DataFrame({"a": [1]}), "forest"
     )
     cover = Cover("run", "above", "headline", "#000000", ())
@@ -354,7 +354,7 @@ def test_ids_are_unique_even_where_keys_are_not():
         answer="sigmoid", contender="softmax", headline="h", confidence="strong", reasons=(), would_change=(),
         images_needed=None, split="test", seeds=(0,), margin=Margin(),
     )  # fmt: skip
-    chapters = tuple(Chapter(key, key, "", (panel, Block("legend", [("x", "#000000")]))) for key in ("one", "two"))
+    chapters = tuple(Chapter(key, key, "", (display, Block("legend", [("x", "#000000")]))) for key in ("one", "two"))
     parsed = Parsed(page(Report(cover, verdict, chapters), tables="run-tables"))
     ids = [attrs["id"] for _, attrs in parsed.elements if "id" in attrs]
     assert len(ids) == len(set(ids))

@@ -3,7 +3,7 @@
 HTML is made by the macros of `guide.html`, which escape whatever they are given.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -110,145 +110,108 @@ def facts_html(facts: Sequence[Fact], theme: Theme) -> str:
 
 def facts(theme: Theme) -> list[Fact]:
     """What speaks for a head first; every number is computed here."""
-    return [make(theme) for make in _FACTS]
-
-
-def _exclusive(theme: Theme) -> Fact:
-    setting = PRESETS["Exclusive classes"]
-    sigmoid, softmax = (p_of(setting, spec) for spec in setting.specs)
-    return Fact(
-        tag="speaks for softmax",
-        color=theme.heads["softmax"],
-        title="Exactly one class a pixel",
-        number=f"{float(one_pixel.one_label_probability(sigmoid)):.2f} against 1",
-        of="probability of exactly one label at the logits 1.5, 0.5 and −2, if sigmoids are independent",
-        text="Softmax knows that classes exclude each other, sigmoid has to learn it. Read by argmax, the same logits "
-        "name the same class in both.",
-        sketch="stacks",
-        values=[(sigmoid.tolist(), theme.heads["sigmoid"]), (softmax.tolist(), theme.heads["softmax"])],
-    )
-
-
-def _overlap(theme: Theme) -> Fact:
-    best = best_dice({(0,): round(100 * (1 - _NUCLEUS)), (0, 1): round(100 * _NUCLEUS)}, 2)
+    colors = theme.heads
+    exclusive, one_class = PRESETS["Exclusive classes"], PRESETS["One class"]
+    alone, shared = (p_of(exclusive, spec) for spec in exclusive.specs)
+    binary, two_class = (float(p_of(one_class, spec)[0]) for spec in one_class.specs)
+    ceiling = best_dice({(0,): round(100 * (1 - _NUCLEUS)), (0, 1): round(100 * _NUCLEUS)}, 2).macro_dice
     outer, inner, *_ = class_colors(theme)
-    return Fact(
-        tag="speaks for sigmoid",
-        color=theme.heads["sigmoid"],
-        title="Labels that share pixels",
-        number=f"{best.macro_dice:.2f} at most",
-        of=f"mean Dice of one label a pixel, where a nucleus covers {_NUCLEUS:.0%} of its cell",
-        text="This ceiling follows from the truth alone; Labels shows yours before any training. A sigmoid a class, "
-        "or a softmax over label sets, can reach 1.",
-        sketch="nested",
-        values={"share": _NUCLEUS, "outer": outer, "inner": inner},
-    )
-
-
-def _one_class(theme: Theme) -> Fact:
-    setting = PRESETS["One class"]
-    sigmoid, softmax = (float(p_of(setting, spec)[0]) for spec in setting.specs)
-    return Fact(
-        tag="speaks for neither",
-        color=theme.muted,
-        title="One class",
-        number=f"{sigmoid:.2f} = {softmax:.2f}",
-        of="σ(1.3), and the softmax of the logits 1.3 and 0",
-        text="A two-class softmax is the sigmoid of the difference of its logits. What is measured between the two "
-        "comes from training and chance.",
-        sketch="bars",
-        values=[(sigmoid, theme.heads["sigmoid"]), (softmax, theme.heads["softmax"])],
-    )
-
-
-def _twice(theme: Theme) -> Fact:
-    spec = one_pixel.sigmoid_spec(("class",))
-    low, high = (float(one_pixel.class_probabilities(spec, [p])[0]) for p in (0.0, 1.0))
-    return Fact(
-        tag="a common mistake",
-        color=theme.muted,
-        title="Logits or probabilities?",
-        number=f"{low:.2f} to {high:.2f}",
-        of="all that is left of p when a sigmoid is applied to a sigmoid",
-        text="Losses such as BCE with logits and cross-entropy apply the activation themselves. Applied twice, every "
-        "class counts as present everywhere. python -m pipelines check-outputs finds it.",
-        sketch="line",
-        values={"spans": [(low, high, theme.heads["sigmoid"])], "marks": [(0.5, "p > 0.5")]},
-    )
-
-
-def _threshold(theme: Theme) -> Fact:
-    best = _BEST_DICE / 2
-    return Fact(
-        tag="not the head",
-        color=theme.muted,
-        title="The threshold",
-        number=f"{best:.2f}, not 0.50",
-        of=f"best threshold of a calibrated head whose best Dice is {_BEST_DICE:g}",
-        text="For pooled Dice it is half the best Dice. Where a difference at 0.5 vanishes at thresholds tuned on "
-        "validation, the threshold made it, not the head. A loss often moves more than either.",
-        sketch="line",
-        values={"spans": [(best, 1.0, theme.muted)], "marks": [(best, f"{best:.2f}"), (0.5, "0.50")]},
-    )
-
-
-def _rare(theme: Theme) -> Fact:
-    return Fact(
-        tag="not the head",
-        color=theme.muted,
-        title="Rare classes",
-        number=f"{1 - _RARE:.0%} right, Dice 0",
-        of=f"what calling nothing reaches where a class covers {_RARE:.0%} of the pixels",
-        text="Background drowns accuracy and calibration errors. Read Dice beside accuracy, and calibration in the "
-        "foreground and at the boundary.",
-        sketch="line",
-        values={"spans": [(1 - _RARE, 1.0, theme.text)], "marks": []},
-    )
-
-
-def _calibration(theme: Theme) -> Fact:
     raw, mended = (calibration_error(stretched_reliability(stretch)) for stretch in (_STRETCH, 1.0))
     spec = one_pixel.sigmoid_spec(("class",))
-    stated, true = (float(one_pixel.class_probabilities(spec, [logit])[0]) for logit in (_STRETCH, 1.0))
-    return Fact(
-        tag="not the head",
-        color=theme.muted,
-        title="Temperature",
-        number=f"ECE {raw:.3f} to {mended:.3f}",
-        of=f"a head with logits {_STRETCH:g} times too large, before and after they are divided by {_STRETCH:g}",
-        text="One fitted number can mend over-confidence and moves no argmax. So probabilities are compared after each "
-        "head has its own. The Brier score decides, ECE explains.",
-        sketch="line",
-        values={"spans": [(true, stated, theme.muted)], "marks": [(true, f"{true:.2f}"), (stated, f"{stated:.2f}")]},
-    )
-
-
-def _seeds(theme: Theme) -> Fact:
+    at_0, at_1, at_2 = (float(one_pixel.class_probabilities(spec, [z])[0]) for z in (0.0, 1.0, _STRETCH))
+    best = _BEST_DICE / 2
     # Three trainings of one pair around the margin: a sketch, not a measurement.
-    dots = [(0.22, theme.heads["softmax"]), (0.55, theme.muted), (0.8, theme.heads["sigmoid"])]
-    return Fact(
-        tag="not the head",
-        color=theme.muted,
-        title="Luck of the start",
-        number=f"{FEWEST_SEEDS} seeds",
-        of=f"before a difference beyond {Margin().dice:g} Dice counts without theory behind it",
-        text="Two networks that differ in nothing but their seed can differ by more than the two heads do. Intervals "
-        "resample images, never pixels, and seeds as a second level.",
-        sketch="dots",
-        values={"band": (0.36, 0.64), "dots": dots},
-    )
-
-
-_FACTS: Final[tuple[Callable[[Theme], Fact], ...]] = (
-    _exclusive,
-    _overlap,
-    _one_class,
-    _twice,
-    _threshold,
-    _rare,
-    _calibration,
-    _seeds,
-)
+    seeds = [(0.22, colors["softmax"]), (0.55, theme.muted), (0.8, colors["sigmoid"])]
+    return [
+        Fact(
+            "speaks for softmax",
+            colors["softmax"],
+            "Exactly one class a pixel",
+            f"{float(one_pixel.one_label_probability(alone)):.2f} against 1",
+            "probability of exactly one label at the logits 1.5, 0.5 and −2, if sigmoids are independent",
+            "Softmax knows that classes exclude each other, sigmoid has to learn it. Read by argmax, the same logits "
+            "name the same class in both.",
+            "stacks",
+            [(alone.tolist(), colors["sigmoid"]), (shared.tolist(), colors["softmax"])],
+        ),
+        Fact(
+            "speaks for sigmoid",
+            colors["sigmoid"],
+            "Labels that share pixels",
+            f"{ceiling:.2f} at most",
+            f"mean Dice of one label a pixel, where a nucleus covers {_NUCLEUS:.0%} of its cell",
+            "This ceiling follows from the truth alone; Labels shows yours before any training. A sigmoid a class, or "
+            "a softmax over label sets, can reach 1.",
+            "nested",
+            {"share": _NUCLEUS, "outer": outer, "inner": inner},
+        ),
+        Fact(
+            "speaks for neither",
+            theme.muted,
+            "One class",
+            f"{binary:.2f} = {two_class:.2f}",
+            "σ(1.3), and the softmax of the logits 1.3 and 0",
+            "A two-class softmax is the sigmoid of the difference of its logits. What is measured between the two "
+            "comes from training and chance.",
+            "bars",
+            [(binary, colors["sigmoid"]), (two_class, colors["softmax"])],
+        ),
+        Fact(
+            "a common mistake",
+            theme.muted,
+            "Logits or probabilities?",
+            f"{at_0:.2f} to {at_1:.2f}",
+            "all that is left of p when a sigmoid is applied to a sigmoid",
+            "Losses such as BCE with logits and cross-entropy apply the activation themselves. Applied twice, every "
+            "class counts as present everywhere. python -m pipelines check-outputs finds it.",
+            "line",
+            {"spans": [(at_0, at_1, colors["sigmoid"])], "marks": [(0.5, "p > 0.5")]},
+        ),
+        Fact(
+            "not the head",
+            theme.muted,
+            "The threshold",
+            f"{best:.2f}, not 0.50",
+            f"best threshold of a calibrated head whose best Dice is {_BEST_DICE:g}",
+            "For pooled Dice it is half the best Dice. Where a difference at 0.5 vanishes at thresholds tuned on "
+            "validation, the threshold made it, not the head. A loss often moves more than either.",
+            "line",
+            {"spans": [(best, 1.0, theme.muted)], "marks": [(best, f"{best:.2f}"), (0.5, "0.50")]},
+        ),
+        Fact(
+            "not the head",
+            theme.muted,
+            "Rare classes",
+            f"{1 - _RARE:.0%} right, Dice 0",
+            f"what calling nothing reaches where a class covers {_RARE:.0%} of the pixels",
+            "Background drowns accuracy and calibration errors. Read Dice beside accuracy, and calibration in the "
+            "foreground and at the boundary.",
+            "line",
+            {"spans": [(1 - _RARE, 1.0, theme.text)], "marks": []},
+        ),
+        Fact(
+            "not the head",
+            theme.muted,
+            "Temperature",
+            f"ECE {raw:.3f} to {mended:.3f}",
+            f"a head with logits {_STRETCH:g} times too large, before and after they are divided by {_STRETCH:g}",
+            "One fitted number can mend over-confidence and moves no argmax. So probabilities are compared after each "
+            "head has its own. The Brier score decides, ECE explains.",
+            "line",
+            {"spans": [(at_1, at_2, theme.muted)], "marks": [(at_1, f"{at_1:.2f}"), (at_2, f"{at_2:.2f}")]},
+        ),
+        Fact(
+            "not the head",
+            theme.muted,
+            "Luck of the start",
+            f"{FEWEST_SEEDS} seeds",
+            f"before a difference beyond {Margin().dice:g} Dice counts without theory behind it",
+            "Two networks that differ in nothing but their seed can differ by more than the two heads do. Intervals "
+            "resample images, never pixels, and seeds as a second level.",
+            "dots",
+            {"band": (0.36, 0.64), "dots": seeds},
+        ),
+    ]
 
 
 # The two figures that need most explaining, small and movable --------------------------------------------------------

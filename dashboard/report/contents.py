@@ -183,8 +183,8 @@ def explained(how: str) -> str:
 
 def _chapter(key: str, title: str, lead: str, parts: Sequence[Part], *, before: Sequence[Any] = ()) -> Chapter:
     """A chapter of displays, and at its end what this run cannot have, with the reasons."""
-    shown = [panel for _, panel, _ in parts if panel is not None]
-    missing = [(name, why) for name, panel, why in parts if panel is None]
+    shown = [display for _, display, _ in parts if display is not None]
+    missing = [(name, why) for name, display, why in parts if display is None]
     return Chapter(key, title, lead, [*before, *shown, *([Block("left_out", missing)] if missing else [])])
 
 
