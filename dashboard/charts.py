@@ -150,7 +150,7 @@ def layout(
 
 
 def figure_of(content: dict[str, Any]) -> Drawn:
-    """A figure from its "data" and "layout", checked by Plotly only where VALIDATE_FIGURES is set, as in all tests."""
+    """A figure from its "data" and "layout", checked by Plotly only where VALIDATE_FIGURES is set."""
     return Drawn(content, _validate=bool(os.environ.get(VALIDATE)))
 
 

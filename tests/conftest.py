@@ -13,10 +13,10 @@ from real_runs import train_runs
 # OpenMP threads that spin for each other slow several workers on few cores down more than they speed one up.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("VALIDATE_FIGURES", "1")  # the app leaves Plotly's own checks out, for speed
 
 # How long an example takes depends on what else the machine does. The gate tries the same examples in every session.
-hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=25)
+EXAMPLES = 25
+hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=EXAMPLES)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=250)
 hypothesis.settings.load_profile("fuzz" if FULL else "gate")
 
@@ -53,6 +53,16 @@ def brought_runs(tmp_path_factory) -> Path:
             done.touch()
     UNCHANGED.add(str(folder / "runs"))
     return folder / "runs"
+
+
+def pytest_collection_modifyitems(items):
+    """In the gate a property is tried on at most 25 examples, however many the test asks for."""
+    if FULL:
+        return
+    for item in items:
+        asked = getattr(getattr(item, "function", None), "_hypothesis_internal_use_settings", None)
+        if asked is not None and asked.max_examples > EXAMPLES:
+            item.function._hypothesis_internal_use_settings = hypothesis.settings(asked, max_examples=EXAMPLES)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def decoded(value):
 
 
 def test_a_figure_nobody_looked_into_is_sent_as_plotly_writes_it(monkeypatch):
-    monkeypatch.delenv("VALIDATE_FIGURES")
+    monkeypatch.delenv("VALIDATE_FIGURES", raising=False)
     before = copy.deepcopy(CONTENT)
     figure = figure_of(CONTENT)
     assert "_data" not in vars(figure)  # not taken apart
@@ -57,7 +57,7 @@ def test_a_figure_nobody_looked_into_is_sent_as_plotly_writes_it(monkeypatch):
 
 
 def test_looking_into_a_figure_changes_nothing_of_it(monkeypatch):
-    monkeypatch.delenv("VALIDATE_FIGURES")
+    monkeypatch.delenv("VALIDATE_FIGURES", raising=False)
     figure = figure_of(CONTENT)
     untouched = decoded(sent(figure))
     assert figure.data[0].name == "a"
@@ -70,7 +70,7 @@ def test_looking_into_a_figure_changes_nothing_of_it(monkeypatch):
 
 @pytest.mark.parametrize("looked", [False, True])
 def test_more_of_a_layout_is_added_to_what_is_there(monkeypatch, looked):
-    monkeypatch.delenv("VALIDATE_FIGURES")
+    monkeypatch.delenv("VALIDATE_FIGURES", raising=False)
     figure = figure_of(CONTENT)
     if looked:
         assert len(figure.data) == 5
@@ -89,7 +89,7 @@ def test_where_figures_are_checked_a_wrong_property_is_refused():
 
 
 def test_a_figure_can_be_copied_before_and_after_it_was_looked_into(monkeypatch):
-    monkeypatch.delenv("VALIDATE_FIGURES")
+    monkeypatch.delenv("VALIDATE_FIGURES", raising=False)
     figure = figure_of(CONTENT)
     assert decoded(sent(copy.deepcopy(figure))) == decoded(sent(figure))
 

@@ -271,6 +271,7 @@ def test_figures_are_the_same_with_and_without_plotlys_own_checks(monkeypatch, m
     assert json.loads(make().to_json()) == checked
 
 
-def test_a_wrong_property_is_found_in_tests():
+def test_a_wrong_property_is_found_where_figures_are_checked(monkeypatch):
+    monkeypatch.setenv(VALIDATE, "1")
     with pytest.raises(ValueError, match="mdoe"):
         figure_of({"data": [{"type": "scatter", "mdoe": "lines"}], "layout": {}})

@@ -12,7 +12,7 @@ from opening import APP, open_page
 from places import REPO, UNCHANGED
 from synthetic import make_run
 
-from dashboard import components
+from dashboard import charts, components
 from dashboard.menu import PAGES, script
 from pipelines import jobs
 from pipelines.verdict import Verdict
@@ -43,12 +43,16 @@ def edge_runs(tmp_path_factory):
 
 @pytest.fixture
 def app(monkeypatch, fragments):
-    """Opens a page of the app on a run, as a link would; none may have a fragment in another (dashboard/parts.py)."""
+    """Opens a page of the app on a run, as a link would; none may have a fragment in another (dashboard/parts.py).
+
+    Its figures are checked by Plotly, which the app leaves out, for speed.
+    """
+    monkeypatch.setenv(charts.VALIDATE, "1")
     yield partial(open_page, monkeypatch)
     assert set(fragments) <= {None}
 
 
-def charts(at):
+def alts(at):
     """Figures, as what has their alt text."""
     small = [one.proto for one in at.get("bidi_component") if one.proto.component_name == "forest_plot"]
     return [*(one.proto.alt for one in at.get("plotly_chart")), *(json.loads(one.json)["alt"] for one in small)]
@@ -68,8 +72,8 @@ def healthy(at):
 
 def check_figures_and_tables(at):
     """A text for every figure; every table can be looked at and saved."""
-    assert charts(at)
-    assert all(charts(at))
+    assert alts(at)
+    assert all(alts(at))
     at = with_tables_open(at)
     tables = [one for one in at.get("download_button") if one.label == "Download CSV"]
     assert tables
@@ -156,8 +160,8 @@ def test_pages_show_an_exclusive_run(app, real_runs):
         at = at.switch_page(script(page)).run()
         assert healthy(at), (page, at.exception, at.error)
         if PAGES[page].figures:
-            assert all(charts(at)), page
-            assert charts(at), page
+            assert all(alts(at)), page
+            assert alts(at), page
 
 
 def test_margin_slider_changes_the_verdict_at_once(app, edge_runs):
