@@ -99,7 +99,7 @@ def server(runs, *, cwd, app=REPO / "dashboard" / "app.py"):
 
 
 def _wait_for(url, process, log):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # on a busy machine
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
