@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipelines.arrays import Float32Array, Float64Array
 from pipelines.config import build
 from pipelines.errors import ConfigError, ShapeError
-from pipelines.heads import MAX_LABEL_SETS, HeadSpec
+from pipelines.heads import LAST_LAYERS, MAX_LABEL_SETS, HeadSpec
 from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind
 from pipelines.sentences import count_of, first_of
 
 Activation: TypeAlias = Literal["sigmoid", "softmax"]
 Values: TypeAlias = Literal["probabilities", "logits"]
+
+_SETS: Final = "softmax-powerset"
 
 
 class Declaration(BaseModel):
@@ -115,10 +117,11 @@ def align(
     Raises ConfigError, naming them, for classes without a channel and channels without a class.
     """
     channels = _channels(declared, head, kind, tuple(classes), background)
-    if head == "softmax-powerset":
-        return _powerset(declared, channels, kind, tuple(classes))
+    layer = LAST_LAYERS[head]
+    if layer.over_label_sets:
+        return _label_sets(declared, channels, kind, tuple(classes))
     wanted = tuple(classes)
-    if head == "softmax" and kind != "exclusive":
+    if layer.is_softmax and kind != "exclusive":
         wanted = (BACKGROUND_CHANNEL, *classes)
     _check_names(head, channels, wanted, declared)
     spec = HeadSpec(head=head, kind=kind, classes=tuple(classes), channels=wanted)
@@ -167,7 +170,7 @@ def _check_names(head: Head, channels: tuple[str, ...], wanted: tuple[str, ...],
         )
 
 
-def _powerset(declared: Declaration, channels: tuple[str, ...], kind: Kind, classes: tuple[str, ...]) -> Alignment:
+def _label_sets(declared: Declaration, channels: tuple[str, ...], kind: Kind, classes: tuple[str, ...]) -> Alignment:
     """A softmax over label sets, whose channels are class names joined by +."""
     if kind != "overlapping":
         raise ConfigError(
@@ -175,26 +178,20 @@ def _powerset(declared: Declaration, channels: tuple[str, ...], kind: Kind, clas
         )
     sets = [_members(name, classes) for name in channels]
     if len(set(sets)) != len(sets):
-        raise ConfigError(
-            f"two channels of softmax-powerset stand for the same label set ({_listed(channels)}); correct it"
-        )
+        raise ConfigError(f"two channels of {_SETS} stand for the same label set ({_listed(channels)}); correct it")
     lacking = [name for index, name in enumerate(classes) if not any(index in members for members in sets)]
     if () not in sets:
         lacking.append(BACKGROUND_CHANNEL)
     if lacking:
         raise ConfigError(
-            f"softmax-powerset has no channel for {_listed(lacking)} (its channels are {_listed(declared.classes)}); "
+            f"{_SETS} has no channel for {_listed(lacking)} (its channels are {_listed(declared.classes)}); "
             f"join the classes of a label set by +, and call the empty one {BACKGROUND_CHANNEL}"
         )
     if len(sets) > MAX_LABEL_SETS:
-        raise ConfigError(
-            f"softmax-powerset has {len(sets)} label sets, at most {MAX_LABEL_SETS} are counted; bring fewer"
-        )
+        raise ConfigError(f"{_SETS} has {len(sets)} label sets, at most {MAX_LABEL_SETS} are counted; bring fewer")
     order = sorted(range(len(sets)), key=lambda place: (sets[place] != (), place))  # the empty set comes first
     ours = tuple("+".join(classes[index] for index in sets[place]) or BACKGROUND_CHANNEL for place in order)
-    spec = HeadSpec(
-        head="softmax-powerset", kind=kind, classes=classes, channels=ours, sets=tuple(sets[place] for place in order)
-    )
+    spec = HeadSpec(head=_SETS, kind=kind, classes=classes, channels=ours, sets=tuple(sets[place] for place in order))
     return Alignment(spec, declared.values, len(sets), tuple(order))
 
 
@@ -208,7 +205,7 @@ def _members(channel: str, classes: tuple[str, ...]) -> tuple[int, ...]:
     unknown = [part for part in parts if part not in classes]
     if unknown or len(set(parts)) != len(parts):
         raise ConfigError(
-            f"channel {channel!r} of softmax-powerset is no set of the data set's classes ({_listed(classes)}); join "
+            f"channel {channel!r} of {_SETS} is no set of the data set's classes ({_listed(classes)}); join "
             f"the names of its classes by +, such as {'+'.join(classes[:2])}"
         )
     return tuple(sorted(classes.index(part) for part in parts))

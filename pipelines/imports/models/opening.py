@@ -22,6 +22,7 @@ from pipelines.channels import Declaration
 from pipelines.datasets import Dataset
 from pipelines.datasets.base import Item
 from pipelines.errors import ConfigError, DatasetError, ModelError
+from pipelines.heads import LAST_LAYERS
 from pipelines.imports.models.process import Hardware, Limits, ModelProcess, OpenRequest
 from pipelines.imports.models.settings import (
     OPTIONS,
@@ -420,10 +421,11 @@ class _Opening:
 
 def usual_channels(head: Head, dataset: Dataset) -> tuple[str, ...]:
     """Names of the channels that a network with this head has as a rule for such data, in the usual order."""
-    if head == "softmax-powerset":
+    layer = LAST_LAYERS[head]
+    if layer.over_label_sets:
         first = dataset.classes[:2]
         return (BACKGROUND_CHANNEL, *first, "+".join(first))
-    if head == "sigmoid" or dataset.kind == "exclusive":
+    if not layer.is_softmax or dataset.kind == "exclusive":
         return dataset.classes
     return (BACKGROUND_CHANNEL, *dataset.classes)
 

@@ -11,6 +11,7 @@ from pipelines.arrays import Float32Array
 from pipelines.channels import Activation, Declaration, Values
 from pipelines.config import Settings, Size, build
 from pipelines.errors import ModelError
+from pipelines.heads import LAST_LAYERS
 from pipelines.imports.sources import named
 from pipelines.schema import BACKGROUND_CHANNEL, Head
 from pipelines.sentences import count_of, one_line
@@ -92,7 +93,7 @@ def first_line(text: str, longest: int = 300) -> str:
 
 GIVEN: Final = "given"
 ASSUMED: Final = "assumed"
-OPTIONS: Final[dict[Head, str]] = {"sigmoid": "--sigmoid", "softmax": "--softmax", "softmax-powerset": "--powerset"}
+OPTIONS: Final[dict[Head, str]] = {head: f"--{layer.option}" for head, layer in LAST_LAYERS.items()}
 
 
 class Row(NamedTuple):
@@ -244,7 +245,7 @@ def resolve_output(
         )
     only = tuple(classes) if head == "sigmoid" and channels == len(classes) == 1 else None
     names = sources.find("classes", only)
-    option = "--classes" if head != "softmax-powerset" else "--powerset-classes"
+    option = f"{OPTIONS[head]}-classes" if LAST_LAYERS[head].over_label_sets else "--classes"
     if names is None:
         raise ModelError(
             f"MODEL-CHANNELS: nothing says what the {count_of(channels, 'channel')} of {model} are; name them in "

@@ -134,12 +134,10 @@ def _spec(metadata: Mapping[bytes, bytes], name: str, said: Said) -> HeadSpec:
     if spec.channels != stated.channels:
         raise DatasetError(f"{name} lists its channels in no order of ours ({named(stated.channels)}); write it again")
     if spec.head != said.head:
-        raise ConfigError(f"{name} holds outputs of {spec.head}, not of {said.head}; give it with --{_flag(spec.head)}")
+        raise ConfigError(
+            f"{name} holds outputs of {spec.head}, not of {said.head}; give it with --{spec.layer.option}"
+        )
     return spec
-
-
-def _flag(head: str) -> str:
-    return "powerset" if head == "softmax-powerset" else head
 
 
 def _check_columns(schema: pa.Schema, spec: HeadSpec, name: str) -> None:
