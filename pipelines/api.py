@@ -12,18 +12,21 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from pipelines.arrays import BoolArray, Float32Array, UInt8Array
+from pipelines.config import EvaluationConfig, build
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import LAST_LAYERS
-from pipelines.schema import BACKGROUND_CHANNEL, Kind
+from pipelines.progress import Progress
+from pipelines.requests import HeadOutputs, ImportRequest, Values
+from pipelines.schema import BACKGROUND_CHANNEL, Head, Kind
 from pipelines.store import Run
 from pipelines.store import open_run as _open_run
 
@@ -50,7 +53,7 @@ def compare(
     label_sets: ArrayLike | None = None,
     classes: Sequence[str] | None = None,
     label_set_channels: Sequence[str] | None = None,
-    values: Literal["probabilities", "logits"] = "probabilities",
+    values: Values = "probabilities",
     valid: ArrayLike | None = None,
     images: ArrayLike | None = None,
     groups: Sequence[str] | None = None,
@@ -73,30 +76,30 @@ def compare(
     Raises ShapeError and ConfigError for arrays that do not fit each other, DatasetError for values that are not what
     they are said to be.
     """
-    labels, kind = _truth(np.asarray(truth))
+    counts = None if valid is None else np.asarray(valid, np.bool_)
+    labels, kind = _truth(np.asarray(truth), counts)
     names = tuple(classes or (f"class {index}" for index in range(labels.shape[1])))
     if len(names) != labels.shape[1]:
         raise ConfigError(f"truth has {labels.shape[1]} classes, classes names {len(names)}; name each of them")
-    outputs = {
-        head: np.asarray(array, np.float32)
-        for head, array in (("sigmoid", sigmoid), ("softmax", softmax), ("softmax-powerset", label_sets))
-        if array is not None
-    }
+    given: dict[Head, ArrayLike | None] = {"sigmoid": sigmoid, "softmax": softmax, "softmax-powerset": label_sets}
+    outputs = {head: np.asarray(array, np.float32) for head, array in given.items() if array is not None}
     if not outputs:
         raise ConfigError("there is nothing to compare; give sigmoid=, softmax= or label_sets=, or several of them")
-    channels: dict[str, tuple[str, ...]] = {}
+    channels: dict[Head, tuple[str, ...]] = {}
     for head, array in outputs.items():
         if array.ndim != 4 or (len(array), *array.shape[2:]) != (len(labels), *labels.shape[2:]):
             raise ShapeError(f"{head} must be (N, K, H, W) like truth {labels.shape}, got {array.shape}")
         channels[head] = _channels(head, array.shape[1], names, label_set_channels)
-    counts = None if valid is None else np.asarray(valid, np.bool_)
     if counts is not None and counts.shape != (len(labels), *labels.shape[2:]):
         raise ShapeError(f"valid must be (N, H, W) like truth {labels.shape}, got {counts.shape}")
-    for what, given in (("groups", groups), ("splits", splits), ("images", images)):
-        if given is not None and len(given) != len(labels):  # type: ignore[arg-type]
-            raise ShapeError(f"{what} must have one entry an image, {len(labels)}, got {len(given)}")  # type: ignore[arg-type]
+    for argument, entries in (("groups", groups), ("splits", splits), ("images", images)):
+        if entries is not None and len(entries) != len(labels):  # type: ignore[arg-type]
+            raise ShapeError(f"{argument} must have one entry an image, {len(labels)}, got {len(entries)}")  # type: ignore[arg-type]
     folder = Path(tempfile.mkdtemp(prefix="sigmoid-or-softmax-")) if runs is None else Path(runs).expanduser().resolve()
+    if (folder / name).exists():
+        raise ConfigError(f"there is a run {name} in {folder} already; give another name")
     scratch = folder / _ARRAYS / name
+    shutil.rmtree(scratch, ignore_errors=True)
     try:
         data = scratch / "data"
         stems = _write_data_set(data, labels, kind, names, counts, images, groups, splits, name=name)
@@ -116,8 +119,8 @@ def compare(
     return run
 
 
-def _truth(given: NDArray[Any]) -> tuple[BoolArray, Kind]:
-    """Truth as (N, C, H, W) bool, and its kind."""
+def _truth(given: NDArray[Any], valid: BoolArray | None) -> tuple[BoolArray, Kind]:
+    """Truth as (N, C, H, W) bool, and its kind, by the pixels that count."""
     if given.ndim == 3 and np.issubdtype(given.dtype, np.integer) and given.size and given.min() >= 0:
         classes = max(int(given.max()) + 1, 2)
         return given[:, None] == np.arange(classes).reshape(1, -1, 1, 1), "exclusive"
@@ -130,14 +133,17 @@ def _truth(given: NDArray[Any]) -> tuple[BoolArray, Kind]:
     labels = given.astype(np.bool_)
     if labels.shape[1] == 1:
         return labels, "binary"
-    return labels, "exclusive" if (labels.sum(axis=1) == 1).all() else "overlapping"
+    carried = labels.sum(axis=1)
+    if valid is not None and valid.shape == carried.shape:
+        carried = carried[valid]
+    return labels, "exclusive" if (carried == 1).all() else "overlapping"
 
 
 def _channels(
-    head: str, count: int, classes: tuple[str, ...], label_set_channels: Sequence[str] | None
+    head: Head, count: int, classes: tuple[str, ...], label_set_channels: Sequence[str] | None
 ) -> tuple[str, ...]:
     """Name of each channel of a head. Raises ConfigError where their number has no meaning."""
-    layer = LAST_LAYERS[head]  # type: ignore[index]
+    layer = LAST_LAYERS[head]
     if layer.over_label_sets:
         names = tuple(label_set_channels or ())
     elif layer.is_softmax and count == len(classes) + 1:
@@ -209,22 +215,27 @@ def _import(
     runs: Path,
     name: str,
     scratch: Path,
-    channels: dict[str, tuple[str, ...]],
+    channels: dict[Head, tuple[str, ...]],
     classes: tuple[str, ...],
-    values: str,
+    values: Values,
     splits: Sequence[str] | None,
     replicates: int,
 ) -> None:
-    """What `python -m pipelines import` does with these files, in silence."""
-    from pipelines.cli import app
+    """What `import` does with these files, in silence."""
+    from pipelines.execute import execute
 
-    measured = [split for split in ("val", "test") if split in (splits or ("test",))]
-    words = ["import", name, "--dataset", str(scratch / "data"), "--values", values, "--runs", str(runs)]
-    words += ["--splits", ",".join(measured), "--replicates", str(replicates), "--seed", "0"]
-    for head, names in channels.items():
-        option = LAST_LAYERS[head].option  # type: ignore[index]
-        words += [f"--{option}", str(scratch / head), f"--{option}-classes", ",".join(names)]
-    if BACKGROUND_CHANNEL not in classes and any(BACKGROUND_CHANNEL in names for names in channels.values()):
-        words += ["--background", BACKGROUND_CHANNEL]
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        app(words, standalone_mode=False)
+    own_background = BACKGROUND_CHANNEL in classes
+    named = any(BACKGROUND_CHANNEL in names for names in channels.values())
+    measured = tuple(split for split in ("val", "test") if split in (splits or ("test",)))
+    request = ImportRequest(
+        name=name,
+        dataset=str(scratch / "data"),
+        heads={
+            head: HeadOutputs(path=scratch / head, values=values, classes=names) for head, names in channels.items()
+        },
+        background=BACKGROUND_CHANNEL if named and not own_background else None,
+        seed=0,
+        evaluation=build(EvaluationConfig, {"splits": measured, "replicates": replicates}),
+    )
+    with redirect_stderr(io.StringIO()):
+        execute(request, Progress(), runs=runs)
