@@ -3,7 +3,7 @@
 import base64
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,22 +14,19 @@ from dashboard.theme import FONT, HEAD_SHORT, Theme, ink_on, words_in
 from pipelines.arrays import Float64Array
 from pipelines.schema import MACRO, Head
 
+Trace: TypeAlias = dict[str, Any]
 VALIDATE: Final = "VALIDATE_FIGURES"
-# What Plotly's script reads as numbers in base64, by numpy's name; int64 it cannot.
-_TYPED: Final[Mapping[str, str]] = {
-    "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4",
-    "float64": "f8",
-}  # fmt: skip
+# What Plotly's script reads as numbers in base64; int64 it cannot.
+_TYPED: Final = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 _AS_THEY_ARE: Final = frozenset(("geojson", "layer", "layers", "range"))
 _CONTENT: Final = "_content"
 _HOVER = (
     "<b>%{y}</b><br>sigmoid %{customdata[0]:.4f}, softmax %{customdata[1]:.4f}"
-    "<br>advantage of sigmoid %{x:+.4f} (%{customdata[2]:+.4f} to %{customdata[3]:+.4f})<extra></extra>"
+    "<br>advantage of sigmoid %{x:+.4f} (%{customdata[2]:+.4f} to %{customdata[3]:+.4f})"
 )
 _WRITTEN = 14  # up to so many rows the numbers stand in the cells
 _ZEROS = 6  # in a matrix of so many rows a 0 is worth saying
 _DECIMALS = 8  # up to so many rows there is room for them
-_LONGEST = 16  # characters of a name on an axis
 
 
 class Drawn(go.Figure):  # type: ignore[misc]
@@ -85,10 +82,9 @@ def _typed(array: np.ndarray) -> Any:
     if array.dtype.kind in "iu" and array.itemsize == 8 and array.size:
         fitting = np.promote_types(np.min_scalar_type(array.min()), np.min_scalar_type(array.max()))
         array = array.astype(fitting) if fitting.itemsize < 8 else array
-    kind = _TYPED.get(array.dtype.name)
-    if kind is None or not array.size or not array.ndim:
+    if array.dtype.name not in _TYPED or not array.size or not array.ndim:
         return array.tolist()
-    content = {"dtype": kind, "bdata": base64.b64encode(array.tobytes()).decode("ascii")}
+    content = {"dtype": array.dtype.str[1:], "bdata": base64.b64encode(array.tobytes()).decode("ascii")}
     return content | ({"shape": ", ".join(map(str, array.shape))} if array.ndim > 1 else {})
 
 
@@ -128,30 +124,92 @@ def layout(
         heading["subtitle"] = {"text": subtitle, "font": {"size": 12, "color": theme.muted}}
         # From the plot upwards: hung from the top, Plotly lets a subtitle down by a line more.
         heading |= {"yref": "paper", "yanchor": "bottom", "pad": {"b": 34 + 16 * subtitle.count("<br>")}}
+    margin = {"l": 8, "r": 12, "t": 56 if subtitle else 38 if title else 10, "b": 8}
+    # Below the axis, where the margin grows with the legend's lines.
+    entries = {"orientation": "h", "x": 0, "y": -64 / max(height - 110, 1), "yanchor": "top", "traceorder": "normal"}
+    label = {"bgcolor": theme.surface, "bordercolor": theme.line, "font": {"color": theme.text, "size": 13}}
     return {
         "template": {"data": {"scatter": [{"type": "scatter"}]}},  # Plotly's "none"; an empty one would be its usual
         "height": height,
-        "margin": {"l": 8, "r": 12, "t": 56 if subtitle else 38 if title else 10, "b": 8},
+        "margin": margin,
         "paper_bgcolor": theme.surface,  # the page's own, so that a saved picture is readable anywhere
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "color": theme.text, "size": 13},
         "title": heading,
         "showlegend": legend,
-        # Below the axis, where the margin grows with the legend's lines.
-        "legend": {
-            "orientation": "h", "x": 0, "y": -64 / max(height - 110, 1), "yanchor": "top", "font": {"size": 12},
-            "traceorder": "normal",
-        },
-        "hoverlabel": {
-            "bgcolor": theme.surface, "bordercolor": theme.line, "font": {"color": theme.text, "size": 13}
-        },
+        "legend": entries | {"font": {"size": 12}},
+        "hoverlabel": label,
         "dragmode": False,
-    } | more  # fmt: skip
+    } | more
 
 
 def figure_of(content: dict[str, Any]) -> Drawn:
     """A figure from its "data" and "layout", checked by Plotly only where VALIDATE_FIGURES is set."""
     return Drawn(content, _validate=bool(os.environ.get(VALIDATE)))
+
+
+def draw(traces: Sequence[Trace], theme: Theme, *, height: int, **look: Any) -> Drawn:
+    """A figure of traces in the shared look. look: of `layout`; xaxis, yaxis, yaxis2 … are options of `axis`."""
+    for name in look:
+        if name.startswith(("xaxis", "yaxis")):
+            look[name] = axis(theme, **look[name])
+    return figure_of({"data": list(traces), "layout": layout(theme, height=height, **look)})
+
+
+def scatter(mode: str, x: Any, y: Any, *, hover: str = "", **options: Any) -> Trace:
+    """Lines or points. hover: what is said of a point, as Plotly's template; nothing when it is empty."""
+    said = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
+    return {"type": "scatter", "mode": mode, "x": x, "y": y} | said | options
+
+
+def line(x: Any, y: Any, color: str, *, width: float = 1, dash: str = "", hover: str = "", **options: Any) -> Trace:
+    """A line, broken wherever there is None."""
+    look: dict[str, Any] = {"color": color, "width": width} | ({"dash": dash} if dash else {})
+    return scatter("lines", x, y, hover=hover, line=look, **options)
+
+
+def mark(color: Any, size: Any, *, symbol: Any = "", edge: Any = "", width: Any = 0, **options: Any) -> dict[str, Any]:
+    """The look of points. edge, width: colour and CSS pixels of the line around each."""
+    around = ({"width": width} if width else {}) | ({"color": edge} if edge else {})
+    return (
+        {"color": color, "size": size}
+        | ({"symbol": symbol} if symbol else {})
+        | ({"line": around} if around else {})
+        | options
+    )
+
+
+def points(x: Any, y: Any, marker: Mapping[str, Any], *, hover: str = "", **options: Any) -> Trace:
+    """Points. marker: of `mark`."""
+    return scatter("markers", x, y, hover=hover, marker=marker, **options)
+
+
+def broken(*columns: Any) -> list[Any]:
+    """Columns of a row after each other, with a gap behind each row: for lines that do not touch."""
+    return [value for row in zip(*columns, strict=True) for value in (*row, None)]
+
+
+def interval(rows: pd.DataFrame, color: str, *, thickness: float) -> dict[str, Any]:
+    """Bars from `low` to `high` around `value`, without caps."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": rows["high"] - rows["value"],
+        "arrayminus": rows["value"] - rows["low"],
+        "width": 0,
+        "thickness": thickness,
+        "color": color,
+    }
+
+
+def upright(x: float, color: str, **look: Any) -> dict[str, Any]:
+    """A shape: a line from the bottom of a figure to its top."""
+    return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": color} | look}
+
+
+def shortened(name: str, *, most: int = 16) -> str:
+    """A name as it is written on an axis."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def forest_figure(
@@ -170,22 +228,27 @@ def forest_figure(
     seeds: advantage of sigmoid in each seed, drawn as ticks on the first row.
     """
     reach = _reach(table, margin)
-    shapes = [{"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1}]
-    shapes[0] |= {"line": {"color": theme.muted, "width": 1}}
+    shapes = [upright(0, theme.muted, width=1)]
     if margin is not None:
-        band = {"type": "rect", "x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-        shapes.insert(0, band | {"fillcolor": theme.band, "line": {"width": 0}})
-    return figure_of(
-        {
-            "data": _traces(table, theme, contender, margin or 0.0, seeds),
-            "layout": layout(
-                theme, height=146 + 26 * len(table), title=title, subtitle=subtitle or " ", legend=False, shapes=shapes,
-                annotations=_sides(theme, contender),
-                yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
-                xaxis=axis(theme, range=[-reach, reach], nticks=5, title=" ", tickformat="~g"),
-            ),
-        }
-    )  # fmt: skip
+        shapes.insert(0, band(margin, theme))
+    return draw(
+        _traces(table, theme, contender, margin or 0.0, seeds),
+        theme,
+        height=146 + 26 * len(table),
+        title=title,
+        subtitle=subtitle or " ",
+        legend=False,
+        shapes=shapes,
+        annotations=_sides(theme, contender),
+        yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
+        xaxis={"range": [-reach, reach], "nticks": 5, "title": " ", "tickformat": "~g"},
+    )
+
+
+def band(margin: float, theme: Theme) -> dict[str, Any]:
+    """A shape: where a difference is too small to matter in practice."""
+    ends = {"x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1}
+    return {"type": "rect", "layer": "below", "fillcolor": theme.band, "line": {"width": 0}} | ends
 
 
 def _traces(
@@ -196,30 +259,21 @@ def _traces(
     is_mean = [name == MACRO for name in table["class"]]
     ends = list(zip(table["low"], table["high"], strict=True))
     colors = [_color(low, high, margin, contender, theme) for low, high in ends]
-    quiet = {"type": "scatter", "showlegend": False}
     # One trace a look, with gaps between the lines: Plotly takes its time for each trace.
     looks: dict[tuple[str, int], tuple[list[float | None], list[str | None]]] = {}
     for (low, high), name, color, mean in zip(ends, names, colors, is_mean, strict=True):
         x, y = looks.setdefault((color, 4 if mean else 2), ([], []))
         x += [low, high, None]
         y += [name, name, None]
-    traces: list[dict[str, Any]] = [
-        quiet | {"x": x, "y": y, "mode": "lines", "hoverinfo": "skip", "line": {"color": color, "width": width}}
-        for (color, width), (x, y) in looks.items()
-    ]
-    marker = {
-        "color": colors, "size": [12 if mean else 8 for mean in is_mean],
-        "line": {"width": 1.5, "color": theme.surface},
-        "symbol": ["diamond" if mean else "circle" for mean in is_mean],
-    }  # fmt: skip
-    points = {"x": table["advantage"], "y": names, "mode": "markers", "marker": marker, "hovertemplate": _HOVER}
-    traces.append(quiet | points | {"customdata": table[["sigmoid", "softmax", "low", "high"]].to_numpy()})
+    traces = [line(x, y, color, width=width, showlegend=False) for (color, width), (x, y) in looks.items()]
+    sizes, symbols = [12 if mean else 8 for mean in is_mean], ["diamond" if mean else "circle" for mean in is_mean]
+    marker = mark(colors, sizes, symbol=symbols, edge=theme.surface, width=1.5)
+    numbers = table[["sigmoid", "softmax", "low", "high"]].to_numpy()
+    traces.append(points(table["advantage"], names, marker, hover=_HOVER, customdata=numbers, showlegend=False))
     if seeds:
-        tick = {"symbol": "line-ns-open", "size": 16, "color": theme.text, "line": {"width": 1.5}}
-        traces.append(
-            quiet | {"x": list(seeds), "y": [names[0]] * len(seeds), "mode": "markers", "marker": tick}
-            | {"hovertemplate": "one seed: %{x:+.4f}<extra></extra>"}
-        )  # fmt: skip
+        tick = mark(theme.text, 16, symbol="line-ns-open", width=1.5)
+        first = [names[0]] * len(seeds)
+        traces.append(points(list(seeds), first, tick, hover="one seed: %{x:+.4f}", showlegend=False))
     return traces
 
 
@@ -277,16 +331,18 @@ def matrix_figure(
     values = wide.to_numpy(np.float64)
     largest = top if top is not None else (float(np.nanmax(values)) if np.isfinite(values).any() else 1.0)
     largest = largest or 1.0
-    heat = {
-        "zmin": 0, "zmax": largest, "colorscale": [[0.0, theme.band], [1.0, color]],
-        "hovertemplate": _hover(row_title, column_title, "%{z:.1%}" if form == "share" else "%{z:,.0f} pixels"),
-    }  # fmt: skip
-    written = _texts(values, form)
-    inks = _inks(values / largest, (color, color), theme)
-    return _figure(
-        heat, wide, written, inks, theme, title=title, titles=(row_title, column_title), clickable=clickable,
+    return _matrix(
+        wide,
+        theme,
+        scale={"zmin": 0, "zmax": largest, "colorscale": [[0.0, theme.band], [1.0, color]]},
+        hover=_cell_hover(row_title, column_title, "%{z:.1%}" if form == "share" else "%{z:,.0f} pixels"),
+        texts=_texts(values, form),
+        inks=_inks(values / largest, (color, color), theme),
+        title=title,
+        titles=(row_title, column_title),
+        clickable=clickable,
         chosen=chosen,
-    )  # fmt: skip
+    )
 
 
 def difference_figure(
@@ -312,19 +368,22 @@ def difference_figure(
     values = wide.to_numpy(np.float64)
     reach = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
     reach = reach or 1.0
-    heat = {
-        "zmin": -reach, "zmax": reach, "colorscale": [[0.0, colors[1]], [0.5, theme.band], [1.0, colors[0]]],
-        "hovertemplate": _hover(row_title, column_title, "%{z:+.2%}" if form == "share" else "%{z:+,.0f} pixels"),
-    }  # fmt: skip
-    written = _texts(values, form, signed=True)
-    inks = _inks(values / reach, colors, theme)
-    return _figure(
-        heat, wide, written, inks, theme, title=title, titles=(row_title, column_title), clickable=clickable,
+    colorscale = [[0.0, colors[1]], [0.5, theme.band], [1.0, colors[0]]]
+    return _matrix(
+        wide,
+        theme,
+        scale={"zmin": -reach, "zmax": reach, "colorscale": colorscale},
+        hover=_cell_hover(row_title, column_title, "%{z:+.2%}" if form == "share" else "%{z:+,.0f} pixels"),
+        texts=_texts(values, form, signed=True),
+        inks=_inks(values / reach, colors, theme),
+        title=title,
+        titles=(row_title, column_title),
+        clickable=clickable,
         chosen=chosen,
-    )  # fmt: skip
+    )
 
 
-def _hover(row_title: str, column_title: str, cell: str) -> str:
+def _cell_hover(row_title: str, column_title: str, cell: str) -> str:
     return f"{row_title} %{{y}}<br>{column_title} %{{x}}<br>{cell}<extra></extra>"
 
 
@@ -352,11 +411,9 @@ def _texts(values: Float64Array, form: str, *, signed: bool = False) -> list[lis
             return ""
         if value == 0:
             return "0" if few else ""
-        return (
-            minus(_short(value, signed))
-            if form == "count"
-            else minus(_percent(value, few=few, fine=fine, signed=signed))
-        )
+        if form == "count":
+            return minus(_short(value, signed))
+        return minus(_percent(value, few=few, fine=fine, signed=signed))
 
     return [[one(float(value)) for value in row] for row in values]
 
@@ -391,55 +448,59 @@ def _short(value: float, signed: bool) -> str:
     return f"{value:{plus}.0f}"
 
 
-def _figure(
-    heat: dict[str, Any],
+def _matrix(
     wide: pd.DataFrame,
-    texts: list[list[str]],
-    inks: list[list[str]],
     theme: Theme,
     *,
+    scale: dict[str, Any],
+    hover: str,
+    texts: list[list[str]],
+    inks: list[list[str]],
     title: str,
     titles: tuple[str, str],
     clickable: bool,
     chosen: tuple[str, str] | None,
 ) -> Drawn:
-    """The heat map with its numbers. inks: their colours."""
+    """The heat map with its numbers. scale: colours of the values; inks: colours of the numbers."""
     n_rows, n_columns = wide.shape
     body = min(max(34 * n_rows, 130), 520)
-    heat |= {
-        "type": "heatmap", "z": wide.to_numpy(np.float64), "x": list(wide.columns), "y": list(wide.index),
-        "showscale": False, "xgap": 1, "ygap": 1, "hoverongaps": False,
-    }  # fmt: skip
-    shared = layout(
-        theme, height=130 + body, title=title, legend=False,
-        yaxis=_names_axis(wide.index, theme, title=titles[0], **_rows_down(n_rows, clickable)),
-        xaxis=_names_axis(
-            wide.columns, theme, title=titles[1], tickangle=0 if n_columns <= 4 else -45, range=[-0.5, n_columns - 0.5]
-        ),
-    )  # fmt: skip
-    written = n_rows <= _WRITTEN and n_columns <= _WRITTEN
-    size = 12 if n_rows <= 8 else 10
-    if written and not clickable:
-        shared["annotations"] = _annotations(texts, inks, size)
-    shared["shapes"] = _frame(wide, chosen, theme)
+    heat: Trace = {"type": "heatmap", "z": wide.to_numpy(np.float64), "x": list(wide.columns), "y": list(wide.index)}
+    heat |= {"showscale": False, "xgap": 1, "ygap": 1, "hoverongaps": False} | scale
+    # Rows from the top. Left to itself an axis makes room around points, and the cells would shrink for it.
+    down = {"range": [n_rows - 0.5, -0.5]} if clickable else {"autorange": "reversed"}
+    across = {"tickangle": 0 if n_columns <= 4 else -45, "range": [-0.5, n_columns - 0.5]}
+    more: dict[str, Any] = {"shapes": _frame(wide, chosen, theme)}
+    written, size = n_rows <= _WRITTEN and n_columns <= _WRITTEN, 12 if n_rows <= 8 else 10
     traces = [heat]
     if clickable:
-        points = _points(wide, heat.pop("hovertemplate"), side=round(0.8 * body / n_rows))
-        traces.append(points | (_numbers(wide, texts, inks, size) if written else {"mode": "markers"}))
+        squares = _squares(wide, hover, side=round(0.8 * body / n_rows))
+        traces.append(squares | (_numbers(wide, texts, inks, size) if written else {"mode": "markers"}))
         heat["hoverinfo"] = "skip"
-        shared["hoverdistance"] = 60  # pixels: cells can be wider than the square in their middle
-    return figure_of({"data": traces, "layout": shared})
+        more["hoverdistance"] = 60  # pixels: cells can be wider than the square in their middle
+    else:
+        heat["hovertemplate"] = hover
+        if written:
+            more["annotations"] = _annotations(texts, inks, size)
+    return draw(
+        traces,
+        theme,
+        height=130 + body,
+        title=title,
+        legend=False,
+        yaxis=_names_axis(wide.index) | down | {"title": titles[0]},
+        xaxis=_names_axis(wide.columns) | across | {"title": titles[1]},
+        **more,
+    )
 
 
 def _annotations(texts: list[list[str]], inks: list[list[str]], size: int) -> list[dict[str, Any]]:
     """The cells' numbers."""
     return [
-        {
-            "x": column, "y": row, "text": text, "showarrow": False,
-            "font": {"size": size, "color": inks[row][column]},
-        }
-        for row, some in enumerate(texts) for column, text in enumerate(some) if text
-    ]  # fmt: skip
+        {"x": x, "y": y, "text": text, "showarrow": False, "font": {"size": size, "color": inks[y][x]}}
+        for y, row in enumerate(texts)
+        for x, text in enumerate(row)
+        if text
+    ]
 
 
 def _frame(wide: pd.DataFrame, chosen: tuple[str, str] | None, theme: Theme) -> list[dict[str, Any]]:
@@ -451,34 +512,28 @@ def _frame(wide: pd.DataFrame, chosen: tuple[str, str] | None, theme: Theme) -> 
     return [frame | {"line": {"color": theme.text, "width": 2}}]
 
 
-def _rows_down(rows: int, clickable: bool) -> dict[str, Any]:
-    """Rows from the top. Left to itself an axis makes room around points, and the cells would shrink for it."""
-    return {"range": [rows - 0.5, -0.5]} if clickable else {"autorange": "reversed"}
-
-
-def _names_axis(names: pd.Index, theme: Theme, **options: Any) -> dict[str, Any]:
-    """An axis of names, long ones shortened where they are written."""
+def _names_axis(names: pd.Index) -> dict[str, Any]:
+    """Options of an axis of names, long ones shortened where they are written."""
     written = [shortened(str(name)) for name in names]
-    return axis(
-        theme, showgrid=False, type="category", tickvals=list(range(len(names))), ticktext=written, **options
-    )  # fmt: skip
+    return {"showgrid": False, "type": "category", "tickvals": list(range(len(names))), "ticktext": written}
 
 
-def shortened(name: str) -> str:
-    """A name as it is written on an axis."""
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
-
-
-def _points(wide: pd.DataFrame, hover: str, *, side: int) -> dict[str, Any]:
+def _squares(wide: pd.DataFrame, hover: str, *, side: int) -> Trace:
     """Invisible squares over the cells that have a value: heat maps report no clicks."""
     values = wide.to_numpy(np.float64)
     cells = [(wide.index[row], wide.columns[column], float(values[row, column])) for row, column in _filled(wide)]
     unseen = {"marker": {"opacity": 0}}
     return {
-        "type": "scatter", "x": [cell[1] for cell in cells], "y": [cell[0] for cell in cells],
-        "customdata": cells, "hovertemplate": hover.replace("%{z", "%{customdata[2]"), "showlegend": False,
-        "marker": {"symbol": "square", "size": side, "opacity": 0}, "selected": unseen, "unselected": unseen,
-    }  # fmt: skip
+        "type": "scatter",
+        "x": [cell[1] for cell in cells],
+        "y": [cell[0] for cell in cells],
+        "customdata": cells,
+        "hovertemplate": hover.replace("%{z", "%{customdata[2]"),
+        "showlegend": False,
+        "marker": {"symbol": "square", "size": side, "opacity": 0},
+        "selected": unseen,
+        "unselected": unseen,
+    }
 
 
 def _filled(wide: pd.DataFrame) -> list[tuple[int, int]]:
@@ -490,9 +545,9 @@ def _filled(wide: pd.DataFrame) -> list[tuple[int, int]]:
 def _numbers(wide: pd.DataFrame, texts: list[list[str]], inks: list[list[str]], size: int) -> dict[str, Any]:
     """The cells' numbers as texts of the points: Plotly takes ten times as long to check an annotation each."""
     filled = _filled(wide)
-    colors = [inks[row][column] for row, column in filled]
-    font = {"size": size, "color": colors}
     return {
-        "mode": "markers+text", "text": [texts[row][column] for row, column in filled], "textfont": font,
+        "mode": "markers+text",
+        "text": [texts[row][column] for row, column in filled],
+        "textfont": {"size": size, "color": [inks[row][column] for row, column in filled]},
         "textposition": "middle center",
-    }  # fmt: skip
+    }

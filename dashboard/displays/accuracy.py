@@ -8,12 +8,24 @@ import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, axis, figure_of, forest_figure, layout
+from dashboard.charts import (
+    Drawn,
+    Trace,
+    band,
+    draw,
+    forest_figure,
+    interval,
+    line,
+    mark,
+    points,
+    shortened,
+    upright,
+)
 from dashboard.displays import base
-from dashboard.displays.base import Display, Picture, Selection
+from dashboard.displays.base import Display, Picture, Selection, selection_of
 from dashboard.rounding import rounded, with_interval
 from dashboard.tables import difference_row
-from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, faded
+from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded
 from pipelines.metrics import METRICS
 from pipelines.metrics.estimates import QUANTILES
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, MACRO, Head, Split
@@ -86,10 +98,8 @@ def gaps(shown: Selection) -> dict[str, Gap]:
     name = first_name(shown)
     found = {}
     for average, frame in averages(shown).items():
-        rows = frame[
-            (frame["head"] == difference_row(shown.contender)) & (frame["class"] == name)
-            & (frame["seed"] == shown.row_seed)
-        ]  # fmt: skip
+        of_heads = (frame["head"] == difference_row(shown.contender)) & (frame["seed"] == shown.row_seed)
+        rows = frame[of_heads & (frame["class"] == name)]
         if len(rows):
             found[average] = Gap(*(float(one) for one in rows[["value", "low", "high"]].to_numpy()[0]))
     return found
@@ -152,13 +162,15 @@ def ordered(table: pd.DataFrame, order: Order) -> pd.DataFrame:
     return rows.sort_values("difference", ascending=sign < 0, kind="stable", ignore_index=True)
 
 
-def by_class(shown: Selection, theme: Theme, *, margin: float = 0.01, known: ByClass | None = None) -> Display:
+def by_class(
+    subject: Run | Selection, theme: Theme = LIGHT, *, margin: float = 0.01, known: ByClass | None = None
+) -> Display:
     """Every head by class with intervals, over all pixels and as the mean of images, and the paired differences.
 
     Without differences where there is no pair. known: `known_by_class` of the same, where it is there already.
     """
-    if known is None:
-        known = known_by_class(shown, theme)
+    shown = selection_of(subject)
+    known = known or known_by_class(shown, theme)
     names, title = row_names(shown), METRICS[shown.metric].title
     height = height_of(len(names), len(shown.run.heads))
     forests = [
@@ -192,15 +204,20 @@ def _class_values(shown: Selection, theme: Theme, found: Mapping[str, pd.DataFra
 
 
 def _forest(
-    table: pd.DataFrame, theme: Theme, average: str, names: Sequence[str], title: str, *, contender: Head,
-    margin: float, height: int,
-) -> Picture:  # fmt: skip
+    table: pd.DataFrame,
+    theme: Theme,
+    average: str,
+    names: Sequence[str],
+    title: str,
+    *,
+    contender: Head,
+    margin: float,
+    height: int,
+) -> Picture:
     """Paired differences in one average, with the height and the rows of the values beside them."""
     theirs = HEAD_TITLES[contender].lower()
-    figure = forest_figure(
-        table, theme, title=f"Sigmoid − {HEAD_SHORT[contender].lower()}", contender=contender, margin=margin,
-        subtitle=average,
-    )  # fmt: skip
+    difference = f"Sigmoid − {HEAD_SHORT[contender].lower()}"
+    figure = forest_figure(table, theme, title=difference, contender=contender, margin=margin, subtitle=average)
     order = {"categoryorder": "array", "categoryarray": [class_title(name) for name in names]}
     rows_down = order | {"autorange": False, "range": [len(names) - 0.5, -0.5]}
     figure = figure.with_layout(height=height, yaxis=rows_down)
@@ -215,11 +232,12 @@ def _said(values: pd.DataFrame, name: str) -> str:
     return ", ".join(f"{HEAD_SHORT[row['head']]} {rounded(row['value'])} ({row['average']})" for row in rows)
 
 
-def by_seed(shown: Selection, theme: Theme, *, margin: float = 0.01) -> Display | None:
+def by_seed(subject: Run | Selection, theme: Theme = LIGHT, *, margin: float = 0.01) -> Display | None:
     """Every seed's score of every head, and its difference, over all pixels; all seeds, whichever are chosen.
 
     None when there is one seed.
     """
+    shown = selection_of(subject)
     run, contender = shown.run, shown.contender
     if len(run.seeds) == 1:
         return None
@@ -259,23 +277,32 @@ def _seed_differences(
 ) -> Picture:
     overall = {column: float(mean[column]) for column in ("value", "low", "high")}
     figure = seed_differences_figure(
-        each.rename(columns={"value": "difference"})[["seed", "difference", "low", "high"]], theme,
-        contender=contender, margin=margin, mean=overall, title=f"Sigmoid − {HEAD_SHORT[contender].lower()}",
+        each.rename(columns={"value": "difference"})[["seed", "difference", "low", "high"]],
+        theme,
+        contender=contender,
+        margin=margin,
+        mean=overall,
+        title=f"Sigmoid − {HEAD_SHORT[contender].lower()}",
         subtitle="of each seed, and their mean",
-    )  # fmt: skip
+    )
     said = with_interval(overall["value"], overall["low"], overall["high"], signed=True)
     alt = f"{title}: sigmoid minus {HEAD_TITLES[contender].lower()} of each seed; mean {said}."
     return Picture("seed_differences", figure, alt)
 
 
 def paired_images(
-    shown: Selection, theme: Theme, *, margin: float = 0.01, chosen: str | None = None,
+    subject: Run | Selection,
+    theme: Theme = LIGHT,
+    *,
+    margin: float = 0.01,
+    chosen: str | None = None,
     table: pd.DataFrame | None = None,
-) -> Display | None:  # fmt: skip
+) -> Display | None:
     """The contender's score of each image and sigmoid's. None when no image has both, as where there is no pair.
 
-    chosen: an image to ring. table: `accuracy_tables.image_pairs` of the same, where it is there already.
+    chosen: an image to ring. table: `image_pairs` of the same, where it is there already.
     """
+    shown = selection_of(subject)
     if not shown.pair:
         return None
     if table is None:
@@ -293,11 +320,12 @@ def paired_images(
     return Display("image_pairs", "Image by image", (Picture("image_pairs", figure, alt),), table, "image_pairs")
 
 
-def spread_of_images(shown: Selection, theme: Theme) -> Display | None:
+def spread_of_images(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None:
     """The images' scores by head: boxes of every class, or of one class with a point for each image.
 
     None when no image has a score.
     """
+    shown = selection_of(subject)
     metric = shown.metric
     absent = base.classes_without_value(shown.run, shown.split, metric)
     names = class_names(shown.run, metric) if shown.class_name is None else [shown.class_name]
@@ -306,7 +334,7 @@ def spread_of_images(shown: Selection, theme: Theme) -> Display | None:
         return None
     rows = queries.stored_rows(shown.run, shown.split, metric, shown.region)
     pooled = rows[rows["seed"] == shown.row_seed].set_index(["head", "class"])["value"]
-    found, points = [], []
+    found, single = [], []
     for head in shown.run.heads:
         values = values_of(shown, head)
         for name in names:
@@ -315,14 +343,12 @@ def spread_of_images(shown: Selection, theme: Theme) -> Display | None:
             entry = {"class": name, "head": head, "images": len(known), "pooled": pooled.get((head, name), np.nan)}
             entry |= {"mean": known.mean() if len(known) else np.nan}
             found.append(entry | {f"p{100 * q:g}": value for q, value in zip(QUANTILES, quantiles, strict=True)})
-            points.append(pd.DataFrame({"image": known.index, "head": head, "value": known.to_numpy()}))
+            single.append(pd.DataFrame({"image": known.index, "head": head, "value": known.to_numpy()}))
     table = pd.DataFrame(found)
     if not table["images"].any():
         return None
-    figure = boxes_figure(
-        table, theme, values=pd.concat(points) if len(names) == 1 else None,
-        title=f"{METRICS[metric].title} of single images",
-    )  # fmt: skip
+    title = f"{METRICS[metric].title} of single images"
+    figure = boxes_figure(table, theme, values=pd.concat(single) if len(names) == 1 else None, title=title)
     top = table[table["class"] == names[0]].to_dict("records")
     said = ", ".join(f"{HEAD_SHORT[row['head']]} {rounded(row['p50'])}" for row in top)
     alt = f"{METRICS[metric].title} of single images by head; median of {class_title(names[0])}: {said}."
@@ -350,12 +376,17 @@ def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: st
         rows = table[(table["head"] == head) & (table["average"] == average) & table["value"].notna()]
         offset = (lane - (len(lanes) - 1) / 2) * step
         traces.append(_interval_points(rows, classes, offset, theme, head, hollow=average == BY_IMAGE))
-    shared = layout(
-        theme, height=height_of(len(classes), len(heads)), title=title, subtitle=subtitle, legend=False,
+    return draw(
+        traces,
+        theme,
+        height=height_of(len(classes), len(heads)),
+        title=title,
+        subtitle=subtitle,
+        legend=False,
         shapes=row_rules(len(classes), theme),
-        xaxis=axis(theme, nticks=5, tickformat="~g", title=" "), yaxis=rows_axis(classes, theme),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+        xaxis={"nticks": 5, "tickformat": "~g", "title": " "},
+        yaxis=rows_axis(classes),
+    )
 
 
 def _interval_points(
@@ -363,19 +394,16 @@ def _interval_points(
 ) -> dict[str, Any]:
     """One head with one average, over all classes."""
     color, average = theme.heads[head], BY_IMAGE if hollow else POOLED
-    error = {
-        "type": "data", "symmetric": False, "array": rows["high"] - rows["value"],
-        "arrayminus": rows["value"] - rows["low"], "width": 0, "thickness": 1.3 if hollow else 2.2, "color": color,
-    }  # fmt: skip
-    marker = {"symbol": HEAD_MARKERS[head], "size": 8, "line": {"width": 1.5, "color": color}}
-    return {
-        "type": "scatter", "mode": "markers", "name": f"{HEAD_SHORT[head]}, {average}", "x": rows["value"],
-        "y": [classes.index(name) + offset for name in rows["class"]], "error_x": error,
-        "marker": marker | {"color": theme.surface if hollow else color},
-        "customdata": [[class_title(name), *ends] for name, *ends in rows[["class", "low", "high"]].to_numpy()],
-        "hovertemplate": f"<b>%{{customdata[0]}}</b><br>{HEAD_SHORT[head]}, {average}: %{{x:.4f}}"
-        "<br>%{customdata[1]:.4f} to %{customdata[2]:.4f}<extra></extra>",
-    }  # fmt: skip
+    return points(
+        rows["value"],
+        [classes.index(name) + offset for name in rows["class"]],
+        mark(theme.surface if hollow else color, 8, symbol=HEAD_MARKERS[head], edge=color, width=1.5),
+        error_x=interval(rows, color, thickness=1.3 if hollow else 2.2),
+        name=f"{HEAD_SHORT[head]}, {average}",
+        customdata=[[class_title(name), *ends] for name, *ends in rows[["class", "low", "high"]].to_numpy()],
+        hover=f"<b>%{{customdata[0]}}</b><br>{HEAD_SHORT[head]}, {average}: %{{x:.4f}}"
+        "<br>%{customdata[1]:.4f} to %{customdata[2]:.4f}",
+    )
 
 
 def class_title(name: str) -> str:
@@ -390,13 +418,10 @@ def row_rules(rows: int, theme: Theme) -> list[dict[str, Any]]:
     return [line] if path else []
 
 
-def rows_axis(names: Sequence[str], theme: Theme) -> dict[str, Any]:
-    """A row for each name, from the top."""
-    titles = [class_title(name) for name in names]
-    written = [one if len(one) <= _LONGEST else f"{one[: _LONGEST - 1]}…" for one in titles]
-    return axis(
-        theme, range=[len(names) - 0.5, -0.5], showgrid=False, tickvals=list(range(len(names))), ticktext=written
-    )  # fmt: skip
+def rows_axis(names: Sequence[str]) -> dict[str, Any]:
+    """Options of an axis with a row for each name, from the top."""
+    written = [shortened(class_title(name), most=_LONGEST) for name in names]
+    return {"range": [len(names) - 0.5, -0.5], "showgrid": False, "tickvals": [*range(len(names))], "ticktext": written}
 
 
 def seed_values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> Drawn:
@@ -405,40 +430,38 @@ def seed_values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitl
     table: seed, head, value.
     """
     heads, seeds = list(dict.fromkeys(table["head"])), list(dict.fromkeys(table["seed"]))
-    traces: list[dict[str, Any]] = []
+    traces = []
     for seed in seeds:
         rows = table[table["seed"] == seed]
-        traces.append(
-            {
-                "type": "scatter", "mode": "lines", "x": rows["value"], "y": [heads.index(one) for one in rows["head"]],
-                "line": {"color": theme.line, "width": 1.5}, "hoverinfo": "skip",
-            }
-        )  # fmt: skip
+        traces.append(line(rows["value"], [heads.index(one) for one in rows["head"]], theme.line, width=1.5))
     for head in heads:
         rows = table[table["head"] == head]
-        marker = {"symbol": HEAD_MARKERS[head], "size": 11, "color": theme.heads[head]}
-        traces.append(
-            {
-                "type": "scatter", "mode": "markers", "x": rows["value"], "y": [heads.index(head)] * len(rows),
-                "marker": marker | {"line": {"width": 1.5, "color": theme.surface}}, "customdata": rows["seed"],
-                "hovertemplate": f"<b>{HEAD_SHORT[head]}</b>, seed %{{customdata}}: %{{x:.4f}}<extra></extra>",
-            }
-        )  # fmt: skip
-    yaxis = axis(
-        theme, range=[len(heads) - 0.5, -0.5], showgrid=False, tickvals=list(range(len(heads))),
-        ticktext=[HEAD_SHORT[head] for head in heads],
-    )  # fmt: skip
-    shared = layout(
-        theme, height=250, title=title, subtitle=subtitle, legend=False, yaxis=yaxis,
-        xaxis=axis(theme, nticks=5, tickformat="~g", title=" "),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+        marker = mark(theme.heads[head], 11, symbol=HEAD_MARKERS[head], edge=theme.surface, width=1.5)
+        hover = f"<b>{HEAD_SHORT[head]}</b>, seed %{{customdata}}: %{{x:.4f}}"
+        row = [heads.index(head)] * len(rows)
+        traces.append(points(rows["value"], row, marker, hover=hover, customdata=rows["seed"]))
+    return draw(
+        traces,
+        theme,
+        height=250,
+        title=title,
+        subtitle=subtitle,
+        legend=False,
+        yaxis=rows_axis([HEAD_SHORT[head] for head in heads]),
+        xaxis={"nticks": 5, "tickformat": "~g", "title": " "},
+    )
 
 
 def seed_differences_figure(
-    table: pd.DataFrame, theme: Theme, *, contender: Head, margin: float, mean: Mapping[str, float], title: str,
+    table: pd.DataFrame,
+    theme: Theme,
+    *,
+    contender: Head,
+    margin: float,
+    mean: Mapping[str, float],
+    title: str,
     subtitle: str,
-) -> Drawn:  # fmt: skip
+) -> Drawn:
     """A row a seed with its difference, below them the mean with its interval, and the margin's band.
 
     table: seed, difference, low, high; mean: value, low, high over the seeds.
@@ -448,46 +471,28 @@ def seed_differences_figure(
     reach = 1.1 * max(*(abs(end) for row in rows for end in row if end == end), 1.5 * margin)
     frame = pd.DataFrame(rows, columns=["value", "low", "high"])
     is_mean = [False] * len(table) + [True]
-    error = {
-        "type": "data", "symmetric": False, "array": frame["high"] - frame["value"],
-        "arrayminus": frame["value"] - frame["low"], "width": 0, "thickness": 1.8, "color": theme.muted,
-    }  # fmt: skip
-    points = {
-        "type": "scatter", "mode": "markers", "x": frame["value"], "y": list(range(len(names))), "error_x": error,
-        "marker": {
-            "color": theme.text, "size": [12 if one else 8 for one in is_mean],
-            "symbol": ["diamond" if one else "circle" for one in is_mean],
-        },
-        "customdata": [[name, *ends] for name, ends in zip(names, frame[["low", "high"]].to_numpy(), strict=True)],
-        "hovertemplate": "<b>%{customdata[0]}</b>: %{x:+.4f}<br>%{customdata[1]:+.4f} to %{customdata[2]:+.4f}"
-        "<extra></extra>",
-    }  # fmt: skip
-    shared = layout(
-        theme, height=max(250, 130 + 28 * len(names)), title=title, subtitle=subtitle, legend=False,
-        shapes=_zero_and_margin(margin, theme),
-        xaxis=axis(
-            theme, range=[-reach, reach], nticks=5, tickformat="~g",
-            title=f"← {HEAD_SHORT[contender].lower()} better, sigmoid better →",
-        ),
-        yaxis=axis(
-            theme, range=[len(names) - 0.5, -0.5], showgrid=False, tickvals=list(range(len(names))), ticktext=names
-        ),
-    )  # fmt: skip
-    return figure_of({"data": [points], "layout": shared})
-
-
-def _zero_and_margin(margin: float, theme: Theme) -> list[dict[str, Any]]:
-    """No difference, and the band in which one is too small to matter."""
-    tall = {"yref": "paper", "y0": 0, "y1": 1}
-    band = {
-        "type": "rect",
-        "x0": -margin,
-        "x1": margin,
-        "layer": "below",
-        "fillcolor": theme.band,
-        "line": {"width": 0},
-    }
-    return [tall | band, tall | {"type": "line", "x0": 0, "x1": 0, "line": {"color": theme.muted, "width": 1}}]
+    sizes, symbols = [12 if one else 8 for one in is_mean], ["diamond" if one else "circle" for one in is_mean]
+    ends = frame[["low", "high"]].to_numpy()
+    dots = points(
+        frame["value"],
+        list(range(len(names))),
+        mark(theme.text, sizes, symbol=symbols),
+        error_x=interval(frame, theme.muted, thickness=1.8),
+        customdata=[[name, *pair] for name, pair in zip(names, ends, strict=True)],
+        hover="<b>%{customdata[0]}</b>: %{x:+.4f}<br>%{customdata[1]:+.4f} to %{customdata[2]:+.4f}",
+    )
+    sides = f"← {HEAD_SHORT[contender].lower()} better, sigmoid better →"
+    return draw(
+        [dots],
+        theme,
+        height=max(250, 130 + 28 * len(names)),
+        title=title,
+        subtitle=subtitle,
+        legend=False,
+        shapes=[band(margin, theme), upright(0, theme.muted, width=1)],
+        xaxis={"range": [-reach, reach], "nticks": 5, "tickformat": "~g", "title": sides},
+        yaxis=rows_axis(names),
+    )
 
 
 def pairs_figure(
@@ -504,18 +509,18 @@ def pairs_figure(
     low, high = low - air, high + air
     traces = _pair_groups(table, theme, contender)
     ring = images == chosen
-    marker = {"symbol": "circle-open", "size": 18, "color": theme.text, "line": {"width": 2}}
-    traces.append(
-        {"type": "scatter", "mode": "markers", "x": softmax[ring], "y": sigmoid[ring], "marker": marker}
-        | {"hoverinfo": "skip", "showlegend": False}
-    )
+    around = mark(theme.text, 18, symbol="circle-open", width=2)
+    traces.append(points(softmax[ring], sigmoid[ring], around, showlegend=False))
     common: dict[str, Any] = {"range": [low, high], "nticks": 6, "tickformat": "~g"}
-    shared = layout(
-        theme, height=520, title=title, shapes=_diagonal(low, high, margin, theme),
-        xaxis=axis(theme, title=HEAD_SHORT[contender], **common),
-        yaxis=axis(theme, title=HEAD_SHORT["sigmoid"], **common),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+    return draw(
+        traces,
+        theme,
+        height=520,
+        title=title,
+        shapes=_diagonal(low, high, margin, theme),
+        xaxis=common | {"title": HEAD_SHORT[contender]},
+        yaxis=common | {"title": HEAD_SHORT["sigmoid"]},
+    )
 
 
 def _pair_groups(table: pd.DataFrame, theme: Theme, contender: Head) -> list[dict[str, Any]]:
@@ -530,30 +535,30 @@ def _pair_groups(table: pd.DataFrame, theme: Theme, contender: Head) -> list[dic
     traces = []
     for group, (name, color, symbol) in groups.items():
         rows = {key: values[columns["better"] == group] for key, values in columns.items()}
-        marker = {"symbol": symbol, "size": 8, "color": color, "opacity": 0.85}
-        points = {"name": f"{name}: {len(rows['image'])}", "marker": marker}
-        traces.append(_image_points(rows, theirs) | points)
+        traces.append(
+            points(
+                rows["softmax"],
+                rows["sigmoid"],
+                mark(color, 8, symbol=symbol, opacity=0.85),
+                name=f"{name}: {len(rows['image'])}",
+                customdata=list(zip(rows["image"].tolist(), rows["difference"].tolist(), strict=True)),
+                hover=f"<b>%{{customdata[0]}}</b><br>sigmoid %{{y:.4f}}, {theirs} %{{x:.4f}}"
+                "<br>difference %{customdata[1]:+.4f}",
+                selected={"marker": {"opacity": 1}},
+                unselected={"marker": {"opacity": 0.85}},
+            )
+        )
     return traces
 
 
 def _diagonal(low: float, high: float, margin: float, theme: Theme) -> list[dict[str, Any]]:
     """Where both heads are equal, and the band in which they are as good as that."""
-    band = f"M{low},{low + margin} L{high},{high + margin} L{high},{high - margin} L{low},{low - margin} Z"
+    path = f"M{low},{low + margin} L{high},{high + margin} L{high},{high - margin} L{low},{low - margin} Z"
+    ends = {"x0": low, "y0": low, "x1": high, "y1": high}
     return [
-        {"type": "path", "path": band, "layer": "below", "fillcolor": theme.band, "line": {"width": 0}},
-        {"type": "line", "x0": low, "y0": low, "x1": high, "y1": high, "layer": "below"}
-        | {"line": {"color": theme.muted, "width": 1, "dash": "dot"}},
-    ]  # fmt: skip
-
-
-def _image_points(rows: Mapping[str, np.ndarray], theirs: str) -> dict[str, Any]:
-    return {
-        "type": "scatter", "mode": "markers", "x": rows["softmax"], "y": rows["sigmoid"],
-        "customdata": list(zip(rows["image"].tolist(), rows["difference"].tolist(), strict=True)),
-        "hovertemplate": f"<b>%{{customdata[0]}}</b><br>sigmoid %{{y:.4f}}, {theirs} %{{x:.4f}}"
-        "<br>difference %{customdata[1]:+.4f}<extra></extra>",
-        "selected": {"marker": {"opacity": 1}}, "unselected": {"marker": {"opacity": 0.85}},
-    }  # fmt: skip
+        {"type": "path", "path": path, "layer": "below", "fillcolor": theme.band, "line": {"width": 0}},
+        {"type": "line", "layer": "below", "line": {"color": theme.muted, "width": 1, "dash": "dot"}} | ends,
+    ]
 
 
 def boxes_figure(table: pd.DataFrame, theme: Theme, *, values: pd.DataFrame | None, title: str) -> Drawn:
@@ -572,43 +577,42 @@ def boxes_figure(table: pd.DataFrame, theme: Theme, *, values: pd.DataFrame | No
         traces += _boxes(rows, places, theme, head, width=0.8 * step)
         if values is not None:
             traces.append(_strip(values[values["head"] == head], offset, step, theme, head))
-    shared = layout(
-        theme, height=140 + max(2 * 15 * len(heads), 40) * len(classes) + (80 if values is not None else 0),
-        title=title, shapes=row_rules(len(classes), theme),
-        xaxis=axis(theme, nticks=6, tickformat="~g", title=" "), yaxis=rows_axis(classes, theme),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+    return draw(
+        traces,
+        theme,
+        height=140 + max(2 * 15 * len(heads), 40) * len(classes) + (80 if values is not None else 0),
+        title=title,
+        shapes=row_rules(len(classes), theme),
+        xaxis={"nticks": 6, "tickformat": "~g", "title": " "},
+        yaxis=rows_axis(classes),
+    )
 
 
-def _boxes(
-    rows: pd.DataFrame, places: Sequence[float], theme: Theme, head: Head, *, width: float
-) -> list[dict[str, Any]]:
+def _boxes(rows: pd.DataFrame, places: Sequence[float], theme: Theme, head: Head, *, width: float) -> list[Trace]:
     """Boxes from quantiles, and the pooled scores."""
     color = theme.heads[head]
-    box = {
-        "type": "box", "orientation": "h", "name": HEAD_SHORT[head], "y": places, "q1": rows["p25"],
-        "median": rows["p50"], "q3": rows["p75"], "lowerfence": rows["p5"], "upperfence": rows["p95"],
-        "width": width, "line": {"color": color, "width": 1.5}, "fillcolor": faded(color, 0.25), "boxpoints": False,
-        "hoverinfo": "skip",
-    }  # fmt: skip
-    marker = {"symbol": "diamond", "size": 9, "color": color, "line": {"width": 1.5, "color": theme.surface}}
-    pooled = {
-        "type": "scatter", "mode": "markers", "x": rows["pooled"], "y": places, "marker": marker, "showlegend": False,
-        "customdata": rows[["p5", "p25", "p50", "p75", "p95", "images"]].to_numpy().tolist(),
-        "hovertemplate": f"<b>{HEAD_SHORT[head]}</b><br>over all pixels %{{x:.4f}}<br>median of %{{customdata[5]}} "
+    quantiles = {"q1": "p25", "median": "p50", "q3": "p75", "lowerfence": "p5", "upperfence": "p95"}
+    box: Trace = {"type": "box", "orientation": "h", "name": HEAD_SHORT[head], "y": places, "width": width}
+    box |= {name: rows[column] for name, column in quantiles.items()}
+    box |= {"line": {"color": color, "width": 1.5}, "fillcolor": faded(color, 0.25)}
+    box |= {"boxpoints": False, "hoverinfo": "skip"}
+    pooled = points(
+        rows["pooled"],
+        places,
+        mark(color, 9, symbol="diamond", edge=theme.surface, width=1.5),
+        showlegend=False,
+        customdata=rows[["p5", "p25", "p50", "p75", "p95", "images"]].to_numpy().tolist(),
+        hover=f"<b>{HEAD_SHORT[head]}</b><br>over all pixels %{{x:.4f}}<br>median of %{{customdata[5]}} "
         "images %{customdata[2]:.4f}<br>half of them %{customdata[1]:.4f} to %{customdata[3]:.4f}"
-        "<br>nine of ten %{customdata[0]:.4f} to %{customdata[4]:.4f}<extra></extra>",
-    }  # fmt: skip
+        "<br>nine of ten %{customdata[0]:.4f} to %{customdata[4]:.4f}",
+    )
     return [box, pooled]
 
 
-def _strip(rows: pd.DataFrame, offset: float, step: float, theme: Theme, head: Head) -> dict[str, Any]:
+def _strip(rows: pd.DataFrame, offset: float, step: float, theme: Theme, head: Head) -> Trace:
     """A point an image, spread over the box's height in a fixed pattern."""
     # Multiples of the golden ratio fill an interval evenly, whatever their number.
-    spread = [((place * 0.6180339887) % 1 - 0.5) * 0.66 * step for place in range(len(rows))]
-    return {
-        "type": "scatter", "mode": "markers", "x": rows["value"], "y": [offset + one for one in spread],
-        "showlegend": False, "customdata": rows["image"],
-        "marker": {"symbol": HEAD_MARKERS[head], "size": 5, "color": theme.heads[head], "opacity": 0.55},
-        "hovertemplate": f"<b>%{{customdata}}</b><br>{HEAD_SHORT[head]} %{{x:.4f}}<extra></extra>",
-    }  # fmt: skip
+    spread = [offset + ((place * 0.6180339887) % 1 - 0.5) * 0.66 * step for place in range(len(rows))]
+    marker = mark(theme.heads[head], 5, symbol=HEAD_MARKERS[head], opacity=0.55)
+    hover = f"<b>%{{customdata}}</b><br>{HEAD_SHORT[head]} %{{x:.4f}}"
+    return points(rows["value"], spread, marker, hover=hover, customdata=rows["image"], showlegend=False)

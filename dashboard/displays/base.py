@@ -99,6 +99,15 @@ class Selection:
         return ALL_SEEDS if self.seeds == self.run.seeds else self.seeds[0]
 
 
+def selection_of(subject: Run | Selection) -> Selection:
+    """A selection as it is; of a run its test images, all its seeds and, beside sigmoid, its first other head."""
+    if isinstance(subject, Selection):
+        return subject
+    split: Split = "test" if "test" in subject.splits else subject.splits[0]
+    others = [head for head in subject.heads if head != "sigmoid"]
+    return Selection(subject, split, subject.seeds, others[0] if others else subject.heads[0])
+
+
 # What is right of the pixels without a class needs none with it.
 _WITHOUT_TRUTH: Final = ("specificity", "accuracy", "pixel_accuracy")
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, axis, figure_of, layout
-from dashboard.displays.base import Display, Picture, Selection
+from dashboard.charts import Drawn, Trace, broken, draw, line, mark, points, scatter
+from dashboard.displays.base import Display, Picture, Selection, selection_of
 from dashboard.rounding import NO_VALUE, rounded, with_interval
 from dashboard.tables import difference_row
-from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, faded, words_in
+from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded, words_in
 from pipelines.arrays import Float64Array
 from pipelines.metrics import METRICS
 from pipelines.metrics.calibration import TOP_LABEL
@@ -22,11 +22,12 @@ from pipelines.store import Run
 
 # Proper scores first, which decide; then their parts, the errors over bins, which explain, and the line.
 SCORES: Final = (
-    "brier", "nll", "categorical_nll", "corp_miscalibration", "corp_discrimination", "corp_uncertainty",
-    "classwise_ece", "classwise_ece_image_mean", "top_label_ece", "top_label_ece_image_mean", "adaptive_ece",
-    "smooth_ece", "debiased_ece_l2", "average_calibration_error", "maximum_calibration_error", "calibration_slope",
-    "calibration_intercept",
-)  # fmt: skip
+    *("brier", "nll", "categorical_nll"),
+    *("corp_miscalibration", "corp_discrimination", "corp_uncertainty"),
+    *("classwise_ece", "classwise_ece_image_mean", "top_label_ece", "top_label_ece_image_mean"),
+    *("adaptive_ece", "smooth_ece", "debiased_ece_l2", "average_calibration_error", "maximum_calibration_error"),
+    *("calibration_slope", "calibration_intercept"),
+)
 VARIANT_TITLES: Final[dict[Variant, str]] = {
     "raw": "As trained",
     "temperature": "After temperature",
@@ -52,12 +53,19 @@ _HOVERED: Final = ["low_edge", "high_edge", "mean_p", "observed", "low", "high",
 
 
 def reliability(
-    shown: Selection, theme: Theme, *, bins: int = 15, classes: Sequence[str] | None = None, scale: Scale = "linear"
+    subject: Run | Selection,
+    theme: Theme = LIGHT,
+    *,
+    bins: int = 15,
+    classes: Sequence[str] | None = None,
+    scale: Scale = "linear",
 ) -> Display:
     """Reliability diagrams, one a class, the top label first where there is one; the heads lie over each other.
 
-    classes: names to draw, TOP_LABEL among them; None for all.
+    subject: a run, or what of one is shown. bins: of equal width, one of `queries.BINS`. classes: names to draw,
+    TOP_LABEL among them; None for all. scale: of both axes.
     """
+    shown = selection_of(subject)
     run = shown.run
     found = {
         head: queries.reliability(
@@ -73,16 +81,14 @@ def reliability(
         head: {name: table[name].to_numpy().reshape(len(order), bins) for name in table.columns[2:]}
         for head, table in found.items()
     }
-    pictures = tuple(
-        _diagram(
-            {head: {key: one[order.index(name)] for key, one in values.items()} for head, values in columns.items()},
-            name, theme, scale, height,
-        )
-        for name in names
-    )  # fmt: skip
+    pictures = []
+    for name in names:
+        at = order.index(name)
+        rows = {head: {key: value[at] for key, value in values.items()} for head, values in columns.items()}
+        pictures.append(_diagram(rows, name, theme, scale, height))
     table = pd.concat([rows.assign(head=head) for head, rows in found.items()], ignore_index=True)
     table = table[table["class"].isin(names)]
-    return Display("reliability", "Reliability", pictures, table, "reliability", ("share",), columns=3)
+    return Display("reliability", "Reliability", tuple(pictures), table, "reliability", ("share",), columns=3)
 
 
 def _counted(head: Head, variant: Variant) -> Variant:
@@ -90,11 +96,12 @@ def _counted(head: Head, variant: Variant) -> Variant:
     return "temperature" if variant == "temperature-by-class" and head != "sigmoid" else variant
 
 
-def by_image(shown: Selection, theme: Theme) -> Display | None:
+def by_image(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None:
     """Calibration errors of single images beside that of all pixels together, in the bins of the evaluation.
 
     None where no image has such an error.
     """
+    shown = selection_of(subject)
     bins = queries.evaluation_bins(shown.run)
     found = {
         head: queries.ece_by_image(
@@ -119,21 +126,21 @@ def by_image(shown: Selection, theme: Theme) -> Display | None:
     return Display("by_image", title, (Picture("by_image", figure, f"{title}. {said}."),), table, "by_image")
 
 
-def scores(shown: Selection) -> pd.DataFrame:
+def scores(subject: Run | Selection) -> pd.DataFrame:
     """Every calibration metric of each head and, of a pair, the difference, as trained and after temperature.
 
     Without a class the mean of classes, and the metrics that have no class. Rows: metric, variant, class, head (or
     difference), value, low, high; `readable_scores` writes them in words.
     """
+    shown = selection_of(subject)
     frame, run = queries.metrics(shown.run), shown.run
     variants: list[Variant] = ["raw", "temperature" if shown.variant == "raw" else shown.variant]
     wanted = (MACRO, ALL_CLASSES) if shown.class_name is None else (shown.class_name,)
     heads = [*run.heads, *(name for name, head in DIFFERENCES.items() if head in run.heads)]
-    rows = frame[
-        (frame["split"] == shown.split) & (frame["region"] == shown.region) & (frame["seed"] == shown.row_seed)
-        & frame["class"].isin(wanted) & frame["metric"].isin(SCORES) & frame["variant"].isin(variants)
-        & frame["head"].isin(heads) & frame["value"].notna()
-    ]  # fmt: skip
+    keep = (frame["split"] == shown.split) & (frame["region"] == shown.region) & (frame["seed"] == shown.row_seed)
+    for column, values in {"class": wanted, "metric": SCORES, "variant": variants, "head": heads}.items():
+        keep &= frame[column].isin(values)
+    rows = frame[keep & frame["value"].notna()]
     place = rows["metric"].map(SCORES.index) * 100 + rows["variant"].map(variants.index) * 10
     place += rows["head"].map(heads.index)
     columns = ["metric", "variant", "class", "head", "value", "low", "high"]
@@ -182,8 +189,9 @@ def temperatures(run: Run) -> str:
         return ""
     said = [
         f"{HEAD_TITLES[head].lower()} {', '.join(f'{fitted[head][str(seed)]:.2f}' for seed in run.seeds)}"
-        for head in run.heads if head in fitted
-    ]  # fmt: skip
+        for head in run.heads
+        if head in fitted
+    ]
     by_seed = f" (seeds {', '.join(map(str, run.seeds))})" if len(run.seeds) > 1 else ""
     return (
         f"Temperatures fitted on validation{by_seed}: {'; '.join(said)}. Logits are divided by them: above 1 the head "
@@ -215,12 +223,13 @@ def calibration_error(rows: Columns) -> float:
 def _diagram(rows: Mapping[Head, Columns], name: str, theme: Theme, scale: Scale, height: int) -> Picture:
     """One class, with each head's error in its colour under the title."""
     errors = {head: calibration_error(one) for head, one in rows.items()}
-    figure = reliability_figure(
-        rows, theme, title=name, height=height, errors=errors, scale=scale,
-        observed="share correct" if name == TOP_LABEL else "observed share",
-    )  # fmt: skip
+    observed = "share correct" if name == TOP_LABEL else "observed share"
+    figure = reliability_figure(rows, theme, title=name, height=height, errors=errors, scale=scale, observed=observed)
     said = ", ".join(f"{HEAD_TITLES[head]} ECE {rounded(error)}" for head, error in errors.items())
     return Picture(f"reliability_{name}", figure, f"Reliability of {name}: {said}.")
+
+
+# Single images --------------------------------------------------------------------------------------------------------
 
 
 def by_image_figure(pooled: pd.DataFrame, single: pd.DataFrame, theme: Theme, *, title: str) -> Drawn:
@@ -232,27 +241,31 @@ def by_image_figure(pooled: pd.DataFrame, single: pd.DataFrame, theme: Theme, *,
     classes, heads = list(dict.fromkeys(pooled["class"])), list(dict.fromkeys(pooled["head"]))
     room = len(heads) + _BETWEEN
     lanes = {(name, head): at * room + lane for at, name in enumerate(classes) for lane, head in enumerate(heads)}
-    shown = _drawn(single.dropna(subset="value"), pooled)
-    traces: list[dict[str, Any]] = []
+    shown = _with_dot(single.dropna(subset="value"), pooled)
+    traces: list[Trace] = []
     for head in heads:
         rows = pooled[pooled["head"] == head].dropna(subset="pooled")
         places = [lanes[name, head] for name in rows["class"]]
-        traces += _spread(rows, places, head, theme)
-        traces.append(_images(shown[shown["head"] == head], lanes, head, theme))
-        traces.append(_pooled(rows, places, head, theme))
+        traces += [*_spread(rows, places, head, theme), _images(shown[shown["head"] == head], lanes, head, theme)]
+        together = f"<b>{HEAD_TITLES[head]}, %{{customdata}}</b><br>all images together: %{{x:.3f}}"
+        marker = mark(theme.heads[head], 11, symbol=HEAD_MARKERS[head], edge=theme.text, width=2)
+        names = rows["class"].to_numpy(dtype=object)
+        pooled_errors = rows["pooled"].to_numpy()
+        traces.append(points(pooled_errors, places, marker, hover=together, customdata=names, cliponaxis=False))
     last = lanes[classes[-1], heads[-1]]
-    shared = layout(
-        theme, height=round(110 + _LANE * (last + 1)), title=title, legend=False,
-        xaxis=axis(theme, rangemode="tozero", title="calibration error", nticks=7, tickformat="~g"),
-        yaxis=axis(
-            theme, range=[last + 0.8, -0.8], showgrid=False, ticktext=classes,
-            tickvals=[lanes[name, heads[0]] + (len(heads) - 1) / 2 for name in classes],
-        ),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+    middles = [lanes[name, heads[0]] + (len(heads) - 1) / 2 for name in classes]
+    return draw(
+        traces,
+        theme,
+        height=round(110 + _LANE * (last + 1)),
+        title=title,
+        legend=False,
+        xaxis={"rangemode": "tozero", "title": "calibration error", "nticks": 7, "tickformat": "~g"},
+        yaxis={"range": [last + 0.8, -0.8], "showgrid": False, "ticktext": classes, "tickvals": middles},
+    )
 
 
-def _drawn(single: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
+def _with_dot(single: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
     """Images that get a dot."""
     if len(single) <= _DRAWN:
         return single
@@ -261,48 +274,32 @@ def _drawn(single: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame:
     return joined[(joined["value"] < joined["p5"]) | (joined["value"] > joined["p95"])]
 
 
-def _spread(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> list[dict[str, Any]]:
+def _spread(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> list[Trace]:
     """Bars of the middle 90 and 50% of the images, and a tick at their median."""
+    color, across = faded(theme.heads[head], 0.35), broken(places, places)
     bars = [
-        {
-            "type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False,
-            "x": [x for low, high in zip(rows[first], rows[last], strict=True) for x in (low, high, None)],
-            "y": [y for place in places for y in (place, place, None)],
-            "line": {"color": faded(theme.heads[head], strength), "width": width},
-        }
-        for first, last, strength, width in (("p5", "p95", 0.35, 3), ("p25", "p75", 0.35, 12))
-    ]  # fmt: skip
-    median = {
-        "type": "scatter", "mode": "markers", "x": rows["p50"].to_numpy(), "y": list(places), "hoverinfo": "skip",
-        "marker": {"symbol": "line-ns-open", "size": 14, "color": theme.text, "line": {"width": 2}},
-    }  # fmt: skip
-    return [*bars, median]
+        line(broken(rows[first], rows[last]), across, color, width=width, showlegend=False)
+        for first, last, width in (("p5", "p95", 3), ("p25", "p75", 12))
+    ]
+    tick = mark(theme.text, 14, symbol="line-ns-open", width=2)
+    return [*bars, points(rows["p50"].to_numpy(), list(places), tick)]
 
 
-def _images(rows: pd.DataFrame, lanes: Mapping[tuple[str, Head], float], head: Head, theme: Theme) -> dict[str, Any]:
+def _images(rows: pd.DataFrame, lanes: Mapping[tuple[str, Head], float], head: Head, theme: Theme) -> Trace:
     """A dot an image, moved a little by its name's place in the list so that the picture is always the same."""
     steps = (np.arange(len(rows)) * 0.618034) % 1  # golden section: neighbours land far apart
     middles = np.array([lanes[name, head] for name in rows["class"]], np.float64)
-    return {
-        "type": "scatter", "mode": "markers", "x": rows["value"].to_numpy(),
-        "y": middles + _SPREAD * (2 * steps - 1),
-        "marker": {"color": faded(theme.heads[head], 0.75), "size": 5}, "cliponaxis": False,
-        "customdata": rows[["image", "class", "head"]].to_numpy(dtype=object),
-        "hovertemplate": f"%{{customdata[0]}}<br>{HEAD_SHORT[head]}, %{{customdata[1]}}: %{{x:.3f}}<extra></extra>",
-    }  # fmt: skip
+    return points(
+        rows["value"].to_numpy(),
+        middles + _SPREAD * (2 * steps - 1),
+        mark(faded(theme.heads[head], 0.75), 5),
+        hover=f"%{{customdata[0]}}<br>{HEAD_SHORT[head]}, %{{customdata[1]}}: %{{x:.3f}}",
+        customdata=rows[["image", "class", "head"]].to_numpy(dtype=object),
+        cliponaxis=False,
+    )
 
 
-def _pooled(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> dict[str, Any]:
-    return {
-        "type": "scatter", "mode": "markers", "x": rows["pooled"].to_numpy(), "y": list(places),
-        "marker": {
-            "symbol": HEAD_MARKERS[head], "size": 11, "color": theme.heads[head],
-            "line": {"width": 2, "color": theme.text},
-        },
-        "customdata": rows["class"].to_numpy(dtype=object), "cliponaxis": False,
-        "hovertemplate": f"<b>{HEAD_TITLES[head]}, %{{customdata}}</b><br>all images together: %{{x:.3f}}"
-        "<extra></extra>",
-    }  # fmt: skip
+# Reliability diagrams -------------------------------------------------------------------------------------------------
 
 
 def reliability_figure(
@@ -315,35 +312,34 @@ def reliability_figure(
     observed: str = "observed share",
     scale: Scale = "linear",
 ) -> Drawn:
-    """One diagram.
+    """The heads over each other, with bands, above the share of pixels in each bin.
 
     tables: per head, the rows of one class of `metrics.tables.reliability`, or just its columns. errors: per head,
-    its calibration error.
-    scale: of both axes; on log-odds, p nearer to 0 or 1 than 0.0003 is drawn there.
+    its calibration error. scale: of both axes; on log-odds, p nearer to 0 or 1 than 0.0003 is drawn there.
     """
-    traces: list[dict[str, Any]] = [_diagonal(theme, scale)]
+    ends = place(np.array([0.0, 1.0]), scale).tolist()
+    traces = [line(ends, ends, theme.muted, dash="dot", showlegend=False)]
     for at, (head, table) in enumerate(tables.items()):
         columns = {name: np.asarray(table[name]) for name in (*_HOVERED, "share")}
-        traces += [
-            _band(columns, faded(theme.heads[head], 0.18), scale), _line(columns, head, theme, scale),
-            _bars(columns, head, theme, scale, at / len(tables), 1 / len(tables)),
-        ]  # fmt: skip
+        traces += [_band(columns, faded(theme.heads[head], 0.18), scale), _curve(columns, head, theme, scale)]
+        traces.append(_bars(columns, head, theme, scale, at / len(tables), 1 / len(tables)))
     shares = np.concatenate([np.asarray(table["share"]) for table in tables.values()])
-    small = height <= _COMPACT
-    pixels = axis(theme, type="log", title="pixels", domain=[0.0, 0.23], **_decades(shares))
-    across = _p_axis(scale, _SPARSE if small else _TICKS)
-    return figure_of(
-        {
-            "data": traces,
-            "layout": layout(
-                theme, height=height, title=title, subtitle=_errors(errors, theme), legend=False, barmode="group",
-                bargap=0.15, bargroupgap=0, yaxis2=pixels,
-                yaxis=axis(theme, title=observed, domain=[0.27, 1.0], **_p_axis(scale, _TICKS)),
-                xaxis=axis(theme, anchor="y", showticklabels=False, matches="x2", **across),
-                xaxis2=axis(theme, anchor="y2", title="predicted p", **across),
-            ),
-        }
-    )  # fmt: skip
+    across = _p_axis(scale, _SPARSE if height <= _COMPACT else _TICKS)
+    return draw(
+        traces,
+        theme,
+        height=height,
+        title=title,
+        subtitle=_errors(errors, theme),
+        legend=False,
+        barmode="group",
+        bargap=0.15,
+        bargroupgap=0,
+        yaxis={"title": observed, "domain": [0.27, 1.0]} | _p_axis(scale, _TICKS),
+        yaxis2={"type": "log", "title": "pixels", "domain": [0.0, 0.23]} | _decades(shares),
+        xaxis={"anchor": "y", "showticklabels": False, "matches": "x2"} | across,
+        xaxis2={"anchor": "y2", "title": "predicted p"} | across,
+    )
 
 
 def place(p: Float64Array, scale: Scale) -> Float64Array:
@@ -365,19 +361,9 @@ def _p_axis(scale: Scale, labelled: Sequence[float]) -> dict[str, Any]:
     if scale == "linear":
         return {"range": [-0.02, 1.02], "dtick": 0.25}
     reach = 1.03 * float(place(np.array([1.0]), scale)[0])
-    return {
-        "range": [-reach, reach], "tickvals": place(np.array(_TICKS), scale).tolist(), "tickangle": 0,
-        "ticktext": [f"{tick:g}" if tick in labelled else "" for tick in _TICKS],
-    }  # fmt: skip
-
-
-def _diagonal(theme: Theme, scale: Scale) -> dict[str, Any]:
-    ends = place(np.array([0.0, 1.0]), scale)
-    return {
-        "type": "scatter", "x": ends.tolist(), "y": ends.tolist(), "mode": "lines", "showlegend": False,
-        "hoverinfo": "skip",
-        "line": {"color": theme.muted, "width": 1, "dash": "dot"},
-    }  # fmt: skip
+    ticks = place(np.array(_TICKS), scale).tolist()
+    written = [f"{tick:g}" if tick in labelled else "" for tick in _TICKS]
+    return {"range": [-reach, reach], "tickvals": ticks, "ticktext": written, "tickangle": 0}
 
 
 def _errors(errors: Mapping[Head, float], theme: Theme) -> str:
@@ -392,56 +378,49 @@ def _errors(errors: Mapping[Head, float], theme: Theme) -> str:
 
 def _decades(shares: Float64Array) -> dict[str, Any]:
     """Ticks of a logarithmic axis of shares: powers of a hundred, with room below the smallest share."""
-    some = shares[shares > 0]
-    low = max(float(some.min()), 1e-6) if some.size else 0.01
-    ticks = [tick for tick in (1e-6, 1e-4, 1e-2, 1.0) if tick >= low / 3] or [1.0]
+    positive = shares[shares > 0]
+    low = max(float(positive.min()), 1e-6) if positive.size else 0.01
     names = {1e-6: "0.0001%", 1e-4: "0.01%", 1e-2: "1%", 1.0: "100%"}
-    return {
-        "tickvals": ticks,
-        "ticktext": [names[tick] for tick in ticks],
-        "range": [math.log10(low) - 0.3, 0.1],
-    }
+    ticks = [tick for tick in names if tick >= low / 3] or [1.0]
+    return {"tickvals": ticks, "ticktext": [names[tick] for tick in ticks], "range": [math.log10(low) - 0.3, 0.1]}
 
 
-def _band(columns: Mapping[str, np.ndarray], color: str, scale: Scale) -> dict[str, Any]:
+def _band(columns: Mapping[str, np.ndarray], color: str, scale: Scale) -> Trace:
     known = ~np.isnan(columns["low"])
     p, low, high = (place(columns[name][known], scale) for name in ("mean_p", "low", "high"))
-    return {
-        "type": "scatter", "mode": "lines", "fill": "toself", "fillcolor": color, "line": {"width": 0},
-        "x": _numbers(p, p[::-1]), "y": _numbers(high, low[::-1]), "hoverinfo": "skip",
-        "showlegend": False,
-    }  # fmt: skip
+    outline = _numbers(p, p[::-1]), _numbers(high, low[::-1])
+    return scatter("lines", *outline, fill="toself", fillcolor=color, line={"width": 0}, showlegend=False)
 
 
-def _line(columns: Mapping[str, np.ndarray], head: Head, theme: Theme, scale: Scale) -> dict[str, Any]:
+def _curve(columns: Mapping[str, np.ndarray], head: Head, theme: Theme, scale: Scale) -> Trace:
     filled = columns["pixels"] > 0
     color = theme.heads[head]
     hover = (
         f"<b>{HEAD_TITLES[head]}</b><br>p from %{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}"
         "<br>mean p %{customdata[2]:.4f}<br>observed %{customdata[3]:.4f} (%{customdata[4]:.4f} to "
-        "%{customdata[5]:.4f})<br>%{customdata[6]:,} pixels<extra></extra>"
+        "%{customdata[5]:.4f})<br>%{customdata[6]:,} pixels"
     )
-    return {
-        "type": "scatter", "mode": "lines+markers", "name": HEAD_TITLES[head],
-        "x": _numbers(place(columns["mean_p"][filled], scale)),
-        "y": _numbers(place(columns["observed"][filled], scale)),
-        "line": {"color": color, "width": 2, "dash": HEAD_DASHES[head]},
-        "marker": {"color": color, "size": 6, "symbol": HEAD_MARKERS[head]}, "hovertemplate": hover,
-        "customdata": np.stack([columns[name][filled].astype(np.float64) for name in _HOVERED], axis=-1),
-    }  # fmt: skip
+    return scatter(
+        "lines+markers",
+        _numbers(place(columns["mean_p"][filled], scale)),
+        _numbers(place(columns["observed"][filled], scale)),
+        hover=hover,
+        name=HEAD_TITLES[head],
+        line={"color": color, "width": 2, "dash": HEAD_DASHES[head]},
+        marker=mark(color, 6, symbol=HEAD_MARKERS[head]),
+        customdata=np.stack([columns[name][filled].astype(np.float64) for name in _HOVERED], axis=-1),
+    )
 
 
 def _bars(
     columns: Mapping[str, np.ndarray], head: Head, theme: Theme, scale: Scale, start: float, width: float
-) -> dict[str, Any]:
+) -> Trace:
     """Shares of the pixels; on log-odds each bar takes its head's part, from `start` on, of the bin's own width."""
     share = columns["share"]
-    bars: dict[str, Any] = {
-        "type": "bar", "xaxis": "x2", "yaxis": "y2", "y": np.where(share > 0, share, np.nan),
-        "name": HEAD_TITLES[head], "showlegend": False,
-        "marker": {"color": faded(theme.heads[head], 0.75), "line": {"width": 0}},
-        "hovertemplate": f"{HEAD_TITLES[head]}<br>%{{y:.2%}} of the pixels<extra></extra>",
-    }  # fmt: skip
+    bars: Trace = {"type": "bar", "xaxis": "x2", "yaxis": "y2", "name": HEAD_TITLES[head], "showlegend": False}
+    bars |= {"y": np.where(share > 0, share, np.nan)}
+    bars |= {"marker": {"color": faded(theme.heads[head], 0.75), "line": {"width": 0}}}
+    bars |= {"hovertemplate": f"{HEAD_TITLES[head]}<br>%{{y:.2%}} of the pixels<extra></extra>"}
     if scale == "linear":
         return bars | {"x": _numbers((columns["low_edge"] + columns["high_edge"]) / 2)}
     low = place(columns["low_edge"], scale)

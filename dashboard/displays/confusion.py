@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, axis, difference_figure, figure_of, layout, matrix_figure, shortened
-from dashboard.displays.base import Display, Picture, Selection
+from dashboard.charts import Drawn, difference_figure, draw, mark, matrix_figure, points, shortened
+from dashboard.displays.base import Display, Picture, Selection, selection_of
 from dashboard.rounding import percent
-from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme
+from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme
 from pipelines.metrics import overlap
 from pipelines.metrics.confusion import NONE, Cell, argmax_confusion, threshold_confusion
 from pipelines.schema import HEADS, Head
@@ -93,9 +93,15 @@ def names_of(shown: Selection, decision: Decision) -> tuple[list[str], list[str]
 
 
 def cell_of(
-    shown: Selection, rows: Sequence[str], columns: Sequence[str], truth: str, predicted: str, *,
-    decision: Decision, threshold: float,
-) -> Cell:  # fmt: skip
+    shown: Selection,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    truth: str,
+    predicted: str,
+    *,
+    decision: Decision,
+    threshold: float,
+) -> Cell:
     """The cell of a row and a column of the matrices."""
     down, across = rows.index(truth), columns.index(predicted)
     if queries.dataset(shown.run)["kind"] == "binary":  # the background stands first
@@ -107,7 +113,7 @@ def cell_of(
 
 
 def named_sets(shown: Selection) -> dict[Head, pd.DataFrame]:
-    """Rows of `metrics.joint.label_set_confusion` of sigmoid and the contender, or of a head alone."""
+    """Rows of `metrics.overlap.label_set_confusion` of sigmoid and the contender, or of a head alone."""
     return {head: queries.set_confusion(shown.run, shown.split, head, shown.seeds) for head in shown.heads}
 
 
@@ -145,8 +151,8 @@ def _renamed(table: pd.DataFrame, kept: Sequence[str]) -> dict[str, pd.Series]:
 
 
 def matrices(
-    shown: Selection,
-    theme: Theme,
+    subject: Run | Selection,
+    theme: Theme = LIGHT,
     *,
     decision: Decision | None = None,
     threshold: float = 0.5,
@@ -158,6 +164,7 @@ def matrices(
     The region counts in the argmax form, the threshold, k/300, in the other. chosen: truth and prediction of a cell to
     frame.
     """
+    shown = selection_of(subject)
     decision = decision or decisions(shown.run)[0]
     joined = both(shown, decision=decision, threshold=threshold, form=form)
     kind = queries.dataset(shown.run)["kind"]
@@ -178,18 +185,19 @@ def _pictures(
     pictures = []
     for head in heads:
         suffix = suffix_of(head)
-        figure = matrix_figure(
-            joined, theme, value=f"{value}_{suffix}", title=HEAD_TITLES[head], color=theme.heads[head],
-            top=1.0 if form == "share" else most, **common,
-        )  # fmt: skip
+        look: dict[str, Any] = {
+            "title": HEAD_TITLES[head],
+            "color": theme.heads[head],
+            "top": 1.0 if form == "share" else most,
+        }
+        figure = matrix_figure(joined, theme, value=f"{value}_{suffix}", **look, **common)
         pictures.append(Picture(f"confusion_{head}", figure, _matrix_alt(joined, head, f"share_{suffix}")))
     if len(heads) == 1:
         return tuple(pictures)
     contender = heads[1]
-    figure = difference_figure(
-        joined, theme, value="difference", title=f"Sigmoid − {HEAD_TITLES[contender].lower()}",
-        colors=(theme.heads["sigmoid"], theme.heads[contender]), **common,
-    )  # fmt: skip
+    colors = theme.heads["sigmoid"], theme.heads[contender]
+    title = f"Sigmoid − {HEAD_TITLES[contender].lower()}"
+    figure = difference_figure(joined, theme, value="difference", title=title, colors=colors, **common)
     first = largest_differences(joined).iloc[0]
     alt = f"Difference of both; largest where the truth is {first['truth']} and {first['predicted']} is predicted."
     return (*pictures, Picture("confusion_difference", figure, alt))
@@ -205,11 +213,12 @@ def _matrix_alt(joined: pd.DataFrame, head: Head, share: str) -> str:
     return f"Confusion matrix of {HEAD_TITLES[head]}; share of each class that is found: {found}."
 
 
-def set_errors(shown: Selection, theme: Theme) -> Display | None:
+def set_errors(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None:
     """The commonest mix-ups of one label set for another at p > 0.5.
 
     None with a single class, which has no sets, and where every set is right.
     """
+    shown = selection_of(subject)
     if len(queries.dataset(shown.run)["classes"]) == 1:
         return None
     found = named_sets(shown)
@@ -219,9 +228,8 @@ def set_errors(shown: Selection, theme: Theme) -> Display | None:
         return None
     counted = {head: queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw") for head in found}
     said = ", ".join(f"{HEAD_SHORT[head]} {percent(overlap.exact_match(one))}" for head, one in counted.items())
-    figure = set_errors_figure(
-        errors, theme, title="Commonest wrong label sets", subtitle=f"whole set right: {said}"
-    )  # fmt: skip
+    title, right = "Commonest wrong label sets", f"whole set right: {said}"
+    figure = set_errors_figure(errors, theme, title=title, subtitle=right)
     first = errors.iloc[0]
     alt = (
         f"Commonest wrong label sets, as shares of all pixels; first {first['truth']} called {first['called']}. "
@@ -229,24 +237,31 @@ def set_errors(shown: Selection, theme: Theme) -> Display | None:
     )
     return Display(
         "set_errors", "Wrong label sets", (Picture("set_errors", figure, alt),), errors, "set_errors", ("share",)
-    )  # fmt: skip
+    )
 
 
-def label_sets(shown: Selection, theme: Theme) -> Display | None:
+def label_sets(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None:
     """Which set of labels is called for which at p > 0.5, a matrix for each head; None with a single class."""
+    shown = selection_of(subject)
     if len(queries.dataset(shown.run)["classes"]) == 1:
         return None
     found = named_sets(shown)
     pictures = []
     for head, table in pooled_sets(found).items():
         figure = matrix_figure(
-            table, theme, rows="truth", columns="called", value="share", title=HEAD_TITLES[head],
-            color=theme.heads[head], top=1.0, row_title="true set", column_title="predicted set",
-        )  # fmt: skip
-        right = ", ".join(
-            f"{row['truth']} {percent(row['share'])}"
-            for row in table[table["truth"] == table["called"]].to_dict("records") if row["truth"] != overlap.REST
-        )  # fmt: skip
+            table,
+            theme,
+            rows="truth",
+            columns="called",
+            value="share",
+            title=HEAD_TITLES[head],
+            color=theme.heads[head],
+            top=1.0,
+            row_title="true set",
+            column_title="predicted set",
+        )
+        diagonal = table[(table["truth"] == table["called"]) & (table["truth"] != overlap.REST)]
+        right = ", ".join(f"{row['truth']} {percent(row['share'])}" for row in diagonal.to_dict("records"))
         alt = f"Label sets of {HEAD_TITLES[head]}, true against predicted; share of each set that is right: {right}."
         pictures.append(Picture(f"sets_{head}", figure, alt))
     table = pd.concat([one.assign(head=head) for head, one in found.items()], ignore_index=True)
@@ -259,30 +274,32 @@ def set_errors_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle
     table: head, truth, called, share (of all valid pixels); the same pairs for every head, in the order of the rows.
     """
     pairs = list(dict.fromkeys(zip(table["truth"], table["called"], strict=True)))
-    traces: list[dict[str, Any]] = []
+    traces = []
     for head in HEADS:
         rows = table[table["head"] == head]
         if rows.empty:
             continue
         share = dict(zip(zip(rows["truth"], rows["called"], strict=True), rows["share"], strict=True))
-        values = [share[pair] for pair in pairs]
-        marker = {"symbol": HEAD_MARKERS[head], "size": 10, "color": theme.heads[head]}
         traces.append(
-            {
-                "type": "scatter", "mode": "markers", "name": HEAD_SHORT[head], "x": values,
-                "y": list(range(len(pairs))), "marker": marker | {"line": {"width": 1, "color": theme.surface}},
-                "customdata": [list(pair) for pair in pairs],
-                "hovertemplate": f"<b>{HEAD_SHORT[head]}</b><br>truth %{{customdata[0]}}<br>predicted "
-                "%{customdata[1]}<br>%{x:.3%} of the pixels<extra></extra>",
-            }
-        )  # fmt: skip
+            points(
+                [share[pair] for pair in pairs],
+                list(range(len(pairs))),
+                mark(theme.heads[head], 10, symbol=HEAD_MARKERS[head], edge=theme.surface, width=1),
+                name=HEAD_SHORT[head],
+                customdata=[list(pair) for pair in pairs],
+                hover=f"<b>{HEAD_SHORT[head]}</b><br>truth %{{customdata[0]}}<br>predicted "
+                "%{customdata[1]}<br>%{x:.3%} of the pixels",
+            )
+        )
     widest = float(table["share"].max()) or 1.0
     named = [f"{shortened(truth)} → {shortened(called)}" for truth, called in pairs]
-    shared = layout(
-        theme, height=170 + 28 * len(pairs), title=title, subtitle=subtitle,
-        xaxis=axis(
-            theme, range=[-0.02 * widest, 1.05 * widest], tickformat="~p", title="share of all pixels", nticks=5
-        ),
-        yaxis=axis(theme, range=[len(pairs) - 0.5, -0.5], tickvals=list(range(len(pairs))), ticktext=named),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+    reach = [-0.02 * widest, 1.05 * widest]
+    return draw(
+        traces,
+        theme,
+        height=170 + 28 * len(pairs),
+        title=title,
+        subtitle=subtitle,
+        xaxis={"range": reach, "tickformat": "~p", "title": "share of all pixels", "nticks": 5},
+        yaxis={"range": [len(pairs) - 0.5, -0.5], "tickvals": list(range(len(pairs))), "ticktext": named},
+    )

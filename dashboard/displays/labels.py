@@ -1,19 +1,20 @@
 """What the check found in a data set: the truth alone, before any training."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, axis, figure_of, layout, matrix_figure
+from dashboard.charts import Drawn, broken, draw, line, mark, matrix_figure, points, shortened, upright
 from dashboard.displays.base import Display, Picture
 from dashboard.rounding import percent
-from dashboard.theme import Theme, faded
+from dashboard.theme import LIGHT, Theme, faded
 from pipelines.schema import Split
 from pipelines.store import Run
 
+Facts: TypeAlias = dict[str, Any]  # what the check of a data set found, as `queries.dataset` gives it
 _PAIRS: Final = 12  # drawn; the others are in the table
 _RARE: Final = 0.01
 _EXAMPLES: Final = 12
@@ -24,6 +25,7 @@ _LEAKS: Final = {
     "COPY-LEAK": ("picture under two names", "pictures under two names"),
 }
 _LONGEST: Final = 18  # characters of a class's name in a row of two
+_ROWS: Final = {"autorange": "reversed", "type": "category", "showgrid": False}  # an axis of classes, from the top
 SPLIT_TITLES: Final[Mapping[str, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
@@ -36,8 +38,14 @@ class Kind(NamedTuple):
     pixels: int
 
 
-def class_shares(facts: dict[str, Any], theme: Theme) -> Display:
+def facts_of(subject: Run | Facts) -> Facts:
+    """What the check found in a run's data set; as it is where it is given."""
+    return queries.dataset(subject) if isinstance(subject, Run) else subject
+
+
+def class_shares(subject: Run | Facts, theme: Theme = LIGHT) -> Display:
     """Share of the valid pixels that carry each class."""
+    facts = facts_of(subject)
     table = pd.DataFrame(facts["class_facts"])
     columns = [name for name in table.columns if facts["kind"] == "overlapping" or "_" not in name]
     said = ", ".join(f"{one['name']} {percent(one['share'])}" for one in facts["class_facts"])
@@ -46,8 +54,9 @@ def class_shares(facts: dict[str, Any], theme: Theme) -> Display:
     return Display("classes", "Classes", (picture,), table[columns], "class_shares", ("share",))
 
 
-def labels_per_pixel(facts: dict[str, Any], theme: Theme) -> Display:
+def labels_per_pixel(subject: Run | Facts, theme: Theme = LIGHT) -> Display:
     """Share of the valid pixels by number of labels."""
+    facts = facts_of(subject)
     pixels = facts["labels_per_pixel"]
     table = pd.DataFrame({"labels": range(len(pixels)), "pixels": pixels})
     table["share"] = table["pixels"] / np.maximum(table["pixels"].sum(), 1)
@@ -58,8 +67,9 @@ def labels_per_pixel(facts: dict[str, Any], theme: Theme) -> Display:
     return Display("per_pixel", "Labels per pixel", (picture,), table, "labels_per_pixel", ("share",))
 
 
-def pairs(facts: dict[str, Any], theme: Theme) -> Display | None:
+def pairs(subject: Run | Facts, theme: Theme = LIGHT) -> Display | None:
     """Which classes share pixels, each as a share of the row's class; None where none can."""
+    facts = facts_of(subject)
     if not _may_overlap(facts):
         return None
     share = {(one["first"], one["second"]): one["share_of_first"] for one in facts["pairs"]}
@@ -68,15 +78,24 @@ def pairs(facts: dict[str, Any], theme: Theme) -> Display | None:
     rows = [(a, b, share.get((a, b), 0.0)) for a in names for b in names if a != b]
     table = pd.DataFrame(rows, columns=["first", "second", "share"])
     figure = matrix_figure(
-        table, theme, rows="first", columns="second", value="share", title="Classes that share pixels",
-        color=theme.text, top=1.0, row_title="share of", column_title="that is also",
-    )  # fmt: skip
+        table,
+        theme,
+        rows="first",
+        columns="second",
+        value="share",
+        title="Classes that share pixels",
+        color=theme.text,
+        top=1.0,
+        row_title="share of",
+        column_title="that is also",
+    )
     picture = Picture("pairs", figure, "Share of each class that also carries another.")
     return Display("pairs", "Classes that share pixels", (picture,), table, "pairs_truth", ("share",))
 
 
-def nesting(facts: dict[str, Any], theme: Theme) -> Display | None:
+def nesting(subject: Run | Facts, theme: Theme = LIGHT) -> Display | None:
     """Which class lies inside which, the most nested pairs first; None where no two classes share a pixel."""
+    facts = facts_of(subject)
     if not facts["pairs"]:
         return None
     inside = {(one["inner"], one["outer"]) for one in facts["nested"]}
@@ -96,8 +115,9 @@ def nesting(facts: dict[str, Any], theme: Theme) -> Display | None:
     return Display("nesting", "Which class lies inside which", (picture,), table, "nesting", ("share", "back"))
 
 
-def splits(facts: dict[str, Any], theme: Theme) -> Display:
+def splits(subject: Run | Facts, theme: Theme = LIGHT) -> Display:
     """Share of each class in each split: where they differ, one split says little of the other."""
+    facts = facts_of(subject)
     rows = [
         (name, one["split"], one["class_pixels"].get(name, 0), one["class_pixels"].get(name, 0) / one["valid_pixels"])
         for name in facts["classes"]
@@ -109,8 +129,9 @@ def splits(facts: dict[str, Any], theme: Theme) -> Display:
     return Display("splits", "Classes in each split", (picture,), table, "splits", ("share",))
 
 
-def ceiling(facts: dict[str, Any], theme: Theme) -> Display | None:
+def ceiling(subject: Run | Facts, theme: Theme = LIGHT) -> Display | None:
     """The best Dice that one label a pixel can reach, and what priority leaves of it; None where that is 1."""
+    facts = facts_of(subject)
     if not _may_overlap(facts):
         return None
     columns = ["class", "ceiling_dice", "priority_dice", "ceiling_iou", "priority_iou"]
@@ -124,7 +145,7 @@ def ceiling(facts: dict[str, Any], theme: Theme) -> Display | None:
     )
 
 
-def _may_overlap(facts: dict[str, Any]) -> bool:
+def _may_overlap(facts: Facts) -> bool:
     """Whether two labels could stand on one pixel."""
     return facts["kind"] == "overlapping" and len(facts["classes"]) > 1
 
@@ -153,7 +174,7 @@ def kinds(run: Run, *, split: Split) -> list[Kind]:
     return found[:_EXAMPLES]
 
 
-def imbalance(facts: dict[str, Any]) -> str:
+def imbalance(facts: Facts) -> str:
     """How unequal the classes are, in words; of a single class, how it compares with all the rest.
 
     facts: a check's report, as `queries.dataset` gives it.
@@ -178,7 +199,7 @@ def imbalance(facts: dict[str, Any]) -> str:
     )
 
 
-def leakage(facts: dict[str, Any]) -> str:
+def leakage(facts: Facts) -> str:
     """Whether images, groups or pictures stand in two splits, in words. facts: as for `imbalance`."""
     codes = [one["code"] for one in facts["findings"]]
     leaks = [f"{codes.count(code)} {words[codes.count(code) > 1]}" for code, words in _LEAKS.items() if code in codes]
@@ -200,12 +221,13 @@ def class_share_figure(class_facts: Sequence[Mapping[str, Any]], theme: Theme) -
     smallest = min((share for share in shares if share > 0), default=1.0)
     logarithmic = smallest < 0.01 * max(shares, default=1.0)
     bars = {
-        "x": shares, "y": [str(entry["name"]) for entry in class_facts],
+        "x": shares,
+        "y": [str(entry["name"]) for entry in class_facts],
         "marker": {"color": [str(entry["color"]) for entry in class_facts], "line": {"width": 0}},
         "customdata": [[entry["pixels"], entry["images"]] for entry in class_facts],
         "hovertemplate": "<b>%{y}</b><br>%{x:.3%} of the pixels<br>%{customdata[0]:,} pixels"
         "<br>in %{customdata[1]:,} images<extra></extra>",
-    }  # fmt: skip
+    }
     scale = {"type": "log"} if logarithmic else {"rangemode": "tozero"}
     title = "share of pixels, logarithmic" if logarithmic else "share of pixels"
     return _share_figure(bars, theme, title="Classes", x=scale | {"title": title})
@@ -215,10 +237,12 @@ def labels_per_pixel_figure(counts: Sequence[int], theme: Theme) -> Drawn:
     """Share of valid pixels by number of labels. counts: pixels with 0, 1, 2, … labels."""
     total = max(sum(counts), 1)
     bars = {
-        "x": [count / total for count in counts], "y": [_labels(number) for number in range(len(counts))],
-        "marker": {"color": theme.muted, "line": {"width": 0}}, "customdata": list(counts),
+        "x": [count / total for count in counts],
+        "y": [_labels(number) for number in range(len(counts))],
+        "marker": {"color": theme.muted, "line": {"width": 0}},
+        "customdata": list(counts),
         "hovertemplate": "%{y}: %{x:.2%}<br>%{customdata:,} pixels<extra></extra>",
-    }  # fmt: skip
+    }
     return _share_figure(bars, theme, title="Labels per pixel", x={"rangemode": "tozero", "title": "share of pixels"})
 
 
@@ -229,30 +253,33 @@ def ceiling_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
     """
     names = [str(name) for name in table["class"]]
     best, rule = table["ceiling_dice"].to_numpy(), table["priority_dice"].to_numpy()
-    lost: dict[str, Any] = {
-        "type": "scatter", "mode": "lines", "x": [x for one in best for x in (one, 1.0, None)],
-        "y": [y for name in names for y in (name, name, None)], "line": {"color": theme.line, "width": 8},
-        "hoverinfo": "skip", "name": "out of reach",
-    }  # fmt: skip
-    points = [
-        {
-            "type": "scatter", "mode": "markers", "x": values, "y": names, "name": title,
-            "marker": {"symbol": symbol, "size": size, "color": color, "line": {"width": 2, "color": theme.text}},
-            "hovertemplate": f"<b>%{{y}}</b><br>{title}: Dice %{{x:.3f}}<extra></extra>",
-        }
-        for title, values, symbol, size, color in (
-            ("best one label a pixel can do", best, "circle", 11, theme.text),
-            ("one label by priority", rule, "diamond-open", 15, theme.text),
+    lost = line(
+        [x for one in best for x in (one, 1.0, None)], broken(names, names), theme.line, width=8, name="out of reach"
+    )
+    looks = (
+        ("best one label a pixel can do", best, "circle", 11),
+        ("one label by priority", rule, "diamond-open", 15),
+    )
+    dots = [
+        points(
+            values,
+            names,
+            mark(theme.text, size, symbol=symbol, edge=theme.text, width=2),
+            name=title,
+            hover=f"<b>%{{y}}</b><br>{title}: Dice %{{x:.3f}}",
         )
-    ]  # fmt: skip
-    top = {"type": "line", "x0": 1, "x1": 1, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": theme.text}}
+        for title, values, symbol, size in looks
+    ]
     lowest = float(np.nanmin([best, rule, np.ones_like(best)]))
-    shared = layout(
-        theme, height=140 + 34 * max(len(names), 2), title="Best possible with one label a pixel", shapes=[top],
-        xaxis=axis(theme, range=[min(0.9, lowest) - 0.03, 1.02], title="Dice", nticks=6, tickformat="~g"),
-        yaxis=axis(theme, autorange="reversed", type="category", showgrid=False),
-    )  # fmt: skip
-    return figure_of({"data": [lost, *points], "layout": shared})
+    return draw(
+        [lost, *dots],
+        theme,
+        height=140 + 34 * max(len(names), 2),
+        title="Best possible with one label a pixel",
+        shapes=[upright(1, theme.text)],
+        xaxis={"range": [min(0.9, lowest) - 0.03, 1.02], "title": "Dice", "nticks": 6, "tickformat": "~g"},
+        yaxis=_ROWS,
+    )
 
 
 def nesting_figure(table: pd.DataFrame, theme: Theme, *, colors: Mapping[str, str]) -> Drawn:
@@ -264,38 +291,42 @@ def nesting_figure(table: pd.DataFrame, theme: Theme, *, colors: Mapping[str, st
     pixels = table["pixels"].to_numpy(np.float64)
     inner, outer = pixels / table["share"].to_numpy(), pixels / table["back"].to_numpy()
     whole = inner + outer - pixels
-    names = [f"<b>{_short(a)}</b> in {_short(b)}" for a, b in zip(table["inner"], table["outer"], strict=True)]
+    names = [
+        f"<b>{shortened(a, most=_LONGEST)}</b> in {shortened(b, most=_LONGEST)}"
+        for a, b in zip(table["inner"], table["outer"], strict=True)
+    ]
     said = table[["inner", "outer", "share", "back", "pixels"]].to_numpy(dtype=object)
     hover = (
         "%{customdata[2]:.1%} of %{customdata[0]} lies inside %{customdata[1]}<br>%{customdata[3]:.1%} of "
         "%{customdata[1]} lies inside %{customdata[0]}<br>%{customdata[4]:,} shared pixels<extra></extra>"
     )
-    bars = [
-        {
-            "type": "bar", "orientation": "h", "y": list(range(len(names))), "x": size / whole, "base": start / whole,
-            "width": width, "customdata": said, "hovertemplate": hover,
-            "marker": {"color": [faded(colors[name], alpha) for name in table[column]], "line": line},
-        }
-        for column, size, start, width, alpha, line in (
-            ("outer", outer, np.zeros_like(outer), 0.78, 0.45, {"width": 1, "color": theme.muted}),
-            ("inner", inner, outer - pixels, 0.42, 1.0, {"width": 1, "color": theme.text}),
-        )
-    ]  # fmt: skip
-    notes = [
-        {
-            "x": 1.015, "xanchor": "left", "y": at, "text": _percent(share), "showarrow": False,
-            "font": {"size": 13, "color": theme.text, "weight": 600 if nested else 400},
-        }
-        for at, (share, nested) in enumerate(zip(table["share"], table["nested"], strict=True))
-    ]  # fmt: skip
-    shared = layout(
-        theme, height=100 + 44 * len(names), title="Which class lies inside which", legend=False,
-        barmode="overlay", annotations=notes, margin={"l": 8, "r": 8, "t": 38, "b": 8},
-        xaxis=axis(theme, range=[0, 1.24], tickvals=[0, 0.5, 1], tickformat="~p", title="of the pixels of both"),
-        yaxis=axis(theme, range=[len(names) - 0.5, -0.5], showgrid=False, ticktext=names,
-                   tickvals=list(range(len(names)))),
-    )  # fmt: skip
-    return figure_of({"data": bars, "layout": shared})
+    bars = []
+    for column, size, start, width, alpha, edge in (
+        ("outer", outer, np.zeros_like(outer), 0.78, 0.45, theme.muted),
+        ("inner", inner, outer - pixels, 0.42, 1.0, theme.text),
+    ):
+        marker = {"color": [faded(colors[name], alpha) for name in table[column]], "line": {"width": 1, "color": edge}}
+        bar = {"type": "bar", "orientation": "h", "y": list(range(len(names))), "width": width, "marker": marker}
+        bar |= {"x": size / whole, "base": start / whole}
+        bars.append(bar | {"customdata": said, "hovertemplate": hover})
+    notes = []
+    for at, (share, nested) in enumerate(zip(table["share"], table["nested"], strict=True)):
+        font = {"size": 13, "color": theme.text, "weight": 600 if nested else 400}
+        note = {"x": 1.015, "xanchor": "left", "y": at, "text": _percent(share), "showarrow": False}
+        notes.append(note | {"font": font})
+    rows = {"ticktext": names, "tickvals": list(range(len(names)))}
+    return draw(
+        bars,
+        theme,
+        height=100 + 44 * len(names),
+        title="Which class lies inside which",
+        legend=False,
+        barmode="overlay",
+        annotations=notes,
+        margin={"l": 8, "r": 8, "t": 38, "b": 8},
+        xaxis={"range": [0, 1.24], "tickvals": [0, 0.5, 1], "tickformat": "~p", "title": "of the pixels of both"},
+        yaxis={"range": [len(names) - 0.5, -0.5], "showgrid": False} | rows,
+    )
 
 
 def split_share_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
@@ -308,48 +339,47 @@ def split_share_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
     logarithmic = bool(len(some)) and float(some.min()) < 0.01 * float(some.max())
     by_class = table[table["share"] > 0].groupby("class", sort=False)["share"]
     ends = [(name, float(one.min()), float(one.max())) for name, one in by_class]
-    lines: dict[str, Any] = {
-        "type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False,
-        "x": [x for _, low, high in ends for x in (low, high, None)],
-        "y": [y for name, _, _ in ends for y in (name, name, None)], "line": {"color": theme.line, "width": 4},
-    }  # fmt: skip
-    points = [
-        {
-            "type": "scatter", "mode": "markers", "name": SPLIT_TITLES[split], "y": list(rows["class"]),
-            "x": rows["share"].where(rows["share"] > 0).to_numpy(),
-            "marker": {"symbol": symbol, "size": 10, "color": theme.muted, "line": {"width": 2, "color": theme.text}},
-            "hovertemplate": f"<b>%{{y}}</b>, {SPLIT_TITLES[split].lower()}: %{{x:.2%}}<extra></extra>",
-        }
-        for split, symbol, rows in (
-            (split, symbol, table[table["split"] == split])
-            for split, symbol in zip(splits, ("circle-open", "square-open", "diamond"), strict=False)
+    rows_down = [y for name, _, _ in ends for y in (name, name, None)]
+    reach = [x for _, low, high in ends for x in (low, high, None)]
+    traces = [line(reach, rows_down, theme.line, width=4, showlegend=False)]
+    for split, symbol in zip(splits, ("circle-open", "square-open", "diamond"), strict=False):
+        rows = table[table["split"] == split]
+        traces.append(
+            points(
+                rows["share"].where(rows["share"] > 0).to_numpy(),
+                list(rows["class"]),
+                mark(theme.muted, 10, symbol=symbol, edge=theme.text, width=2),
+                name=SPLIT_TITLES[split],
+                hover=f"<b>%{{y}}</b>, {SPLIT_TITLES[split].lower()}: %{{x:.2%}}",
+            )
         )
-    ]  # fmt: skip
-    scale = {"type": "log", "title": "share of pixels, logarithmic"} if logarithmic else {"title": "share of pixels"}
-    shared = layout(
-        theme, height=140 + 30 * max(len(names), 2), title="Classes in each split",
-        xaxis=axis(theme, tickformat="~p", nticks=5, **({} if logarithmic else {"rangemode": "tozero"}), **scale),
-        yaxis=axis(theme, autorange="reversed", type="category", showgrid=False, categoryarray=names),
-    )  # fmt: skip
-    return figure_of({"data": [lines, *points], "layout": shared})
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    title, start = "share of pixels", {"rangemode": "tozero"}
+    scale = {"type": "log", "title": f"{title}, logarithmic"} if logarithmic else start | {"title": title}
+    return draw(
+        traces,
+        theme,
+        height=140 + 30 * max(len(names), 2),
+        title="Classes in each split",
+        xaxis={"tickformat": "~p", "nticks": 5} | scale,
+        yaxis=_ROWS | {"categoryarray": names},
+    )
 
 
 def _share_figure(bars: dict[str, Any], theme: Theme, *, title: str, x: dict[str, Any]) -> Drawn:
     """Lying bars of shares with their percents beside them."""
-    bars |= {
-        "type": "bar", "orientation": "h", "text": [_percent(share) for share in bars["x"]], "cliponaxis": False,
-        "textposition": "outside", "textfont": {"color": theme.muted, "size": 12},
-    }  # fmt: skip
-    shared = layout(
-        theme, height=90 + 30 * max(len(bars["y"]), 2), title=title, legend=False, bargap=0.35,
-        margin={"l": 8, "r": 56, "t": 38, "b": 8}, xaxis=axis(theme, tickformat="~p", nticks=5, **x),
-        yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
-    )  # fmt: skip
-    return figure_of({"data": [bars], "layout": shared})
+    bars |= {"type": "bar", "orientation": "h", "text": [_percent(share) for share in bars["x"]], "cliponaxis": False}
+    bars |= {"textposition": "outside", "textfont": {"color": theme.muted, "size": 12}}
+    return draw(
+        [bars],
+        theme,
+        height=90 + 30 * max(len(bars["y"]), 2),
+        title=title,
+        legend=False,
+        bargap=0.35,
+        margin={"l": 8, "r": 56, "t": 38, "b": 8},
+        xaxis={"tickformat": "~p", "nticks": 5} | x,
+        yaxis=_ROWS,
+    )
 
 
 def _labels(number: int) -> str:

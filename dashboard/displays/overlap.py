@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, axis, figure_of, layout, matrix_figure
-from dashboard.displays.base import Display, Picture, Selection
+from dashboard.charts import Drawn, Trace, broken, draw, line, mark, matrix_figure, points, scatter, upright
+from dashboard.displays.base import Display, Picture, Selection, selection_of
 from dashboard.rounding import percent
-from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, faded
+from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded
 from pipelines.metrics import overlap
 from pipelines.schema import Head
+from pipelines.store import Run
 
 _RATES: Final = {"overlap": "two labels or more", "no label": "no label"}
 _LANE: Final = 24  # CSS pixels of a head's lane
@@ -41,8 +42,9 @@ class Rates(NamedTuple):
     table: pd.DataFrame
 
 
-def known_rates(shown: Selection, theme: Theme) -> Rates:
+def known_rates(subject: Run | Selection, theme: Theme = LIGHT) -> Rates:
     """What of the rates no threshold changes."""
+    shown = selection_of(subject)
     run = shown.run
     found = {head: queries.label_rates(run, shown.split, head, shown.seeds, shown.region) for head in run.heads}
     each = []
@@ -55,13 +57,15 @@ def known_rates(shown: Selection, theme: Theme) -> Rates:
     return Rates(tuple(each), _together(found))
 
 
-def rates(shown: Selection, theme: Theme, *, threshold: float = 0.5, known: Rates | None = None) -> Display:
+def rates(
+    subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5, known: Rates | None = None
+) -> Display:
     """Shares of pixels with several labels and with none, against the threshold, which is marked.
 
     known: `known_rates` of the same, where it is there already.
     """
-    if known is None:
-        known = known_rates(shown, theme)
+    shown = selection_of(subject)
+    known = known or known_rates(shown, theme)
     pictures = tuple(_rate(one, theme, threshold) for one in known.each)
     percents = ("value", "low", "high", "truth")
     return Display("rates", "Overlap and no-label rates", pictures, known.table, "rates", percents, columns=2)
@@ -77,8 +81,9 @@ def _rate(rate: Rate, theme: Theme, threshold: float) -> Picture:
     return Picture(f"rate_{rate.name}", marked_at(rate.curves, theme, threshold), alt)
 
 
-def predicted_labels(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Display:
+def predicted_labels(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5) -> Display:
     """Predicted by true number of labels."""
+    shown = selection_of(subject)
     found = {head: _labels(shown, head, threshold) for head in shown.run.heads}
     alt = f"Predicted number of labels at p > {threshold:.2f}, by true number of labels and head."
     picture = Picture("labels", labels_figure(found, theme), alt)
@@ -91,8 +96,9 @@ def _labels(shown: Selection, head: Head, threshold: float) -> pd.DataFrame:
     return queries.predicted_labels(shown.run, shown.split, head, shown.seeds, shown.region, threshold)
 
 
-def mass(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Display:
+def mass(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5) -> Display:
     """Shares of the pixels with no label, one and more: the truth, what each head expects, and what it decides."""
+    shown = selection_of(subject)
     rows: list[tuple[str, str, float]] = []
     for head in shown.run.heads:
         table = _labels(shown, head, threshold)
@@ -120,11 +126,14 @@ def _by_number(table: pd.DataFrame, column: str) -> list[float]:
     return [pixels["0"] / whole, pixels["1"] / whole, pixels["2"] / whole + pixels["3+"] / whole]
 
 
-def expected(shown: Selection, theme: Theme, *, threshold: float = 0.5, most: int = 8) -> Display | None:
+def expected(
+    subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5, most: int = 8
+) -> Display | None:
     """Overlap of each pair of classes: what the probabilities say, what the head decides, and the truth.
 
     The `most` pairs with the most of any are drawn, all are in the table. None where labels cannot share a pixel.
     """
+    shown = selection_of(subject)
     facts = queries.dataset(shown.run)
     classes = facts["classes"]
     if facts["kind"] != "overlapping" or len(classes) == 1:
@@ -152,8 +161,9 @@ def expected(shown: Selection, theme: Theme, *, threshold: float = 0.5, most: in
     return Display("expected", "Pairs: expected and decided overlap", (picture,), table, "expected_overlap", percents)
 
 
-def pairs(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Display | None:
+def pairs(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5) -> Display | None:
     """How much of each class also carries another: the truth, then each head; None when there is one class."""
+    shown = selection_of(subject)
     run = shown.run
     classes = queries.dataset(run)["classes"]
     if len(classes) == 1:
@@ -171,9 +181,17 @@ def pairs(shown: Selection, theme: Theme, *, threshold: float = 0.5) -> Display 
 
 def _pairs(table: pd.DataFrame, theme: Theme, title: str, value: str, color: str) -> Picture:
     figure = matrix_figure(
-        table, theme, rows="first", columns="second", value=value, title=title, color=color, top=1.0,
-        row_title="share of", column_title="that is also",
-    )  # fmt: skip
+        table,
+        theme,
+        rows="first",
+        columns="second",
+        value=value,
+        title=title,
+        color=color,
+        top=1.0,
+        row_title="share of",
+        column_title="that is also",
+    )
     return Picture(f"pairs_{title}", figure, f"{title}: share of each class that also carries another class.")
 
 
@@ -183,51 +201,37 @@ def _together(found: Mapping[Head, pd.DataFrame]) -> pd.DataFrame:
 
 
 def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, height: int = 340) -> Drawn:
-    """One rate against the threshold. tables: per head, `metrics.label_rates`."""
-    traces: list[dict[str, Any]] = []
+    """One rate against the threshold. tables: per head, `metrics.overlap.label_rates`."""
+    traces: list[Trace] = []
     truth = float("nan")
     for head, table in tables.items():
         chosen = (table["rate"] == rate).to_numpy()
-        x, y, low, high, true = (
-            table[name].to_numpy()[chosen] for name in ("threshold", "value", "low", "high", "truth")
-        )
-        truth = float(true[0])
-        color = theme.heads[head]
-        traces.append(
-            {
-                "type": "scatter", "mode": "lines", "fill": "toself", "fillcolor": faded(color, 0.18),
-                "x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]]),
-                "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False,
-            }
-        )  # fmt: skip
-        traces.append(
-            {
-                "type": "scatter", "mode": "lines", "name": HEAD_TITLES[head], "x": x, "y": y,
-                "line": {"color": color, "width": 2.5, "dash": HEAD_DASHES[head]},
-                "customdata": np.stack([low, high], axis=-1),
-                "hovertemplate": f"<b>{HEAD_TITLES[head]}</b> at p > %{{x:.2f}}<br>%{{y:.2%}} of pixels "
-                "(%{customdata[0]:.2%} to %{customdata[1]:.2%})<extra></extra>",
-            }
-        )  # fmt: skip
-    traces.append(
-        {
-            "type": "scatter", "mode": "lines", "name": "Truth", "x": [0, 1], "y": [truth, truth],
-            "line": {"color": theme.text, "width": 1.2, "dash": "dot"},
-            "hovertemplate": "Truth: %{y:.2%} of pixels<extra></extra>",
-        }
-    )  # fmt: skip
-    shared = layout(
-        theme, height=height, title=_TITLES[rate],
-        xaxis=axis(theme, range=[0, 1], dtick=0.25, title="threshold on p"),
-        yaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels", nticks=6),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+        columns = (table[name].to_numpy()[chosen] for name in ("threshold", "value", "low", "high", "truth"))
+        x, y, low, high, true = columns
+        truth, color = float(true[0]), theme.heads[head]
+        outline = np.concatenate([x, x[::-1]]), np.concatenate([high, low[::-1]])
+        shade: dict[str, Any] = {"fill": "toself", "fillcolor": faded(color, 0.18), "line": {"width": 0}}
+        traces.append(scatter("lines", *outline, **shade, showlegend=False))
+        said = "%{y:.2%} of pixels (%{customdata[0]:.2%} to %{customdata[1]:.2%})"
+        hover = f"<b>{HEAD_TITLES[head]}</b> at p > %{{x:.2f}}<br>{said}"
+        ends = np.stack([low, high], axis=-1)
+        look: dict[str, Any] = {"width": 2.5, "dash": HEAD_DASHES[head], "name": HEAD_TITLES[head]}
+        traces.append(line(x, y, color, hover=hover, customdata=ends, **look))
+    hover = "Truth: %{y:.2%} of pixels"
+    traces.append(line([0, 1], [truth, truth], theme.text, width=1.2, dash="dot", hover=hover, name="Truth"))
+    return draw(
+        traces,
+        theme,
+        height=height,
+        title=_TITLES[rate],
+        xaxis={"range": [0, 1], "dtick": 0.25, "title": "threshold on p"},
+        yaxis={"rangemode": "tozero", "tickformat": "~p", "title": "share of pixels", "nticks": 6},
+    )
 
 
 def marked_at(curves: Drawn, theme: Theme, threshold: float) -> Drawn:
     """A figure over thresholds with a line at one."""
-    mark = {"type": "line", "x0": threshold, "x1": threshold, "yref": "paper", "y0": 0, "y1": 1}
-    return curves.with_layout(shapes=[mark | {"line": {"color": theme.muted, "width": 1}}])
+    return curves.with_layout(shapes=[upright(threshold, theme.muted, width=1)])
 
 
 def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> Drawn:
@@ -240,26 +244,32 @@ def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> Drawn:
     ]
     rows.sort(key=lambda row: row[0])  # heads keep their order
     colors = _LABEL_COLORS[theme.dark]
-    traces: list[dict[str, Any]] = []
+    traces: list[Trace] = []
     for predicted in dict.fromkeys(row[2] for row in rows):
         true, heads, _, shares, pixels = zip(*(row for row in rows if row[2] == predicted), strict=True)
-        traces.append(
-            {
-                "type": "bar", "orientation": "h", "name": f"{_plural(predicted)} predicted",
-                "x": list(shares), "y": [[_plural(name) for name in true], list(heads)],
-                "marker": {"color": colors[predicted], "line": {"width": 0}}, "customdata": list(pixels),
-                "hovertemplate": f"{_plural(predicted)} predicted: %{{x:.2%}}<br>"
-                "%{customdata:,} pixels<extra></extra>",
-            }
-        )  # fmt: skip
+        hover = f"{_plural(predicted)} predicted: %{{x:.2%}}<br>%{{customdata:,}} pixels"
+        name, across = f"{_plural(predicted)} predicted", [[_plural(one) for one in true], list(heads)]
+        traces.append(_bar(list(shares), across, colors[predicted], name, hover) | {"customdata": list(pixels)})
     bars = len({row[0] for row in rows}) * len(tables)
-    shared = layout(
-        theme, height=150 + max(26 * bars, 36 * (1 + 2 * len(tables))), barmode="stack", bargap=0.25,
+    return draw(
+        traces,
+        theme,
+        height=150 + max(26 * bars, 36 * (1 + 2 * len(tables))),
+        barmode="stack",
+        bargap=0.25,
         title="Labels predicted, by true number",
-        xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of the pixels with that truth"),
-        yaxis=axis(theme, autorange="reversed", showgrid=False, dividercolor=theme.line),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+        xaxis={"range": [0, 1], "tickformat": ".0%", "title": "share of the pixels with that truth"},
+        yaxis={"autorange": "reversed", "showgrid": False, "dividercolor": theme.line},
+    )
+
+
+def _bar(x: Sequence[float], y: Any, color: str, name: str, hover: str) -> Trace:
+    """Lying bars of one colour."""
+    look: dict[str, Any] = {
+        "marker": {"color": color, "line": {"width": 0}},
+        "hovertemplate": f"{hover}<extra></extra>",
+    }
+    return {"type": "bar", "orientation": "h", "name": name, "x": x, "y": y} | look
 
 
 def mass_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
@@ -271,22 +281,22 @@ def mass_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
     bars: dict[str, list[tuple[str, float]]] = {}
     for row, labels, share in zip(*(table[name].tolist() for name in ("row", "labels", "share")), strict=True):
         bars.setdefault(labels, []).append((row, share))
-    traces = [
-        {
-            "type": "bar", "orientation": "h", "name": _plural(labels), "x": [share for _, share in rows],
-            "y": [row for row, _ in rows], "marker": {"color": colors[labels[0]], "line": {"width": 0}},
-            "hovertemplate": f"%{{y}}<br>{_plural(labels)}: %{{x:.2%}} of pixels<extra></extra>",
-        }
-        for labels, rows in bars.items()
-        if any(share for _, share in rows)
-    ]  # fmt: skip
-    shared = layout(
-        theme, height=150 + 36 * max(map(len, bars.values()), default=0), barmode="stack", bargap=0.25,
+    traces = []
+    for labels, rows in bars.items():
+        if any(share for _, share in rows):
+            names, shares = [row for row, _ in rows], [share for _, share in rows]
+            hover = f"%{{y}}<br>{_plural(labels)}: %{{x:.2%}} of pixels"
+            traces.append(_bar(shares, names, colors[labels[0]], _plural(labels), hover))
+    return draw(
+        traces,
+        theme,
+        height=150 + 36 * max(map(len, bars.values()), default=0),
+        barmode="stack",
+        bargap=0.25,
         title="Labels a pixel: expected and decided",
-        xaxis=axis(theme, range=[0, 1], tickformat=".0%", title="share of pixels"),
-        yaxis=axis(theme, autorange="reversed", showgrid=False, type="category"),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+        xaxis={"range": [0, 1], "tickformat": ".0%", "title": "share of pixels"},
+        yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
+    )
 
 
 def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> Drawn:
@@ -298,68 +308,56 @@ def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> D
     pairs, heads = list(dict.fromkeys(table["pair"])), list(dict.fromkeys(table["head"]))
     room = len(heads) + _BETWEEN
     lanes = {(pair, head): at * room + lane for at, pair in enumerate(pairs) for lane, head in enumerate(heads)}
-    traces: list[dict[str, Any]] = []
+    traces: list[Trace] = []
     for head in heads:
         rows = table[table["head"] == head]
         traces += _dumbbells(rows, [lanes[pair, head] for pair in rows["pair"]], head, theme)
-    truth = table.drop_duplicates("pair")
-    traces.append(
-        {
-            "type": "scatter", "mode": "lines", "name": "truth", "line": {"color": theme.text, "width": 2.5},
-            "x": [x for value in truth["observed"] for x in (value, value, None)],
-            "y": [y for pair in pairs for y in (lanes[pair, heads[0]] - 0.55, lanes[pair, heads[-1]] + 0.55, None)],
-            "hovertemplate": "truth: %{x:.2%} of pixels<extra></extra>",
-        }
-    )  # fmt: skip
+    observed = table.drop_duplicates("pair")["observed"]
+    ends = [[lanes[pair, heads[0]] - 0.55, lanes[pair, heads[-1]] + 0.55] for pair in pairs]
+    across, down = broken(observed, observed), broken(*zip(*ends, strict=True))
+    traces.append(line(across, down, theme.text, width=2.5, hover="truth: %{x:.2%} of pixels", name="truth"))
     traces += _keys(theme, threshold)
     last = lanes[pairs[-1], heads[-1]]
-    shared = layout(
-        theme, height=round(150 + _LANE * (last + 1)), title="Pairs: expected and decided overlap",
-        xaxis=axis(theme, rangemode="tozero", tickformat="~p", title="share of pixels with both", nticks=6),
-        yaxis=axis(
-            theme, range=[last + 0.9, -0.9], showgrid=False, ticklabelstandoff=8, ticktext=pairs,
-            tickvals=[lanes[pair, heads[0]] + (len(heads) - 1) / 2 for pair in pairs],
-        ),
-    )  # fmt: skip
-    return figure_of({"data": traces, "layout": shared})
+    middles = [lanes[pair, heads[0]] + (len(heads) - 1) / 2 for pair in pairs]
+    rows_axis = {"showgrid": False, "ticklabelstandoff": 8, "ticktext": pairs, "tickvals": middles}
+    return draw(
+        traces,
+        theme,
+        height=round(150 + _LANE * (last + 1)),
+        title="Pairs: expected and decided overlap",
+        xaxis={"rangemode": "tozero", "tickformat": "~p", "title": "share of pixels with both", "nticks": 6},
+        yaxis=rows_axis | {"range": [last + 0.9, -0.9]},
+    )
 
 
-def _dumbbells(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> list[dict[str, Any]]:
+def _dumbbells(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Theme) -> list[Trace]:
     """Bounds, expected and decided overlap of one head."""
-    color = theme.heads[head]
-    quiet = {"type": "scatter", "showlegend": False}
-    lines = [
-        quiet | {
-            "mode": "lines", "hoverinfo": "skip", "line": {"color": faded(color, strength), "width": width},
-            "x": [x for low, high in zip(rows[first], rows[last], strict=True) for x in (low, high, None)],
-            "y": [y for place in places for y in (place, place, None)],
-        }
-        for first, last, strength, width in (("lowest", "highest", 0.18, 12), ("independent", "predicted", 1.0, 1.5))
-    ]  # fmt: skip
-    marker = {"symbol": HEAD_MARKERS[head], "size": 10, "line": {"width": 2, "color": color}}
+    color, down = theme.heads[head], broken(places, places)
+    traces = [
+        line(broken(rows["lowest"], rows["highest"]), down, faded(color, 0.18), width=12, showlegend=False),
+        line(broken(rows["independent"], rows["predicted"]), down, faded(color, 1.0), width=1.5, showlegend=False),
+    ]
     said = rows[["pair", "independent", "predicted", "lowest", "highest"]].to_numpy(dtype=object)
     hover = (
         f"<b>{HEAD_TITLES[head]}, %{{customdata[0]}}</b><br>expected if independent %{{customdata[1]:.2%}}"
-        "<br>decided %{customdata[2]:.2%}<br>bounds %{customdata[3]:.2%} to %{customdata[4]:.2%}<extra></extra>"
+        "<br>decided %{customdata[2]:.2%}<br>bounds %{customdata[3]:.2%} to %{customdata[4]:.2%}"
     )
-    points = [
-        quiet | {
-            "mode": "markers", "cliponaxis": False, "x": rows[column].to_numpy(), "y": list(places), "customdata": said,
-            "marker": marker | {"color": fill}, "hovertemplate": hover,
-        }
-        for column, fill in (("independent", theme.surface), ("predicted", color))
-    ]  # fmt: skip
-    return [*lines, *points]
+    for column, fill in (("independent", theme.surface), ("predicted", color)):
+        marker = mark(fill, 10, symbol=HEAD_MARKERS[head], edge=color, width=2)
+        more = {"customdata": said, "cliponaxis": False, "showlegend": False}
+        traces.append(points(rows[column].to_numpy(), list(places), marker, hover=hover, **more))
+    return traces
 
 
-def _keys(theme: Theme, threshold: float) -> list[dict[str, Any]]:
+def _keys(theme: Theme, threshold: float) -> list[Trace]:
     """Entries of the legend that stand for all heads."""
-    marker = {"size": 10, "symbol": "circle", "line": {"width": 2, "color": theme.muted}}
     nowhere = {"type": "scatter", "x": [None], "y": [None]}
+    hollow, filled = (
+        mark(fill, 10, symbol="circle", edge=theme.muted, width=2) for fill in (theme.surface, theme.muted)
+    )
     return [
-        nowhere | {"mode": "markers", "name": "expected if independent", "marker": marker | {"color": theme.surface}},
-        nowhere
-        | {"mode": "markers", "name": f"decided at p > {threshold:.2f}", "marker": marker | {"color": theme.muted}},
+        nowhere | {"mode": "markers", "name": "expected if independent", "marker": hollow},
+        nowhere | {"mode": "markers", "name": f"decided at p > {threshold:.2f}", "marker": filled},
         nowhere | {"mode": "lines", "name": "Fréchet bounds", "line": {"color": faded(theme.muted, 0.3), "width": 12}},
     ]
 

@@ -7,16 +7,27 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.charts import Drawn, Trace, draw, line
 from dashboard.displays.base import Display, Picture
-from dashboard.displays.threshold_choice import Cuts, Look, areas_of
-from dashboard.displays.thresholds import INSIDE, INSIDE_P, Mark, Role, colored, dots_figure, line, mark_traces, room
+from dashboard.displays.threshold_choice import Curve, Cuts, Look, areas_of, look_of
+from dashboard.displays.thresholds import (
+    INSIDE,
+    INSIDE_P,
+    Mark,
+    Role,
+    colored,
+    curve_trace,
+    dots_figure,
+    mark_traces,
+    room,
+)
 from dashboard.rounding import percent, with_interval
-from dashboard.theme import HEAD_SHORT, HEAD_TITLES, Theme
+from dashboard.theme import HEAD_SHORT, HEAD_TITLES, LIGHT, Theme
 from pipelines.arrays import Float64Array
 from pipelines.counting.grid import HALF_CELL
 from pipelines.metrics import thresholds
 from pipelines.schema import Head
+from pipelines.store import Run
 
 # What an area is called, and under the title of its curve.
 _RANKS: Final = {
@@ -26,10 +37,13 @@ _RANKS: Final = {
 _COVERAGES: Final = np.linspace(0.005, 1, 200)
 
 
-def curves(look: Look, theme: Theme, *, cuts: Cuts | None = None, near: bool = False) -> Display | None:
+def curves(
+    subject: Run | Look, theme: Theme = LIGHT, *, cuts: Cuts | None = None, near: bool = False
+) -> Display | None:
     """ROC and precision-recall of one class with the chosen thresholds on them; None for the mean of several classes,
     which has no such curve, and where the class has no truth. near: show the corner that the points are in.
     """
+    look = look_of(subject)
     if look.index is None or not look.present[look.index]:
         return None
     rates, precisions, tables, table = look.ranked
@@ -37,10 +51,9 @@ def curves(look: Look, theme: Theme, *, cuts: Cuts | None = None, near: bool = F
     hist = look.of(look.heads[0]).hist[0, look.index]
     share = float(hist[1].sum() / hist[:2].sum())
     roc = roc_figure(rates, _curve_marks(look, rates, cuts), theme, subtitle=under["auroc"], near=near)
-    pr = precision_recall_figure(
-        precisions, _curve_marks(look, precisions, cuts), theme, share=share, subtitle=under["average_precision"],
-        near=near,
-    )  # fmt: skip
+    points = _curve_marks(look, precisions, cuts)
+    average = under["average_precision"]
+    pr = precision_recall_figure(precisions, points, theme, share=share, subtitle=average, near=near)
     alt = f"curve of {look.title}, {' and '.join(look.heads)}, with the chosen threshold marked."
     pictures = (Picture("threshold_roc", roc, f"ROC {alt}"), Picture("threshold_pr", pr, f"Precision-recall {alt}"))
     return Display("threshold_curves", "ROC and precision-recall", pictures, table, "threshold_curves", columns=2)
@@ -54,14 +67,12 @@ def _areas_said(look: Look, table: pd.DataFrame, theme: Theme, what: str) -> str
     return colored(said, theme, titles=HEAD_SHORT, apart="<br>")
 
 
-def _curve_marks(look: Look, found: Mapping[Head, tuple[Float64Array, Float64Array]], cuts: Cuts | None) -> list[Mark]:
+def _curve_marks(look: Look, found: Mapping[Head, Curve], cuts: Cuts | None) -> list[Mark]:
     chosen, marks = look.filled(cuts), []
     for head, (x, y) in found.items():
         tuned = look.tuned_cuts(head)
-        places: list[tuple[Role, str, Sequence[int] | None]] = [
-            ("half", "0.5", (HALF_CELL,) * len(look.classes)), ("tuned", "tuned on validation", tuned),
-            ("chosen", "chosen", chosen[head]),
-        ]  # fmt: skip
+        places: list[tuple[Role, str, Sequence[int] | None]] = [("half", "0.5", (HALF_CELL,) * len(look.classes))]
+        places += [("tuned", "tuned on validation", tuned), ("chosen", "chosen", chosen[head])]
         for role, said, some in places:
             cut = None if some is None else look.shown_cut(some)
             if cut is not None:
@@ -69,8 +80,9 @@ def _curve_marks(look: Look, found: Mapping[Head, tuple[Float64Array, Float64Arr
     return marks
 
 
-def areas(look: Look, theme: Theme) -> Display | None:
+def areas(subject: Run | Look, theme: Theme = LIGHT) -> Display | None:
     """AUROC and average precision of every class; None where no class has truth."""
+    look = look_of(subject)
     tables, pictures = [], []
     for metric, (title, _) in _RANKS.items():
         table = areas_of(look, metric)
@@ -86,11 +98,12 @@ def areas(look: Look, theme: Theme) -> Display | None:
     return Display("areas", "How well the heads rank pixels", tuple(pictures), together, "areas", columns=2)
 
 
-def selective_prediction(look: Look, theme: Theme) -> Display:
+def selective_prediction(subject: Run | Look, theme: Theme = LIGHT) -> Display:
     """Error rate of the surest pixels against how many are kept, and the area under it of every class.
 
     Of one class against the rest; of all classes the mean and, for exclusive truth, the argmax.
     """
+    look = look_of(subject)
     lines: dict[str, dict[Head, Float64Array]] = {look.title: {head: _risk(look, head) for head in look.heads}}
     tops = {head: top for head in look.heads if (top := look.of(head).top) is not None}
     if look.index is None and tops:
@@ -106,10 +119,9 @@ def selective_prediction(look: Look, theme: Theme) -> Display:
         else:
             rows = areas[areas["class"] == name].set_index("head")["value"]
             shown = {head: f"{rows[head]:#.3g}" for head in look.heads if head in rows.index}
-        figure = risk_figure(
-            curve, _COVERAGES, theme, title=f"Risk against coverage, {name}",
-            subtitle=f"area: {colored(shown, theme, titles=HEAD_SHORT)}",
-        )  # fmt: skip
+        title = f"Risk against coverage, {name}"
+        subtitle = f"area: {colored(shown, theme, titles=HEAD_SHORT)}"
+        figure = risk_figure(curve, _COVERAGES, theme, title=title, subtitle=subtitle)
         ninety = ", ".join(f"{HEAD_TITLES[head]} {percent(float(one[179]))}" for head, one in curve.items())
         alt = f"Error rate of {name} against the share of pixels kept; of the surest 90%: {ninety}."
         pictures.append(Picture(f"risk_{len(pictures)}", figure, alt))
@@ -118,8 +130,9 @@ def selective_prediction(look: Look, theme: Theme) -> Display:
         pictures.append(Picture("areas_aurc", figure, "Area under risk-coverage of every class and head."))
     frames = [
         pd.DataFrame({"shown": name, "head": head, "coverage": _COVERAGES, "risk": risk})
-        for name, by_head in lines.items() for head, risk in by_head.items()
-    ]  # fmt: skip
+        for name, by_head in lines.items()
+        for head, risk in by_head.items()
+    ]
     table = pd.concat(frames, ignore_index=True)
     return Display(
         "selective",
@@ -139,7 +152,7 @@ def _risk(look: Look, head: Head) -> Float64Array:
 
 
 def roc_figure(
-    curves: Mapping[Head, tuple[Float64Array, Float64Array]],
+    curves: Mapping[Head, Curve],
     marks: Sequence[Mark],
     theme: Theme,
     *,
@@ -150,16 +163,22 @@ def roc_figure(
     """True against false positive rate. curves: per head, both at every cut, (CELLS + 1) each; near: show the corner
     that the points are in instead of the whole.
     """
-    diagonal = _reference([0, 1], [0, 1], "coin toss", theme)
-    hover = "at p > %{customdata:.3g}<br>recall %{y:.4g}, false positive rate %{x:.4g}"
     return _curves(
-        curves, marks, theme, hover=hover, reference=diagonal, title="ROC", subtitle=subtitle, height=height,
-        axes=("false positive rate", "true positive rate (recall)"), near=near,
-    )  # fmt: skip
+        curves,
+        marks,
+        theme,
+        hover="at p > %{customdata:.3g}<br>recall %{y:.4g}, false positive rate %{x:.4g}",
+        reference=line([0, 1], [0, 1], theme.muted, dash="dot", name="coin toss"),
+        near=near,
+        axes=("false positive rate", "true positive rate (recall)"),
+        title="ROC",
+        subtitle=subtitle,
+        height=height,
+    )
 
 
 def precision_recall_figure(
-    curves: Mapping[Head, tuple[Float64Array, Float64Array]],
+    curves: Mapping[Head, Curve],
     marks: Sequence[Mark],
     theme: Theme,
     *,
@@ -171,12 +190,18 @@ def precision_recall_figure(
     """Precision against recall. curves: per head, recall and precision at every cut; share: of the pixels that have the
     class, which is the precision of a score that knows nothing.
     """
-    flat = _reference([0, 1], [share, share], "share of the class", theme)
-    hover = "at p > %{customdata:.3g}<br>precision %{y:.4g}, recall %{x:.4g}"
     return _curves(
-        curves, marks, theme, hover=hover, reference=flat, title="Precision and recall", subtitle=subtitle,
-        height=height, axes=("recall", "precision"), near=near,
-    )  # fmt: skip
+        curves,
+        marks,
+        theme,
+        hover="at p > %{customdata:.3g}<br>precision %{y:.4g}, recall %{x:.4g}",
+        reference=line([0, 1], [share, share], theme.muted, dash="dot", name="share of the class"),
+        near=near,
+        axes=("recall", "precision"),
+        title="Precision and recall",
+        subtitle=subtitle,
+        height=height,
+    )
 
 
 def risk_figure(
@@ -184,41 +209,38 @@ def risk_figure(
 ) -> Drawn:
     """Error rate of the most confident pixels against how many are kept. curves: per head, (A,); at: (A,) coverages."""
     hover = "of the surest %{x:.1%} of pixels<br>%{y:.3%} are wrong"
-    traces = [line(head, at, risk, theme, hover=hover) for head, risk in curves.items()]
-    return figure_of(
-        {
-            "data": traces,
-            "layout": layout(
-                theme, height=height, title=title, subtitle=subtitle, **room(subtitle),
-                xaxis=axis(
-                    theme, title="coverage: share of pixels kept, surest first", tickformat=".0%", range=[0, 1.01]
-                ),
-                yaxis=axis(
-                    theme, title="risk: share wrong of those kept", tickformat="~p", rangemode="tozero", nticks=6
-                ),
-            ),
-        }
-    )  # fmt: skip
+    coverage = "coverage: share of pixels kept, surest first"
+    return draw(
+        [curve_trace(head, at, risk, theme, hover=hover) for head, risk in curves.items()],
+        theme,
+        height=height,
+        title=title,
+        subtitle=subtitle,
+        **room(subtitle),
+        xaxis={"title": coverage, "tickformat": ".0%", "range": [0, 1.01]},
+        yaxis={"title": "risk: share wrong of those kept", "tickformat": "~p", "rangemode": "tozero", "nticks": 6},
+    )
 
 
 def _curves(
-    curves: Mapping[Head, tuple[Float64Array, Float64Array]], marks: Sequence[Mark], theme: Theme, *, hover: str,
-    reference: dict[str, Any], title: str, subtitle: str, axes: tuple[str, str], near: bool, height: int,
-) -> Drawn:  # fmt: skip
+    curves: Mapping[Head, Curve],
+    marks: Sequence[Mark],
+    theme: Theme,
+    *,
+    hover: str,
+    reference: Trace,
+    near: bool,
+    axes: tuple[str, str],
+    subtitle: str,
+    **look: Any,
+) -> Drawn:
     traces = [reference]
     for head, (x, y) in curves.items():
-        traces.append(line(head, x[INSIDE], y[INSIDE], theme, hover=hover, at=INSIDE_P))
+        traces.append(curve_trace(head, x[INSIDE], y[INSIDE], theme, hover=hover, at=INSIDE_P))
     traces += mark_traces(marks, theme, hover="%{x:.4g}, %{y:.4g}")
-    across, up = (_ends([one.x for one in marks] if near else []), _ends([one.y for one in marks] if near else []))
-    return figure_of(
-        {
-            "data": traces,
-            "layout": layout(
-                theme, height=height, title=title, subtitle=subtitle, **room(subtitle),
-                xaxis=axis(theme, title=axes[0], **across), yaxis=axis(theme, title=axes[1], **up),
-            ),
-        }
-    )  # fmt: skip
+    across, up = _ends([one.x for one in marks] if near else []), _ends([one.y for one in marks] if near else [])
+    named: dict[str, Any] = {"xaxis": across | {"title": axes[0]}, "yaxis": up | {"title": axes[1]}}
+    return draw(traces, theme, subtitle=subtitle, **room(subtitle), **named, **look)
 
 
 def _ends(values: Sequence[float | None]) -> dict[str, Any]:
@@ -228,10 +250,3 @@ def _ends(values: Sequence[float | None]) -> dict[str, Any]:
         return {"range": [-0.02, 1.02], "dtick": 0.25}
     room = max(0.02, 0.4 * (max(known) - min(known)))
     return {"range": [max(-0.02, min(known) - room), min(1.02, max(known) + room)], "nticks": 6}
-
-
-def _reference(x: Sequence[float], y: Sequence[float], said: str, theme: Theme) -> dict[str, Any]:
-    return {
-        "type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": said, "hoverinfo": "skip",
-        "line": {"color": theme.muted, "width": 1, "dash": "dot"},
-    }  # fmt: skip

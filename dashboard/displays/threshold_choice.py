@@ -11,7 +11,7 @@ import pandas as pd
 
 from dashboard import queries, tables
 from dashboard.displays import base
-from dashboard.displays.base import Selection
+from dashboard.displays.base import Selection, selection_of
 from dashboard.queries.counts import Decided, area_intervals, decided, outcome_sums, tuned, units_drawn
 from dashboard.rounding import NO_VALUE, minus, percent, rounded, with_interval
 from dashboard.theme import HEAD_TITLES
@@ -23,6 +23,7 @@ from pipelines.metrics.decisions import Alone, Bounds, Paired, Statistic, neares
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P
 from pipelines.schema import MACRO, Head, Split
 from pipelines.sentences import bracketed, capitalised, decimals_of
+from pipelines.store import Run
 from pipelines.verdict import Margin
 
 Cuts: TypeAlias = Mapping[Head, tuple[int, ...]]  # of each class
@@ -290,6 +291,14 @@ def _cut(number: str) -> int | None:
     return nearest_cut(value) if 0 < value < 1 else None
 
 
+def look_of(subject: Run | Look) -> Look:
+    """A look as it is; of a run its usual selection, as of `selection_of`."""
+    if isinstance(subject, Look):
+        return subject
+    chosen = selection_of(subject)
+    return Look(chosen.run, chosen.split, chosen.seeds, chosen.contender)
+
+
 def live_scores(look: Look, cuts: Cuts | None) -> tuple[pd.DataFrame, dict[Head, dict[str, Bounds]]]:
     """Scores of the heads at the chosen thresholds with their difference, and the labels that follow.
 
@@ -356,13 +365,13 @@ def areas_of(look: Look, metric: str) -> pd.DataFrame:
 def curve_table(look: Look, columns: Mapping[str, Mapping[Head, Float64Array]]) -> pd.DataFrame:
     """Curves at every k/300, heads below each other: class, head, threshold and a column a curve."""
     steps = thresholds.CUT_P[STEP_CUTS]
-    return pd.DataFrame(
-        {
-            "class": look.title, "head": np.repeat(look.heads, len(steps)),
-            "threshold": np.tile(steps, len(look.heads)),
-        }
-        | {name: np.concatenate([lines[head][STEP_CUTS] for head in look.heads]) for name, lines in columns.items()}
-    )  # fmt: skip
+    table = {
+        "class": look.title,
+        "head": np.repeat(look.heads, len(steps)),
+        "threshold": np.tile(steps, len(look.heads)),
+    }
+    curves = {name: np.concatenate([lines[head][STEP_CUTS] for head in look.heads]) for name, lines in columns.items()}
+    return pd.DataFrame(table | curves)
 
 
 def threshold_said(look: Look, cuts: Sequence[int]) -> str:

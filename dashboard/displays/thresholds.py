@@ -7,18 +7,30 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
-from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.charts import Drawn, Trace, broken, draw, interval, line, mark, points, shortened, upright
 from dashboard.displays import base
 from dashboard.displays.base import Display, Picture
-from dashboard.displays.threshold_choice import INNER, PER, Costs, Cuts, Look, Policy, cost_text, cut_text, policy_table
+from dashboard.displays.threshold_choice import (
+    INNER,
+    PER,
+    Costs,
+    Cuts,
+    Look,
+    Policy,
+    cost_text,
+    cut_text,
+    look_of,
+    policy_table,
+)
 from dashboard.displays.threshold_choice import choices as choices_table
 from dashboard.rounding import rounded
-from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, faded, words_in
+from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded, words_in
 from pipelines.arrays import Float32Array, Float64Array
 from pipelines.counting.grid import HALF_CELL, STEPS, first_cell_above
 from pipelines.metrics import thresholds
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P
 from pipelines.schema import Head
+from pipelines.store import Run
 
 _TITLES: Final = {"dice": "Dice", "iou": "IoU"}
 _CURVES: Final = {"dice": thresholds.dice_curve, "iou": thresholds.iou_curve}
@@ -29,14 +41,16 @@ _TICK_NAMES: Final = ("10⁻⁶", "10⁻⁴", "0.01", "0.1", "0.5", "0.9", "0.99
 _AT_THRESHOLD: Final = "at p > %{customdata:.3g}<br>%{y:.4g}"
 _WIDE: Final = math.log(0.999 / 0.001)  # log-odds that the axis shows at least
 Role: TypeAlias = Literal["chosen", "half", "tuned", "best", "calibrated", "bayes", "cheapest"]
-# Shape says which threshold it is, colour whose.
-_SYMBOLS: Final[Mapping[Role, str]] = {
-    "half": "circle-open", "calibrated": "line-ns-open", "tuned": "diamond", "best": "star", "bayes": "triangle-up",
-    "cheapest": "hexagram", "chosen": "circle",
-}  # fmt: skip
-_SIZES: Final[Mapping[Role, int]] = {
-    "half": 9, "calibrated": 15, "tuned": 10, "best": 12, "bayes": 10, "cheapest": 12, "chosen": 13,
-}  # fmt: skip
+# Shape says which threshold it is, colour whose; each with its size. Later ones lie on top.
+_MARKS: Final[Mapping[Role, tuple[str, int]]] = {
+    "half": ("circle-open", 9),
+    "calibrated": ("line-ns-open", 15),
+    "tuned": ("diamond", 10),
+    "best": ("star", 12),
+    "bayes": ("triangle-up", 10),
+    "cheapest": ("hexagram", 12),
+    "chosen": ("circle", 13),
+}
 INSIDE: Final = slice(INNER.start, INNER.stop)  # of arrays over all cuts, those that are drawn
 INSIDE_P: Final = CUT_P[INSIDE].astype(np.float32)
 _LANE: Final = 20  # CSS pixels of a head's lane
@@ -66,23 +80,27 @@ class Mark(NamedTuple):
     x: float | None = None
 
 
-def choices(look: Look, theme: Theme, *, scale: Scale = "p") -> Display | None:
+def choices(subject: Run | Look, theme: Theme = LIGHT, *, scale: Scale = "p") -> Display | None:
     """Where the thresholds of each class lie, and the Dice that tuning them gains; None where no class has truth."""
+    look = look_of(subject)
     table = choices_table(look)
     if table.empty:
         return None
-    where = choices_figure(
-        table, theme, title="Best threshold of each class", scale=scale,
-        subtitle="bar: as good as the best, within 0.005 Dice",
-    )  # fmt: skip
+    within = "bar: as good as the best, within 0.005 Dice"
+    where = choices_figure(table, theme, title="Best threshold of each class", subtitle=within, scale=scale)
     has_tuned = bool(table["tuned"].notna().any())
     after = "tuned on validation" if has_tuned else "greatest here"
     gains = table.assign(before=table["dice_half"], value=table["dice_tuned" if has_tuned else "dice_best"])
     drawn = gains.assign(low=np.nan, high=np.nan)
     worth = dots_figure(
-        drawn, theme, title="What tuning is worth", subtitle=f"pooled Dice, from p > 0.5 to {after}",
-        x_title="Dice", before="at 0.5", after=after,
-    )  # fmt: skip
+        drawn,
+        theme,
+        title="What tuning is worth",
+        subtitle=f"pooled Dice, from p > 0.5 to {after}",
+        x_title="Dice",
+        before="at 0.5",
+        after=after,
+    )
     best = "; ".join(
         f"{row['class']}, {HEAD_TITLES[row['head']]}: {row['best']:.2f}" for row in table.to_dict("records")
     )
@@ -95,26 +113,35 @@ def choices(look: Look, theme: Theme, *, scale: Scale = "p") -> Display | None:
     )
 
 
-def scores(look: Look, theme: Theme, *, cuts: Cuts | None = None, scale: Scale = "p") -> Display:
+def scores(subject: Run | Look, theme: Theme = LIGHT, *, cuts: Cuts | None = None, scale: Scale = "p") -> Display:
     """Dice and IoU against the threshold. cuts: the chosen ones."""
+    look = look_of(subject)
     chosen = look.filled(cuts)
     pictures = []
     for name, lines in look.scores.items():
         why = base.why_no_value(look.run, look.split, _TITLES[name], look.class_name)
         marks, levels = [], []
-        for head, line in lines.items():
-            marks += _score_marks(look, head, line, look.scores["dice"][head], chosen[head])
+        for head, curve in lines.items():
+            marks += _score_marks(look, head, curve, look.scores["dice"][head], chosen[head])
             levels += _score_levels(look, head, name, chosen[head], theme)
         at = {
-            head: rounded(float(line[cut])) if (cut := look.shown_cut(chosen[head])) is not None else "differs by class"
-            for head, line in lines.items()
+            head: rounded(float(curve[cut]))
+            if (cut := look.shown_cut(chosen[head])) is not None
+            else "differs by class"
+            for head, curve in lines.items()
         }
         heights = [*(mark.y for mark in marks), *(level.y for level in levels)]
         figure = threshold_figure(
-            lines, marks, theme, title=f"{_TITLES[name]}, {look.title}", scale=scale, levels=levels,
-            subtitle=why or f"at the chosen threshold: {colored(at, theme, titles=HEAD_SHORT)}", y_title=_TITLES[name],
+            lines,
+            marks,
+            theme,
+            title=f"{_TITLES[name]}, {look.title}",
+            scale=scale,
+            levels=levels,
+            subtitle=why or f"at the chosen threshold: {colored(at, theme, titles=HEAD_SHORT)}",
+            y_title=_TITLES[name],
             span=(0.0, 1.0) if why else span_of_scores(list(lines.values()), heights),
-        )  # fmt: skip
+        )
         said = ", ".join(f"{HEAD_TITLES[head]} {value}" for head, value in at.items())
         alt = why or f"{_TITLES[name]} of {look.title} against the threshold; at the chosen thresholds {said}."
         pictures.append(Picture(f"threshold_{name}", figure, alt))
@@ -122,12 +149,13 @@ def scores(look: Look, theme: Theme, *, cuts: Cuts | None = None, scale: Scale =
     return Display("threshold_scores", title, tuple(pictures), look.score_table, "threshold_scores", columns=2)
 
 
-def _score_marks(look: Look, head: Head, line: Float64Array, dice: Float64Array, chosen: tuple[int, ...]) -> list[Mark]:
+def _score_marks(
+    look: Look, head: Head, curve: Float64Array, dice: Float64Array, chosen: tuple[int, ...]
+) -> list[Mark]:
     """The points of one head on its curve. dice: its Dice at every cut, for half the greatest."""
-    places: list[tuple[Role, str, int | None]] = [
-        ("half", "0.5", HALF_CELL), ("chosen", "chosen", look.shown_cut(chosen)),
-    ]  # fmt: skip
-    tuned, best = look.tuned_cuts(head), float(thresholds.greatest(line)[0])
+    places: list[tuple[Role, str, int | None]] = [("half", "0.5", HALF_CELL)]
+    places.append(("chosen", "chosen", look.shown_cut(chosen)))
+    tuned, best = look.tuned_cuts(head), float(thresholds.greatest(curve)[0])
     if tuned is not None and (look.index is None or look.title not in look.untuned):
         places.append(("tuned", "tuned on validation", look.shown_cut(tuned)))
     if not np.isnan(best):
@@ -135,7 +163,7 @@ def _score_marks(look: Look, head: Head, line: Float64Array, dice: Float64Array,
         if look.index is not None:  # that half the greatest Dice is best holds for a class, not for a mean of several
             half = min(max(round(STEPS * float(thresholds.greatest(dice)[1]) / 2), 1), STEPS - 1)
             places.append(("calibrated", "half the greatest Dice", first_cell_above(half / STEPS)))
-    return [Mark(role, said, head, cut, float(line[cut])) for role, said, cut in places if cut is not None]
+    return [Mark(role, said, head, cut, float(curve[cut])) for role, said, cut in places if cut is not None]
 
 
 def _score_levels(look: Look, head: Head, name: str, chosen: tuple[int, ...], theme: Theme) -> list[Level]:
@@ -143,13 +171,12 @@ def _score_levels(look: Look, head: Head, name: str, chosen: tuple[int, ...], th
     tuned = look.tuned_cuts(head)
     rules = [("each class tuned", "dot", tuned)] + ([("chosen", "longdash", chosen)] if chosen != tuned else [])
     curve = _CURVES[name](look.of(head).hist).mean(axis=0)
-    return [
-        Level(
-            f"{HEAD_SHORT[head]}, {said}", theme.heads[head],
-            float(curve[np.arange(len(cuts)), np.array(cuts)][look.present].mean()), dash,
-        )
-        for said, dash, cuts in rules if cuts is not None and look.shown_cut(cuts) is None and look.present.any()
-    ]  # fmt: skip
+    levels = []
+    for said, dash, cuts in rules:
+        if cuts is not None and look.shown_cut(cuts) is None and look.present.any():
+            height = float(curve[np.arange(len(cuts)), np.array(cuts)][look.present].mean())
+            levels.append(Level(f"{HEAD_SHORT[head]}, {said}", theme.heads[head], height, dash))
+    return levels
 
 
 def costs(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, *, scale: Scale = "p") -> Display:
@@ -179,10 +206,17 @@ def costs(look: Look, theme: Theme, found: Sequence[Policy], price: Costs, *, sc
                 levels.append(Level(f"{HEAD_SHORT[head]}, {one.said}", theme.heads[head], float(cost[0]), dash))
     span = span_of_costs([*(mark.y for mark in marks), *(level.y for level in levels[1:])], without)
     figure = threshold_figure(
-        lines, marks, theme, title=f"Expected cost, {look.title}", scale=scale, levels=levels, span=span,
-        subtitle=f"false positive {price.fp:g}, false negative {price.fn:g}", y_title=f"cost per {PER:.0f} pixels",
+        lines,
+        marks,
+        theme,
+        title=f"Expected cost, {look.title}",
+        scale=scale,
+        levels=levels,
+        span=span,
+        subtitle=f"false positive {price.fp:g}, false negative {price.fn:g}",
+        y_title=f"cost per {PER:.0f} pixels",
         height=440,
-    )  # fmt: skip
+    )
     said = "; ".join(f"{one.said}: {_each_cost(look, one)}" for one in found)
     alt = f"Cost per {PER:.0f} pixels of {look.title} against the threshold. {said}."
     table = policy_table(look, found)
@@ -216,46 +250,36 @@ def threshold_figure(
     where = (CUT_P if scale == "p" else CUT_LOG_ODDS)[INSIDE]
     ends = (0.0, 1.0) if scale == "p" else _log_odds_range(marks)
     traces = [
-        line(head, where, values[INSIDE], theme, hover=_AT_THRESHOLD, at=INSIDE_P) for head, values in lines.items()
+        curve_trace(head, where, values[INSIDE], theme, hover=_AT_THRESHOLD, at=INSIDE_P)
+        for head, values in lines.items()
     ]
-    traces += [_level(one, ends) for one in levels]
+    for level in levels:
+        hover = f"{level.said}: %{{y:.4g}}"
+        look: dict[str, Any] = {"width": 1.5, "dash": level.dash, "name": level.said}
+        traces.append(line(list(ends), [level.y, level.y], level.color, hover=hover, **look))
     traces += mark_traces([one._replace(x=float(where[one.cut - 1])) for one in marks], theme, hover="%{y:.4g}")
-    shapes = [
-        {
-            "type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "layer": "below",
-            "line": {"color": theme.heads[one.head], "width": 1, "dash": "dot"},
-        }
-        for one in marks if one.role == "chosen" for x in [float(where[one.cut - 1])]
-    ]  # fmt: skip
-    y_axis = {"rangemode": "tozero"} if span is None else {"range": list(span)}
-    across = threshold_axis(theme, scale, ends)
-    return figure_of(
-        {
-            "data": traces,
-            "layout": layout(
-                theme, height=height, title=title, subtitle=subtitle, shapes=shapes, **room(subtitle),
-                xaxis=across, yaxis=axis(theme, title=y_title or title, nticks=6, **y_axis),
-            ),
-        }
-    )  # fmt: skip
-
-
-def _level(one: Level, ends: tuple[float, float]) -> dict[str, Any]:
-    return {
-        "type": "scatter", "mode": "lines", "name": one.said, "x": list(ends), "y": [one.y, one.y],
-        "line": {"color": one.color, "width": 1.5, "dash": one.dash},
-        "hovertemplate": f"{one.said}: %{{y:.4g}}<extra></extra>",
-    }  # fmt: skip
-
-
-def threshold_axis(theme: Theme, scale: Scale, ends: tuple[float, float]) -> dict[str, Any]:
-    """The axis of thresholds, in p, or spaced by log-odds with p written on it."""
-    if scale == "p":
-        return axis(theme, title="threshold on p", range=list(ends), dtick=0.25)
-    ticks = [math.log(p) - math.log1p(-p) for p in _TICKS]
-    return axis(
-        theme, title="threshold on p, spaced by log-odds", range=list(ends), tickvals=ticks, ticktext=_TICK_NAMES
+    chosen = [(float(where[one.cut - 1]), theme.heads[one.head]) for one in marks if one.role == "chosen"]
+    return draw(
+        traces,
+        theme,
+        height=height,
+        title=title,
+        subtitle=subtitle,
+        shapes=[upright(x, color, width=1, dash="dot") | {"layer": "below"} for x, color in chosen],
+        **room(subtitle),
+        xaxis=threshold_axis(scale, ends),
+        yaxis={"title": y_title or title, "nticks": 6}
+        | ({"rangemode": "tozero"} if span is None else {"range": list(span)}),
     )
+
+
+def threshold_axis(scale: Scale, ends: tuple[float, float]) -> dict[str, Any]:
+    """Options of the axis of thresholds, in p, or spaced by log-odds with p written on it."""
+    if scale == "p":
+        return {"title": "threshold on p", "range": list(ends), "dtick": 0.25}
+    ticks = [math.log(p) - math.log1p(-p) for p in _TICKS]
+    title = "threshold on p, spaced by log-odds"
+    return {"title": title, "range": list(ends), "tickvals": ticks, "ticktext": _TICK_NAMES}
 
 
 def _log_odds_range(marks: Sequence[Mark]) -> tuple[float, float]:
@@ -282,46 +306,39 @@ def span_of_costs(points: Sequence[float], without: float) -> tuple[float, float
     return 0.0, max(1.25 * max(known), min(1.15 * without, 3 * max(known)))
 
 
-def line(
+def curve_trace(
     head: Head, x: Float64Array, y: Float64Array, theme: Theme, *, hover: str, at: Float32Array | None = None
-) -> dict[str, Any]:
+) -> Trace:
     """A curve. at: the threshold of each point, for the hover. Single precision halves what goes to the browser."""
-    return {
-        "type": "scatter", "mode": "lines", "name": HEAD_TITLES[head], "x": x.astype(np.float32),
-        "y": y.astype(np.float32), "customdata": at,
-        "line": {"color": theme.heads[head], "width": 2.5, "dash": HEAD_DASHES[head]},
-        "hovertemplate": f"<b>{HEAD_TITLES[head]}</b> {hover}<extra></extra>",
-    }  # fmt: skip
+    title = HEAD_TITLES[head]
+    look: dict[str, Any] = {"width": 2.5, "dash": HEAD_DASHES[head], "name": title, "customdata": at}
+    return line(x.astype(np.float32), y.astype(np.float32), theme.heads[head], hover=f"<b>{title}</b> {hover}", **look)
 
 
-def mark_traces(marks: Sequence[Mark], theme: Theme, *, hover: str) -> list[dict[str, Any]]:
+def mark_traces(marks: Sequence[Mark], theme: Theme, *, hover: str) -> list[Trace]:
     """All points as one trace, and one without points a role that puts its shape into the legend in a quiet colour."""
     # Drawn in the order of roles, so that the chosen ones lie on top.
-    known = sorted((one for one in marks if not math.isnan(one.y)), key=lambda one: list(_SYMBOLS).index(one.role))
+    known = sorted((one for one in marks if not math.isnan(one.y)), key=lambda one: list(_MARKS).index(one.role))
     colors = [theme.heads[one.head] for one in known]
-    hollow = ["open" in _SYMBOLS[one.role] for one in known]
-    points = {
-        "type": "scatter", "mode": "markers", "x": [one.x for one in known], "y": [one.y for one in known],
-        "marker": {
-            "opacity": 1, "symbol": [_SYMBOLS[one.role] for one in known], "size": [_SIZES[one.role] for one in known],
-            "color": colors, "line": {
-                "color": [color if open_ else theme.surface for color, open_ in zip(colors, hollow, strict=True)],
-                "width": [2 if open_ else 1.5 for open_ in hollow],
-            },
-        },
-        "customdata": [[HEAD_TITLES[one.head], one.said, cut_text(one.cut)] for one in known], "name": "thresholds",
-        "hovertemplate": f"<b>%{{customdata[0]}}</b>, %{{customdata[1]}}<br>p > %{{customdata[2]}}: {hover}"
-        "<extra></extra>", "showlegend": False, "cliponaxis": False,
-    }  # fmt: skip
-    quiet = {"color": theme.muted, "width": 2}
-    entries: list[dict[str, Any]] = [
-        {
-            "type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": said, "hoverinfo": "skip",
-            "marker": {"symbol": _SYMBOLS[role], "color": theme.muted, "size": 10, "line": quiet},
-        }
+    symbols, sizes = ([_MARKS[one.role][at] for one in known] for at in (0, 1))
+    hollow = ["open" in str(symbol) for symbol in symbols]
+    edges = [color if empty else theme.surface for color, empty in zip(colors, hollow, strict=True)]
+    widths = [2 if empty else 1.5 for empty in hollow]
+    placed = points(
+        [one.x for one in known],
+        [one.y for one in known],
+        mark(colors, sizes, opacity=1) | {"symbol": symbols, "line": {"color": edges, "width": widths}},
+        customdata=[[HEAD_TITLES[one.head], one.said, cut_text(one.cut)] for one in known],
+        name="thresholds",
+        hover=f"<b>%{{customdata[0]}}</b>, %{{customdata[1]}}<br>p > %{{customdata[2]}}: {hover}",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    entries = [
+        points([None], [None], mark(theme.muted, 10, symbol=_MARKS[role][0], edge=theme.muted, width=2), name=said)
         for role, said in {one.role: one.said for one in known}.items()
-    ]  # fmt: skip
-    return [points, *entries]
+    ]
+    return [placed, *entries]
 
 
 def room(subtitle: str) -> dict[str, Any]:
@@ -337,6 +354,9 @@ def colored(parts: Mapping[Head, str], theme: Theme, *, titles: Mapping[Head, st
     )
 
 
+# A lane for each class and head ---------------------------------------------------------------------------------------
+
+
 def choices_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str, scale: Scale = "p") -> Drawn:
     """Where the thresholds of each class lie: tuned, best here, and where best would be if p were calibrated.
 
@@ -344,44 +364,36 @@ def choices_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: s
     spans the thresholds that are as good as the best.
     """
     place, where = _places(table), _positions(table, scale)
-    traces: list[dict[str, Any]] = [
-        {
-            "type": "scatter", "mode": "lines", "showlegend": False, "hoverinfo": "skip",
-            "x": _broken(rows["best_low"], rows["best_high"]), "y": _broken(rows["place"], rows["place"]),
-            "line": {"color": faded(theme.heads[head], 0.3), "width": 9},
-        }
-        for head, rows in _by_head(where.assign(place=place))
-    ]  # fmt: skip
-    kinds = (
+    traces = []
+    for head, rows in _by_head(where.assign(place=place)):
+        reach, down = broken(rows["best_low"], rows["best_high"]), broken(rows["place"], rows["place"])
+        traces.append(line(reach, down, faded(theme.heads[head], 0.3), width=9, showlegend=False))
+    for column, said, symbol, size in (
         ("half_optimum", "half the greatest Dice", "line-ns-open", 13),
-        ("best", "greatest Dice here", "star", 11), ("tuned", "tuned on validation", "diamond", 9),
-    )  # fmt: skip
-    for column, said, symbol, size in kinds:
+        ("best", "greatest Dice here", "star", 11),
+        ("tuned", "tuned on validation", "diamond", 9),
+    ):
         known = table[column].notna()
         if not known.any():
             continue
         rows, colors = table[known], [theme.heads[head] for head in table[known]["head"]]
-        line = {"width": 2, "color": colors} if "open" in symbol else {"width": 1, "color": theme.surface}
+        edge = {"edge": colors, "width": 2} if "open" in symbol else {"edge": theme.surface, "width": 1}
         traces.append(
-            {
-                "type": "scatter", "mode": "markers", "x": where[known][column], "y": place[known],
-                "showlegend": False,
-                "marker": {"symbol": symbol, "size": size, "color": colors, "line": line}, "name": said,
-                "customdata": [
-                    [HEAD_TITLES[one["head"]], one["class"], one[column]] for one in rows.to_dict("records")
-                ],
-                "hovertemplate": f"<b>%{{customdata[0]}}</b>, %{{customdata[1]}}<br>{said}: %{{customdata[2]:.3f}}"
-                "<extra></extra>",
-            }
-        )  # fmt: skip
-        traces.append(_entry(said, {"symbol": symbol, "size": 10, "line": {"width": 2, "color": theme.muted}}, theme))
+            points(
+                where[known][column],
+                place[known],
+                mark(colors, size, symbol=symbol, **edge),
+                showlegend=False,
+                name=said,
+                customdata=[[HEAD_TITLES[one["head"]], one["class"], one[column]] for one in rows.to_dict("records")],
+                hover=f"<b>%{{customdata[0]}}</b>, %{{customdata[1]}}<br>{said}: %{{customdata[2]:.3f}}",
+            )
+        )
+        traces.append(_entry(said, mark(theme.muted, 10, symbol=symbol, edge=theme.muted, width=2), theme))
     middle, ends = (0.5, (-0.02, 1.02)) if scale == "p" else (0.0, (-6.0, 6.0))
-    half = {"type": "line", "x0": middle, "x1": middle, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-    return _figure(
-        traces, table, theme, title=title, subtitle=subtitle,
-        shapes=[half | {"line": {"color": theme.line, "width": 2}}],
-        xaxis=threshold_axis(theme, scale, ends),
-    )  # fmt: skip
+    half = upright(middle, theme.line, width=2) | {"layer": "below"}
+    xaxis = threshold_axis(scale, ends)
+    return _lanes(traces, table, theme, title=title, subtitle=subtitle, shapes=[half], xaxis=xaxis)
 
 
 def dots_figure(
@@ -400,60 +412,54 @@ def dots_figure(
     hollow and filled points are called in the legend.
     """
     table = table.assign(place=_places(table))
-    traces: list[dict[str, Any]] = []
+    traces: list[Trace] = []
     for head, rows in _by_head(table):
         color, symbol = theme.heads[head], HEAD_MARKERS[head]
         said = [[HEAD_TITLES[head], row["class"]] for row in rows.to_dict("records")]
         hover = "<b>%{customdata[0]}</b>, %{customdata[1]}<br>"
         if before:
-            traces.append(_link(rows, color))
-            traces.append(
-                {
-                    "type": "scatter", "mode": "markers", "x": rows["before"], "y": rows["place"], "showlegend": False,
-                    "marker": {
-                        "symbol": symbol, "size": 8, "color": theme.surface, "line": {"color": color, "width": 2}
-                    },
-                    "customdata": said, "hovertemplate": f"{hover}{before}: %{{x:.4f}}<extra></extra>",
-                }
-            )  # fmt: skip
-        traces.append(
-            {
-                "type": "scatter", "mode": "markers", "name": HEAD_TITLES[head], "x": rows["value"], "y": rows["place"],
-                "marker": {"symbol": symbol, "size": 9, "color": color}, "error_x": _bars(rows, color),
-                "customdata": said,
-                "hovertemplate": f"{hover}{after + ': ' if after else ''}%{{x:.4f}}<extra></extra>",
-            }
-        )  # fmt: skip
+            hollow = mark(theme.surface, 8, symbol=symbol, edge=color, width=2)
+            told: dict[str, Any] = {"hover": f"{hover}{before}: %{{x:.4f}}", "customdata": said}
+            link = broken(rows["before"], rows["value"]), broken(rows["place"], rows["place"])
+            traces.append(line(*link, color, width=1.5, showlegend=False))
+            traces.append(points(rows["before"], rows["place"], hollow, showlegend=False, **told))
+        told = {"hover": f"{hover}{after + ': ' if after else ''}%{{x:.4f}}", "customdata": said}
+        filled, bars = mark(color, 9, symbol=symbol), interval(rows, faded(color, 0.6), thickness=1.5)
+        traces.append(points(rows["value"], rows["place"], filled, name=HEAD_TITLES[head], error_x=bars, **told))
     if before:
-        hollow = {"symbol": "circle", "color": theme.surface, "line": {"color": theme.muted, "width": 2}, "size": 8}
+        hollow = mark(theme.surface, 8, symbol="circle", edge=theme.muted, width=2)
         traces += [_entry(before, hollow, theme), _entry(after, {"symbol": "circle", "size": 9}, theme)]
-    return _figure(
-        traces, table, theme, title=title, subtitle=subtitle, xaxis=axis(theme, title=x_title, nticks=6), shapes=[]
-    )
+    xaxis = {"title": x_title, "nticks": 6}
+    return _lanes(traces, table, theme, title=title, subtitle=subtitle, xaxis=xaxis, shapes=[])
 
 
-def _figure(
-    traces: list[dict[str, Any]], table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str,
-    xaxis: dict[str, Any], shapes: list[dict[str, Any]],
-) -> Drawn:  # fmt: skip
+def _lanes(
+    traces: list[Trace],
+    table: pd.DataFrame,
+    theme: Theme,
+    *,
+    title: str,
+    subtitle: str,
+    xaxis: dict[str, Any],
+    shapes: list[dict[str, Any]],
+) -> Drawn:
     names, heads = list(dict.fromkeys(table["class"])), table["head"].nunique()
     lane = heads + 1
-    rows = axis(
-        theme, tickvals=[lane * k + (heads - 1) / 2 for k in range(len(names))], showgrid=False,
-        ticktext=[_short(name) for name in names], range=[lane * len(names) - 1, -1],
-    )  # fmt: skip
-    between = [
-        {
-            "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": lane * k - 1, "y1": lane * k - 1, "layer": "below",
-            "line": {"color": theme.line, "width": 1},
-        }
-        for k in range(1, len(names))
-    ]  # fmt: skip
-    height = 170 + _LANE * lane * len(names)
-    shared = layout(
-        theme, height=height, title=title, subtitle=subtitle, shapes=shapes + between, xaxis=xaxis, yaxis=rows
+    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "layer": "below"}
+    across |= {"line": {"color": theme.line, "width": 1}}
+    between = [across | {"y0": lane * k - 1, "y1": lane * k - 1} for k in range(1, len(names))]
+    middles = [lane * k + (heads - 1) / 2 for k in range(len(names))]
+    written = [shortened(name, most=_LONGEST) for name in names]
+    return draw(
+        traces,
+        theme,
+        height=170 + _LANE * lane * len(names),
+        title=title,
+        subtitle=subtitle,
+        shapes=shapes + between,
+        xaxis=xaxis,
+        yaxis={"tickvals": middles, "ticktext": written, "showgrid": False, "range": [lane * len(names) - 1, -1]},
     )
-    return figure_of({"data": traces, "layout": shared})
 
 
 def _places(table: pd.DataFrame) -> pd.Series:
@@ -475,32 +481,6 @@ def _by_head(table: pd.DataFrame) -> list[tuple[Head, pd.DataFrame]]:
     return [(head, table[table["head"] == head]) for head in dict.fromkeys(table["head"])]
 
 
-def _broken(first: pd.Series, second: pd.Series) -> list[float | None]:
-    """Pairs with a gap behind each, for lines that do not touch."""
-    return [value for pair in zip(first, second, [None] * len(first), strict=True) for value in pair]
-
-
-def _link(rows: pd.DataFrame, color: str) -> dict[str, Any]:
-    return {
-        "type": "scatter", "mode": "lines", "x": _broken(rows["before"], rows["value"]), "showlegend": False,
-        "y": _broken(rows["place"], rows["place"]), "line": {"color": color, "width": 1.5}, "hoverinfo": "skip",
-    }  # fmt: skip
-
-
-def _bars(rows: pd.DataFrame, color: str) -> dict[str, Any]:
-    return {
-        "type": "data", "symmetric": False, "array": rows["high"] - rows["value"], "width": 0, "thickness": 1.5,
-        "arrayminus": rows["value"] - rows["low"], "color": faded(color, 0.6),
-    }  # fmt: skip
-
-
-def _entry(said: str, marker: dict[str, Any], theme: Theme) -> dict[str, Any]:
+def _entry(said: str, marker: dict[str, Any], theme: Theme) -> Trace:
     """A trace without points: what a shape means, in a colour of no head."""
-    return {
-        "type": "scatter", "mode": "markers", "x": [None], "y": [None], "name": said, "hoverinfo": "skip",
-        "marker": {"color": theme.muted} | marker,
-    }  # fmt: skip
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return points([None], [None], {"color": theme.muted} | marker, name=said)
