@@ -155,6 +155,7 @@ def test_names_that_are_no_utf8_are_read(tmp_path):
     dataset = open_dataset(tmp_path, DataReading(format="per_class"))
     assert dataset.names() == ("p0", "p1", "p2")
     assert dataset.classes == ("_cell",)
+    assert len(dataset.fingerprint()) == 64
 
 
 def test_hostile_tables_of_names_are_refused_or_kept_as_text(tmp_path, monkeypatch):

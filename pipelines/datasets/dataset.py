@@ -176,7 +176,7 @@ class Dataset:
         for path in sorted(self.files()):
             name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
             try:
-                total.update(f"{name}\0{path.stat().st_size}\0{_sha256(path)}\n".encode())
+                total.update(f"{name}\0{path.stat().st_size}\0{_sha256(path)}\n".encode(errors="surrogateescape"))
             except OSError as error:
                 raise DatasetError(f"{name} of the data set cannot be read ({error.strerror}); put it back") from None
         return total.hexdigest()
