@@ -73,7 +73,7 @@ class Sandbox:
 
     def __init__(self, code: str, *, environment: Mapping[str, str] | None = None) -> None:
         self.memory_bound: int | None = None
-        self._reason: Reason = "died"
+        self._reason: Reason | None = None  # why it was ended, once it was
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._socket, theirs = socket.socketpair()
         self._pipe = Connection(os.dup(self._socket.fileno()))
@@ -101,8 +101,7 @@ class Sandbox:
         self, question: Mapping[str, Any], payload: bytes | memoryview = b"", *, seconds: float, limit: int = 0
     ) -> Message:
         """Its answer, once it has come. limit: bytes that the answer's payload may have. Raises SandboxError."""
-        if self._pipe.closed:
-            raise SandboxError(self._reason, self._process.poll())
+        reason: Reason = "died"
         with self._watched(seconds):
             try:
                 self._pipe.send_bytes(json.dumps(question).encode())
@@ -111,13 +110,16 @@ class Sandbox:
                 body = self._pipe.recv_bytes(limit)
                 if isinstance(header, dict):
                     return header, body
-                self._reason = "answer"
-            except (EOFError, BrokenPipeError, ConnectionError):
+                reason = "answer"
+            except (EOFError, OSError):  # it has ended, or what it sends is too long: then no more is read of it
+                reason = "died" if self._pipe.closed or self._pipe.readable else "answer"
+            except (ValueError, RecursionError):  # no JSON
+                reason = "answer"
+            if reason == "died":
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_DYING_SECONDS)
-            except (OSError, ValueError, RecursionError):  # too long, or no JSON
-                self._reason = "answer"
         status = self._process.poll()
+        self._reason = self._reason or reason
         self.close()
         raise SandboxError(self._reason, status)
 
