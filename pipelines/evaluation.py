@@ -76,23 +76,23 @@ def readings_of(specs: dict[Head, HeadSpec]) -> tuple[Reading, ...]:
     return tuple(reading for head, reading in swapped.items() if head in specs and specs[head].kind != "binary")
 
 
-def outputs(one: Prediction, spec: HeadSpec, temperature: Temperature | None, *, swap: bool) -> Iterator[Output]:
+def outputs(prediction: Prediction, spec: HeadSpec, temperature: Temperature | None, *, swap: bool) -> Iterator[Output]:
     """Everything that is counted of one image of one head.
 
     temperature: None where none was fitted; swap: whether the head is also read by the other one's function.
     """
-    log_odds, extra = one.log_odds.astype(np.float32), one.extra.astype(np.float32)
+    log_odds, extra = prediction.log_odds.astype(np.float32), prediction.extra.astype(np.float32)
     labels = _channel_labels(spec)
-    channels = one.extra if labels else None
-    yield Output(spec.head, "raw", one.log_odds, spec.is_softmax, channels, labels)
+    channels = prediction.extra if labels else None
+    yield Output(spec.head, "raw", prediction.log_odds, spec.is_softmax, channels, labels)
     if temperature is not None:
         yield from _at_temperatures(spec, log_odds, extra, temperature)
     if swap and spec.head == "sigmoid":
         classes, none = heads.read_as_softmax(spec, log_odds)
         rest: dict[str, Any] = {"channels": _half(none), "channel_labels": (0,)} if len(none) else {}
         yield Output("sigmoid-as-softmax", "raw", _half(classes), softmax=True, **rest)
-    if swap and spec.head == "softmax" and one.logsumexp is not None:
-        logits = heads.read_as_sigmoid(spec, log_odds, extra, one.logsumexp.astype(np.float32))
+    if swap and spec.head == "softmax" and prediction.logsumexp is not None:
+        logits = heads.read_as_sigmoid(spec, log_odds, extra, prediction.logsumexp.astype(np.float32))
         yield Output("softmax-as-sigmoid", "raw", _half(logits), softmax=False)
 
 
@@ -128,9 +128,17 @@ Place: TypeAlias = tuple[Reading, Variant]
 
 # Metrics of single images in image_scores.parquet: the mean over the classes in the image's truth or prediction.
 IMAGE_METRICS = (
-    "dice", "iou", "boundary_iou", "surface_dice", "classwise_ece", "brier", "nll", "volume_bias", "overlap_rate",
+    "dice",
+    "iou",
+    "boundary_iou",
+    "surface_dice",
+    "classwise_ece",
+    "brier",
+    "nll",
+    "volume_bias",
+    "overlap_rate",
     "no_label_rate",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -207,8 +215,8 @@ def count_split(
         with progress.stage(f"count {split} {seed}", len(images)):
             for number, counted in enumerate(map_in_order(count, by_image), start=1):
                 scores += _image_scores(counted, truth, split, seed, images[number - 1])
-                for head, one in counted.agreement.items():
-                    agreement.setdefault(head, []).append(one)
+                for head, contender_agreement in counted.agreement.items():
+                    agreement.setdefault(head, []).append(contender_agreement)
                 for key, counts in counted.counts.items():
                     if key not in writers:
                         place = folder / counts_folder(split, key[0], seed, key[1])
@@ -241,15 +249,21 @@ def count_image_of_all(
     swap = swap and bool(readings_of({spec.head: spec for spec in specs}))
     counts: dict[Place, ImageCounts] = {}
     called: dict[Head, BoolArray] = {}
-    for one, spec in zip(predictions, specs, strict=True):
-        for output in outputs(one, spec, temperatures.get(spec.head), swap=swap):
+    for prediction, spec in zip(predictions, specs, strict=True):
+        for output in outputs(prediction, spec, temperatures.get(spec.head), swap=swap):
             decided = heads.decide(output.log_odds, rule=truth.rule)  # type: ignore[arg-type]
             geometry = count_geometry(decided, surfaces)
-            found = count_image(
-                output.log_odds, masks, region, exclusive=truth.kind == "exclusive", softmax=output.softmax,
-                background=truth.background_index, channels=output.channels, channel_labels=output.channel_labels,
-            )  # fmt: skip
-            counts[output.reading, output.variant] = replace(found, **geometry._asdict())
+            image_counts = count_image(
+                output.log_odds,
+                masks,
+                region,
+                exclusive=truth.kind == "exclusive",
+                softmax=output.softmax,
+                background=truth.background_index,
+                channels=output.channels,
+                channel_labels=output.channel_labels,
+            )
+            counts[output.reading, output.variant] = replace(image_counts, **geometry._asdict())
             if output.reading == spec.head and output.variant == "raw":
                 called[spec.head] = decided
     against = called.get("sigmoid")
@@ -263,10 +277,10 @@ def count_image_of_all(
 
 def _image_scores(counted: Counted, truth: Truth, split: Split, seed: int, image: str) -> Iterator[dict[str, Any]]:
     setting = Setting(truth.kind)
-    for (head, variant), one in counted.counts.items():
+    for (head, variant), image_counts in counted.counts.items():
         if variant != "raw" or head not in HEADS:
             continue
-        counts = stack((image,), (one,))
+        counts = stack((image,), (image_counts,))
         row: dict[str, Any] = {"split": split, "seed": seed, "head": head, "image": image}
         row |= {"pixels": int(counts.pixels[0]), "disagreement": _disagreement(counted, head)}
         for name in IMAGE_METRICS:
@@ -280,7 +294,7 @@ def _disagreement(counted: Counted, head: Reading) -> float | None:
     """Share of valid pixels with another set of labels than sigmoid's; None without a sigmoid head."""
     if head == "sigmoid":
         return 0.0
-    found = {str(one): agreement for one, agreement in counted.agreement.items()}.get(head)
+    found = {str(other): agreement for other, agreement in counted.agreement.items()}.get(head)
     if found is None:
         return None
     both_right, same_wrong = found.by_pixel[:, 0].sum(), found.by_pixel[:, 1].sum()
@@ -298,15 +312,15 @@ def tune_thresholds(folder: Path, places: Sequence[Place], seeds: Sequence[int],
 
     A class that validation has no pixel of keeps 0.5.
     """
-    found: Thresholds = {}
+    thresholds: Thresholds = {}
     for reading, variant in places:
         for seed in seeds:
             blocks = iter_counts(folder / counts_folder("val", reading, seed, variant))
             whole = np.sum([SCORES.terms(block, Setting(kind)).sum(axis=0) for block in blocks], axis=0).sum(axis=0)
             threshold, _ = best_threshold(whole)
             steps = np.where(whole[:, 1].sum(axis=-1) > 0, np.rint(threshold * STEPS), STEPS // 2)
-            found[reading, variant, seed] = tuple(int(step) for step in steps)
-    return found
+            thresholds[reading, variant, seed] = tuple(int(step) for step in steps)
+    return thresholds
 
 
 # The whole of it -----------------------------------------------------------------------------------------------------
@@ -346,21 +360,29 @@ def evaluate(
             for seed in seeds
         }
         findings[split] = _findings(counted)
-        scores[split] = [row for one in counted.values() for row in one.scores]
+        scores[split] = [row for name in counted.values() for row in name.scores]
         if split == "val":
             thresholds = tune_thresholds(folder, counted[seeds[0]].places, seeds, kind=truth.kind)
         units = choose_units(counted[seeds[0]].images, truth.groups)
         resampled[split] = {
-            "unit": units.unit, "count": units.count, "warning": units.warning, "of_image": units.of_image.tolist(),
-        }  # fmt: skip
+            "unit": units.unit,
+            "count": units.count,
+            "warning": units.warning,
+            "of_image": units.of_image.tolist(),
+        }
         tables[split] = list(
             _tables(folder, truth, config, counted, split, thresholds if split != "val" else {}, units, progress)
         )
-    files.write_table(folder / "metrics.parquet", pa.concat_tables([one for split in splits for one in tables[split]]))
+    files.write_table(
+        folder / "metrics.parquet", pa.concat_tables([name for split in splits for name in tables[split]])
+    )
     rows = [row for split in splits for row in scores[split]]
     files.write_table(folder / "image_scores.parquet", pa.Table.from_pylist(rows, schema=IMAGE_SCORES_SCHEMA))
     facts = _facts(truth, config, temperatures, thresholds)
-    facts |= {"resampling": {one: resampled[one] for one in splits}, "findings": {one: findings[one] for one in splits}}
+    facts |= {
+        "resampling": {name: resampled[name] for name in splits},
+        "findings": {name: findings[name] for name in splits},
+    }
     files.write_json(folder / "evaluation.json", facts)
     return facts
 
@@ -372,10 +394,10 @@ def _check_complete(folder: Path, contenders: Sequence[Head], seeds: Sequence[in
             head: [seed for seed in seeds if (folder / predictions_folder(split, head, seed)).is_dir()]
             for head in contenders
         }
-        if any(some != list(seeds) for some in has.values()):
-            said = ", ".join(f"{head} {' '.join(map(str, some)) or 'none'}" for head, some in has.items())
+        if any(held != list(seeds) for held in has.values()):
+            listed = ", ".join(f"{head} {' '.join(map(str, held)) or 'none'}" for head, held in has.items())
             raise RunError(
-                f"the heads have predictions of different seeds ({split} split: {said}); they are compared seed by "
+                f"the heads have predictions of different seeds ({split} split: {listed}); they are compared seed by "
                 "seed, so give each head the same ones"
             )
 
@@ -401,7 +423,7 @@ def _tables(
     estimates: dict[Reading, dict[int, HeadEstimates]] = {}
     with progress.stage(f"measure {split}", len(places) * len(counted)):
         for variant in VARIANTS:
-            readings = [reading for reading, one in places if one == variant]
+            readings = [reading for reading, of_variant in places if of_variant == variant]
             if not readings:
                 continue
             if variant != "temperature-by-class":  # there softmax keeps its common temperature
@@ -416,7 +438,7 @@ def _tables(
                     )
                     progress.advance()
             yield metrics_table(estimates, variant=variant, **common)
-    agreement = {seed: one.agreement for seed, one in counted.items()}
+    agreement = {seed: of_variant.agreement for seed, of_variant in counted.items()}
     images = next(iter(counted.values())).images
     if any(agreement.values()):
         yield agreement_table(agreement, kind=truth.kind, images=images, weights=weights, **common)
@@ -424,19 +446,23 @@ def _tables(
 
 def _findings(counted: Mapping[int, SplitCounts]) -> dict[str, list[dict[str, str]]]:
     """What the logits of each head look like that they should not, every sentence once."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for one in counted.values():
-        for head, some in one.findings.items():
-            known = found.setdefault(head, [])
-            known += [finding for finding in some if finding["code"] not in {other["code"] for other in known}]
-    return found
+    findings: dict[str, list[dict[str, str]]] = {}
+    for split_counts in counted.values():
+        for head, noted in split_counts.findings.items():
+            known = findings.setdefault(head, [])
+            known += [finding for finding in noted if finding["code"] not in {other["code"] for other in known}]
+    return findings
 
 
 def _setting(truth: Truth, config: EvaluationConfig, thresholds: tuple[int, ...] | None) -> Setting:
     return Setting(
-        truth.kind, config.calibration_bins, truth.background is not None, thresholds,
-        config.cost_false_positive, config.cost_false_negative,
-    )  # fmt: skip
+        truth.kind,
+        config.calibration_bins,
+        truth.background is not None,
+        thresholds,
+        config.cost_false_positive,
+        config.cost_false_negative,
+    )
 
 
 def _facts(
@@ -444,9 +470,9 @@ def _facts(
 ) -> dict[str, Any]:
     by_class = {
         head: {
-            str(seed): dict(zip(truth.classes, one.by_class, strict=True))
-            for seed, one in by_seed.items()
-            if one.by_class is not None
+            str(seed): dict(zip(truth.classes, temperature.by_class, strict=True))
+            for seed, temperature in by_seed.items()
+            if temperature.by_class is not None
         }
         for head, by_seed in temperatures.items()
     }

@@ -75,13 +75,15 @@ def sample_pixels(predictions: Iterable[Prediction], *, valid_pixels: int, budge
     step = max(1, -(-valid_pixels // budget))
     parts: list[Sample] = []
     seen = 0
-    for one in predictions:
-        valid = one.valid
+    for prediction in predictions:
+        valid = prediction.valid
         index = np.flatnonzero(valid)
         index = index[(-seen) % step :: step]
-        seen += int(one.valid.sum())
-        log_odds, extra = (array.reshape(len(array), valid.size)[:, index] for array in (one.log_odds, one.extra))
-        truth = one.truth.reshape(-1, valid.size)[:, index]
+        seen += int(prediction.valid.sum())
+        log_odds, extra = (
+            array.reshape(len(array), valid.size)[:, index] for array in (prediction.log_odds, prediction.extra)
+        )
+        truth = prediction.truth.reshape(-1, valid.size)[:, index]
         parts.append(Sample(log_odds.astype(np.float32), extra.astype(np.float32), truth))
     if not parts or not seen:
         raise RunError("there is no valid validation pixel to fit a temperature on; add validation images")

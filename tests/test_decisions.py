@@ -18,6 +18,11 @@ from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P, best_threshold, ex
 SETTING = Setting("overlapping")
 
 
+def outcomes_at(called, cuts):
+    """Outcomes of each class at its own cut: (..., C, 2, CELLS + 1) and (C,) to (..., C, 4)."""
+    return decisions.outcomes_of(decisions.called_at(called, cuts), called[..., 0].astype(np.float64))
+
+
 def images(kind="overlapping", *, count=5, classes=3):
     return [example(kind, seed=seed, classes=classes) for seed in range(count)]
 
@@ -46,17 +51,17 @@ def test_outcomes_at_cuts_are_those_of_the_pixels(cuts):
     some = images()
     called = decisions.called_by_cut(counts_of("overlapping", some))
     assert called.shape == (5, 3, 2, CELLS + 1)
-    found = decisions.outcomes_at(called, np.array(cuts))
+    found = outcomes_at(called, np.array(cuts))
     assert np.array_equal(found, outcomes_by_pixel(some, cuts))
     # Axes in front of the images, such as seeds, change nothing.
-    assert np.array_equal(decisions.outcomes_at(np.stack([called, called]), np.array(cuts))[1], found)
+    assert np.array_equal(outcomes_at(np.stack([called, called]), np.array(cuts))[1], found)
 
 
 def test_sums_equal_those_of_the_metrics():
     counts = counts_of("exclusive", images("exclusive"))
     assert np.array_equal(decisions.score_sums(counts), SCORES.terms(counts, SETTING).sum(axis=(0, 1)))
     assert np.array_equal(decisions.top_sums(counts), TOP.terms(counts, Setting("exclusive")).sum(axis=(0, 1)))
-    half = decisions.outcomes_at(decisions.called_by_cut(counts), np.full(3, HALF_CELL))
+    half = outcomes_at(decisions.called_by_cut(counts), np.full(3, HALF_CELL))
     assert np.array_equal(half, OUTCOMES_AT_HALF.terms(counts, SETTING).sum(axis=1))
     with pytest.raises(ShapeError, match="one true class"):
         decisions.top_sums(counts_of("overlapping", images()))
@@ -78,7 +83,7 @@ def test_mean_cost_is_the_mean_of_the_classes_expected_costs():
     counts = counts_of("overlapping", images())
     called = decisions.called_by_cut(counts)
     terms = decisions.cost_terms(
-        decisions.outcomes_at(called, np.full(3, first_cell_above(0.3))), [0, 2], cost_fp=2.0, cost_fn=7.0
+        outcomes_at(called, np.full(3, first_cell_above(0.3))), [0, 2], cost_fp=2.0, cost_fn=7.0
     )
     each = expected_cost(decisions.score_sums(counts), cost_fp=2.0, cost_fn=7.0, threshold=0.3)
     assert decisions.mean_cost(terms.sum(axis=0)) == pytest.approx((each[0] + each[2]) / 2)
@@ -187,7 +192,7 @@ def test_labels_lie_within_their_bounds(seed, cuts):
     counts = counts_of("overlapping", some)
     (log_odds, _, valid) = some[0]
     labels = (log_odds.astype(np.float64) > CUT_LOG_ODDS[list(cuts)][:, None, None]).sum(axis=0)[valid]
-    outcomes = decisions.outcomes_at(decisions.called_by_cut(counts)[0], np.array(cuts))
+    outcomes = outcomes_at(decisions.called_by_cut(counts)[0], np.array(cuts))
     called = (outcomes[:, 0] + outcomes[:, 1]) / outcomes.sum(axis=-1)
     assert called.sum() == pytest.approx(labels.mean())
     found = decisions.label_bounds(decisions.labels_by_cut(counts), called, cuts)

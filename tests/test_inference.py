@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import integrate, special, stats
 
 from benchmarks.inference import estimates as study
+from benchmarks.inference import intervals
 from benchmarks.inference.population import Population, Scenario, build, sums
 from benchmarks.pages import into_page
 from pipelines.errors import ShapeError
@@ -93,9 +94,11 @@ def test_widening_makes_good_what_few_units_take():
 
 def test_every_kind_of_interval_of_a_hundred_and_one_even_replicates():
     value, replicates = np.array([50.0]), np.arange(101.0)[:, None]
-    assert np.concatenate(interval(value, replicates, units=10, method="percentile")) == pytest.approx([2.5, 97.5])
+    assert np.concatenate(intervals.interval(value, replicates, units=10, method="percentile")) == pytest.approx(
+        [2.5, 97.5]
+    )
     # reflected at 40: 2 · 40 − 97.5 and 2 · 40 − 2.5
-    basic = interval(np.array([40.0]), replicates, units=10, method="basic")
+    basic = intervals.interval(np.array([40.0]), replicates, units=10, method="basic")
     assert np.concatenate(basic) == pytest.approx([-17.5, 77.5])
     # 47.5 either way, stretched by 2.26216 / 1.95996 · √(10 / 9) = 1.21662
     half = 47.5 * T9 / Z * np.sqrt(10 / 9)
@@ -131,7 +134,7 @@ def scipy_bootstrap(method: str, statistic):
 def test_percentile_basic_and_bca_intervals_are_scipys(method, statistic):
     theirs = scipy_bootstrap(method, statistic)
     jackknife = np.array([statistic(np.delete(DATA, k)) for k in range(len(DATA))])
-    low, high = interval(
+    low, high = intervals.interval(
         np.array(statistic(DATA)), theirs.bootstrap_distribution, units=len(DATA), method=method.lower(),
         jackknife=jackknife,
     )  # fmt: skip
@@ -167,8 +170,8 @@ def test_interval_and_p_value_of_a_mean_are_students(units):
 def test_an_interval_moves_and_grows_with_what_it_is_of(method, drawn, factor, shift):
     value, jackknife = drawn.mean(axis=0), np.random.default_rng(0).normal(size=(7, 3))
     options = {"units": 7, "method": method}
-    low, high = interval(value, drawn, jackknife=jackknife, **options)
-    moved = interval(factor * value + shift, factor * drawn + shift, jackknife=factor * jackknife, **options)
+    low, high = intervals.interval(value, drawn, jackknife=jackknife, **options)
+    moved = intervals.interval(factor * value + shift, factor * drawn + shift, jackknife=factor * jackknife, **options)
     assert moved[0] == pytest.approx(factor * low + shift, abs=1e-6)
     assert moved[1] == pytest.approx(factor * high + shift, abs=1e-6)
     assert (low <= high + 1e-12).all()
@@ -227,7 +230,7 @@ def test_replicates_of_another_shape_and_a_missing_jackknife_are_refused():
     with pytest.raises(ShapeError, match="replicates must be"):
         interval(np.zeros(3), np.zeros((10, 2)), units=5)
     with pytest.raises(ShapeError, match="jackknife"):
-        interval(np.zeros(3), np.zeros((10, 3)), units=5, method="bca")
+        intervals.interval(np.zeros(3), np.zeros((10, 3)), units=5, method="bca")
 
 
 # P-values ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.inference import intervals
 from benchmarks.inference.estimates import Estimates, draw, estimate, truth, values_by_seed
 from benchmarks.inference.population import Population
 from pipelines.arrays import Float32Array, Float64Array
@@ -67,7 +68,7 @@ def methods(
         plain = estimate(sample, weights, reduced=False)
         jackknife = estimate(sample, without, reduced=False).replicates
         for name in METHODS[:4]:
-            ends = inference.interval(plain.value, plain.replicates, units=units, method=name, jackknife=jackknife)
+            ends = intervals.interval(plain.value, plain.replicates, units=units, method=name, jackknife=jackknife)
             tallies[name].add(*(end[0] for end in ends))
         ends = inference.interval(chosen.center, chosen.replicates, units=units)
         tallies["chosen"].add(*(end[0] for end in ends))

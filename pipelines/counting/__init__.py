@@ -13,6 +13,17 @@ from pipelines.counting.outlines import (
 )
 
 __all__ = [
-    "Agreement", "Counts", "Geometry", "ImageCounts", "TrueSurfaces", "add_up", "count_agreement", "count_geometry",
-    "count_image", "label_masks", "merge", "regions", "stack",
-]  # fmt: skip
+    "Agreement",
+    "Counts",
+    "Geometry",
+    "ImageCounts",
+    "TrueSurfaces",
+    "add_up",
+    "count_agreement",
+    "count_geometry",
+    "count_image",
+    "label_masks",
+    "merge",
+    "regions",
+    "stack",
+]

@@ -94,8 +94,8 @@ def stack(names: Sequence[str], counts: Sequence[ImageCounts]) -> Counts:
     """Counts of at least one image, in the order given. Raises ShapeError when there is none."""
     if not counts or len(names) != len(counts):
         raise ShapeError(f"expected one name for each of at least one image, got {len(names)} and {len(counts)}")
-    values = {name: np.stack([getattr(one, name) for one in counts]) for name in PER_IMAGE}
-    return Counts(images=tuple(names), **values, **pool([pooled(one) for one in counts]))
+    values = {name: np.stack([getattr(image, name) for image in counts]) for name in PER_IMAGE}
+    return Counts(images=tuple(names), **values, **pool([pooled(image) for image in counts]))
 
 
 def merge(parts: Sequence[Counts]) -> Counts:
@@ -112,12 +112,12 @@ def add_up(repeats: Sequence[Counts]) -> Counts:
 
     Raises ShapeError when the images differ.
     """
-    if len({one.images for one in repeats}) != 1:
+    if len({repeat.images for repeat in repeats}) != 1:
         raise ShapeError("expected counts of the same images in the same order; count the same split")
     if len(repeats) == 1:
         return repeats[0]
-    values = {name: np.sum([getattr(one, name) for one in repeats], axis=0) for name in PER_IMAGE}
-    return Counts(images=repeats[0].images, **values, **pool([pooled(one) for one in repeats]))
+    values = {name: np.sum([getattr(repeat, name) for repeat in repeats], axis=0) for name in PER_IMAGE}
+    return Counts(images=repeats[0].images, **values, **pool([pooled(repeat) for repeat in repeats]))
 
 
 def pooled(counts: ImageCounts | Counts) -> dict[str, Any]:
@@ -169,11 +169,11 @@ def image_bins(counts: Counts, bins: int) -> Int64Array:
     Bins are right-closed and of equal width. Where the truth is exclusive, class C + 1 is the largest p of a pixel
     against whether the argmax is right. Raises ShapeError unless bins divides 300.
     """
-    found = _binned(counts.score.sum(axis=2), counts.score_p.sum(axis=2), bins)
+    binned = _binned(counts.score.sum(axis=2), counts.score_p.sum(axis=2), bins)
     if not counts.exclusive:
-        return found
+        return binned
     top = _binned(counts.top.sum(axis=(1, 2)), counts.top_p.sum(axis=(1, 2)), bins)
-    return np.concatenate([found, top[:, None]], axis=1)
+    return np.concatenate([binned, top[:, None]], axis=1)
 
 
 def _binned(pixels: Int64Array, mass: Int64Array, bins: int) -> Int64Array:

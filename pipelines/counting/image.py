@@ -112,7 +112,7 @@ def count_image(
     """
     pixels = pixels_of(log_odds, masks, region, exclusive=exclusive)
     values, true_log_odds = _values(pixels, exclusive=exclusive)
-    found = _histograms(pixels, exclusive=exclusive, background=background)
+    histograms = _histograms(pixels, exclusive=exclusive, background=background)
     keys, key_pixels = count_sets(pixels, exclusive=exclusive)
     sets, set_pixels = add_sets([keys], [key_pixels])
     log_sums = None
@@ -131,17 +131,17 @@ def count_image(
         categorical = np.stack([log_sums - true_log_odds, pixels.valid * ONE - by_number[:, 1]], axis=-1)
     return ImageCounts(
         **values,
-        ranks=found.ranks[:2].astype(np.int64),
-        top=found.top[:2].astype(np.int64),
-        top_p=found.top_p[:2].copy(),
-        confusion=found.confusion[:2, : found.confusion.shape[2]].astype(np.int64),
+        ranks=histograms.ranks[:2].astype(np.int64),
+        top=histograms.top[:2].astype(np.int64),
+        top_p=histograms.top_p[:2].copy(),
+        confusion=histograms.confusion[:2, : histograms.confusion.shape[2]].astype(np.int64),
         categorical=categorical,
         mass=by_number,
         boundary=np.zeros((pixels.classes, 3), np.int64),
         surface=np.zeros((pixels.classes, 4), np.int64),
-        joint=_add_turns(found.joint, axis=1)[:, : pixels.classes + 1].swapaxes(0, 1).copy(),
-        pairs=_pairs(pixels, found, keys, key_pixels),
-        pair_mass=found.pair_mass,
+        joint=_add_turns(histograms.joint, axis=1)[:, : pixels.classes + 1].swapaxes(0, 1).copy(),
+        pairs=_pairs(pixels, histograms, keys, key_pixels),
+        pair_mass=histograms.pair_mass,
         sets=sets,
         set_pixels=set_pixels,
     )
@@ -197,10 +197,10 @@ def _add_turns(counts: UInt32Array, *, axis: int) -> Int64Array:
     return total
 
 
-def _pairs(pixels: Pixels, found: Histograms, keys: UInt64Array, key_pixels: Int64Array) -> Int64Array:
+def _pairs(pixels: Pixels, histograms: Histograms, keys: UInt64Array, key_pixels: Int64Array) -> Int64Array:
     """(P, 2, CELLS); cell 0 gets the pixels whose smaller score lies in the first step, which the loops pass over."""
-    counts = np.zeros((len(found.pairs), 2, grid.CELLS), np.int64)
-    counts[:, : found.pairs.shape[1]] = _add_turns(found.pairs, axis=2)
+    counts = np.zeros((len(histograms.pairs), 2, grid.CELLS), np.int64)
+    counts[:, : histograms.pairs.shape[1]] = _add_turns(histograms.pairs, axis=2)
     counts[:, :, 0] = 0  # the loops use it for steps without a pixel
     several = (keys[:, 0] & (keys[:, 0] - np.uint64(1))) != 0  # at least two bits set
     members = ((keys[several, :1] >> np.arange(pixels.classes, dtype=np.uint64)) & np.uint64(1)).astype(np.int64)

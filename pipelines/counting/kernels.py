@@ -99,7 +99,7 @@ def count_patterns(c, bits, masks, places, rows, exclusive, patterns):
     indices = np.empty(_PIECE, np.uint32)
     for start in range(0, bits.size, _PIECE):
         n = min(_PIECE, bits.size - start)
-        some, place = bits[start : start + n], places[start : start + n]
+        values, place = bits[start : start + n], places[start : start + n]
         if exclusive:  # a byte to read where the label set has eight
             row = rows[start : start + n]
             for i in range(n):
@@ -109,7 +109,7 @@ def count_patterns(c, bits, masks, places, rows, exclusive, patterns):
             for i in range(n):
                 indices[i] = np.uint32((mask[i] >> shift) & one) << np.uint32(16)
         for i in range(n):
-            indices[i] |= (np.uint32(place[i]) << np.uint32(17)) | np.uint32(some[i])
+            indices[i] |= (np.uint32(place[i]) << np.uint32(17)) | np.uint32(values[i])
         for i in range(n):  # with indices made before, one step a value
             patterns[indices[i]] += np.uint32(1)
 
@@ -134,10 +134,10 @@ def reduce_patterns(patterns, segments, sum_tables, score, score_p, squared_erro
         for s in range(segments.shape[0]):
             low, high, cell, called, first, step = segments[s]
             start, stop = np.uint64(low), np.uint64(high)
-            some = np.uint32(0)
+            occurring = np.uint32(0)
             for b in range(start, stop):
-                some |= counts[b]
-            if some == 0:
+                occurring |= counts[b]
+            if occurring == 0:
                 continue
             pixels, steps = np.uint64(0), np.uint64(0)
             p, errors, softplus = np.uint64(0), np.uint64(0), np.uint64(0)
@@ -186,9 +186,8 @@ def count_blocks(bits, masks, places, rows, labels, exclusive, background, grid,
     active, present = np.zeros((classes, words), np.uint64), np.zeros((classes, words), np.uint64)
     for start in range(0, pixels, BLOCK):
         n = min(BLOCK, pixels - start)
-        mask, place, row, label = (
-            masks[start : start + n], places[start : start + n], rows[start : start + n], labels[start : start + n],
-        )  # fmt: skip
+        end = start + n
+        mask, place, row, label = masks[start:end], places[start:end], rows[start:end], labels[start:end]
         for c in range(classes):
             _set_keys(bits[c][start : start + n], place, grid.cell, keys[c], cells[c])
             _count_cells(cells[c], row, grid.cells, out.joint[c].reshape(TURNS, -1))
@@ -248,10 +247,10 @@ def _count_other_labels(masks, labels, cells, joint):
 def _mark_from(values, threshold, words):
     """Pixels with a value of at least threshold; values: (64 W or more,), words: (W,) uint64."""
     for w in range(words.size):
-        some = values[w * WORD : (w + 1) * WORD]
+        block = values[w * WORD : (w + 1) * WORD]
         word = np.uint64(0)
         for k in range(WORD):
-            word |= np.uint64(some[k] >= threshold) << np.uint64(k)
+            word |= np.uint64(block[k] >= threshold) << np.uint64(k)
         words[w] = word
 
 
@@ -260,10 +259,10 @@ def _mark_present(masks, present):
     """Pixels that have each class in their truth, (C, W) uint64."""
     for c in range(present.shape[0]):
         for w in range(present.shape[1]):
-            some = masks[w * WORD : (w + 1) * WORD]
+            block = masks[w * WORD : (w + 1) * WORD]
             word = np.uint64(0)
-            for k in range(some.size):
-                word |= ((some[k] >> np.uint64(c)) & np.uint64(1)) << np.uint64(k)
+            for k in range(block.size):
+                word |= ((block[k] >> np.uint64(c)) & np.uint64(1)) << np.uint64(k)
             present[c, w] = word
 
 
@@ -280,16 +279,16 @@ def _count_pairs(cells, active, present, pairs):
     bit = np.uint64(1)
     for a in range(active.shape[0]):
         for e in range(a + 1, active.shape[0]):
-            one, other = cells[a], cells[e]
-            some = 0
+            first, second = cells[a], cells[e]
+            filled = 0
             for w in range(words.size):
-                words[some] = active[a, w] & active[e, w]
-                places[some] = w
-                some += words[some] != 0
-            for j in range(some):
+                words[filled] = active[a, w] & active[e, w]
+                places[filled] = w
+                filled += words[filled] != 0
+            for j in range(filled):
                 w = places[j]
                 for k in range(np.uint64(WORD)):
-                    smaller[k] = min(one[w * np.uint64(WORD) + k], other[w * np.uint64(WORD) + k])
+                    smaller[k] = min(first[w * np.uint64(WORD) + k], second[w * np.uint64(WORD) + k])
                 both = words[j] & present[a, w] & present[e, w]
                 for there in range(pairs.shape[1]):
                     rest = both if there else words[j] ^ both
@@ -314,12 +313,12 @@ def _sum_pairs(keys, n, grid, pair_mass):
     pair = 0
     for a in range(keys.shape[0]):
         for e in range(a + 1, keys.shape[0]):
-            one, other = p[a], p[e]
+            first, second = p[a], p[e]
             product, lowest, highest = np.int64(0), np.int64(0), np.int64(0)
             for i in range(n):
-                product += (one[i] * other[i] + half) >> grid.p_bits
-                lowest += max(one[i] + other[i] - certain, 0)
-                highest += min(one[i], other[i])
+                product += (first[i] * second[i] + half) >> grid.p_bits
+                lowest += max(first[i] + second[i] - certain, 0)
+                highest += min(first[i], second[i])
             pair_mass[pair, 0] += product
             pair_mass[pair, 1] += lowest
             pair_mass[pair, 2] += highest

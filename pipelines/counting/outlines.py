@@ -131,11 +131,13 @@ def count_geometry(called: BoolArray, truth: TrueSurfaces) -> Geometry:
     if called.shape != truth.shape or called.dtype != np.bool_:
         raise ShapeError(f"called must be {truth.shape} bool as the truth, got {called.shape} {called.dtype}")
     mine, true = truth.outline(called), truth.true_outline
-    boundary, found, right = (np.zeros((truth.shape[0], 3), np.int64) for _ in range(3))
+    boundary, true_near, called_near = (np.zeros((truth.shape[0], 3), np.int64) for _ in range(3))
     label_kernels.count_common(mine.band, true.band, boundary)
-    label_kernels.count_common(true.surface, mine.near, found)
-    label_kernels.count_common(mine.surface, true.near, right)
-    return Geometry(boundary, np.stack([found[:, 1], found[:, 0], right[:, 1], right[:, 0]], axis=1))
+    label_kernels.count_common(true.surface, mine.near, true_near)
+    label_kernels.count_common(mine.surface, true.near, called_near)
+    return Geometry(
+        boundary, np.stack([true_near[:, 1], true_near[:, 0], called_near[:, 1], called_near[:, 0]], axis=1)
+    )
 
 
 # Two heads ------------------------------------------------------------------------------------------------------------
@@ -174,7 +176,7 @@ def count_agreement(first: BoolArray, second: BoolArray, masks: UInt64Array, reg
         raise ShapeError(f"region must be {first.shape[1:]} uint8, got {region.shape} {region.dtype}")
     classes = first.shape[0]
     everywhere = np.full(masks.shape, 2**classes - 1, np.uint64)
-    one, other = (label_kernels.pack(np.ascontiguousarray(calls), everywhere) for calls in (first, second))
+    first_sets, second_sets = (label_kernels.pack(np.ascontiguousarray(calls), everywhere) for calls in (first, second))
     by_class, by_pixel = np.zeros((classes, 2, 2, 2, 2), np.int64), np.zeros((2, 5), np.int64)
-    label_kernels.count_agreement(one, other, masks, region, by_class, by_pixel)
+    label_kernels.count_agreement(first_sets, second_sets, masks, region, by_class, by_pixel)
     return Agreement(by_class, by_pixel)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipelines.arrays import Float32Array, Float64Array, Int64Array
 from pipelines.counting import Agreement
-from pipelines.metrics.base import PIXEL_REGIONS, Better, Metric, Setting, Source, pick_region, ratio, registry
+from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, Source, pick_region, ratio, registry
 from pipelines.metrics.estimates import HeadEstimates, estimate_head, metrics_table
 from pipelines.metrics.inference import Resampling
 from pipelines.schema import AGREEMENTS, Head, Kind, Split
@@ -89,15 +89,6 @@ def either_right_rate(terms: Float64Array) -> Float64Array:
     return ratio(terms[..., 0] + terms[..., 2] + terms[..., 3], terms.sum(axis=-1))
 
 
-def right_shares_of_differing_sets(terms: Float64Array) -> Float64Array:
-    """Of the pixels with different label sets, the shares where the first, the second, and neither head is right.
-
-    Returns (..., 3), which add up to 1; NaN where the sets never differ.
-    """
-    differing = terms[..., 2:]
-    return ratio(differing, differing.sum(axis=-1, keepdims=True))
-
-
 def shared_set_error_share(terms: Float64Array) -> Float64Array:
     """Of the pixels whose label set at least one head gets wrong, the share where both do; NaN without errors."""
     return ratio(terms[..., 1] + terms[..., 4], terms[..., 1:].sum(axis=-1))
@@ -118,7 +109,7 @@ class AgreementCounts:
 def stack_agreement(images: Sequence[str], counts: Sequence[Agreement]) -> AgreementCounts:
     """Agreement of at least one image, in the order given."""
     return AgreementCounts(
-        tuple(images), np.stack([one.by_class for one in counts]), np.stack([one.by_pixel for one in counts])
+        tuple(images), np.stack([image.by_class for image in counts]), np.stack([image.by_pixel for image in counts])
     )
 
 
@@ -142,61 +133,48 @@ BY_PIXEL: Final = Source("agreement_by_pixel", _by_pixel, per_class=False)
 _PRESENCE: Final = Source("agreement_outcomes", _outcomes, pick_region, regions=PIXEL_REGIONS)
 
 
-def _metric(
-    name: str,
-    title: str,
-    better: Better,
-    source: Source,
+def _entry(
     value: Callable[[Float64Array], Float64Array],
+    title: str,
     description: str,
     *,
+    source: Source = BY_CLASS,
+    name: str = "",
     low: float = 0.0,
 ) -> Metric:
-    return Metric(
-        name=name, title=title, better=better, description=description, source=source, bounds=(low, 1.0),
-        value=lambda terms, _setting: value(terms),
-    )  # fmt: skip
+    """A metric of which neither more nor less is better, called as its function is."""
+
+    def of_setting(terms: Float64Array, _setting: Setting) -> Float64Array:
+        return value(terms)
+
+    return Metric(name or value.__name__, title, "neither", description, source, of_setting, bounds=(low, 1.0))
 
 
-AGREEMENT_METRICS: Final = registry(
-    [
-        (
-            _metric(
-                "agreement_rate", "Agreement", "neither", BY_CLASS, agreement_rate,
-                "Share of pixels on which both heads call the class or neither does.",
-            ),
-            _metric(
-                "dice_between", "Dice between heads", "neither", BY_CLASS, dice_between,
-                "Dice of the two heads' masks of a class.",
-            ),
-            _metric(
-                "kappa_between", "Kappa between heads", "neither", BY_CLASS, kappa_between,
-                "Agreement of the two heads on a class beyond chance.", low=-1.0,
-            ),
-            _metric(
-                "sigmoid_right_share", "Sigmoid right where they differ", "neither", BY_CLASS,
-                first_right_share_of_disagreements,
-                "Of the pixels where just one head calls the class, the share where sigmoid is right.",
-            ),
-            _metric(
-                "shared_error_share", "Errors in common", "neither", BY_CLASS, shared_error_share,
-                "Of the pixels where a head is wrong about the class, the share where both are.",
-            ),
-            _metric(
-                "same_set_rate", "Same labels", "neither", BY_PIXEL, same_set_rate,
-                "Share of pixels to which both heads give the same set of labels.",
-            ),
-            _metric(
-                "either_right_rate", "Either right", "neither", BY_PIXEL, either_right_rate,
-                "Share of pixels whose set of labels at least one head gets right.",
-            ),
-            _metric(
-                "shared_set_error_share", "Wrong sets in common", "neither", BY_PIXEL, shared_set_error_share,
-                "Of the pixels whose set of labels a head gets wrong, the share where both do.",
-            ),
-        )
-    ]
-)  # fmt: skip
+_SIGMOID_RIGHT: Final = "Of the pixels where just one head calls the class, the share where sigmoid is right."
+_SHARED: Final = "Of the pixels where a head is wrong about the class, the share where both are."
+_SHARED_SETS: Final = "Of the pixels whose set of labels a head gets wrong, the share where both do."
+_EITHER: Final = "Share of pixels whose set of labels at least one head gets right."
+_METRICS: Final = (
+    _entry(agreement_rate, "Agreement", "Share of pixels on which both heads call the class or neither does."),
+    _entry(dice_between, "Dice between heads", "Dice of the two heads' masks of a class."),
+    _entry(kappa_between, "Kappa between heads", "Agreement of the two heads on a class beyond chance.", low=-1.0),
+    _entry(
+        first_right_share_of_disagreements,
+        "Sigmoid right where they differ",
+        _SIGMOID_RIGHT,
+        name="sigmoid_right_share",
+    ),
+    _entry(shared_error_share, "Errors in common", _SHARED),
+    _entry(
+        same_set_rate,
+        "Same labels",
+        "Share of pixels to which both heads give the same set of labels.",
+        source=BY_PIXEL,
+    ),
+    _entry(either_right_rate, "Either right", _EITHER, source=BY_PIXEL),
+    _entry(shared_set_error_share, "Wrong sets in common", _SHARED_SETS, source=BY_PIXEL),
+)
+AGREEMENT_METRICS: Final = registry([_METRICS])
 
 
 def agreement_table(

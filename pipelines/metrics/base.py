@@ -212,12 +212,12 @@ def image_mean(metric: Metric, description: str, *, name: str = "", title: str =
 
 def registry(topics: Sequence[Sequence[Metric]]) -> dict[str, Metric]:
     """Metrics by name, in the order given. Raises ShapeError on a name that stands twice."""
-    found: dict[str, Metric] = {}
+    metrics: dict[str, Metric] = {}
     for metric in (one for topic in topics for one in topic):
-        if metric.name in found:
+        if metric.name in metrics:
             raise ShapeError(f"two metrics are called {metric.name}; give one of them another name")
-        found[metric.name] = metric
-    return found
+        metrics[metric.name] = metric
+    return metrics
 
 
 def in_region(array: Int64Array, region: Region, *, axis: int) -> Int64Array:

@@ -174,8 +174,8 @@ def _smoothed_gaps(hist: Float64Array, out: Float64Array) -> None:
 
     pixels = hist[:, :2].sum(axis=(1, 2))
     known = pixels > 0
-    some = hist if known.all() else hist[known]
-    by_cell = some[:, 1] - some[:, 2] - some[:, 3]
+    defined = hist if known.all() else hist[known]
+    by_cell = defined[:, 1] - defined[:, 2] - defined[:, 3]
     residual = by_cell[:, _INNER] / pixels[known, None]
     residual[:, 0] = by_cell[:, : _INNER.start + 1].sum(axis=1) / pixels[known]
     residual[:, -1] = by_cell[:, _INNER.stop - 1 :].sum(axis=1) / pixels[known]
@@ -309,8 +309,8 @@ def _of_top(array: Int64Array, region: Region) -> Int64Array:
     if region == "foreground":
         front: Int64Array = array[:, :, 1].sum(axis=1)
         return front
-    some: Int64Array = in_region(array, region, axis=1).sum(axis=1)
-    return some
+    totals: Int64Array = in_region(array, region, axis=1).sum(axis=1)
+    return totals
 
 
 class Steps(NamedTuple):

@@ -97,11 +97,6 @@ def outcomes_of(picked: Float64Array, whole: Float64Array) -> Float64Array:
     return np.stack([tp, fp, whole[..., 1] - tp, whole[..., 0] - fp], axis=-1)
 
 
-def outcomes_at(called: Int32Array, cuts: Int64Array) -> Float64Array:
-    """Outcomes of each class at its own cut: (..., C, 2, CELLS + 1) and (C,) to (..., C, 4)."""
-    return outcomes_of(called_at(called, cuts), called[..., 0].astype(np.float64))
-
-
 def score_terms(outcomes: Float64Array, classes: Sequence[int]) -> Float64Array:
     """The outcomes of some classes, whose SCORE_NAMES `mean_scores` takes: (..., C, 4) to (..., len(classes), 4)."""
     return outcomes[..., list(classes), :]
@@ -126,9 +121,9 @@ def mean_scores(sums: Float64Array) -> Float64Array:
 
 def cost_terms(outcomes: Float64Array, classes: Sequence[int], *, cost_fp: float, cost_fn: float) -> Float64Array:
     """Cost of each image's mistakes, as the mean over some classes, and its pixels: (..., C, 4) to (..., 2)."""
-    some = outcomes[..., list(classes), :]
-    whole = (cost_fp * some[..., 1] + cost_fn * some[..., 2]).mean(axis=-1)
-    return np.stack([whole, some[..., 0, :].sum(axis=-1)], axis=-1)
+    chosen = outcomes[..., list(classes), :]
+    whole = (cost_fp * chosen[..., 1] + cost_fn * chosen[..., 2]).mean(axis=-1)
+    return np.stack([whole, chosen[..., 0, :].sum(axis=-1)], axis=-1)
 
 
 def mean_cost(sums: Float64Array) -> Float64Array:
@@ -142,8 +137,8 @@ def resampled(terms: Float64Array, weights: Float64Array) -> Float64Array:
     terms: numbers of each image that add up, in each of S seeds; weights: how often each image stands in each
     replicate. Sums of whole numbers below 2^53 are exact.
     """
-    one = np.moveaxis(terms, 1, 0)  # (N, S, *F)
-    return np.concatenate([one.sum(axis=0)[None], _totals(one, weights)])
+    by_image = np.moveaxis(terms, 1, 0)  # (N, S, *F)
+    return np.concatenate([by_image.sum(axis=0)[None], _totals(by_image, weights)])
 
 
 def paired(
@@ -237,15 +232,24 @@ def threshold_choices(
     best, greatest_dice = greatest(curve)
     low, high = near_greatest(curve, within=near)
     given = np.full(len(classes), np.nan) if tuned is None else np.asarray(tuned, np.float64)
-    cuts = [HALF_CELL if np.isnan(one) else first_cell_above(round(one * STEPS) / STEPS) for one in given]
+    cuts = [
+        HALF_CELL if np.isnan(threshold) else first_cell_above(round(threshold * STEPS) / STEPS) for threshold in given
+    ]
     at_tuned = curve[np.arange(len(classes)), cuts]
     return pd.DataFrame(
         {
-            "class": list(classes), "tuned": given, "best": best, "best_low": low, "best_high": high,
-            "half_optimum": greatest_dice / 2, "off": best - greatest_dice / 2, "dice_half": curve[:, HALF_CELL],
-            "dice_tuned": np.where(np.isnan(given), np.nan, at_tuned), "dice_best": greatest_dice,
+            "class": list(classes),
+            "tuned": given,
+            "best": best,
+            "best_low": low,
+            "best_high": high,
+            "half_optimum": greatest_dice / 2,
+            "off": best - greatest_dice / 2,
+            "dice_half": curve[:, HALF_CELL],
+            "dice_tuned": np.where(np.isnan(given), np.nan, at_tuned),
+            "dice_best": greatest_dice,
         }
-    )  # fmt: skip
+    )
 
 
 def nearest_cut(p: float) -> int:

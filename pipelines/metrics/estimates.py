@@ -96,17 +96,17 @@ def estimate_head(
     values = _values(keys, sums.whole, sums.whole[truth], present, setting)
     parts: dict[_Slot, list[Float32Array]] = {key: [] for key in values}
     for start in range(0, len(weights), sums.step):
-        some = weights[start : start + sums.step]
-        drawn = sums.drawn if start == 0 else _drawn(blocks(), sources, setting, some)
+        part = weights[start : start + sums.step]
+        drawn = sums.drawn if start == 0 else _drawn(blocks(), sources, setting, part)
         count = max(16, _VALUES_MEMORY // (8 * sum(one[0].size for one in drawn.values())))
 
         def values_from(first: int, count: int = count, drawn: dict[str, Float32Array] = drawn) -> _Found:
             rows = {name: one[first : first + count].astype(np.float64) for name, one in drawn.items()}
-            found = _values(keys, rows, rows[truth], present, setting)
-            return {key: replicates.astype(np.float32) for key, replicates in found.items()}
+            computed = _values(keys, rows, rows[truth], present, setting)
+            return {key: replicates.astype(np.float32) for key, replicates in computed.items()}
 
-        for found in map_in_order(values_from, range(0, len(some), count)):
-            for key, replicates in found.items():
+        for computed in map_in_order(values_from, range(0, len(part), count)):
+            for key, replicates in computed.items():
                 parts[key].append(replicates)
     empty = np.empty(0, np.float32)
     joined = {
@@ -165,10 +165,10 @@ def _first_pass(
     for block in blocks:
         terms = terms_of(sources, block, setting)
         if not images:
-            step = max(1, memory // (4 * sum(one[0].size for one in terms.values())))
+            step = max(1, memory // (4 * sum(array[0].size for array in terms.values())))
             drawn = _no_sums(terms, len(weights[:step]))
-        for name, one in terms.items():
-            part = one.sum(axis=0, keepdims=True)
+        for name, array in terms.items():
+            part = array.sum(axis=0, keepdims=True)
             whole[name] = whole[name] + part if name in whole else part
         if len(images) + len(block.images) > weights.shape[1]:
             raise ShapeError(f"there are counts of more images than the {weights.shape[1]} that have weights")
@@ -196,21 +196,21 @@ def _drawn(
 
 def _no_sums(terms: dict[str, Float64Array], replicates: int) -> dict[str, Float32Array]:
     """Sums of no image yet, (replicates, S, …) for each source."""
-    return {name: np.zeros((replicates, *one.shape[1:]), np.float32) for name, one in terms.items()}
+    return {name: np.zeros((replicates, *array.shape[1:]), np.float32) for name, array in terms.items()}
 
 
 def _add(drawn: dict[str, Float32Array], terms: dict[str, Float64Array], weights: Float32Array) -> None:
     """Add a block's images, as often as each stands in each replicate: one matrix product a source."""
     from scipy.linalg import blas  # loaded when it is needed, which on the first page it is not
 
-    some = np.ascontiguousarray(weights, np.float32)
-    if not some.size:
+    drawn_images = np.ascontiguousarray(weights, np.float32)
+    if not drawn_images.size:
         return
-    for name, one in terms.items():
-        flat = one.reshape(len(one), one[0].size).astype(np.float32)
-        sums = drawn[name].reshape(len(some), one[0].size)
+    for name, array in terms.items():
+        flat = array.reshape(len(array), array[0].size).astype(np.float32)
+        sums = drawn[name].reshape(len(drawn_images), array[0].size)
         if sums.size:  # added in place, where numpy would first make a second array of that size
-            blas.sgemm(1.0, flat.T, some.T, beta=1.0, c=sums.T, overwrite_c=True)
+            blas.sgemm(1.0, flat.T, drawn_images.T, beta=1.0, c=sums.T, overwrite_c=True)
 
 
 def _values(
@@ -223,9 +223,9 @@ def _values(
     """Values of every metric, (B, C) or (B,), and gaps of those that have them, (B, C, bins) or (B, bins)."""
     truth = _truth(outcomes)
     out: dict[_Slot, Float64Array] = {}
-    for source, region, some in _by_source(keys):
+    for source, region, metrics in _by_source(keys):
         terms = source.pick(sums[source.summed.name], region)
-        for metric in some:
+        for metric in metrics:
             value = metric.value(terms, setting)
             # A replicate without a class says nothing of it, for any head: a head that calls it somewhere would get 0
             # there and one that does not NaN, and their macro means would run over different classes.
@@ -237,10 +237,10 @@ def _values(
 
 def _by_source(keys: list[tuple[Metric, Region]]) -> Iterator[tuple[Source, Region, list[Metric]]]:
     """Metrics that are computed from the same terms together."""
-    found: dict[Key, tuple[Source, Region, list[Metric]]] = {}
+    groups: dict[Key, tuple[Source, Region, list[Metric]]] = {}
     for metric, region in keys:
-        found.setdefault((metric.source.name, region), (metric.source, region, []))[2].append(metric)
-    yield from found.values()
+        groups.setdefault((metric.source.name, region), (metric.source, region, []))[2].append(metric)
+    yield from groups.values()
 
 
 def _truth(outcomes: Float64Array) -> BoolArray:
@@ -284,14 +284,16 @@ class _Columns:
     def matrix(self, estimates: HeadEstimates) -> _Matrix:
         chosen = [estimates.by_key[key] for key, _ in self.keys]
         return _Matrix(
-            np.concatenate([one.value for one in chosen]),
-            np.concatenate([one.center for one in chosen]),
-            np.concatenate([one.replicates for one in chosen], axis=1),
+            np.concatenate([estimate.value for estimate in chosen]),
+            np.concatenate([estimate.center for estimate in chosen]),
+            np.concatenate([estimate.replicates for estimate in chosen], axis=1),
         )
 
     def unbiased(self, matrix: _Matrix, *, difference: bool) -> _Matrix:
         """Take the bias that the bootstrap sees off folded metrics; a difference keeps its value as the center."""
-        folded = np.flatnonzero(np.repeat([_folded(key) for key, _ in self.keys], [len(one) for _, one in self.keys]))
+        folded = np.flatnonzero(
+            np.repeat([_folded(key) for key, _ in self.keys], [len(names) for _, names in self.keys])
+        )
         if not folded.size or not len(matrix.replicates):
             return matrix
         value, replicates = matrix.value[folded], matrix.replicates[:, folded].astype(np.float64)
@@ -305,10 +307,10 @@ class _Columns:
 
     def bounds(self, *, difference: bool) -> tuple[Float64Array, Float64Array]:
         """(K,) each: what the metrics, or their differences, cannot leave."""
-        found = [METRICS.get(key[0]) for key, _ in self.keys]
+        metrics = [METRICS.get(key[0]) for key, _ in self.keys]
         pairs = [
             (-np.inf, np.inf) if metric is None else metric.difference_bounds if difference else metric.bounds
-            for metric in found
+            for metric in metrics
         ]
         each = np.repeat(np.array(pairs), [len(names) for _, names in self.keys], axis=0)
         return each[:, 0], each[:, 1]
@@ -347,18 +349,20 @@ class _Rows:
 
     def add(self, head: str, by_seed: Mapping[int, _Matrix], columns: _Columns, *, difference: bool) -> None:
         """Rows of each seed, and of their mean."""
-        by_seed = {seed: columns.unbiased(one, difference=difference) for seed, one in by_seed.items()}
-        for seed, one in by_seed.items():
-            every = np.full(one.value.shape, float(self.units))
-            self._add(head, seed, one.value, (one.center, one.replicates, every), columns, difference=difference)
-        some = list(by_seed.values())
+        by_seed = {seed: columns.unbiased(matrix, difference=difference) for seed, matrix in by_seed.items()}
+        for seed, matrix in by_seed.items():
+            every = np.full(matrix.value.shape, float(self.units))
+            self._add(
+                head, seed, matrix.value, (matrix.center, matrix.replicates, every), columns, difference=difference
+            )
+        matrices = list(by_seed.values())
         mean = inference.over_seeds(
-            np.stack([one.center for one in some]),
-            np.stack([one.replicates for one in some], axis=1, dtype=np.float64),
+            np.stack([matrix.center for matrix in matrices]),
+            np.stack([matrix.replicates for matrix in matrices], axis=1, dtype=np.float64),
             units=self.units,
             rng=np.random.default_rng(self.stream),  # afresh: every row sees the same draws
         )
-        value = np.mean([one.value for one in some], axis=0)
+        value = np.mean([matrix.value for matrix in matrices], axis=0)
         self._add(head, ALL_SEEDS, value, mean, columns, difference=difference)
 
     def _add(
@@ -413,21 +417,21 @@ def metrics_table(
     ALL_SEEDS average over the seeds, which are a second level of chance.
     Raises ShapeError when heads or seeds were counted on different images.
     """
-    every = [one for by_seed in estimates.values() for one in by_seed.values()]
-    if len({one.images for one in every}) != 1:
+    every = [estimate for by_seed in estimates.values() for estimate in by_seed.values()]
+    if len({estimate.images for estimate in every}) != 1:
         raise ShapeError("heads and seeds were counted on different images; predict all of them on the same split")
     pairs = {**{row: ("sigmoid", other) for row, other in DIFFERENCES.items()}, **SWAP_DIFFERENCES}
     rows = _Rows(units.count, stream)
     columns = {head: _columns(list(by_seed.values()), classes) for head, by_seed in estimates.items()}
     for head, by_seed in estimates.items():
-        matrices = {seed: columns[head].matrix(one) for seed, one in sorted(by_seed.items())}
+        matrices = {seed: columns[head].matrix(estimate) for seed, estimate in sorted(by_seed.items())}
         rows.add(head, matrices, columns[head], difference=False)
     for row, (first, second) in pairs.items():
         if first in estimates and second in estimates:
             both = _columns([*estimates[first].values(), *estimates[second].values()], classes)
             gaps = {
-                seed: both.matrix(one).minus(both.matrix(estimates[second][seed]))
-                for seed, one in sorted(estimates[first].items())
+                seed: both.matrix(estimate).minus(both.matrix(estimates[second][seed]))
+                for seed, estimate in sorted(estimates[first].items())
             }
             rows.add(row, gaps, both, difference=True)
     return rows.table(split=split, variant=variant, images=len(every[0].images))
@@ -437,8 +441,8 @@ def _columns(estimates: Sequence[HeadEstimates], classes: Sequence[str]) -> _Col
     """The metrics and regions that all of them have."""
     return _Columns(
         tuple(
-            (key, (*classes, MACRO) if one.per_class else (ALL_CLASSES,))
-            for key, one in estimates[0].by_key.items()
+            (key, (*classes, MACRO) if estimate.per_class else (ALL_CLASSES,))
+            for key, estimate in estimates[0].by_key.items()
             if all(key in other.by_key for other in estimates)
         )
     )
@@ -488,11 +492,11 @@ def pooled_and_by_image(
 
 def spread_of(names: Sequence[str], pooled: Float64Array, values: Float64Array) -> pd.DataFrame:
     """Rows of `pooled_and_by_image` from values over all pixels, (C,), and of each image, (N, C)."""
-    found = []
-    for name, whole, some in zip(names, pooled, values.T, strict=True):
-        known = some[~np.isnan(some)]
+    rows = []
+    for name, whole, column in zip(names, pooled, values.T, strict=True):
+        known = column[~np.isnan(column)]
         quantiles = np.quantile(known, QUANTILES) if len(known) else np.full(len(QUANTILES), np.nan)
         entry = {"class": name, "pooled": float(whole), "images": len(known)}
         entry |= {"mean": float(known.mean()) if len(known) else np.nan}
-        found.append(entry | {f"p{100 * q:g}": float(v) for q, v in zip(QUANTILES, quantiles, strict=True)})
-    return pd.DataFrame(found)
+        rows.append(entry | {f"p{100 * q:g}": float(v) for q, v in zip(QUANTILES, quantiles, strict=True)})
+    return pd.DataFrame(rows)

@@ -99,8 +99,8 @@ def percentile_interval(replicates: Float64Array) -> tuple[Float64Array, Float64
         return out[0], out[1]
     missing = np.isnan(replicates)
     whole = ~missing.any(axis=0)
-    some = ~missing.all(axis=0) & ~whole
-    for chosen, percentile in ((whole, np.percentile), (some, np.nanpercentile)):
+    partly = ~missing.all(axis=0) & ~whole
+    for chosen, percentile in ((whole, np.percentile), (partly, np.nanpercentile)):
         if chosen.any():  # nanpercentile is many times slower: only where it is needed
             out[:, chosen] = percentile(replicates[:, chosen], [tail, 100 - tail], axis=0)
     return out[0], out[1]
@@ -156,7 +156,6 @@ def order(replicates: Float64Array) -> Ordered:
 # Intervals -----------------------------------------------------------------------------------------------------------
 
 Units: TypeAlias = int | Float64Array  # how many were resampled; of over_seeds: (...), one for each column
-Method: TypeAlias = Literal["expanded", "percentile", "basic", "bca"]
 
 
 def widening(units: Units) -> Float64Array:
@@ -183,53 +182,20 @@ def interval(
     replicates: Float64Array,
     *,
     units: Units,
-    method: Method = "expanded",
-    jackknife: Float64Array | None = None,
     confidence: float = CONFIDENCE,
     bounds: tuple[Float64Array | float, Float64Array | float] | None = None,
 ) -> tuple[Float64Array, Float64Array]:
-    """Low and high end, (...) each.
+    """Low and high end of the "expanded" interval, the stretched percentile interval, (...) each.
 
-    units: how many were resampled. method: "expanded", the stretched percentile interval, is the one to use; the others
-    are there to be compared with: "percentile"; "basic", reflected at the value (Davison & Hinkley 1997, eq. 5.6);
-    "bca", bias-corrected and accelerated (Efron 1987, eq. 2.3), which needs jackknife: (units, ...) the statistic
-    without each unit. bounds: what the statistic cannot leave, and so its interval neither.
-    Raises ShapeError when shapes do not fit or the jackknife is missing.
+    units: how many were resampled. bounds: what the statistic cannot leave, and so its interval neither.
+    Raises ShapeError when shapes do not fit.
     """
     value = np.asarray(value, np.float64)
     tail = (1 - confidence) / 2
-    expanded = stretched(value, replicates, units)
-    ordered = expanded if method == "expanded" else order(replicates)
-    levels: tuple[Float64Array | float, Float64Array | float] = (tail, 1 - tail)
-    if method == "bca":
-        if jackknife is None:
-            raise ShapeError("a BCa interval needs the statistic without each unit; pass jackknife=")
-        levels = _bca_levels(value, replicates, jackknife, tail)
-    low, high = (ordered.quantile(level).reshape(value.shape) for level in levels)
-    if method == "basic":
-        low, high = 2 * value - high, 2 * value - low
-    unknown = np.isnan(value) | (np.asarray(units) < 2)
-    low, high = np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
+    ordered = stretched(value, replicates, units)
+    low, high = (ordered.quantile(level).reshape(value.shape) for level in (tail, 1 - tail))
+    low, high = _known(low, value, units), _known(high, value, units)
     return (low, high) if bounds is None else (np.clip(low, *bounds), np.clip(high, *bounds))
-
-
-def _bca_levels(
-    value: Float64Array, replicates: Float64Array, jackknife: Float64Array, tail: float
-) -> tuple[Float64Array, Float64Array]:
-    """(K,) levels of the replicates' quantiles, eq. 2.3 with the acceleration of eq. 7.3 (the jackknife's skewness)."""
-    known = ~np.isnan(replicates)
-    # Half of the replicates that equal the value count as below it.
-    below = ((replicates < value) & known).sum(axis=0) + 0.5 * ((replicates == value) & known).sum(axis=0)
-    away = np.nanmean(jackknife, axis=0) - jackknife
-    with np.errstate(invalid="ignore", divide="ignore"):
-        bias = special.ndtri(below / known.sum(axis=0))
-        skew = np.nansum(away**3, axis=0) / (6 * np.nansum(away**2, axis=0) ** 1.5)
-    skew = np.nan_to_num(skew)
-    ends = []
-    for z in (special.ndtri(tail), special.ndtri(1 - tail)):
-        with np.errstate(invalid="ignore"):  # infinite bias: every replicate lies on one side
-            ends.append(special.ndtr(bias + (bias + z) / (1 - skew * (bias + z))).ravel())
-    return ends[0], ends[1]
 
 
 def simultaneous_interval(
@@ -434,14 +400,15 @@ def equivalence_p_value(
     flat, counts = replicates.reshape(len(replicates), value.size), np.broadcast_to(units, value.shape).ravel()
     p = np.empty(value.size)
     for column, edge in enumerate(ends.ravel()):
-        one = stretched(value.ravel()[column : column + 1], flat[:, column : column + 1], counts[column])
-        p[column] = max(float(one.levels(-edge)[1][0]), 1 - float(one.levels(edge)[0][0]))
+        ordered = stretched(value.ravel()[column : column + 1], flat[:, column : column + 1], counts[column])
+        p[column] = max(float(ordered.levels(-edge)[1][0]), 1 - float(ordered.levels(edge)[0][0]))
     floor = 1 / (len(replicates) + 1)
     return _known(np.clip(p, floor, 1.0).reshape(value.shape), value, units)
 
 
-def _known(p: Float64Array, value: Float64Array, units: Units) -> Float64Array:
-    return np.where(np.isnan(value) | (np.asarray(units) < 2), np.nan, p)
+def _known(numbers: Float64Array, value: Float64Array, units: Units) -> Float64Array:
+    """NaN where the value is, or where there are not two units."""
+    return np.where(np.isnan(value) | (np.asarray(units) < 2), np.nan, numbers)
 
 
 def holm(p: Float64Array) -> Float64Array:

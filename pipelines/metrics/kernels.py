@@ -210,13 +210,13 @@ def _exp(x, out, scratch):
     """
     words = scratch.view(np.int64)
     for i in range(x.size):
-        some = x[i]
-        some = _MOST if some > _MOST else some
-        some = -_MOST if some < -_MOST else some
-        whole = some * (1 / _LOG_2) + _ROUND
+        value = x[i]
+        value = _MOST if value > _MOST else value
+        value = -_MOST if value < -_MOST else value
+        whole = value * (1 / _LOG_2) + _ROUND
         scratch[i] = whole
         n = whole - _ROUND
-        r = (some - n * _LOG_2_HIGH) - n * _LOG_2_LOW
+        r = (value - n * _LOG_2_HIGH) - n * _LOG_2_LOW
         series = 1 / 39916800 + r * (1 / 479001600)
         series = 1 / 362880 + r * (1 / 3628800 + r * series)
         series = 1 / 5040 + r * (1 / 40320 + r * series)

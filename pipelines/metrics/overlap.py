@@ -251,8 +251,8 @@ def label_rates(
     Returns one row a threshold and rate: threshold, rate ("overlap" or "no label"), value, low, high, truth. There is
     no overlap row when there is one class.
     """
-    found = label_cuts(counts, region=region, thresholds=thresholds)
-    return rates_of(found, thresholds=thresholds, units=units)
+    cuts = label_cuts(counts, region=region, thresholds=thresholds)
+    return rates_of(cuts, thresholds=thresholds, units=units)
 
 
 class LabelCuts(NamedTuple):
@@ -327,9 +327,9 @@ def pair_overlap(counts: Counts, *, classes: Sequence[str], threshold: float) ->
     both_true = counts.pairs[:, 1].sum(axis=1)
     ordered: list[tuple[int, int, int]] = []
     place = 0  # of the pair in the counts: (0, 1), (0, 2), …, (1, 2), …
-    for one in range(len(classes)):
-        for other in range(one + 1, len(classes)):
-            ordered += [(one, other, place), (other, one, place)]
+    for first in range(len(classes)):
+        for second in range(first + 1, len(classes)):
+            ordered += [(first, second, place), (second, first, place)]
             place += 1
     ordered.sort()
     own = np.array([row[0] for row in ordered], np.int64)

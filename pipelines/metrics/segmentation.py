@@ -150,8 +150,8 @@ def surface_dice(terms: Float64Array, _setting: Setting | None = None) -> Float6
     true one. Nikolov et al. 2018, "Deep learning to achieve clinically applicable segmentation for head and neck
     anatomy", surface DSC, with pixels counted where the paper measures lengths. NaN where neither mask has an outline.
     """
-    true, found, called, right = terms[..., 0], terms[..., 1], terms[..., 2], terms[..., 3]
-    return ratio(found + right, true + called)
+    true, true_near, called, called_near = terms[..., 0], terms[..., 1], terms[..., 2], terms[..., 3]
+    return ratio(true_near + called_near, true + called)
 
 
 def _bands(counts: Counts, _setting: Setting) -> Float64Array:

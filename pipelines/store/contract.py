@@ -53,7 +53,7 @@ def describe_part(path: Path) -> Part:
     """The description of a part, as the schema checks it. The file is trusted: for files of one's own."""
     with pq.ParquetFile(path) as file:
         schema, notes = file.schema_arrow, file.metadata.metadata
-    columns = [{"name": one.name, "type": str(one.type), "nullable": one.nullable} for one in schema]
+    columns = [{"name": field.name, "type": str(field.type), "nullable": field.nullable} for field in schema]
     return Part.model_validate(
         {
             "head": json.loads(schema.metadata[b"head"]),
@@ -66,19 +66,19 @@ def describe_part(path: Path) -> Part:
 
 def json_schema() -> dict[str, Any]:
     """The contract: the models above, with the names and types that columns may have (schema.predictions_schema)."""
-    found = Part.model_json_schema(mode="serialization")
+    contract = Part.model_json_schema(mode="serialization")
     layout = predictions_schema((_CLASS,), extra_channels=(_CLASS,), logsumexp=True)
     allowed = []
-    for one in layout:
-        pattern = "^" + re.escape(one.name).replace(_CLASS, ".+") + "$"
-        properties = {"name": {"pattern": pattern}, "type": {"const": str(one.type)}, "nullable": {"const": False}}
+    for field in layout:
+        pattern = "^" + re.escape(field.name).replace(_CLASS, ".+") + "$"
+        properties = {"name": {"pattern": pattern}, "type": {"const": str(field.type)}, "nullable": {"const": False}}
         allowed.append({"properties": properties})
-    found["$defs"]["Column"]["oneOf"] = allowed
+    contract["$defs"]["Column"]["oneOf"] = allowed
     needed = [name for name in layout.names if name in ("image", "y", "x")]
-    found["properties"]["columns"]["allOf"] = [
+    contract["properties"]["columns"]["allOf"] = [
         {"contains": {"properties": {"name": {"const": name}}}} for name in needed
     ]
-    return {"$schema": _ID, **found, "title": "Predictions of one head and seed"}
+    return {"$schema": _ID, **contract, "title": "Predictions of one head and seed"}
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class CountsWriter:
         self._bins.write(block.images, {"bins": image_bins(block, self._number)})
         self._pooled = pool([self._pooled, pooled(block)]) if self._pooled else pooled(block)
         sums = {name: getattr(block, name).sum(axis=0) for name in PER_IMAGE}
-        self._sums = {name: self._sums[name] + one for name, one in sums.items()} if self._sums else sums
+        self._sums = {name: self._sums[name] + total for name, total in sums.items()} if self._sums else sums
 
     def close(self) -> None:
         """Finish the files. Raises RunError when there was no block or the disk refuses."""
@@ -88,7 +88,7 @@ class CountsWriter:
         columns = {"truth": sets[:, 0], "called": sets[:, 1], "pixels": pixels}
         files.write_table(self._folder / SETS_FILE, pa.table(columns))
         whole = {name: self._pooled[name][None] for name in SUMMED}
-        whole |= {name: one[None] for name, one in self._sums.items()}
+        whole |= {name: total[None] for name, total in self._sums.items()}
         files.write_table(self._folder / POOLED_FILE, _table(("all",), whole))
 
     def __enter__(self) -> Self:
@@ -281,12 +281,12 @@ def map_blocks(folders: Sequence[Path], names: Sequence[str], function: Callable
     def run(start: int) -> list[Result]:
         chunk = range(start, min(start + _CHUNK, groups))
         parts = zip(*(_blocks(folder, names, chunk) for folder in folders), strict=True)
-        return [function(_added(list(some))) for some in parts]
+        return [function(_added(list(blocks))) for blocks in parts]
 
-    found = [one for some in map_in_order(run, range(0, groups, _CHUNK)) for one in some]
-    if not found:
+    results = [result for blocks in map_in_order(run, range(0, groups, _CHUNK)) for result in blocks]
+    if not results:
         raise RunError(f"there are no images in {folders[0].name}; run evaluate again")
-    return found
+    return results
 
 
 def read_bins(folders: Sequence[Path], bins: int) -> Int64Array:
@@ -323,7 +323,7 @@ def _added(blocks: Sequence[Counts]) -> Counts:
     if len(blocks) == 1:
         return blocks[0]
     names = [name for name in PER_IMAGE if name in vars(blocks[0])]
-    sums: dict[str, Any] = {name: np.sum([getattr(one, name) for one in blocks], axis=0) for name in names}
+    sums: dict[str, Any] = {name: np.sum([getattr(block, name) for block in blocks], axis=0) for name in names}
     return StoredCounts(images=blocks[0].images, **sums)
 
 

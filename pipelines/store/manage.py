@@ -130,13 +130,13 @@ def delete_run(runs: Path, name: str) -> str:
 
 def list_trash(runs: Path) -> list[TrashEntry]:
     """What is in the trash, last deleted first; strays and links are not listed and never touched."""
-    found = []
+    entries = []
     for folder in _entries(runs):
         name, _, nanoseconds = folder.name.rpartition(".")
         deleted = datetime.fromtimestamp(int(nanoseconds) // 10**9, UTC)
-        size = sum(one.st_size for one in _stats([folder]))
-        found.append(TrashEntry(folder.name, name, deleted, size, _freed([folder]), _is_whole(folder)))
-    return sorted(found, key=lambda one: int(one.entry.rpartition(".")[2]), reverse=True)
+        size = sum(stat.st_size for stat in _stats([folder]))
+        entries.append(TrashEntry(folder.name, name, deleted, size, _freed([folder]), _is_whole(folder)))
+    return sorted(entries, key=lambda stat: int(stat.entry.rpartition(".")[2]), reverse=True)
 
 
 def trash_bytes(runs: Path) -> int:
@@ -218,11 +218,13 @@ def _is_entry(text: str) -> bool:
 
 def _entry(runs: Path, entry: str) -> Path:
     """Folder of an entry. Raises NoSuchRun, with what is there, for anything else: a path or a link, for instance."""
-    found = {path.name: path for path in _entries(runs)}
-    if entry not in found:
-        there = f"it holds {', '.join(list(found)[:5])}{', …' if len(found) > 5 else ''}" if found else "it is empty"
+    entries = {path.name: path for path in _entries(runs)}
+    if entry not in entries:
+        there = (
+            f"it holds {', '.join(list(entries)[:5])}{', …' if len(entries) > 5 else ''}" if entries else "it is empty"
+        )
         raise NoSuchRun(f"there is no {entry!r} in the trash of {runs}: {there}; see `python -m pipelines trash`")
-    return found[entry]
+    return entries[entry]
 
 
 def _taken(runs: Path, name: str) -> bool:
@@ -252,7 +254,7 @@ def _is_whole(folder: Path) -> bool:
     """Whether there is a valid manifest and every file that it names, in its size."""
     try:
         entries = read_manifest(folder)[1].values()
-        return all((folder / one.path).stat().st_size == one.bytes for one in entries)
+        return all((folder / entry.path).stat().st_size == entry.bytes for entry in entries)
     except (RunError, OSError):
         return False
 
@@ -269,10 +271,10 @@ def _freed(folders: Iterable[Path]) -> int:
     """Size of the files that are nowhere else: a recount shares files with the run it replaces, by hard links."""
     seen: dict[tuple[int, int], int] = {}
     freed = 0
-    for one in _stats(folders):
-        file = (one.st_dev, one.st_ino)
+    for stat in _stats(folders):
+        file = (stat.st_dev, stat.st_ino)
         seen[file] = seen.get(file, 0) + 1
-        freed += one.st_size if seen[file] == one.st_nlink else 0
+        freed += stat.st_size if seen[file] == stat.st_nlink else 0
     return freed
 
 
@@ -399,8 +401,8 @@ def staged_attempts(runs: Path, name: str) -> list[Path]:
     """Staging folders of a run, oldest first."""
     pattern = re.compile(re.escape(name) + r"\.(\d+)")
     staging = runs / STAGING
-    found = [path for path in staging.iterdir() if pattern.fullmatch(path.name)] if staging.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name.rpartition(".")[2]))
+    attempts = [path for path in staging.iterdir() if pattern.fullmatch(path.name)] if staging.is_dir() else []
+    return sorted(attempts, key=lambda path: int(path.name.rpartition(".")[2]))
 
 
 def _content(folder: Path) -> list[Path]:

@@ -122,9 +122,13 @@ class PredictionsFile:
         if self._opened is None:
             alignment, check = self._align(values), MisuseCheck(self._declared(values))
             writer = PredictionWriter(
-                self._folder, alignment.spec, check=check, knows_shift=values == "logits", with_truth=with_truth,
+                self._folder,
+                alignment.spec,
+                check=check,
+                knows_shift=values == "logits",
+                with_truth=with_truth,
                 part=self._part,
-            )  # fmt: skip
+            )
             self._opened = _Opened(values, with_truth, alignment, check, writer)
         before = self._opened
         if values != before.values:
@@ -174,8 +178,8 @@ class PredictionsFile:
         """Finish the file; warns of what `import` would refuse. Raises ConfigError when no image was added."""
         if self._opened is None:
             raise ConfigError(f"{self._folder.name}: no image was added; call add for each image")
-        for one in self.findings:
-            warnings.warn(f"{one.code}: {one.message}", PredictionsWarning, stacklevel=2)
+        for finding in self.findings:
+            warnings.warn(f"{finding.code}: {finding.message}", PredictionsWarning, stacklevel=2)
         self._opened.writer.close()
 
     def __enter__(self) -> Self:
@@ -192,15 +196,15 @@ class PredictionsFile:
 
 def _array(given: Any, image: str, what: str) -> NDArray[Any]:
     try:
-        found = np.asarray(given)
+        array = np.asarray(given)
     except (TypeError, ValueError, RuntimeError) as error:  # tensors on a GPU, in bfloat16 or with gradients
         raise ShapeError(
             f"{image}: {what} cannot be read as an array ({str(error).splitlines()[0]}); pass "
             "tensor.detach().float().cpu()"
         ) from None
-    if found.dtype.kind not in "biuf":
-        raise ShapeError(f"{image}: {what} must be real numbers, got dtype {found.dtype}; pass float32")
-    return found
+    if array.dtype.kind not in "biuf":
+        raise ShapeError(f"{image}: {what} must be real numbers, got dtype {array.dtype}; pass float32")
+    return array
 
 
 def _check_numbers(outputs: NDArray[Any], image: str, values: str) -> None:
@@ -219,9 +223,9 @@ def _check_numbers(outputs: NDArray[Any], image: str, values: str) -> None:
 
 
 def _flags(given: Any, shape: tuple[int, ...], image: str, what: str) -> BoolArray:
-    found = _array(given, image, what)
-    if found.shape != shape:
-        raise ShapeError(f"{image}: {what} has shape {found.shape}, expected {shape}")
-    if found.dtype != np.bool_ and not ((found == 0) | (found == 1)).all():
+    flags = _array(given, image, what)
+    if flags.shape != shape:
+        raise ShapeError(f"{image}: {what} has shape {flags.shape}, expected {shape}")
+    if flags.dtype != np.bool_ and not ((flags == 0) | (flags == 1)).all():
         raise ShapeError(f"{image}: {what} must hold 0 and 1 only; compare it with a value first")
-    return found.astype(np.bool_)
+    return flags.astype(np.bool_)

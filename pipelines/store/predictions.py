@@ -54,10 +54,10 @@ def open_again(path: Path) -> pq.ParquetFile:
 def footer_of(path: Path) -> pq.FileMetaData:
     """A file's footer, with what its writer noted. Raises RunError when the file is missing or damaged."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return _read(path).metadata  # which says what is wrong
-    key = (path, found.st_ino, found.st_mtime_ns, found.st_size)
+    key = (path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
     footer: _Footer = _FOOTERS.get(key, lambda: _read(path))
     return footer.metadata
 

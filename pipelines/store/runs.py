@@ -105,8 +105,8 @@ class Run:
     @cached_property
     def _predicted(self) -> set[tuple[str, str, str]]:
         pattern = re.compile(r"predictions/split=([^/]+)/head=([^/]+)/seed=(\d+)/.*")
-        found = (pattern.fullmatch(path) for path in self._files)
-        return {(match[1], match[2], match[3]) for match in found if match}
+        matches = (pattern.fullmatch(path) for path in self._files)
+        return {(match[1], match[2], match[3]) for match in matches if match}
 
     def estimates(
         self,
@@ -164,21 +164,27 @@ class Run:
         if variant not in VARIANTS:
             raise RunError(f"variant must be one of {', '.join(VARIANTS)}, got {variant}")
         every = (seeds,) if isinstance(seeds, int) else seeds
-        return read_counts(*(self._folder(counts_folder(split, head, one, variant)) for one in every), whole=whole)
+        return read_counts(*(self._folder(counts_folder(split, head, seed, variant)) for seed in every), whole=whole)
 
     def map_counts(
-        self, function: Callable[[Counts], Result], names: Sequence[str], split: Split, head: Reading,
-        seeds: Sequence[int], *, variant: Variant = "raw",
-    ) -> list[Result]:  # fmt: skip
+        self,
+        function: Callable[[Counts], Result],
+        names: Sequence[str],
+        split: Split,
+        head: Reading,
+        seeds: Sequence[int],
+        *,
+        variant: Variant = "raw",
+    ) -> list[Result]:
         """What a function makes of the counts block by block, from a few arrays by name (counts.map_blocks)."""
-        folders = [self._folder(counts_folder(split, head, one, variant)) for one in seeds]
+        folders = [self._folder(counts_folder(split, head, seed, variant)) for seed in seeds]
         return map_blocks(folders, names, function)
 
     def image_bins(
         self, split: Split, head: Reading, seeds: Sequence[int], *, bins: int, variant: Variant = "raw"
     ) -> Int64Array:
         """(N, C, 3, bins) pixels, hits and sums of p of each image in equal bins of p (counts.image_bins)."""
-        return read_bins([self._folder(counts_folder(split, head, one, variant)) for one in seeds], bins)
+        return read_bins([self._folder(counts_folder(split, head, seed, variant)) for seed in seeds], bins)
 
     def predictions(self, split: Split, head: Head, seed: int) -> PredictionReader:
         """Reader of single images; close it after use."""
@@ -240,10 +246,10 @@ class Run:
 
     @cached_property
     def _by_folder(self) -> dict[Path, list[Entry]]:
-        found: defaultdict[Path, list[Entry]] = defaultdict(list)
+        folders: defaultdict[Path, list[Entry]] = defaultdict(list)
         for path, entry in self._files.items():
-            found[Path(path).parent].append(entry)
-        return dict(found)
+            folders[Path(path).parent].append(entry)
+        return dict(folders)
 
 
 _KEYS: Final = ("metric", "head", "class", "split", "seed", "variant", "region")
@@ -392,15 +398,27 @@ def summarise(run: Run) -> Summary:
     settings, origin = part(lambda: _settings(run, config), (nothing, no_origin)) if config else (nothing, no_origin)
     no_scores: dict[tuple[str, str], Interval] = {}
     scores = part(lambda: _scores(run, split), no_scores)
+    splits = [entry for entry in dataset.get("splits", ()) if entry["split"] == split]
     return Summary(
-        name=run.name, created=str(run.manifest["created"]), bytes=run_bytes(run), data=str(dataset.get("name", "")),
-        kind=dataset.get("kind", ""), classes=tuple(dataset.get("classes", ())),
-        images=sum(int(one["images"]) for one in dataset.get("splits", ()) if one["split"] == split), split=split,
-        heads=run.heads, seeds=run.seeds, origin=origin, settings=settings,
-        declared=(config.get("imported") or {}).get("heads", {}), answer=verdict.get("answer", ""),
-        confidence=verdict.get("confidence", ""), contender=verdict.get("contender"), scores=scores,
+        name=run.name,
+        created=str(run.manifest["created"]),
+        bytes=run_bytes(run),
+        data=str(dataset.get("name", "")),
+        kind=dataset.get("kind", ""),
+        classes=tuple(dataset.get("classes", ())),
+        images=sum(int(entry["images"]) for entry in splits),
+        split=split,
+        heads=run.heads,
+        seeds=run.seeds,
+        origin=origin,
+        settings=settings,
+        declared=(config.get("imported") or {}).get("heads", {}),
+        answer=verdict.get("answer", ""),
+        confidence=verdict.get("confidence", ""),
+        contender=verdict.get("contender"),
+        scores=scores,
         problem=problems[0] if problems else "",
-    )  # fmt: skip
+    )
 
 
 def _settings(run: Run, config: dict[str, Any]) -> tuple[dict[str, Any], Origin]:
