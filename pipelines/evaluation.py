@@ -360,7 +360,7 @@ def evaluate(
             for seed in seeds
         }
         findings[split] = _findings(counted)
-        scores[split] = [row for name in counted.values() for row in name.scores]
+        scores[split] = [row for split_counts in counted.values() for row in split_counts.scores]
         if split == "val":
             thresholds = tune_thresholds(folder, counted[seeds[0]].places, seeds, kind=truth.kind)
         units = choose_units(counted[seeds[0]].images, truth.groups)
@@ -374,7 +374,7 @@ def evaluate(
             _tables(folder, truth, config, counted, split, thresholds if split != "val" else {}, units, progress)
         )
     files.write_table(
-        folder / "metrics.parquet", pa.concat_tables([name for split in splits for name in tables[split]])
+        folder / "metrics.parquet", pa.concat_tables([table for split in splits for table in tables[split]])
     )
     rows = [row for split in splits for row in scores[split]]
     files.write_table(folder / "image_scores.parquet", pa.Table.from_pylist(rows, schema=IMAGE_SCORES_SCHEMA))
@@ -438,7 +438,7 @@ def _tables(
                     )
                     progress.advance()
             yield metrics_table(estimates, variant=variant, **common)
-    agreement = {seed: of_variant.agreement for seed, of_variant in counted.items()}
+    agreement = {seed: split_counts.agreement for seed, split_counts in counted.items()}
     images = next(iter(counted.values())).images
     if any(agreement.values()):
         yield agreement_table(agreement, kind=truth.kind, images=images, weights=weights, **common)

@@ -136,7 +136,7 @@ def list_trash(runs: Path) -> list[TrashEntry]:
         deleted = datetime.fromtimestamp(int(nanoseconds) // 10**9, UTC)
         size = sum(stat.st_size for stat in _stats([folder]))
         entries.append(TrashEntry(folder.name, name, deleted, size, _freed([folder]), _is_whole(folder)))
-    return sorted(entries, key=lambda stat: int(stat.entry.rpartition(".")[2]), reverse=True)
+    return sorted(entries, key=lambda entry: int(entry.entry.rpartition(".")[2]), reverse=True)
 
 
 def trash_bytes(runs: Path) -> int:
