@@ -120,7 +120,7 @@ def count_image(
         by_number = of_binary(pixels, values["score_p"])
     elif not softmax:
         by_number, log_sums = of_independent(pixels)
-    elif exclusive and log_sums is not None:
+    elif exclusive:
         by_number = of_one_label(pixels)
     else:
         by_number = of_channels(pixels, channels, channel_labels)
