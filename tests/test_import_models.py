@@ -533,7 +533,7 @@ def test_the_command_says_one_line_and_ends_with_2(blobs, tmp_path):
 
 def test_neither_torch_nor_onnxruntime_is_imported_by_the_process_that_asks(pair, blobs):
     code = (
-        "import sys; from pathlib import Path; from pipelines.imports.models import inspect_model; "
+        "import sys; from pathlib import Path; from pipelines.imports.models.opening import inspect_model; "
         f"print(inspect_model(Path({str(pair[0])!r})).channels, "
         "sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )

@@ -3,6 +3,7 @@
 docs/predictions-contract.md says what the files hold.
 """
 
+import atexit
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -312,6 +313,7 @@ def can_be_read(path: Path) -> bool:
     with _footers_lock:
         if not _footers or not _footers[0].alive:
             _footers[:] = [Sandbox(_FOOTER_READER)]
+            atexit.register(_footers[0].close)
         try:
             _footers[0].ask({"path": str(path.resolve())}, seconds=_FOOTER_SECONDS)
         except SandboxError:
