@@ -45,7 +45,7 @@ def test_links_in_the_documents_lead_somewhere():
 
 
 def test_the_example_of_a_data_set_is_valid(tmp_path):
-    example = re.search(r"```toml\n(.*?)```", text("docs/data-format.md"), re.DOTALL)
+    example = re.search(r"```toml\n(.*?)```", text("docs/data-formats.md"), re.DOTALL)
     assert example is not None
     (tmp_path / "dataset.toml").write_text(example[1])
     for folder in ("images", "masks/cell", "masks/nucleus"):
