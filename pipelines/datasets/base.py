@@ -25,9 +25,6 @@ class Finding(BaseModel):
     """One thing to know about a data set, in one line.
 
     code: what kind of finding it is, such as PAIR-SIZE; message: file, expected, came, what to do.
-
-    >>> Finding.note("LINES", "2 lines are drawn 10 pixels wide").severity
-    'note'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +50,11 @@ class Finding(BaseModel):
 
     @classmethod
     def note(cls, code: str, message: str) -> Self:
-        """What was done or assumed."""
+        """What was done or assumed.
+
+        >>> Finding.note("LINES", "2 lines are drawn 10 pixels wide").severity
+        'note'
+        """
         return cls(code=code, severity="note", message=message)
 
 
