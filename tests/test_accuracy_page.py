@@ -52,9 +52,9 @@ def test_scores_of_images_are_those_of_the_counts(real_runs, name):
 
 
 def test_every_score_of_labels_is_offered_and_no_other():
-    assert "volume_bias" not in queries.METRIC_NAMES  # neither better
-    assert not [name for name in queries.METRIC_NAMES if name.endswith("_image_mean")]
-    assert all(METRICS[name].better == "higher" for name in queries.METRIC_NAMES)
+    assert "volume_bias" not in queries.label_scores()  # neither better
+    assert not [name for name in queries.label_scores() if name.endswith("_image_mean")]
+    assert all(METRICS[name].better == "higher" for name in queries.label_scores())
 
 
 def test_tuned_thresholds_are_offered_where_they_were_tuned_on_other_images(real_runs):

@@ -58,7 +58,7 @@ class ByClass(NamedTuple):
 
 def metric_names(run: Run, *, split: Split) -> list[str]:
     """Scores of labels that this run has, in the registry's order."""
-    return [name for name in queries.METRIC_NAMES if queries.scored_regions(run, split, name)]
+    return [name for name in queries.label_scores() if queries.scored_regions(run, split, name)]
 
 
 def class_names(run: Run, metric: str) -> list[str]:

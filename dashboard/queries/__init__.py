@@ -61,11 +61,11 @@ from dashboard.queries.runs import (
     trash,
 )
 from dashboard.queries.scores import (
-    METRIC_NAMES,
     advantages,
     after_temperature,
     image_means,
     image_values,
+    label_scores,
     paired_values,
     score_tables,
     scored_regions,
@@ -75,7 +75,6 @@ from dashboard.queries.scores import (
 __all__ = [
     "BINS",
     "KEY",
-    "METRIC_NAMES",
     "MOST_LABELS",
     "RUN",
     "RUNS_VARIABLE",
@@ -107,6 +106,7 @@ __all__ = [
     "label_map",
     "label_mass",
     "label_rates",
+    "label_scores",
     "label_sets",
     "learning",
     "make_ahead",

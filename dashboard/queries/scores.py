@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,14 @@ from pipelines.schema import ALL_CLASSES, Head, Region, Split, Variant
 from pipelines.store import Run
 from pipelines.verdict.evidence import Contender
 
-# Scores that say how well labels fit: neither means over images, which are made here, nor areas.
-METRIC_NAMES: Final = tuple(
-    one.name for one in (*segmentation.METRICS, *segmentation.METRICS)
-    if one.better == "higher" and not one.name.endswith("_image_mean")
-)  # fmt: skip
+
+def label_scores() -> tuple[str, ...]:
+    """Metrics of how well labels fit, by name: neither means over images, which are made here, nor areas."""
+    return tuple(
+        metric.name
+        for metric in segmentation.METRICS
+        if metric.better == "higher" and not metric.name.endswith("_image_mean")
+    )
 
 
 class ImageTerms(NamedTuple):
@@ -48,12 +51,13 @@ def setting_of(run: Run, split: Split, head: Head, seed: int) -> Setting:
 
 @st.cache_resource(max_entries=18, show_spinner="Scoring image by image …", hash_funcs=KEY)
 def _terms(run: Run, split: Split, head: Head, seed: int) -> ImageTerms:
-    """A hundredth of the counts: enough for every metric of METRIC_NAMES."""
+    """A hundredth of the counts: enough for every metric of `label_scores`."""
     setting = setting_of(run, split, head, seed)
     wanted = {
-        source.name: source for name in METRIC_NAMES if METRICS[name].applies(setting, "all")
-        for source in (METRICS[name].source,)
-    }  # fmt: skip
+        METRICS[name].source.name: METRICS[name].source
+        for name in label_scores()
+        if METRICS[name].applies(setting, "all")
+    }
     wanted[OUTCOMES_AT_HALF.name] = OUTCOMES_AT_HALF
 
     def terms(counted: Counts) -> ImageTerms:
