@@ -10,6 +10,9 @@ from browser import driver
 from make_dataset import save
 from pycocotools import mask as coco_mask
 
+from pipelines import jobs
+from pipelines.reading import read_reading
+
 pytestmark = pytest.mark.browser
 SIZE = 64
 IMAGES = 16
@@ -94,5 +97,9 @@ def test_a_zip_is_described_and_goes_on_to_the_training(window, tmp_path):
         view.page.wait_for_url(re.compile("/train.*reading="))
         view.page.get_by_role("button", name="Start without an estimate").wait_for()
         view.settle()
-        assert view.page.get_by_text("outer").count() >= 1
+        view.page.get_by_role("button", name="Start without an estimate").click()
+        view.page.get_by_test_id("stProgress").wait_for()
         assert view.shown_errors() == []
+        (job,) = jobs.list_jobs(tmp_path / "runs")
+        job.cancel()
+        assert [rule.name for rule in read_reading(job.request.reading).classes] == ["outer", "core"]

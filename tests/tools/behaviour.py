@@ -28,7 +28,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 # What a protobuf element carries besides what a reader sees: names that Streamlit makes of places in the code.
-_IDS: Final = {"id", "elementId", "formId", "fragmentId", "pageScriptHash", "scriptHash", "url", "mediaFileUrl", "page"}
+_IDS: Final = {
+    "id", "elementId", "formId", "fragmentId", "pageScriptHash", "scriptHash", "url", "mediaFileUrl", "page",
+    "deferredFileId", "uuid", "token",
+}  # fmt: skip
 _SHOWN: Final = 20  # differences that are printed in full
 
 
@@ -211,6 +214,8 @@ def _same(before: Any, after: Any) -> bool:
 def _values(before: Any, after: Any, where: str) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(key for key in after if key not in before)]:
+            if key in _IDS:
+                continue
             if key not in before or key not in after:
                 yield f"{where}.{key} {'new' if key in after else 'gone'}"
             else:
@@ -218,9 +223,14 @@ def _values(before: Any, after: Any, where: str) -> Iterator[str]:
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for at, pair in enumerate(zip(before, after, strict=True)):
             yield from _values(*pair, f"{where}[{at}]")
-    elif before != after:
+    elif _plain(before) != _plain(after):
         short = [json.dumps(value, ensure_ascii=False)[:200] for value in (before, after)]
         yield f"{where}: {short[0]} became {short[1]}"
+
+
+def _plain(value: Any) -> Any:
+    """Markup and scripts without white space that nobody sees."""
+    return re.sub(r"\s+", " ", re.sub(r"\s*(<[^<>]*>)\s*", r"\1", value)).strip() if isinstance(value, str) else value
 
 
 def main() -> None:
