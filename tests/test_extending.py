@@ -1,4 +1,4 @@
-"""What is added as one entry, as docs/architecture.md shows it; losses in test_losses.py, formats in test_reading.py."""
+"""What is added as one entry, as docs/architecture.md shows it; losses are in test_losses, formats in test_reading."""
 
 import re
 import shutil

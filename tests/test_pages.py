@@ -91,8 +91,8 @@ def move_all(at, place):
     done = {}
     for kind in ("selectbox", "select_slider", "radio", "segmented_control", "pills"):
         for one in at.main.get(kind):
-            if one.disabled or not one.options:
-                continue
+            if one.disabled or not one.options or not isinstance(one.value, str | float | int):
+                continue  # such as a size: what is written says nothing of the value
             value = among(one.options, place)  # as it is written; the page may mean a number
             if isinstance(one.value, float):
                 value = float(value)

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import REPO
@@ -57,6 +56,7 @@ from dashboard.safe import csv_bytes, escaped, harmless, safe_color, script_json
 from pipelines import cli
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, RunError
+from pipelines.options import parse
 from pipelines.store import Run
 from pipelines.verdict import Margin, Verdict
 
@@ -435,10 +435,10 @@ def test_command_that_made_the_run_can_be_read_back():
     assert {"--no-augment", "--seeds", "--loss", "--lr", "--priority", "--encoder-weights", "--replicates"} <= set(
         options
     )
-    command = typer.main.get_command(cli.app).commands["run"]
-    parsed = command.make_context("run", ["cells", *options]).params  # raises on an option it does not know
-    assert (parsed["seeds"], parsed["size"], parsed["augment"]) == ("0,1", "96x128", False)
-    assert (parsed["priority"], parsed["replicates"], parsed["lr"]) == ("nucleus,cell", 500, "0.002")
+    training = RunConfig.model_validate(config).training
+    request, _ = parse(["run", "cells", *options])  # raises on an option it does not know
+    assert request.training == training
+    assert (request.evaluation.replicates, request.evaluation.cost_false_negative) == (500, 4.0)
     assert describe.options_of(RunConfig(dataset="x").model_dump(mode="json")) == []
     by_head = RunConfig.model_validate({"dataset": "x", "training": {"learning_rates": {"softmax": 0.01}}})
     assert describe.options_of(by_head.model_dump(mode="json")) == ["--lr", "softmax=0.01"]

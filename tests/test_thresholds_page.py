@@ -397,7 +397,7 @@ def test_lanes_keep_classes_apart_and_heads_in_their_colours():
     assert list(one.x) == [0.7, 0.5]
     assert list(one.y) == [1, 4]
     assert list(figure.layout.yaxis.ticktext) == ["a", "b"]
-    assert np.add(one.x, one.error_x.array) == pytest.approx([0.9, 0.9])
+    assert list(np.add(one.x, one.error_x.array)) == pytest.approx([0.9, 0.9])
     hollow = [trace for trace in figure.data if trace.marker.color == LIGHT.surface and list(trace.x) != [None]]
     assert [list(trace.x) for trace in hollow] == [[0.5, 0.6], [0.4, 0.2]]
 
