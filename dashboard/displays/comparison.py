@@ -13,6 +13,7 @@ from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, Theme, faded
 from pipelines.comparison import TITLES, Comparison, Conclusion, before_after, effect_rows
 from pipelines.metrics import METRICS
 from pipelines.schema import Head
+from pipelines.sentences import shortened
 
 _LANE: Final = 34  # CSS pixels of a head's lane
 _SHIFT: Final = 0.17  # lanes between what is before and what is after
@@ -94,7 +95,7 @@ def cells_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str
         range=[last + 0.7, -0.7],
         showgrid=False,
         tickvals=[lanes[run, heads[0]] + (len(heads) - 1) / 2 for run in runs],
-        ticktext=[_short(run) for run in runs],
+        ticktext=[shortened(run, _LONGEST) for run in runs],
     )
     shared = layout(
         theme,
@@ -217,8 +218,4 @@ def _hovered(row: Mapping[str, Any]) -> list[str]:
 
 def _level(name: str) -> str:
     """A head in words, anything else as it is."""
-    return HEAD_SHORT[name].lower() if name in HEAD_SHORT else _short(name)  # type: ignore[index]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return HEAD_SHORT[name].lower() if name in HEAD_SHORT else shortened(name, _LONGEST)  # type: ignore[index]

@@ -16,7 +16,7 @@ from dashboard.tables import RATES, SHOWN, difference_row
 from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, words_in
 from pipelines.metrics import METRICS
 from pipelines.schema import DIFFERENCES, HEADS, Head
-from pipelines.sentences import KIND_TITLES, size_in_words
+from pipelines.sentences import KIND_TITLES, shortened, size_in_words
 from pipelines.store import Run
 from pipelines.store.runs import Interval, Summary
 from pipelines.verdict import Margin
@@ -372,7 +372,8 @@ def _figure(
     rules = [_rule(theme.line, xref="paper", x0=0, x1=1, y0=edge, y1=edge) for edge in edges]
     several = len(set(data_of.values())) > 1
     names = [
-        escape(_short(run)) + (f'<br><span style="font-size:11px">{escape(_short(data))}</span>' if several else "")
+        escape(shortened(run, _LONGEST))
+        + (f'<br><span style="font-size:11px">{escape(shortened(data, _LONGEST))}</span>' if several else "")
         for run, data in data_of.items()
     ]
     last = max(lanes.values())
@@ -434,7 +435,3 @@ def _sides(theme: Theme, others: Sequence[Head]) -> list[dict[str, Any]]:
 
 def _rule(color: str, **places: Any) -> dict[str, Any]:
     return {"type": "line", "line": {"color": color, "width": 1}} | places
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"

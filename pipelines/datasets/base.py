@@ -12,6 +12,7 @@ from pipelines.arrays import BoolArray, Float32Array
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 from pipelines.schema import Kind, Split
+from pipelines.sentences import printable
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
 Role: TypeAlias = Literal["class", "background", "ignore"]
@@ -225,11 +226,6 @@ class Format:
 
 
 # Words for messages --------------------------------------------------------------------------------------------------
-
-
-def printable(text: str) -> str:
-    """A text from a file as one printable line: as it is, or with its odd letters escaped."""
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def short(path: Path, parts: int = 2) -> str:

@@ -8,10 +8,11 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pipelines.datasets.base import Finding, Label, examples, printable
+from pipelines.datasets.base import Finding, Label, examples
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, ClassRule, DataReading
 from pipelines.schema import BACKGROUND_CHANNEL, RESERVED_CLASS_NAMES, Kind
+from pipelines.sentences import printable
 
 MAX_CLASSES: Final = 64
 IGNORE_LAYER: Final = "_ignore"  # masks/_ignore/<stem>.png: pixels to ignore where labels may overlap

@@ -11,23 +11,13 @@ import numpy as np
 from pipelines import links
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, listing, orientation, splits
-from pipelines.datasets.base import (
-    FILES_READ,
-    Examination,
-    Finding,
-    Item,
-    Size,
-    Source,
-    Truth,
-    UnusableTruth,
-    examples,
-    printable,
-)
+from pipelines.datasets.base import FILES_READ, Examination, Finding, Item, Size, Source, Truth, UnusableTruth, examples
 from pipelines.datasets.classes import Classes, describe, list_labels, order_of, plan_classes
 from pipelines.datasets.formats import FORMATS
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, DataReading, SplitRule
 from pipelines.schema import SPLITS, Kind, Split
+from pipelines.sentences import printable
 
 
 class Dataset:

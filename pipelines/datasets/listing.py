@@ -8,8 +8,9 @@ from typing import Final
 
 from pipelines import links
 from pipelines.datasets import imageio
-from pipelines.datasets.base import Finding, Picture, Size, Source, printable
+from pipelines.datasets.base import Finding, Picture, Size, Source
 from pipelines.errors import DatasetError
+from pipelines.sentences import printable
 
 MAX_NAME: Final = 200
 MAX_FILES: Final = 500_000

@@ -15,12 +15,13 @@ import numpy as np
 
 from pipelines.arrays import UInt8Array
 from pipelines.datasets import imageio, listing, splits
-from pipelines.datasets.base import Finding, Format, Label, Role, Size, Source, Truth, examples, printable
+from pipelines.datasets.base import Finding, Format, Label, Role, Size, Source, Truth, examples
 from pipelines.datasets.formats import json_file, polygons
 from pipelines.datasets.listing import FileSource
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import SPLITS
+from pipelines.sentences import printable
 
 # Files and their tables ----------------------------------------------------------------------------------------------
 

@@ -8,13 +8,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.datasets.base import Finding, Label, Truth, printable
+from pipelines.datasets.base import Finding, Label, Truth
 from pipelines.datasets.formats.indexed import holds_indices
 from pipelines.datasets.formats.masks import values
 from pipelines.datasets.formats.masks.pairing import Pairing
 from pipelines.datasets.formats.masks.source import MaskSource, mask_format
 from pipelines.datasets.formats.masks.values import BACKGROUND, Counts, Named, Seen
 from pipelines.errors import DatasetError
+from pipelines.sentences import printable
 
 OPTIONS: Final[dict[str, str]] = {
     "colors": 'the table of colours, such as "sky=#0000ff, road=#808080"; else a file or the masks give it',

@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.datasets import imageio, listing, splits
-from pipelines.datasets.base import Finding, Format, Picture, Source, Truth, printable, short
+from pipelines.datasets.base import Finding, Format, Picture, Source, Truth, short
 from pipelines.datasets.formats import json_file
 from pipelines.datasets.formats.masks import values
 from pipelines.datasets.formats.masks.values import Counts, Named, Names, Seen, distinct, find_names, value_labels
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
+from pipelines.sentences import printable
 
 # Columns and their roles ---------------------------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.datasets.base import Label, Source, Truth, printable
+from pipelines.datasets.base import Label, Source, Truth
 from pipelines.datasets.formats.masks.pairing import Pairing
 from pipelines.datasets.formats.masks.source import MaskSource, mask_format
 from pipelines.datasets.formats.masks.values import BACKGROUND, empty_layers, read_index
 from pipelines.datasets.formats.per_class import LONGEST, OBJECT, OPTIONS, BinaryMasksSource
 from pipelines.errors import DatasetError
+from pipelines.sentences import printable
 
 
 class ObjectMapsSource(MaskSource):

@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw
 
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.datasets import imageio, listing, splits
-from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth, printable
+from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth
 from pipelines.datasets.formats import json_file, polygons
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
+from pipelines.sentences import printable
 
 # Shapes to pixels ----------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ from PIL import Image
 
 from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
-from pipelines.datasets.base import printable, short
+from pipelines.datasets.base import short
 from pipelines.datasets.formats import tiff_images
 from pipelines.errors import DatasetError
+from pipelines.sentences import printable
 
 NIFTI: Final = (".nii.gz", ".nii")
 SUFFIXES: Final = (*NIFTI, ".png", ".bmp", ".tif", ".tiff")

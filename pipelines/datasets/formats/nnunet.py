@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from pipelines import links
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth, printable
+from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth
 from pipelines.datasets.formats import json_file, nifti, polygons
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
+from pipelines.sentences import printable
 
 # dataset.json --------------------------------------------------------------------------------------------------------
 

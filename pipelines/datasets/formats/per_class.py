@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray
-from pipelines.datasets.base import Finding, Label, Truth, printable
+from pipelines.datasets.base import Finding, Label, Truth
 from pipelines.datasets.formats.indexed import read_threshold
 from pipelines.datasets.formats.masks import values
 from pipelines.datasets.formats.masks.pairing import Mask, Pairing
 from pipelines.datasets.formats.masks.source import MaskSource, mask_format
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
+from pipelines.sentences import printable
 
 OBJECT: Final = "object"  # what masks show whose class nothing tells
 LONGEST: Final = 200

@@ -6,7 +6,7 @@ from typing import Final
 
 from pipelines import links
 from pipelines.datasets import listing, splits
-from pipelines.datasets.base import Finding, Format, Source, Truth, printable
+from pipelines.datasets.base import Finding, Format, Source, Truth
 from pipelines.datasets.formats import colored, tiff_images
 from pipelines.datasets.formats.colored import ColorLabels
 from pipelines.datasets.formats.indexed import holds_indices
@@ -16,6 +16,7 @@ from pipelines.datasets.formats.masks.source import MaskSource, voc_base
 from pipelines.datasets.formats.masks.values import Named, Names, ValueLabels
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS
+from pipelines.sentences import printable
 
 _NAMES: Final = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "

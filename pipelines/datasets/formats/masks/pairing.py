@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from pipelines.datasets import listing
 from pipelines.datasets import splits as split_lists
-from pipelines.datasets.base import Finding, printable
+from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.masks import names, roles
 from pipelines.datasets.formats.masks.names import Part, role_named
 from pipelines.datasets.formats.masks.roles import File, Pair, choose_truth, doubts
@@ -23,6 +23,7 @@ from pipelines.datasets.imageio import IMAGE_SUFFIXES
 from pipelines.datasets.listing import MAX_FILES
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
+from pipelines.sentences import printable
 
 Layout: TypeAlias = Literal["one", "classes", "instances"]
 

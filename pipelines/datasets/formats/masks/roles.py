@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray
 from pipelines.datasets import listing
-from pipelines.datasets.base import Finding, printable
+from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.masks.names import Part, Role, RoleName, role_named
 from pipelines.datasets.formats.masks.values import read_index
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
+from pipelines.sentences import printable
 
 OPTIONS: Final[dict[str, str]] = {
     "observer": "several people marked the same pictures: the one whose masks are the truth, such as 2; else the first",

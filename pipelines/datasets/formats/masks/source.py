@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.datasets import listing
-from pipelines.datasets.base import Finding, Format, Picture, Size, Source, Truth, printable
+from pipelines.datasets.base import Finding, Format, Picture, Size, Source, Truth
 from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import pairing, roles, values
 from pipelines.datasets.formats.masks.pairing import Layout, Mask, Pairing, match
 from pipelines.datasets.formats.tiff_images import is_tiff, read_head
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
+from pipelines.sentences import printable
 
 OPTIONS: Final[dict[str, str]] = {**pairing.OPTIONS, **roles.OPTIONS, **values.OPTIONS, **tiff_images.OPTIONS}
 _NOT_READ: Final = (".gif", ".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ras", ".bif")

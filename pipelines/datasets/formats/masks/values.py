@@ -19,11 +19,12 @@ from PIL import Image
 from pipelines import links
 from pipelines.arrays import BoolArray
 from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding, Label, Role, Truth, printable
+from pipelines.datasets.base import Finding, Label, Role, Truth
 from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.imageio import list_values
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
+from pipelines.sentences import printable
 
 # Masks to the values they hold, each file looked at once in a process ------------------------------------------------
 
