@@ -57,7 +57,7 @@ def test_a_training_is_estimated_started_left_and_found_again_with_its_verdict(w
     view.close()
 
     job = jobs.find_job(folder / "runs", "2")
-    assert job.asked.stages, "the estimate goes with the job, for the time left"
+    assert job.order.stages, "the estimate goes with the job, for the time left"
     again = window().open(f"{address}/train")
     assert again.page.get_by_role("heading", name="Small-1").count() == 1
     again.page.get_by_role("button", name="Read the verdict").wait_for(timeout=SLOW)
