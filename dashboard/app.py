@@ -46,8 +46,8 @@ def draw() -> None:
     names: list[str] = []
     damaged: dict[str, str] = {}
     with boundary.boundary():
-        names = queries.run_names()
-        damaged = {one.name: one.problem for one in queries.damaged_runs()}
+        names = queries.runs.run_names()
+        damaged = {one.name: one.problem for one in queries.runs.damaged_runs()}
     # Evidence needs a run.
     pages = [_page(name, shown=bool(names) or not page.evidence) for name, page in menu.PAGES.items()]
     page = st.navigation(pages, expanded=True)
@@ -64,7 +64,7 @@ def draw() -> None:
             components.problem(f"{missing} This is {st.session_state[state.RUN]} instead.")
     with boundary.boundary():
         page.run()
-    queries.freeze_once()
+    queries.runs.freeze_once()
 
 
 if __name__ == "__main__":

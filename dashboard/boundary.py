@@ -60,8 +60,8 @@ def _damage() -> str | None:
     """What is wrong with the files of the run that was picked; None when it is whole, or there is none."""
     from dashboard import queries  # its caches want a server that is there
 
-    name = st.session_state.get(queries.RUN)
-    return None if name is None else queries.damage_of(name)
+    name = st.session_state.get(queries.runs.RUN)
+    return None if name is None else queries.runs.damage_of(name)
 
 
 @contextmanager

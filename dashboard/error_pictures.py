@@ -33,7 +33,7 @@ class Lens(NamedTuple):
     @property
     def heads(self) -> tuple[Head, ...]:
         """Both heads, or the only one."""
-        return queries.shown_heads(self.run, self.contender)
+        return queries.runs.shown_heads(self.run, self.contender)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class Lens(NamedTuple):
         else:
             head = self.heads[-1 if which == "softmax" else 0]
             heads, colors = (head,), (self.theme.heads[head],)
-        return queries.error_picture(self.run, self.split, image, self.seed, heads, self.class_name, colors)
+        return queries.images.error_picture(self.run, self.split, image, self.seed, heads, self.class_name, colors)
 
 
 def draw_image(lens: Lens, row: Mapping[Hashable, Any], *, score: str, of: str) -> None:
@@ -66,7 +66,7 @@ def draw_image(lens: Lens, row: Mapping[Hashable, Any], *, score: str, of: str) 
     numbers = [rounded(row[column]) for column in lens.columns]
     numbers += [minus(signed(row["difference"], 3))] if pair else []
     components.small_table([score, *names, *(["Difference"] if pair else [])], [[of, *numbers]], lens.theme)
-    pictures = [("Truth", queries.example(lens.run, lens.split, image)[1])]
+    pictures = [("Truth", queries.images.example(lens.run, lens.split, image)[1])]
     sides: tuple[Which, ...] = ("sigmoid", "softmax")
     pictures += [(f"{name}: errors", lens.errors(image, side)) for name, side in zip(names, sides, strict=False)]
     if pair:

@@ -51,7 +51,7 @@ def draw_export(run: Run, *, margin: Margin | None = None) -> None:
         )
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=queries.KEY | {Margin: Margin.model_dump_json})
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=queries.runs.KEY | {Margin: Margin.model_dump_json})
 def _exported(run: Run, form: Literal["html", "zip"], margin: Margin | None) -> bytes:
     """A file of a run, made when someone asks for it and kept for whoever asks next."""
     from dashboard.report.contents import report_of  # with the figures of every page, which the first page lacks
@@ -100,7 +100,7 @@ def draw_run(run: Run, names: Sequence[str], *, lists: Sequence[str] = ()) -> No
 def draw_trash() -> None:
     """What is in the trash, with a button to take each run back, and one to empty it."""
     try:
-        entries, freed = queries.trash()
+        entries, freed = queries.runs.trash()
     except RunError as error:
         components.problem(str(error))
         return
@@ -169,12 +169,12 @@ def _attempt(step: Callable[..., str], *arguments: Any) -> None:
     except RunError as error:
         st.session_state[_RESULT] = (False, str(error))
     finally:
-        queries.forget_runs()
+        queries.runs.forget_runs()
 
 
 def _rename(name: str, key: str, lists: tuple[str, ...]) -> str:
     new = str(st.session_state[key]).strip()
-    rename_run(queries.runs_folder(), name, new)
+    rename_run(queries.runs.runs_folder(), name, new)
     if st.session_state.get(state.RUN) == name:
         st.session_state[state.RUN] = new
     for chosen in (chosen for chosen in lists if chosen in st.session_state):
@@ -183,7 +183,7 @@ def _rename(name: str, key: str, lists: tuple[str, ...]) -> str:
 
 
 def _delete(name: str, names: tuple[str, ...]) -> str:
-    delete_run(queries.runs_folder(), name)
+    delete_run(queries.runs.runs_folder(), name)
     others = [other for other in names if other != name]
     if not others:
         return f"{name} is in the trash."
@@ -195,9 +195,9 @@ def _delete(name: str, names: tuple[str, ...]) -> str:
 
 
 def _restore(entry: TrashEntry) -> str:
-    name = restore_run(queries.runs_folder(), entry.entry)
+    name = restore_run(queries.runs.runs_folder(), entry.entry)
     return f"{name} is back." if name == entry.name else f"{entry.name} is back as {name}: its own name is taken."
 
 
 def _empty() -> str:
-    return f"The trash is empty; {size_in_words(empty_trash(queries.runs_folder()))} are free again."
+    return f"The trash is empty; {size_in_words(empty_trash(queries.runs.runs_folder()))} are free again."

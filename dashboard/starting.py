@@ -33,11 +33,11 @@ def prepare() -> None:
         from pipelines.store import open_run
         from pipelines.verdict import Margin, judge
 
-        for name in queries.run_names()[:1]:
-            run = open_run(queries.runs_folder(), name)
-            judge(queries.evidence(run), Margin())
+        for name in queries.runs.run_names()[:1]:
+            run = open_run(queries.runs.runs_folder(), name)
+            judge(queries.runs.evidence(run), Margin())
             for head in run.heads:
-                queries.ingredients(run, head, None)
+                queries.runs.ingredients(run, head, None)
     except Exception as error:  # nobody waits for this thread: the page meets the same error, and shows it
         boundary.line_of(error, failed="The preparation of the first page")
 

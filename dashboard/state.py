@@ -14,9 +14,9 @@ from pipelines.store import Run, open_run
 from pipelines.store.files import NAME
 from pipelines.verdict import missing_head
 
-RUN: Final = queries.RUN
+RUN: Final = queries.runs.RUN
 _MISSING: Final = "missing_run"
-BINS: Final = queries.BINS
+BINS: Final = queries.counts.BINS
 REGION_TITLES: Final[dict[str, str]] = {
     "all": "All pixels",
     "foreground": "Foreground",
@@ -59,13 +59,13 @@ def missing_run() -> str | None:
     missing = st.session_state.pop(_MISSING, None)
     if missing is None:
         return None
-    damage = queries.damage_of(str(missing)) if re.fullmatch(NAME, str(missing)) else None
+    damage = queries.runs.damage_of(str(missing)) if re.fullmatch(NAME, str(missing)) else None
     return f"{capitalised(damage).rstrip('.')}." if damage else f"There is no run {missing} here."
 
 
 def current_run() -> Run:
     """The run that was picked. Raises RunError when it has gone or is damaged."""
-    return open_run(queries.runs_folder(), st.session_state[RUN])
+    return open_run(queries.runs.runs_folder(), st.session_state[RUN])
 
 
 def choose(

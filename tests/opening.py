@@ -27,8 +27,8 @@ local_script_runner.require_widgets_deltas = _wait
 
 def open_page(monkeypatch, runs, page, /, **query):
     """The page (the name of its file) of the app on a folder of runs, drawn once; query: of the link."""
-    monkeypatch.setenv(queries.RUNS_VARIABLE, str(runs))
-    queries.forget_names() if str(runs) in UNCHANGED else queries.forget_runs()
+    monkeypatch.setenv(queries.runs.RUNS_VARIABLE, str(runs))
+    queries.runs.forget_names() if str(runs) in UNCHANGED else queries.runs.forget_runs()
     at = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in query.items():
         at.query_params[name] = value

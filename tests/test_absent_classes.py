@@ -13,7 +13,7 @@ from dashboard import rounding as written
 from dashboard.displays import accuracy, base, calibration
 from dashboard.displays.base import Selection
 from dashboard.displays.threshold_choice import Look, choices
-from dashboard.queries import absent_classes
+from dashboard.queries.counts import absent_classes
 from dashboard.report.contents import report_of
 from dashboard.report.files import html_bytes
 from dashboard.theme import LIGHT

@@ -42,8 +42,8 @@ def test_scores_of_images_are_those_of_the_counts(real_runs, name):
     metrics = tables.metric_names(run, split="test")
     assert {"dice", "iou", "precision", "specificity", "mcc", "boundary_iou", "surface_dice"} <= set(metrics)
     for metric in metrics:
-        for region in queries.scored_regions(run, "test", metric):
-            ours = queries.image_values(run, "test", "softmax", (0,), metric, region)
+        for region in queries.scores.scored_regions(run, "test", metric):
+            ours = queries.scores.image_values(run, "test", "softmax", (0,), metric, region)
             rows = estimates.by_image(
                 counts, metric, setting=setting, classes=run.dataset["classes"], region=region
             )  # fmt: skip
@@ -52,15 +52,15 @@ def test_scores_of_images_are_those_of_the_counts(real_runs, name):
 
 
 def test_every_score_of_labels_is_offered_and_no_other():
-    assert "volume_bias" not in queries.label_scores()  # neither better
-    assert not [name for name in queries.label_scores() if name.endswith("_image_mean")]
-    assert all(METRICS[name].better == "higher" for name in queries.label_scores())
+    assert "volume_bias" not in queries.scores.label_scores()  # neither better
+    assert not [name for name in queries.scores.label_scores() if name.endswith("_image_mean")]
+    assert all(METRICS[name].better == "higher" for name in queries.scores.label_scores())
 
 
 def test_tuned_thresholds_are_offered_where_they_were_tuned_on_other_images(real_runs):
     run = open_run(real_runs, "cells")
-    assert queries.scored_regions(run, "test", "dice_tuned")
-    assert not queries.scored_regions(run, "val", "dice_tuned")
+    assert queries.scores.scored_regions(run, "test", "dice_tuned")
+    assert not queries.scores.scored_regions(run, "val", "dice_tuned")
 
 
 def test_mean_of_seeds_leaves_out_those_without_a_score():
@@ -83,8 +83,8 @@ def test_images_of_the_page_have_the_scores_that_evaluation_stored(real_runs):
 def test_means_of_images_are_those_that_evaluation_stored(real_runs, name, metric):
     # The page makes means for every metric; evaluation stores some. Same draws, same numbers.
     run = open_run(real_runs, name)
-    ours = queries.image_means(run, "test", metric, "all")
-    stored = queries.stored_rows(run, "test", f"{metric}_image_mean", "all")
+    ours = queries.scores.image_means(run, "test", metric, "all")
+    stored = queries.scores.stored_rows(run, "test", f"{metric}_image_mean", "all")
     keys = ["head", "seed", "class"]
     both = ours.merge(stored, on=keys, suffixes=("", "_stored"))
     assert len(both) == len(ours)
@@ -95,8 +95,8 @@ def test_means_of_images_are_those_that_evaluation_stored(real_runs, name, metri
 
 def test_mean_of_images_of_a_score_that_is_not_stored_is_the_mean(real_runs):
     run = open_run(real_runs, "landcover")
-    rows = queries.image_means(run, "test", "precision", "interior").set_index(["head", "seed", "class"])
-    values = queries.image_values(run, "test", "sigmoid", (0,), "precision", "interior")
+    rows = queries.scores.image_means(run, "test", "precision", "interior").set_index(["head", "seed", "class"])
+    values = queries.scores.image_values(run, "test", "sigmoid", (0,), "precision", "interior")
     for name in run.dataset["classes"]:
         row = rows.loc[("sigmoid", 0, name)]
         assert row["value"] == pytest.approx(values[name].mean(), nan_ok=True)
@@ -106,7 +106,7 @@ def test_mean_of_images_of_a_score_that_is_not_stored_is_the_mean(real_runs):
 
 def test_differences_of_image_means_stay_within_what_is_possible(real_runs):
     run = open_run(real_runs, "cells")  # two seeds that differ: an interval of t with one degree of freedom
-    rows = queries.image_means(run, "test", "precision", "all")
+    rows = queries.scores.image_means(run, "test", "precision", "all")
     gaps = rows[~rows["head"].isin(run.heads)].dropna(subset=["low"])
     assert len(gaps)
     assert ((gaps["low"] >= -1) & (gaps["high"] <= 1)).all()
@@ -124,7 +124,7 @@ def test_classes_stand_on_one_line_in_all_three_figures(real_runs):
     assert len({tuple(figure.layout.yaxis.range) for figure in figures}) == 1
     assert list(figures[1].layout.yaxis.categoryarray) == ["mean of classes", *run.dataset["classes"]]
     points = next(trace for trace in figures[1].data if trace.mode == "markers")
-    stored = queries.stored_rows(run, "test", "dice", "all").query("head == 'difference' and seed == @ALL_SEEDS")
+    stored = queries.scores.stored_rows(run, "test", "dice", "all").query("head == 'difference' and seed == @ALL_SEEDS")
     assert list(points.x) == stored.set_index("class")["value"].loc[[MACRO, *run.dataset["classes"]]].tolist()
 
 
@@ -140,7 +140,7 @@ def test_a_score_of_the_whole_image_has_one_row(real_runs):
     assert set(panel.table["class"]) == {"all"}
     assert set(panel.table["average"]) == {POOLED, BY_IMAGE}
     # One value an image: its mean over 40 images is in the table.
-    values = queries.image_values(run, "test", "sigmoid", (0,), "pixel_accuracy", "all")
+    values = queries.scores.image_values(run, "test", "sigmoid", (0,), "pixel_accuracy", "all")
     row = panel.table.query("head == 'sigmoid' and average == @BY_IMAGE").iloc[0]
     assert row["value"] == pytest.approx(values["all"].mean())
 
@@ -169,7 +169,7 @@ def test_images_can_be_ordered_by_what_is_worst_and_most_different():
 def test_spread_between_seeds_stands_beside_the_difference(real_runs):
     run = open_run(real_runs, "cells")
     panel = panels.by_seed(Selection(run, "test", (0,), class_name="cell"), LIGHT)
-    rows = queries.stored_rows(run, "test", "dice", "all").query("`class` == 'cell'").set_index(["head", "seed"])
+    rows = queries.scores.stored_rows(run, "test", "dice", "all").query("`class` == 'cell'").set_index(["head", "seed"])
     two = [rows.loc[("sigmoid", seed), "value"] for seed in (0, 1)]
     # Standard deviation of two values: |a - b| / √2.
     assert f"Sigmoid {abs(two[0] - two[1]) / 2**0.5:.3f}" in panel.pictures[0].figure.layout.title.subtitle.text
@@ -184,11 +184,11 @@ def test_one_seed_has_no_spread(real_runs):
 def test_boxes_hold_the_quantiles_of_the_images(real_runs):
     run = open_run(real_runs, "vessels")
     panel = panels.spread_of_images(Selection(run, "test", (0,)), LIGHT)
-    values = queries.image_values(run, "test", "softmax", (0,), "dice", "all")["vessel"].dropna()
+    values = queries.scores.image_values(run, "test", "softmax", (0,), "dice", "all")["vessel"].dropna()
     row = panel.table.set_index("head").loc["softmax"]
     assert [row["p5"], row["p50"], row["p95"]] == pytest.approx(list(np.quantile(values, [0.05, 0.5, 0.95])))
     assert row["mean"] == pytest.approx(values.mean())
-    stored = queries.stored_rows(run, "test", "dice", "all").set_index(["head", "seed", "class"])
+    stored = queries.scores.stored_rows(run, "test", "dice", "all").set_index(["head", "seed", "class"])
     assert row["pooled"] == stored.loc[("softmax", ALL_SEEDS, "vessel"), "value"]
     points = [trace for trace in panel.pictures[0].figure.data if trace.marker.size == 5]
     assert [len(trace.x) for trace in points] == [len(values)] * 2  # one class: a point for each image
@@ -200,16 +200,16 @@ def test_boxes_hold_the_quantiles_of_the_images(real_runs):
 @pytest.mark.parametrize("name", [None, "nucleus"])
 def test_errors_are_marked_where_the_labels_are_wrong(real_runs, name):
     run = open_run(real_runs, "cells")
-    image = queries.image_values(run, "test", "sigmoid", (0,), "dice", "all").index[3]
+    image = queries.scores.image_values(run, "test", "sigmoid", (0,), "dice", "all").index[3]
     with run.predictions("test", "sigmoid", 0) as reader:
         one = reader.read(image)
     wrong = decide(one.log_odds, rule="threshold") != one.truth
     expected = (wrong.any(axis=0) if name is None else wrong[run.dataset["classes"].index(name)]) & one.valid
-    file = queries.error_picture(run, "test", image, 0, ("sigmoid",), name, COLORS[:1])
+    file = queries.images.error_picture(run, "test", image, 0, ("sigmoid",), name, COLORS[:1])
     picture = np.asarray(Image.open(io.BytesIO(file)))
     step = picture.shape[0] // expected.shape[0]
     assert np.array_equal((picture[::step, ::step] == [0, 0x72, 0xB2]).all(axis=-1), expected)
-    both = queries.error_picture(run, "test", image, 0, ("sigmoid", "softmax"), name, COLORS)
+    both = queries.images.error_picture(run, "test", image, 0, ("sigmoid", "softmax"), name, COLORS)
     assert both != file
 
 
@@ -296,7 +296,7 @@ def open_page(monkeypatch, runs, **query):
 
 def test_link_opens_score_class_margin_and_image(monkeypatch, real_runs):
     run = open_run(real_runs, "cells")
-    image = queries.image_values(run, "test", "sigmoid", (0,), "dice", "all").index[5]
+    image = queries.scores.image_values(run, "test", "sigmoid", (0,), "dice", "all").index[5]
     at = open_page(
         monkeypatch, real_runs, run="cells", metric="Surface Dice", margin="0.05", image=image,
         **{"class": "cell"},

@@ -108,9 +108,9 @@ def test_a_route_answers_a_fault_with_the_line_of_the_log(caplog):
     async def ask(scope):
         return await server._answering(None)(scope)  # no request at all: the permit cannot be read from it
 
-    with caplog.at_level(logging.ERROR):
-        with ThreadPoolExecutor() as thread:  # where a browser test came before, this thread has a loop of its own
-            answer = thread.submit(asyncio.run, ask(None)).result()
+    # Where a browser test came before, this thread has a loop of its own.
+    with caplog.at_level(logging.ERROR), ThreadPoolExecutor() as thread:
+        answer = thread.submit(asyncio.run, ask(None)).result()
     assert answer.status_code == 500
     message = json.loads(answer.body)["message"]
     assert message.startswith("The upload failed by a fault of the app (AttributeError)")

@@ -131,12 +131,12 @@ def test_diagram_of_every_class_says_the_error_that_was_measured(landcover):
 
 def test_every_number_of_bins_is_counted_at_once_and_as_if_alone(cells):
     key = (cells, "test", "sigmoid", (0, 1), "raw", "boundary")
-    by_image = calibration.reliability_steps(queries.counts(*key[:5]), region="boundary")
+    by_image = calibration.reliability_steps(queries.counts.counts(*key[:5]), region="boundary")
     kept = by_image[:, :, :2].astype(np.float32)
     steps = calibration.resampled_steps(by_image.sum(axis=0), kept, units_of(cells, "test"))
-    for bins in queries.BINS:
+    for bins in queries.counts.BINS:
         alone = calibration.reliability(steps, names=cells.dataset["classes"], bins=bins)
-        pd.testing.assert_frame_equal(queries.reliability(*key, bins), alone)
+        pd.testing.assert_frame_equal(queries.counts.reliability(*key, bins), alone)
 
 
 def test_only_the_classes_asked_for_are_drawn(cells):
@@ -164,13 +164,13 @@ def test_single_images_stand_beside_the_pooled_error(landcover):
         assert rows.loc[names[0], "pooled"] == pytest.approx(
             value_of(landcover, head=head, seed=0, metric="classwise_ece", class_=names[0])
         )
-        counted = queries.counts(landcover, "test", head, landcover.seeds, "raw")
+        counted = queries.counts.counts(landcover, "test", head, landcover.seeds, "raw")
         values = METRICS["top_label_ece"].by_image(counted, "all", setting)
         assert rows.loc[TOP_LABEL, "p50"] == pytest.approx(np.median(values))
     dots = [one for one in panel.pictures[0].figure.data if one.customdata is not None and np.ndim(one.customdata) == 2]
     assert sum(len(one.x) for one in dots) == panel.table["images"].sum()
     image, name, head = dots[0].customdata[0]
-    _, single = queries.ece_by_image(landcover, "test", head, landcover.seeds, "raw", "all")
+    _, single = queries.counts.ece_by_image(landcover, "test", head, landcover.seeds, "raw", "all")
     assert dots[0].x[0] == single[(single["image"] == image) & (single["class"] == name)]["value"].item()
 
 
@@ -216,13 +216,13 @@ def test_scores_are_the_rows_of_the_run(cells):
 
 
 def test_a_metric_that_one_variant_lacks_has_a_dash_there(cells, page, monkeypatch):
-    stored = queries.metrics
+    stored = queries.runs.metrics
 
     def without(run):
         frame = stored(run)
         return frame[~((frame["metric"] == "calibration_slope") & (frame["variant"] == "temperature"))]
 
-    monkeypatch.setattr(queries, "metrics", without)
+    monkeypatch.setattr(queries.runs, "metrics", without)
     at = page("cells")
     assert not at.exception
     table = next(one.body for one in at.get("html") if "<table" in one.body and "Calibration slope" in one.body)

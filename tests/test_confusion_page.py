@@ -96,7 +96,7 @@ def test_images_with_most_pixels_are_certain_only_when_no_bound_lies_above_them(
 def test_images_of_a_cell_are_those_with_most_pixels_of_all(real_runs):
     run = open_run(real_runs, "cells")
     cell = Cell(1, 0, 0.3)
-    found = queries.cell_images(run, "test", "sigmoid", 0, cell, "#0072b2")
+    found = queries.images.cell_images(run, "test", "sigmoid", 0, cell, "#0072b2")
     with run.predictions("test", "sigmoid", 0) as reader:
         pixels = {one.image: int((one.truth[1] & decide(one.log_odds, rule="threshold", thresholds=0.3)[0] & one.valid)
                                  .sum()) for one in reader}  # fmt: skip
@@ -110,7 +110,7 @@ def test_images_of_a_cell_are_those_with_most_pixels_of_all(real_runs):
 
 def test_pixels_of_an_argmax_cell_are_known_for_every_image(real_runs):
     run = open_run(real_runs, "landcover")
-    found = queries.cell_images(run, "test", "softmax", 0, Cell(0, 2), "#d55e00")
+    found = queries.images.cell_images(run, "test", "softmax", 0, Cell(0, 2), "#d55e00")
     shown = [one.pixels for one in found.marked]
     assert shown == sorted(found.pixels.values(), reverse=True)[: len(shown)]
     assert found.certain
@@ -194,7 +194,7 @@ def test_every_cell_of_the_matrices_leads_to_its_pixels(real_runs, name):
     for decision in tables.decisions(run):
         table = tables.both(shown, decision=decision, threshold=0.3)
         rows, columns = tables.names_of(shown, decision)
-        counts = queries.counts(run, "test", "sigmoid", (0,), "raw")
+        counts = queries.counts.counts(run, "test", "sigmoid", (0,), "raw")
         for row in table.to_dict("records"):
             cell = tables.cell_of(
                 shown, rows, columns, row["truth"], row["predicted"], decision=decision, threshold=0.3
@@ -318,7 +318,7 @@ def test_cell_without_a_pixel_says_what_to_do(monkeypatch, tmp_path):
 
 def test_pictures_of_a_cell_are_whole_files(real_runs):
     run = open_run(real_runs, "vessels")
-    found = queries.cell_images(run, "test", "sigmoid", 0, Cell(0, NONE, 0.5), "#0072b2")
+    found = queries.images.cell_images(run, "test", "sigmoid", 0, Cell(0, NONE, 0.5), "#0072b2")
     for one in found.marked:
         picture = np.asarray(Image.open(io.BytesIO(one.picture)))
         step = picture.shape[0] // 64

@@ -32,7 +32,7 @@ def test_a_new_metric_is_one_entry(tmp_path, monkeypatch):
     assert rows.loc["f2", "value"] == pytest.approx(5 * p * r / (4 * p + r))  # the usual form
     assert rows.loc["f2", "low"] < rows.loc["f2", "value"] < rows.loc["f2", "high"]
     assert not run.estimates(metric="f2", head=DIFFERENCE).empty
-    assert "f2" in queries.label_scores()  # which Accuracy lets choose
+    assert "f2" in queries.scores.label_scores()  # which Accuracy lets choose
 
 
 def test_a_new_page_is_a_script_and_a_line(tmp_path, monkeypatch):
@@ -46,8 +46,8 @@ def test_a_new_page_is_a_script_and_a_line(tmp_path, monkeypatch):
         "import streamlit as st\nfrom dashboard import state\nst.title(f'Costs of {state.current_run().name}')\n"
     )
     monkeypatch.setitem(menu.PAGES, "costs", menu.Page("Costs", "payments", evidence=True))
-    monkeypatch.setenv(queries.RUNS_VARIABLE, str(tmp_path / "runs"))
-    queries.forget_runs()
+    monkeypatch.setenv(queries.runs.RUNS_VARIABLE, str(tmp_path / "runs"))
+    queries.runs.forget_runs()
     at = AppTest.from_file(str(here / "app.py"), default_timeout=60).run()
     at.switch_page(menu.script("costs")).run()
     assert not at.exception

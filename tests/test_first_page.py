@@ -27,7 +27,7 @@ def small_figures(at):
 def test_forest_plots_are_the_figures_of_the_panel(monkeypatch, real_runs):
     at = open_page(monkeypatch, real_runs, "verdict", run="cells")
     run = open_run(real_runs, "cells")
-    verdict = judge(queries.evidence(run), Margin())
+    verdict = judge(queries.runs.evidence(run), Margin())
     pictures = displays.figures_of(run, LIGHT, split="test", verdict=verdict).pictures
     sent = small_figures(at)
     assert len(sent) == len(pictures) == 3
@@ -76,15 +76,15 @@ assert "torch" not in sys.modules
 
 
 def test_the_newest_run_is_looked_up_before_anybody_comes(monkeypatch, real_runs):
-    monkeypatch.setenv(queries.RUNS_VARIABLE, str(real_runs))
-    queries.forget_runs()
+    monkeypatch.setenv(queries.runs.RUNS_VARIABLE, str(real_runs))
+    queries.runs.forget_runs()
     asked = []
-    real = queries.evidence
-    monkeypatch.setattr(queries, "evidence", lambda run: asked.append(run.name) or real(run))
+    real = queries.runs.evidence
+    monkeypatch.setattr(queries.runs, "evidence", lambda run: asked.append(run.name) or real(run))
     thread = threading.Thread(target=starting.prepare)
     thread.start()
     thread.join()
-    assert asked == queries.run_names()[:1]
+    assert asked == queries.runs.run_names()[:1]
 
 
 @pytest.mark.parametrize("what", ["no folder", "no run", "a damaged run"])
@@ -95,8 +95,8 @@ def test_a_server_starts_without_a_run_to_look_up(monkeypatch, real_runs, tmp_pa
     if what == "a damaged run":
         shutil.copytree(real_runs / "cells", folder / "cells")
         (folder / "cells" / "metrics.parquet").write_bytes(b"not parquet")
-    monkeypatch.setenv(queries.RUNS_VARIABLE, str(folder))
-    queries.forget_runs()
+    monkeypatch.setenv(queries.runs.RUNS_VARIABLE, str(folder))
+    queries.runs.forget_runs()
     starting.prepare()
-    assert queries.run_names() == (["cells"] if what == "a damaged run" else [])
-    queries.forget_runs()
+    assert queries.runs.run_names() == (["cells"] if what == "a damaged run" else [])
+    queries.runs.forget_runs()

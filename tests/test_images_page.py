@@ -19,8 +19,8 @@ CONTENDER = "softmax"
 @pytest.fixture
 def app(monkeypatch):
     def open_page(folder, **query):
-        monkeypatch.setenv(queries.RUNS_VARIABLE, str(folder))
-        queries.forget_names()
+        monkeypatch.setenv(queries.runs.RUNS_VARIABLE, str(folder))
+        queries.runs.forget_names()
         at = AppTest.from_file(str(APP), default_timeout=60)
         for name, value in query.items():
             at.query_params[name] = value
@@ -126,7 +126,9 @@ def test_link_opens_its_image_view_and_pixel(app, real_runs):
     (viewer, _), _ = blocks(at)
     assert viewer["image"] == "test_03b"
     assert viewer["start"] == {"view": "two.it-ie-if.t30.a80", "pixel": [12, 7]}
-    stored = queries.prediction(open_run(real_runs, "landcover"), "test", "softmax", 0, "test_03b").log_odds[:, 7, 12]
+    stored = queries.images.prediction(open_run(real_runs, "landcover"), "test", "softmax", 0, "test_03b").log_odds[
+        :, 7, 12
+    ]
     shown = "".join(block.body for block in at.get("html"))
     assert all(f"{abs(float(value)):.3f}" in shown for value in stored)
 

@@ -76,7 +76,7 @@ def test_nesting_bars_lie_over_each_other_where_pixels_are_shared():
 
 
 def test_nesting_of_a_run_puts_the_class_that_lies_inside_first(cells):
-    panel = panels.nesting(queries.dataset(cells), LIGHT)
+    panel = panels.nesting(queries.runs.dataset(cells), LIGHT)
     first = panel.table.iloc[0]
     assert (first["inner"], first["outer"], first["share"], first["nested"]) == ("nucleus", "cell", 1.0, True)
     assert (panel.table["share"] >= panel.table["back"]).all()
@@ -98,7 +98,7 @@ def test_ceiling_is_drawn_against_one():
 
 
 def test_ceiling_of_a_run_is_what_the_check_found(cells):
-    panel = panels.ceiling(queries.dataset(cells), LIGHT)
+    panel = panels.ceiling(queries.runs.dataset(cells), LIGHT)
     facts = cells.dataset
     assert panel.table["class"].tolist() == ["mean of classes", *facts["classes"]]
     assert panel.table["ceiling_dice"][0] == facts["ceiling_macro_dice"]
@@ -108,19 +108,19 @@ def test_ceiling_of_a_run_is_what_the_check_found(cells):
 def test_truth_that_cannot_overlap_has_no_panels_of_overlap(real_runs):
     for name in ("landcover", "vessels"):
         run = open_run(real_runs, name)
-        assert [make(queries.dataset(run), LIGHT) for make in (panels.ceiling, panels.nesting, panels.pairs)] == [
+        assert [make(queries.runs.dataset(run), LIGHT) for make in (panels.ceiling, panels.nesting, panels.pairs)] == [
             None
         ] * 3
 
 
 def test_shares_of_labels_per_pixel_add_up(cells):
-    panel = panels.labels_per_pixel(queries.dataset(cells), LIGHT)
+    panel = panels.labels_per_pixel(queries.runs.dataset(cells), LIGHT)
     assert panel.table["share"].sum() == pytest.approx(1)
     assert panel.table["pixels"].tolist() == cells.dataset["labels_per_pixel"]
 
 
 def test_shares_by_split_are_of_valid_pixels_and_logarithmic_when_a_class_is_rare(cells):
-    table = panels.splits(queries.dataset(cells), LIGHT).table
+    table = panels.splits(queries.runs.dataset(cells), LIGHT).table
     test = next(one for one in cells.dataset["splits"] if one["split"] == "test")
     row = table.query("`class` == 'nucleus' and split == 'test'").iloc[0]
     assert row["share"] == test["class_pixels"]["nucleus"] / test["valid_pixels"]
@@ -132,7 +132,7 @@ def test_shares_by_split_are_of_valid_pixels_and_logarithmic_when_a_class_is_rar
 def test_every_figure_of_the_page_is_one_that_plotly_takes(cells, blobs, real_runs):
     for run in (cells, blobs, open_run(real_runs, "landcover")):
         made = [
-            make(queries.dataset(run), LIGHT)
+            make(queries.runs.dataset(run), LIGHT)
             for make in (
                 panels.class_shares, panels.labels_per_pixel, panels.pairs, panels.nesting, panels.splits,
                 panels.ceiling,
@@ -151,14 +151,14 @@ def test_example_of_a_kind_is_the_image_with_most_of_its_pixels(cells, blobs):
         for kind in panels.kinds(run, split="test"):
             by_image = counted_set(run, kind.labels, kind.members)
             assert kind.pixels == sum(by_image.values()), kind.title
-            found = queries.example_of(run, "test", kind.labels, kind.members)
+            found = queries.images.example_of(run, "test", kind.labels, kind.members)
             assert found.pixels == by_image[found.image] == max(by_image.values()), kind.title
             assert found.share == found.pixels / next(v.sum() for n, _, v in truths(run) if n == found.image)
 
 
 def test_no_image_is_the_example_of_what_never_occurs(blobs):
-    assert queries.example_of(blobs, "test", 1, (2,)) is None
-    assert queries.example_of(blobs, "test", 3) is None
+    assert queries.images.example_of(blobs, "test", 1, (2,)) is None
+    assert queries.images.example_of(blobs, "test", 3) is None
 
 
 def test_masks_tell_exactly_these_classes_from_so_many_labels():

@@ -9,7 +9,7 @@ from dashboard.queries import runs as process
 from pipelines.store import open_run
 
 
-@pytest.mark.parametrize("load", [queries.metrics, queries.image_scores])
+@pytest.mark.parametrize("load", [queries.runs.metrics, queries.runs.image_scores])
 def test_a_page_that_writes_to_a_shared_table_changes_its_own_only(real_runs, load):
     run = open_run(real_runs, "cells")
     mine, before = load(run), load(run).copy(deep=True)
@@ -29,13 +29,13 @@ def nothing_frozen(monkeypatch):
 
 
 def test_what_pages_load_later_is_kept_out_of_collections_too(nothing_frozen):
-    queries.freeze_once()
+    queries.runs.freeze_once()
     imported = gc.get_freeze_count()
     assert imported > process.MANY
-    queries.freeze_once()
+    queries.runs.freeze_once()
     assert gc.get_freeze_count() <= imported
     loaded = [[] for _ in range(2 * process.MANY)]
-    queries.freeze_once()
+    queries.runs.freeze_once()
     assert gc.get_freeze_count() > imported + process.MANY
     assert len(gc.get_objects()) < process.MANY
     del loaded  # frozen objects are freed as ever when nothing refers to them
@@ -46,6 +46,6 @@ def test_sessions_that_come_and_go_do_not_pile_up(nothing_frozen):
     kept = []
     for _ in range(process.MOST + 3):
         kept.append([[] for _ in range(2 * process.MANY)])
-        queries.freeze_once()
+        queries.runs.freeze_once()
     assert len(gc.get_objects()) > 2 * process.MANY  # the last ones are collected as ever
     assert process._times == process.MOST

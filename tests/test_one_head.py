@@ -443,7 +443,7 @@ def test_shown_heads_are_a_pair_or_one_alone(brought_runs, name):
     others = [head for head in run.heads if head != "sigmoid"] or list(run.heads)
     for contender in others:
         expected = (contender,) if missing_head(run.heads) else ("sigmoid", contender)
-        assert queries.shown_heads(run, contender) == expected
+        assert queries.runs.shown_heads(run, contender) == expected
 
 
 def test_folder_of_brought_runs_is_one_of_whole_runs(brought_runs):

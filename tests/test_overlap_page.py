@@ -51,8 +51,8 @@ def pixels_of(run, head):
 
 
 def test_all_images_as_one_give_the_same_tables(cells):
-    every = queries.counts(cells, "test", "sigmoid", (0, 1), "raw")
-    whole = queries.whole_counts(cells, "test", "sigmoid", (0, 1), "raw")
+    every = queries.counts.counts(cells, "test", "sigmoid", (0, 1), "raw")
+    whole = queries.counts.whole_counts(cells, "test", "sigmoid", (0, 1), "raw")
     assert whole.images == ("all images",)
     names = cells.dataset["classes"]
     for make in (
@@ -167,7 +167,7 @@ def test_rates_say_what_each_head_gives_at_the_threshold(cells):
 
 @pytest.mark.parametrize("which", ["several", "none"])
 def test_worst_images_have_most_wrong_pixels(cells, which):
-    found = queries.worst_images(cells, "test", "sigmoid", 1, 0.6, which, 3)
+    found = queries.images.worst_images(cells, "test", "sigmoid", 1, 0.6, which, 3)
     wrong = {}
     with cells.predictions("test", "sigmoid", 1) as reader:
         for name in reader.images:
@@ -182,7 +182,7 @@ def test_worst_images_have_most_wrong_pixels(cells, which):
 
 def test_images_without_such_a_pixel_are_left_out(cells):
     # At p > 0.98 a softmax cannot give two labels.
-    assert queries.worst_images(cells, "test", "softmax", 0, 0.98, "several", 3) == []
+    assert queries.images.worst_images(cells, "test", "softmax", 0, 0.98, "several", 3) == []
 
 
 def test_codes_tell_wrong_from_right_and_leave_ignored_pixels_out():

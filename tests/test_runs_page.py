@@ -390,7 +390,7 @@ def test_rename_that_cannot_be_says_why_and_changes_nothing(page, folder, name, 
 def test_run_deleted_elsewhere_is_said_and_another_one_is_shown(page, folder):
     at = page(folder, "one")
     delete_run(folder, "one")
-    queries.forget_runs()
+    queries.runs.forget_runs()
     at.run()
     assert not at.exception
     assert "There is no run one here" in at.error[0].value.replace("\\", "")

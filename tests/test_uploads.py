@@ -509,7 +509,7 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def site(runs):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(queries.RUNS_VARIABLE, str(runs))
+        patch.setenv(queries.runs.RUNS_VARIABLE, str(runs))
         patch.setenv("PIPELINES_UPLOAD_LIMIT", "1MB")
         patch.setenv("PIPELINES_UPLOAD_FREE", "0")
         page = Route("/", lambda _: HTMLResponse("page"))
@@ -679,7 +679,7 @@ def test_an_owner_is_the_login_if_there_is_one(monkeypatch):
 
 
 def test_a_page_gets_the_upload_that_the_widget_names_and_no_other(tmp_path, monkeypatch):
-    monkeypatch.setenv(queries.RUNS_VARIABLE, str(tmp_path / "runs"))
+    monkeypatch.setenv(queries.runs.RUNS_VARIABLE, str(tmp_path / "runs"))
     at = AppTest.from_file(str(REPO / "tests" / "browser" / "upload_app.py"), default_timeout=30).run()
     assert not at.exception
     assert [one.value for one in at.code] == ["nothing", "no model", "[]"]

@@ -100,11 +100,11 @@ def test_big_images_are_thinned_until_they_fit():
 def test_a_block_holds_what_the_run_stores(runs, image, kind):
     run, image = runs[kind], image[kind]
     shown = ("sigmoid", "softmax")
-    block = queries.viewer_block(run, "test", shown, 0, image)
+    block = queries.images.viewer_block(run, "test", shown, 0, image)
     header, parts = payload.unpack(block.seen)
     assert (header["width"], header["height"], header["step"], header["full"]) == (64, 64, 1, [64, 64])
     assert parts[0] == run.preview("test", image)
-    stored = {head: queries.prediction(run, "test", head, 0, image) for head in shown}
+    stored = {head: queries.images.prediction(run, "test", head, 0, image) for head in shown}
     classes = len(stored["sigmoid"].truth)
     truth, valid = bits(parts[1], classes, 64, 64)
     assert (truth == stored["sigmoid"].truth).all()
@@ -123,47 +123,49 @@ def test_a_block_holds_what_the_run_stores(runs, image, kind):
 
 def test_a_thinned_block_holds_every_third_pixel(runs, image, monkeypatch):
     monkeypatch.setattr(payload, "MOST_CODES", 6 * 64 * 64 // 5)  # sqrt(5) rounded up: every third
-    queries.viewer_block.clear()
+    queries.images.viewer_block.clear()
     header, parts = payload.unpack(
-        queries.viewer_block(runs["exclusive"], "test", ("sigmoid", "softmax"), 0, image["exclusive"]).seen
+        queries.images.viewer_block(runs["exclusive"], "test", ("sigmoid", "softmax"), 0, image["exclusive"]).seen
     )
     assert (header["width"], header["height"], header["step"]) == (22, 22, 3)
-    stored = queries.prediction(runs["exclusive"], "test", "sigmoid", 0, image["exclusive"])
+    stored = queries.images.prediction(runs["exclusive"], "test", "sigmoid", 0, image["exclusive"])
     truth, _ = bits(parts[1], 6, 22, 22)
     assert (truth == stored.truth[:, ::3, ::3]).all()
-    queries.viewer_block.clear()
+    queries.images.viewer_block.clear()
 
 
 def test_block_made_ahead_is_the_block(runs, image):
     asked = (runs["exclusive"], "test", ("softmax", "sigmoid"), 0, image["exclusive"])
-    queries.make_ahead(*asked)
-    queries.make_ahead(*asked)  # asking twice makes it once
-    ahead = queries.viewer_block(*asked)
-    queries.make_ahead(*asked)  # it is kept: nothing to do
-    queries.viewer_block.clear()
-    assert queries.viewer_block(*asked) == ahead
+    queries.images.make_ahead(*asked)
+    queries.images.make_ahead(*asked)  # asking twice makes it once
+    ahead = queries.images.viewer_block(*asked)
+    queries.images.make_ahead(*asked)  # it is kept: nothing to do
+    queries.images.viewer_block.clear()
+    assert queries.images.viewer_block(*asked) == ahead
 
 
 def test_image_that_is_not_there_is_said_when_it_is_asked_for(runs):
     asked = (runs["exclusive"], "test", ("sigmoid", "softmax"), 0, "gone")
-    queries.make_ahead(*asked)
+    queries.images.make_ahead(*asked)
     with pytest.raises(RunError, match="no image gone"):
-        queries.viewer_block(*asked)
+        queries.images.viewer_block(*asked)
 
 
 def test_more_blocks_ahead_than_are_kept_are_dropped(runs):
     names = runs["overlapping"].image_scores().query("split == 'test'")["image"].unique()[:20]
     for name in names:
-        queries.make_ahead(runs["overlapping"], "test", ("sigmoid", "softmax"), 1, name)
+        queries.images.make_ahead(runs["overlapping"], "test", ("sigmoid", "softmax"), 1, name)
     for name in (names[0], names[-1]):
-        block = queries.viewer_block(runs["overlapping"], "test", ("sigmoid", "softmax"), 1, name)
+        block = queries.images.viewer_block(runs["overlapping"], "test", ("sigmoid", "softmax"), 1, name)
         header, _ = payload.unpack(block.seen)
         assert header["width"] == 64
 
 
 def test_pixel_values_are_those_stored(runs, image):
-    stored = queries.prediction(runs["overlapping"], "test", "softmax", 1, image["overlapping"])
-    found = queries.pixel_values(runs["overlapping"], "test", ("sigmoid", "softmax"), 1, image["overlapping"], 50, 39)
+    stored = queries.images.prediction(runs["overlapping"], "test", "softmax", 1, image["overlapping"])
+    found = queries.images.pixel_values(
+        runs["overlapping"], "test", ("sigmoid", "softmax"), 1, image["overlapping"], 50, 39
+    )
     assert (found.truth == stored.truth[:, 39, 50]).all()
     assert (found.log_odds["softmax"] == stored.log_odds[:, 39, 50]).all()
     expected = 1 / (1 + np.exp(-stored.log_odds[:, 39, 50].astype(np.float64)))
@@ -172,13 +174,15 @@ def test_pixel_values_are_those_stored(runs, image):
 
 @pytest.mark.parametrize("place", [(64, 0), (0, 64), (-1, 0)])
 def test_pixel_outside_the_image_has_no_values(runs, image, place):
-    assert queries.pixel_values(runs["overlapping"], "test", ("sigmoid",), 0, image["overlapping"], *place) is None
+    assert (
+        queries.images.pixel_values(runs["overlapping"], "test", ("sigmoid",), 0, image["overlapping"], *place) is None
+    )
 
 
 @pytest.mark.parametrize("shows", ["differences", "truth", "first", "second", "image"])
 @pytest.mark.parametrize("kind", ["exclusive", "overlapping"])
 def test_thumbnails_are_small_jpegs(runs, image, kind, shows):
-    made = queries.thumbnail(runs[kind], "test", image[kind], seed=0, heads=("sigmoid", "softmax"), shows=shows)
+    made = queries.images.thumbnail(runs[kind], "test", image[kind], seed=0, heads=("sigmoid", "softmax"), shows=shows)
     assert made[:2] == b"\xff\xd8"
     assert len(made) < 30_000
 
@@ -190,9 +194,9 @@ def test_thumbnails_come_as_many_as_there_is_time_for_and_at_least_one():
         asked.append(name)
         return name.encode()
 
-    assert queries.within(60, ["a", "b"], make) == [b"a", b"b"]
-    assert queries.within(-1, ["a", "b", "c"], make) == [b"a", None, None]
-    assert queries.within(1, [], make) == []
+    assert queries.images.within(60, ["a", "b"], make) == [b"a", b"b"]
+    assert queries.images.within(-1, ["a", "b", "c"], make) == [b"a", None, None]
+    assert queries.images.within(1, [], make) == []
     assert asked == ["a", "b", "a"]
 
 

@@ -172,7 +172,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Score", tables.metric_names(run, split=split), key="metric", default="dice",
         title=lambda name: METRICS[name].title,
     )  # fmt: skip
-    region = state.region_of(queries.scored_regions(run, split, metric), width=run.facts["boundary_width"])
+    region = state.region_of(queries.scores.scored_regions(run, split, metric), width=run.facts["boundary_width"])
     names = tables.class_names(run, metric)
     chosen = state.class_of(names) if METRICS[metric].per_class else state.EVERY_CLASS
 class_name = None if chosen == state.EVERY_CLASS else chosen

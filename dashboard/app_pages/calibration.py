@@ -26,7 +26,7 @@ def draw_diagrams() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width=300):
             bins = state.bins()
-        counted = queries.reliability(run, split, run.heads[0], seeds, variant, region, bins)
+        counted = queries.counts.reliability(run, split, run.heads[0], seeds, variant, region, bins)
         names = [str(name) for name in dict.fromkeys(counted["class"])]
         with st.container(width=300):
             chosen = state.class_of(names)
@@ -74,7 +74,7 @@ def number(column: str, text: str, winners: Mapping[tuple[str, Variant], Head | 
 def draw_scores() -> None:
     """Every metric, as trained and after temperature, with paired differences."""
     st.header("Every calibration metric")
-    names = list(queries.dataset(run)["classes"])
+    names = list(queries.runs.dataset(run)["classes"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         contender = state.contender_of(run) if missing_head(run.heads) is None else None
         name = _MEAN

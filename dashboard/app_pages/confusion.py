@@ -106,7 +106,7 @@ def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
     """The images with most pixels of the framed cell."""
     truth, predicted, head = chosen
     cell = tables.cell_of(shown, rows, columns, truth, predicted, decision=decision, threshold=threshold)
-    found = queries.cell_images(run, split, head, seeds[0], cell, theme.heads[head], most=_ACROSS)
+    found = queries.images.cell_images(run, split, head, seeds[0], cell, theme.heads[head], most=_ACROSS)
     st.caption(components.plain(said_of(found, threshold)))
     for place, one in zip(st.columns(_ACROSS), found.marked, strict=False):
         with place:
@@ -139,7 +139,7 @@ def said_of(found: CellImages, threshold: float) -> str:
 
 run = state.current_run()
 theme = state.theme()
-dataset = queries.dataset(run)
+dataset = queries.runs.dataset(run)
 st.title("Confusion")
 components.missing(run, "the difference between the heads' matrices")
 if _CLICKED in st.session_state:

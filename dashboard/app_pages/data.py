@@ -107,7 +107,7 @@ def follow_link(path: Path, key: str) -> None:
     if wanted is None or f"{key}_pick" in st.session_state:
         return
     try:
-        said = readings.find(queries.runs_folder(), path, wanted).reading
+        said = readings.find(queries.runs.runs_folder(), path, wanted).reading
     except DatasetError:  # is told where the table begins
         return
     st.session_state[key] = said.format
@@ -126,7 +126,7 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
     # On every visit: what was typed is gone when the page is left.
     if wanted is not None and not form.table_is_drawn(key):
         try:
-            said = readings.find(queries.runs_folder(), path, wanted).reading
+            said = readings.find(queries.runs.runs_folder(), path, wanted).reading
             labels = {one.name for one in looked.labels}
             if said.format == looked.format and {label for rule in said.classes for label in rule.labels} <= labels:
                 st.session_state[held] = said
@@ -251,7 +251,7 @@ def draw_set(chosen: sources.Chosen) -> None:
         f"{len(dataset.classes)} class{'es' * (len(dataset.classes) > 1)}; {_KINDS[dataset.kind]}{found}.", theme
     )
     preview(looked, dataset)
-    runs = queries.runs_folder()
+    runs = queries.runs.runs_folder()
     kept = readings.keep(runs, chosen.path, reading)
     st.query_params[sources.READING] = kept.key
     st.header("Check")

@@ -9,7 +9,7 @@ from dashboard import components, pictures, queries, state
 from dashboard.boundary import callback, guarded, part
 from dashboard.displays import images as displays
 from dashboard.how_to_read import HOW_TO_READ
-from dashboard.queries import Shows
+from dashboard.queries.images import Shows
 from dashboard.rounding import minus, percent, rounded
 from dashboard.theme import HEAD_SHORT
 from dashboard.viewer import component, payload
@@ -83,10 +83,10 @@ def show_viewer(image: str, chosen: Chosen) -> None:
         "start": start.of(image),
         "notes": {"confidence": HOW_TO_READ["confidence"]},
     }
-    block = queries.viewer_block(run, split, heads, seed, image)
+    block = queries.images.viewer_block(run, split, heads, seed, image)
     component.viewer(payload.pack(header, [block.seen]), on_step=step)
     pixel = component.kept_pixel(image, start)
-    values = None if pixel is None else queries.pixel_values(run, split, heads, seed, image, *pixel)
+    values = None if pixel is None else queries.images.pixel_values(run, split, heads, seed, image, *pixel)
     if pixel is None or values is None:
         return
     heading = [
@@ -123,10 +123,10 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
     if shows == "differences":
         names_of_colors = ["only sigmoid right", "only softmax right", "they differ, neither right"]
         components.legend(list(zip(names_of_colors, colors, strict=True)), theme)
-    made = queries.within(
+    made = queries.images.within(
         _PATIENCE,
         names,
-        lambda name: queries.thumbnail(run, split, name, seed=seed, heads=heads, shows=shows, colors=colors),
+        lambda name: queries.images.thumbnail(run, split, name, seed=seed, heads=heads, shows=shows, colors=colors),
     )
     items = [
         {
@@ -138,7 +138,7 @@ def show_gallery(table: pd.DataFrame, chosen: Chosen) -> None:
         }
         for row in rows.to_dict("records")
     ]
-    height, width = queries.preview(run, split, names[0]).shape[:2]
+    height, width = queries.images.preview(run, split, names[0]).shape[:2]
     header = {
         "id": f"{run.checksum}/{chosen}/{shows}/{theme.dark}/{names}",
         "items": items,
@@ -165,25 +165,25 @@ def browse() -> None:
         table = displays.sorted_images(table, contender=contender, order=order, score=score)
         image = choose_image(list(table["image"]))
     start.settle(image)
-    chosen = Chosen(split, seed, queries.shown_heads(run, contender), score)
+    chosen = Chosen(split, seed, queries.runs.shown_heads(run, contender), score)
     show_viewer(image, chosen)
     st.caption(HOW_TO_READ["images"])
     st.header("All images")
     show_gallery(table, chosen)
     shares = [name for name in table.columns if name.startswith(("disagreement", *displays.RATES))]
     components.explain("image_scores", table, key="image_scores", name=f"{run.name}-images", percent=shares)
-    block = queries.viewer_block(run, split, chosen.heads, seed, image)
+    block = queries.images.viewer_block(run, split, chosen.heads, seed, image)
     if block.cells:  # after all that is seen at once
         component.cells(payload.pack({"id": id_of(image, chosen)}, [block.cells]))
     names = list(table["image"])
     ahead = names[(names.index(image) + 1) % len(names)]
     if ahead != image:
-        queries.make_ahead(run, split, chosen.heads, seed, ahead)
+        queries.images.make_ahead(run, split, chosen.heads, seed, ahead)
 
 
 run = state.current_run()
 theme = state.theme()
-dataset = queries.dataset(run)
+dataset = queries.runs.dataset(run)
 start = component.start_view()
 st.title("Images")
 components.missing(run, "the other head's labels, and where the two differ")

@@ -41,7 +41,7 @@ def draw_examples() -> None:
     components.legend(list(zip(dataset["classes"], dataset["colors"], strict=True)), theme)
     chosen = spread_images(run, split, _ACROSS)
     for column, name in zip(st.columns(_ACROSS), chosen, strict=False):
-        image, labels = queries.example(run, split, name)
+        image, labels = queries.images.example(run, split, name)
         with column:
             components.picture(image, alt=f"Image {name}")
             components.picture(labels, alt=f"True labels of {name}")
@@ -55,13 +55,13 @@ def draw_kinds() -> None:
     if len(kinds) < 2:
         return
     st.header("Every class at its largest" if dataset["kind"] == "exclusive" else "Every kind of pixel")
-    whole = max(sum(pixels for _, pixels in queries.label_sets(run, split)), 1)
+    whole = max(sum(pixels for _, pixels in queries.images.label_sets(run, split)), 1)
     for start in range(0, len(kinds), _ACROSS):
         for column, kind in zip(st.columns(_ACROSS), kinds[start : start + _ACROSS], strict=False):
-            found = queries.example_of(run, split, kind.labels, kind.members)
+            found = queries.images.example_of(run, split, kind.labels, kind.members)
             if found is None:
                 continue
-            image, marked = queries.marked(run, split, found.image, kind.labels, kind.members, _MARK)
+            image, marked = queries.images.marked(run, split, found.image, kind.labels, kind.members, _MARK)
             with column:
                 components.picture(image, alt=f"Image {found.image}")
                 components.picture(marked, alt=f"{kind.title}: {count(found.pixels)} pixels marked")
@@ -84,7 +84,7 @@ def draw_panels(*made: Any) -> None:
 
 run = state.current_run()
 theme = state.theme()
-dataset = queries.dataset(run)
+dataset = queries.runs.dataset(run)
 split = run.splits[0]
 st.title("Labels")
 sizes = dataset["sizes"]

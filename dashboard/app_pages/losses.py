@@ -45,7 +45,7 @@ def choose_runs(losses: dict[str, str | None]) -> tuple[Run, ...]:
         format_func=lambda name: f"{name} ({losses[name] or 'loss not known'})",
         help="They should differ in their loss and in nothing else; what else differs is said below.",
     )
-    return tuple(open_run(queries.runs_folder(), name) for name in chosen or [run.name])
+    return tuple(open_run(queries.runs.runs_folder(), name) for name in chosen or [run.name])
 
 
 def sharing_a_head(names: Iterable[str]) -> list[str]:
@@ -53,7 +53,7 @@ def sharing_a_head(names: Iterable[str]) -> list[str]:
     kept: list[str] = []
     heads = set(run.heads)
     for name in names:
-        mine = heads & set(open_run(queries.runs_folder(), name).heads)
+        mine = heads & set(open_run(queries.runs.runs_folder(), name).heads)
         if mine:
             kept, heads = [*kept, name], mine
     return kept
@@ -114,7 +114,7 @@ def offer_more(losses: dict[str, str | None]) -> None:
 
 run = state.current_run()
 theme = state.theme()
-losses = queries.comparable(run)
+losses = queries.runs.comparable(run)
 st.title("Losses")
 components.missing(run, "what the head changes beside the loss, the thresholds and the temperature")
 components.readable_chips()
@@ -125,7 +125,7 @@ if len(losses) < 2:
         + ("changes. " if losses[run.name] is None else "changes; the commands are at the end of the page. ")
         + "What one run can tell is below.",
     )
-comparison = queries.compared(choose_runs(losses))
+comparison = queries.runs.compared(choose_runs(losses))
 with st.container(horizontal=True, vertical_alignment="bottom"):
     labels = state.choose("Labels by", LABEL_MEASURES, key="labels_by", title=title_of)
     others = [name for name in MEASURES if name not in LABEL_MEASURES]

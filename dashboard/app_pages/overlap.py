@@ -54,7 +54,7 @@ def draw_maps(threshold: float) -> None:
     which = state.choose("Pixels marked", kinds, key="maps", title=lambda kind: _KINDS[kind])
     seed = seeds[0]
     for head in run.heads:
-        found = queries.worst_images(run, split, head, seed, threshold, which, _ACROSS)
+        found = queries.images.worst_images(run, split, head, seed, threshold, which, _ACROSS)
         components.legend(
             [(f"{HEAD_TITLES[head]}{f', seed {seed}' if len(run.seeds) > 1 else ''}", theme.heads[head])], theme
         )
@@ -64,7 +64,7 @@ def draw_maps(threshold: float) -> None:
             colors = (theme.heads[head], _RIGHT)
             said = f"{count(one.pixels)} pixels, {percent(one.share)} of {one.image}"
             with column:
-                picture = queries.label_map(run, split, head, seed, one.image, threshold, which, colors)
+                picture = queries.images.label_map(run, split, head, seed, one.image, threshold, which, colors)
                 components.picture(picture, alt=f"{_KINDS[which]}: {said}")
                 st.text(said)
                 st.page_link(
@@ -76,7 +76,7 @@ def draw_maps(threshold: float) -> None:
 
 run = state.current_run()
 theme = state.theme()
-dataset = queries.dataset(run)
+dataset = queries.runs.dataset(run)
 classes = dataset["classes"]
 st.title("Overlap")
 components.missing(run, "how often the other head gives a pixel two labels or none")

@@ -37,7 +37,7 @@ def start_choice() -> list[str]:
         return kept
     if _COMPARE in st.query_params:
         return [name for name in st.query_params.get_all(_COMPARE) if name in names][:_MOST]
-    alike = [name for name in queries.comparable(run) if name != run.name]
+    alike = [name for name in queries.runs.comparable(run) if name != run.name]
     st.session_state[_COMPARE] = [name for name in (run.name, *alike[:2]) if name in names]
     return st.session_state[_COMPARE]
 
@@ -98,7 +98,7 @@ def choose_runs() -> list[Run]:
 @part
 def compare(runs: list[Run]) -> None:
     """One metric of every head, and the difference within each run."""
-    shown = [queries.summary(run) for run in runs]
+    shown = [queries.runs.summary(run) for run in runs]
     known = {metric for summary in shown for metric, _ in summary.scores}
     present = [name for name in SHOWN if name in known]
     if not present:
@@ -123,7 +123,7 @@ def say_what_can_be_compared(runs: list[Run], shown: list[Summary]) -> None:
     """Whether the runs are of one data set, and where their differences are taken apart."""
     if len(runs) < 2:
         return
-    alike = queries.comparable(runs[0])
+    alike = queries.runs.comparable(runs[0])
     strange = [run.name for run in runs if run.name not in alike]
     if not strange:
         st.page_link(
@@ -167,7 +167,7 @@ def draw_settings(runs: list[Run], shown: list[Summary]) -> None:
 def has_readable_training(run: Run) -> bool:
     """Whether a run's training can be drawn, if it has one; what is wrong with it is told."""
     try:
-        queries.learning(run)
+        queries.runs.learning(run)
     except RunError as error:
         components.problem(str(error))
         return False
@@ -178,7 +178,7 @@ def has_readable_training(run: Run) -> bool:
 def draw_training(runs: list[Run]) -> None:
     """Loss and validation score of each run that was trained here."""
     runs = [shown for shown in runs if has_readable_training(shown)]
-    untrained = [queries.summary(shown) for shown in runs if queries.learning(shown) is None]
+    untrained = [queries.runs.summary(shown) for shown in runs if queries.runs.learning(shown) is None]
     loaded = [summary.name for summary in untrained if summary.origin != "imported"]
     imported = [summary.name for summary in untrained if summary.origin == "imported"]
     display = training(runs, theme)
@@ -198,22 +198,22 @@ def draw_training(runs: list[Run]) -> None:
 
 def draw_damaged() -> None:
     """Runs that cannot be opened, and what to do about each."""
-    for damaged in queries.damaged_runs():
+    for damaged in queries.runs.damaged_runs():
         components.problem(damaged.problem)
 
 
 theme = state.theme()
 st.title("Runs")
 components.readable_chips()
-every_run = queries.catalogue()
+every_run = queries.runs.catalogue()
 names = [run.name for run in every_run]
 draw_damaged()
 if every_run:
     run = state.current_run()
-    summaries = [queries.summary(each) for each in every_run]
+    summaries = [queries.runs.summary(each) for each in every_run]
     draw_table(start_choice())
     runs = choose_runs()
-    shown = [queries.summary(each) for each in runs]
+    shown = [queries.runs.summary(each) for each in runs]
     say_what_can_be_compared(runs, shown)
     compare(runs)
     draw_settings(runs, shown)

@@ -109,8 +109,8 @@ def show_jobs() -> None:
 
 
 theme = state.theme()
-folder = queries.runs_folder()
-runs = queries.run_names()
+folder = queries.runs.runs_folder()
+runs = queries.runs.run_names()
 components.readable_chips()
 every = job_forms.job_list()
 alive = any(job.alive() for job in every)

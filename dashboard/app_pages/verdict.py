@@ -41,7 +41,7 @@ def draw_seeds_to_come() -> None:
     """That a job is about to add seeds to this run, if one is."""
     from pipelines import jobs  # loaded only where they can matter: this page opens first
 
-    if jobs.seeds_to_come(queries.runs_folder(), run.name):
+    if jobs.seeds_to_come(queries.runs.runs_folder(), run.name):
         st.caption("More seeds of this run are in line or being trained: the page Train shows how far they are.")
 
 
@@ -51,9 +51,9 @@ def draw_code(verdict: Verdict) -> None:
     winner: Head = verdict.contender if verdict.answer == "softmax" and verdict.contender else "sigmoid"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         head = state.choose("Head", run.heads, key="code_head", default=winner, title=HEAD_TITLES.__getitem__)
-        best = queries.ingredients(run, head, None).seed
+        best = queries.runs.ingredients(run, head, None).seed
         seed = int(state.choose("Seed", list(map(str, run.seeds)), key="code_seed", default=str(best)))
-    ingredients = queries.ingredients(run, head, seed)
+    ingredients = queries.runs.ingredients(run, head, seed)
     settled = None if verdict.missing else verdict.answer in ("sigmoid", "softmax")
     components.paragraph(advice(ingredients, settled=settled), theme)
     components.notes(base.untuned_note(run) if ingredients.tuned and not ingredients.by_argmax else "")
@@ -81,10 +81,10 @@ def advice(ingredients: Ingredients, *, settled: bool | None) -> str:
 
 run = state.current_run()
 theme = state.theme()
-dataset = queries.dataset(run)
+dataset = queries.runs.dataset(run)
 slot = st.container()
 margin = choose_margin() if missing_head(run.heads) is None else Margin()
-verdict = judge(queries.evidence(run), margin)
+verdict = judge(queries.runs.evidence(run), margin)
 split = cast(Split, verdict.split)
 
 with slot:
@@ -111,7 +111,7 @@ if verdict.would_change:
 draw_code(verdict)
 
 st.header("Scores")
-scores, readable = queries.score_tables(run, split)
+scores, readable = queries.scores.score_tables(run, split)
 components.small_table(list(readable.columns), readable.to_numpy().tolist(), theme)
 components.notes(base.absence_note(run, split))
 components.explain("scores", scores, key="scores_raw", name=f"{run.name}-scores")

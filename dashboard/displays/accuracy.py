@@ -58,23 +58,25 @@ class ByClass(NamedTuple):
 
 def metric_names(run: Run, *, split: Split) -> list[str]:
     """Scores of labels that this run has, in the registry's order."""
-    return [name for name in queries.label_scores() if queries.scored_regions(run, split, name)]
+    return [name for name in queries.scores.label_scores() if queries.scores.scored_regions(run, split, name)]
 
 
 def class_names(run: Run, metric: str) -> list[str]:
     """The classes, or ALL_CLASSES for a metric that has none."""
-    return list(queries.dataset(run)["classes"]) if METRICS[metric].per_class else [ALL_CLASSES]
+    return list(queries.runs.dataset(run)["classes"]) if METRICS[metric].per_class else [ALL_CLASSES]
 
 
 def averages(shown: Selection) -> dict[str, pd.DataFrame]:
-    """Rows of `queries.stored_rows` of both averages: over all pixels, and the mean over images.
+    """Rows of `queries.scores.stored_rows` of both averages: over all pixels, and the mean over images.
 
     Of classes that no pixel carries there are none: a Dice of 0 says that they were called, nothing of how well.
     """
     run, split, metric, region = shown.run, shown.split, shown.metric, shown.region
-    found = {name: queries.stored_rows(run, split, f"{metric}{suffix}", region) for name, suffix in _SUFFIXES.items()}
+    found = {
+        name: queries.scores.stored_rows(run, split, f"{metric}{suffix}", region) for name, suffix in _SUFFIXES.items()
+    }
     if found[BY_IMAGE].empty:
-        found[BY_IMAGE] = queries.image_means(run, split, metric, region)
+        found[BY_IMAGE] = queries.scores.image_means(run, split, metric, region)
     absent = base.classes_without_value(run, split, metric)
     return {name: rows[~rows["class"].isin(absent)] for name, rows in found.items()}
 
@@ -112,8 +114,8 @@ def of_classes(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def values_of(shown: Selection, head: Head) -> pd.DataFrame:
-    """A head's scores of single images, a column a class: see `queries.image_values`."""
-    return queries.image_values(shown.run, shown.split, head, shown.seeds, shown.metric, shown.region)
+    """A head's scores of single images, a column a class: see `queries.scores.image_values`."""
+    return queries.scores.image_values(shown.run, shown.split, head, shown.seeds, shown.metric, shown.region)
 
 
 def image_values(shown: Selection) -> pd.DataFrame:
@@ -145,7 +147,7 @@ def image_pairs(shown: Selection, *, margin: float = 0.01) -> pd.DataFrame:
     The mean of the classes is that of those that an image has. Returns image, sigmoid, softmax (the contender's),
     difference, better ("sigmoid", the contender, or "neither" where the difference is within the margin).
     """
-    table = queries.paired_values(
+    table = queries.scores.paired_values(
         shown.run, shown.split, shown.contender, shown.seeds, shown.metric, shown.region, shown.class_name
     )
     difference = table["difference"].to_numpy()
@@ -242,7 +244,7 @@ def by_seed(subject: Run | Selection, theme: Theme = LIGHT, *, margin: float = 0
     if len(run.seeds) == 1:
         return None
     name = first_name(shown)
-    frame = queries.stored_rows(run, shown.split, shown.metric, shown.region)
+    frame = queries.scores.stored_rows(run, shown.split, shown.metric, shown.region)
     frame = frame[(frame["class"] == name) & frame["value"].notna()]
     values = frame[frame["head"].isin(run.heads) & (frame["seed"] != ALL_SEEDS)].sort_values("seed", kind="stable")
     values = values.sort_values("head", key=lambda one: one.map(run.heads.index), kind="stable")
@@ -332,7 +334,7 @@ def spread_of_images(subject: Run | Selection, theme: Theme = LIGHT) -> Display 
     names = [name for name in names if name not in absent]
     if not names:
         return None
-    rows = queries.stored_rows(shown.run, shown.split, metric, shown.region)
+    rows = queries.scores.stored_rows(shown.run, shown.split, metric, shown.region)
     pooled = rows[rows["seed"] == shown.row_seed].set_index(["head", "class"])["value"]
     found, single = [], []
     for head in shown.run.heads:

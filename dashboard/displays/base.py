@@ -86,7 +86,7 @@ class Selection:
     @property
     def heads(self) -> tuple[Head, ...]:
         """Sigmoid, then the one it is compared with; or one alone."""
-        return queries.shown_heads(self.run, self.contender)
+        return queries.runs.shown_heads(self.run, self.contender)
 
     @property
     def pair(self) -> bool:
@@ -114,12 +114,12 @@ _WITHOUT_TRUTH: Final = ("specificity", "accuracy", "pixel_accuracy")
 
 def classes_without_value(run: Run, split: Split, metric: str) -> tuple[str, ...]:
     """Classes that have no score in these images, because no pixel carries them."""
-    return () if metric in _WITHOUT_TRUTH else queries.absent_classes(run, split)
+    return () if metric in _WITHOUT_TRUTH else queries.counts.absent_classes(run, split)
 
 
 def absence_note(run: Run, split: Split) -> str:
     """Which classes the images shown do not have, and what that does to their scores."""
-    absent = queries.absent_classes(run, split)
+    absent = queries.counts.absent_classes(run, split)
     if not absent:
         return ""
     them = "it" if len(absent) == 1 else "them"
@@ -131,8 +131,8 @@ def absence_note(run: Run, split: Split) -> str:
 
 def why_no_value(run: Run, split: Split, label: str, class_name: str | None = None) -> str:
     """Why a metric of a class has no value. label: what the metric is called; class_name: None for the mean of all."""
-    names = list(queries.dataset(run)["classes"])
-    absent = queries.absent_classes(run, split)
+    names = list(queries.runs.dataset(run)["classes"])
+    absent = queries.counts.absent_classes(run, split)
     name = names[0] if len(names) == 1 else class_name
     if name is None:
         return f"{capitalised(no_value(f'the mean {label}', 'any class', split))}." if set(absent) == set(names) else ""
@@ -141,6 +141,6 @@ def why_no_value(run: Run, split: Split, label: str, class_name: str | None = No
 
 def untuned_note(run: Run, class_name: str | None = None) -> str:
     """Which thresholds could not be tuned on validation, and what is used. class_name: None for every class."""
-    absent = queries.absent_classes(run, "val") if "val" in run.splits else ()
+    absent = queries.counts.absent_classes(run, "val") if "val" in run.splits else ()
     names = [name for name in absent if class_name in (None, name)]
     return f"{capitalised(not_tuned(names, 'val'))}." if names else ""

@@ -62,13 +62,13 @@ def reliability(
 ) -> Display:
     """Reliability diagrams, one a class, the top label first where there is one; the heads lie over each other.
 
-    subject: a run, or what of one is shown. bins: of equal width, one of `queries.BINS`. classes: names to draw,
+    subject: a run, or what of one is shown. bins: of equal width, one of `queries.counts.BINS`. classes: names to draw,
     TOP_LABEL among them; None for all. scale: of both axes.
     """
     shown = selection_of(subject)
     run = shown.run
     found = {
-        head: queries.reliability(
+        head: queries.counts.reliability(
             run, shown.split, head, shown.seeds, _counted(head, shown.variant), shown.region, bins
         )
         for head in run.heads
@@ -102,9 +102,9 @@ def by_image(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None:
     None where no image has such an error.
     """
     shown = selection_of(subject)
-    bins = queries.evaluation_bins(shown.run)
+    bins = queries.counts.evaluation_bins(shown.run)
     found = {
-        head: queries.ece_by_image(
+        head: queries.counts.ece_by_image(
             shown.run, shown.split, head, shown.seeds, _counted(head, shown.variant), shown.region
         )
         for head in shown.run.heads
@@ -133,7 +133,7 @@ def scores(subject: Run | Selection) -> pd.DataFrame:
     difference), value, low, high; `readable_scores` writes them in words.
     """
     shown = selection_of(subject)
-    frame, run = queries.metrics(shown.run), shown.run
+    frame, run = queries.runs.metrics(shown.run), shown.run
     variants: list[Variant] = ["raw", "temperature" if shown.variant == "raw" else shown.variant]
     wanted = (MACRO, ALL_CLASSES) if shown.class_name is None else (shown.class_name,)
     heads = [*run.heads, *(name for name, head in DIFFERENCES.items() if head in run.heads)]
@@ -205,7 +205,7 @@ def temperatures_by_class(run: Run) -> str:
     if not fitted:
         return ""
     said = [f"{name} {np.mean([one[name] for one in fitted.values()]):.2f}" for name in next(iter(fitted.values()))]
-    absent = queries.absent_classes(run, "val") if "val" in run.splits else ()
+    absent = queries.counts.absent_classes(run, "val") if "val" in run.splits else ()
     unfit = f" {capitalised(none_carries(absent, 'val'))}: there the temperature has no meaning." if absent else ""
     return f"Sigmoid's temperatures by class: {', '.join(said)}.{unfit}" + (
         " Softmax keeps its one: its classes share a pixel." if len(run.heads) > 1 else ""

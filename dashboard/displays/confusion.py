@@ -27,13 +27,13 @@ _LAYOUT: Final = {"rows": "truth", "columns": "predicted", "row_title": "truth",
 
 def decisions(run: Run) -> tuple[Decision, ...]:
     """How a class can be called: by argmax where truth is exclusive, and by threshold."""
-    return ("argmax", "threshold") if queries.dataset(run)["kind"] == "exclusive" else ("threshold",)
+    return ("argmax", "threshold") if queries.runs.dataset(run)["kind"] == "exclusive" else ("threshold",)
 
 
 def confusion(shown: Selection, head: Head, *, decision: Decision, threshold: float = 0.5) -> pd.DataFrame:
     """Confusion of one head: rows of `metrics.confusion.argmax_confusion` or `threshold_confusion`."""
-    facts = queries.dataset(shown.run)
-    counted = queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
+    facts = queries.runs.dataset(shown.run)
+    counted = queries.counts.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
     if decision == "argmax":
         return argmax_confusion(counted, classes=facts["classes"], region=shown.region)
     return threshold_confusion(counted, kind=facts["kind"], classes=facts["classes"], threshold=threshold)
@@ -45,7 +45,7 @@ def both(
     """Confusion of sigmoid and the contender, one row a cell: truth, predicted, pixels, share and truth_pixels of each
     (suffixes _sigmoid and _softmax) and the difference of what is shown.
 
-    Of a head alone (see `queries.shown_heads`) the same columns with its suffix, and no difference.
+    Of a head alone (see `queries.runs.shown_heads`) the same columns with its suffix, and no difference.
     """
     decision = decision or decisions(shown.run)[0]
     found = [confusion(shown, head, decision=decision, threshold=threshold) for head in shown.heads]
@@ -104,7 +104,7 @@ def cell_of(
 ) -> Cell:
     """The cell of a row and a column of the matrices."""
     down, across = rows.index(truth), columns.index(predicted)
-    if queries.dataset(shown.run)["kind"] == "binary":  # the background stands first
+    if queries.runs.dataset(shown.run)["kind"] == "binary":  # the background stands first
         down, across = down - 1, across - 1
     elif down == len(columns):
         down = NONE
@@ -114,7 +114,7 @@ def cell_of(
 
 def named_sets(shown: Selection) -> dict[Head, pd.DataFrame]:
     """Rows of `metrics.overlap.label_set_confusion` of sigmoid and the contender, or of a head alone."""
-    return {head: queries.set_confusion(shown.run, shown.split, head, shown.seeds) for head in shown.heads}
+    return {head: queries.counts.set_confusion(shown.run, shown.split, head, shown.seeds) for head in shown.heads}
 
 
 def commonest_errors(found: Mapping[Head, pd.DataFrame], pixels: int) -> pd.DataFrame:
@@ -167,7 +167,7 @@ def matrices(
     shown = selection_of(subject)
     decision = decision or decisions(shown.run)[0]
     joined = both(shown, decision=decision, threshold=threshold, form=form)
-    kind = queries.dataset(shown.run)["kind"]
+    kind = queries.runs.dataset(shown.run)["kind"]
     how = "confusion" if decision == "argmax" or kind == "binary" else "confusion_threshold"
     heads = shown.heads
     shares = (*(f"share_{suffix_of(head)}" for head in heads), *(("difference",) if form == "share" else ()))
@@ -219,14 +219,14 @@ def set_errors(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None
     None with a single class, which has no sets, and where every set is right.
     """
     shown = selection_of(subject)
-    if len(queries.dataset(shown.run)["classes"]) == 1:
+    if len(queries.runs.dataset(shown.run)["classes"]) == 1:
         return None
     found = named_sets(shown)
     pixels = max(int(next(iter(found.values()))["pixels"].sum()), 1)
     errors = commonest_errors(found, pixels)
     if errors.empty:
         return None
-    counted = {head: queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw") for head in found}
+    counted = {head: queries.counts.whole_counts(shown.run, shown.split, head, shown.seeds, "raw") for head in found}
     said = ", ".join(f"{HEAD_SHORT[head]} {percent(overlap.exact_match(one))}" for head, one in counted.items())
     title, right = "Commonest wrong label sets", f"whole set right: {said}"
     figure = set_errors_figure(errors, theme, title=title, subtitle=right)
@@ -243,7 +243,7 @@ def set_errors(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None
 def label_sets(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None:
     """Which set of labels is called for which at p > 0.5, a matrix for each head; None with a single class."""
     shown = selection_of(subject)
-    if len(queries.dataset(shown.run)["classes"]) == 1:
+    if len(queries.runs.dataset(shown.run)["classes"]) == 1:
         return None
     found = named_sets(shown)
     pictures = []

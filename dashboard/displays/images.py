@@ -30,9 +30,9 @@ def image_table(run: Run, *, split: Split, seed: int, contender: Head) -> pd.Dat
 
     Of a head alone without the disagreement.
     """
-    rows = queries.image_scores(run)
+    rows = queries.runs.image_scores(run)
     rows = rows[(rows["split"] == split) & (rows["seed"] == seed)]
-    heads = queries.shown_heads(run, contender)
+    heads = queries.runs.shown_heads(run, contender)
     scores = {head: rows[rows["head"] == head].set_index("image") for head in heads}
     last = scores[contender]
     table = pd.DataFrame({"disagreement": last["disagreement"]} if len(heads) > 1 else {}, index=last.index)

@@ -14,7 +14,7 @@ from dashboard.theme import LIGHT, Theme, faded
 from pipelines.schema import Split
 from pipelines.store import Run
 
-Facts: TypeAlias = dict[str, Any]  # what the check of a data set found, as `queries.dataset` gives it
+Facts: TypeAlias = dict[str, Any]  # what the check of a data set found, as `queries.runs.dataset` gives it
 _PAIRS: Final = 12  # drawn; the others are in the table
 _RARE: Final = 0.01
 _EXAMPLES: Final = 12
@@ -30,7 +30,7 @@ SPLIT_TITLES: Final[Mapping[str, str]] = {"train": "Training", "val": "Validatio
 
 
 class Kind(NamedTuple):
-    """Pixels with so many true labels, or with exactly these classes (ascending indices): see `queries.example_of`."""
+    """Pixels with so many true labels, or with exactly these classes (ascending indices): see `images.example_of`."""
 
     title: str
     labels: int
@@ -40,7 +40,7 @@ class Kind(NamedTuple):
 
 def facts_of(subject: Run | Facts) -> Facts:
     """What the check found in a run's data set; as it is where it is given."""
-    return queries.dataset(subject) if isinstance(subject, Run) else subject
+    return queries.runs.dataset(subject) if isinstance(subject, Run) else subject
 
 
 def class_shares(subject: Run | Facts, theme: Theme = LIGHT) -> Display:
@@ -155,12 +155,14 @@ def kinds(run: Run, *, split: Split) -> list[Kind]:
 
     A set that is the only one with its number of labels gives that number its name instead.
     """
-    names = queries.dataset(run)["classes"]
-    sets = queries.label_sets(run, split)
+    names = queries.runs.dataset(run)["classes"]
+    sets = queries.images.label_sets(run, split)
     found: list[Kind] = []
     alone = set()
-    for labels in range(queries.MOST_LABELS + 1):
-        same = [(members, pixels) for members, pixels in sets if min(len(members), queries.MOST_LABELS) == labels]
+    for labels in range(queries.images.MOST_LABELS + 1):
+        same = [
+            (members, pixels) for members, pixels in sets if min(len(members), queries.images.MOST_LABELS) == labels
+        ]
         title = _NUMBERS[labels]
         if len(same) == 1 and labels:
             alone.add(labels)
@@ -168,7 +170,7 @@ def kinds(run: Run, *, split: Split) -> list[Kind]:
         if same and (len(same) == 1 or len(same) < len(sets)):  # if all pixels are alike, one is as good as another
             found.append(Kind(title, labels, None, sum(pixels for _, pixels in same)))
     for members, pixels in sets:
-        number = min(len(members), queries.MOST_LABELS)
+        number = min(len(members), queries.images.MOST_LABELS)
         if members and number not in alone:
             found.append(Kind(" + ".join(names[index] for index in members), number, members, pixels))
     return found[:_EXAMPLES]
@@ -177,7 +179,7 @@ def kinds(run: Run, *, split: Split) -> list[Kind]:
 def imbalance(facts: Facts) -> str:
     """How unequal the classes are, in words; of a single class, how it compares with all the rest.
 
-    facts: a check's report, as `queries.dataset` gives it.
+    facts: a check's report, as `queries.runs.dataset` gives it.
     """
     occurring = [one for one in facts["class_facts"] if one["pixels"]]
     if not occurring:

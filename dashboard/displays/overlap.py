@@ -46,7 +46,7 @@ def known_rates(subject: Run | Selection, theme: Theme = LIGHT) -> Rates:
     """What of the rates no threshold changes."""
     shown = selection_of(subject)
     run = shown.run
-    found = {head: queries.label_rates(run, shown.split, head, shown.seeds, shown.region) for head in run.heads}
+    found = {head: queries.counts.label_rates(run, shown.split, head, shown.seeds, shown.region) for head in run.heads}
     each = []
     for name in _RATES:
         rows = {head: table[table["rate"] == name].sort_values("threshold") for head, table in found.items()}
@@ -93,7 +93,7 @@ def predicted_labels(subject: Run | Selection, theme: Theme = LIGHT, *, threshol
 
 
 def _labels(shown: Selection, head: Head, threshold: float) -> pd.DataFrame:
-    return queries.predicted_labels(shown.run, shown.split, head, shown.seeds, shown.region, threshold)
+    return queries.counts.predicted_labels(shown.run, shown.split, head, shown.seeds, shown.region, threshold)
 
 
 def mass(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5) -> Display:
@@ -104,7 +104,7 @@ def mass(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0
         table = _labels(shown, head, threshold)
         if not rows:
             rows += _row("Truth", _by_number(table, "true_labels"))
-        mean = queries.label_mass(shown.run, shown.split, head, shown.seeds, shown.region)
+        mean = queries.counts.label_mass(shown.run, shown.split, head, shown.seeds, shown.region)
         rows += _row(f"{HEAD_SHORT[head]}, expected", mean)
         rows += _row(f"{HEAD_SHORT[head]}, decided", _by_number(table, "predicted_labels"))
     shares = pd.DataFrame(rows, columns=["row", "labels", "share"])
@@ -134,13 +134,13 @@ def expected(
     The `most` pairs with the most of any are drawn, all are in the table. None where labels cannot share a pixel.
     """
     shown = selection_of(subject)
-    facts = queries.dataset(shown.run)
+    facts = queries.runs.dataset(shown.run)
     classes = facts["classes"]
     if facts["kind"] != "overlapping" or len(classes) == 1:
         return None
     found = []
     for head in shown.run.heads:
-        counted = queries.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
+        counted = queries.counts.whole_counts(shown.run, shown.split, head, shown.seeds, "raw")
         marginal = overlap.pair_probabilities(counted, classes=classes)
         decided = overlap.pair_decisions(counted, classes=classes, threshold=threshold)
         pixels = max(int(counted.pixels.sum()), 1)
@@ -165,10 +165,10 @@ def pairs(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 
     """How much of each class also carries another: the truth, then each head; None when there is one class."""
     shown = selection_of(subject)
     run = shown.run
-    classes = queries.dataset(run)["classes"]
+    classes = queries.runs.dataset(run)["classes"]
     if len(classes) == 1:
         return None
-    counted = {head: queries.whole_counts(run, shown.split, head, shown.seeds, "raw") for head in run.heads}
+    counted = {head: queries.counts.whole_counts(run, shown.split, head, shown.seeds, "raw") for head in run.heads}
     found = {head: overlap.pair_overlap(one, classes=classes, threshold=threshold) for head, one in counted.items()}
     truth = next(iter(found.values()))
     drawn = [("Truth", truth, "truth_share", theme.text)] if truth["truth"].any() else []

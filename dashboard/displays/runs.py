@@ -244,7 +244,7 @@ def _setting(name: str, value: Any) -> str:
 
 def comparison(runs: Sequence[Run], theme: Theme, *, metric: str = "dice") -> Display | None:
     """One metric of every head of every run, and the heads' difference within each; None where no run has it."""
-    summaries = [queries.summary(run) for run in runs]
+    summaries = [queries.runs.summary(run) for run in runs]
     table = scores(summaries, metric=metric)
     values = table[table["head"].isin(HEAD_TITLES)]
     if values.empty:

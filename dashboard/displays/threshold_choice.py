@@ -58,7 +58,7 @@ class Look(Selection):
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names in channel order."""
-        return tuple(queries.dataset(self.run)["classes"])
+        return tuple(queries.runs.dataset(self.run)["classes"])
 
     @cached_property
     def index(self) -> int | None:
@@ -151,7 +151,7 @@ class Look(Selection):
     @cached_property
     def untuned(self) -> tuple[str, ...]:
         """Classes that validation has no pixel of, which keep 0.5."""
-        return queries.absent_classes(self.run, "val") if "val" in self.run.splits else ()
+        return queries.counts.absent_classes(self.run, "val") if "val" in self.run.splits else ()
 
     def tuned_cuts(self, head: Head) -> tuple[int, ...] | None:
         """The cut of each class that was tuned on validation; None without validation images."""
@@ -491,7 +491,7 @@ def dice_gap(look: Look, metric: str) -> Gap:
 
 def stored(look: Look, head: str, metric: str) -> Gap:
     """The stored mean over the classes of a head, or of a difference by its name in DIFFERENCES; NaN without any."""
-    frame = queries.metrics(look.run)
+    frame = queries.runs.metrics(look.run)
     rows = frame[
         (frame["metric"] == metric) & (frame["head"] == head)
         & (frame["split"] == look.split) & (frame["variant"] == look.variant) & (frame["region"] == "all")

@@ -22,7 +22,7 @@ def learning(run: Run, theme: Theme, *, top: float | None = None, named: bool = 
 
     top: end of the axis of scores; named: say in the titles which run it is; both for runs that are compared.
     """
-    curves = queries.learning(run)
+    curves = queries.runs.learning(run)
     if curves is None:
         return None
     losses, points = curves
@@ -50,7 +50,7 @@ def learning(run: Run, theme: Theme, *, top: float | None = None, named: bool = 
 
 def training(runs: Sequence[Run], theme: Theme) -> Display | None:
     """The same of several runs, scores on one scale; None when the networks of every run were loaded."""
-    curves = [queries.learning(run) for run in runs]
+    curves = [queries.runs.learning(run) for run in runs]
     highest = [float(pair[1]["score"].max()) for pair in curves if pair is not None and len(pair[1])]
     displays = [learning(run, theme, top=max(highest, default=None), named=len(runs) > 1) for run in runs]
     drawn = [(run.name, display) for run, display in zip(runs, displays, strict=True) if display is not None]

@@ -74,10 +74,10 @@ def figures_of(run: Run, theme: Theme, *, split: Split, verdict: Verdict) -> Dis
 
 def levels(run: Run, theme: Theme, *, split: Split) -> Display:
     """Dice, ECE and Brier score of every head by class with their intervals, for a run without a pair."""
-    frame = queries.metrics(run)
-    classes = list(queries.dataset(run)["classes"])
+    frame = queries.runs.metrics(run)
+    classes = list(queries.runs.dataset(run)["classes"])
     names = [MACRO, *classes] if len(classes) > 1 else classes
-    absent = queries.absent_classes(run, split)
+    absent = queries.counts.absent_classes(run, split)
     pictures, parts = [], []
     for metric, title, subtitle, variant in _plots(run):
         table = tables.levels(frame, metric=metric, split=split, variant=variant, heads=run.heads, names=names)
@@ -98,7 +98,7 @@ def forests(run: Run, theme: Theme, *, split: Split, verdict: Verdict, contender
     """Paired differences of Dice, and of the probabilities after temperature where one was fitted, by class."""
     pictures, parts = [], []
     for metric, title, subtitle, variant in _plots(run):
-        table, seeds = queries.advantages(run, metric=metric, split=split, variant=variant, contender=contender)
+        table, seeds = queries.scores.advantages(run, metric=metric, split=split, variant=variant, contender=contender)
         parts.append(table.assign(metric=metric, variant=variant))
         if table.empty:
             continue
@@ -129,7 +129,7 @@ def margin_of(metric: str, verdict: Verdict, mean: pd.Series) -> float:
 
 def _plots(run: Run) -> tuple[tuple[str, str, str, Variant], ...]:
     """Metric, title, subtitle and variant of what is drawn: probabilities after temperature where one was fitted."""
-    variant: Variant = "temperature" if queries.after_temperature(run) else "raw"
+    variant: Variant = "temperature" if queries.scores.after_temperature(run) else "raw"
     suffix = ", after temperature" if variant == "temperature" else ""
     return (
         ("dice", "Dice", "higher is better", "raw"),

@@ -101,7 +101,7 @@ def _described(path: Path) -> Kept | None:
     if key is None:
         return None
     try:
-        return readings.find(queries.runs_folder(), path, key)
+        return readings.find(queries.runs.runs_folder(), path, key)
     except PipelineError:
         del st.query_params[sources.READING]
         return None
@@ -401,7 +401,7 @@ def show_preview(truth: Truth, looked: Looked, preview: Preview) -> None:
 
 def start(truth: Truth, request: ImportRequest | ModelImportRequest, *, label: str, prefix: str) -> None:
     """A name for the run, and the button that starts the job. prefix: of keys."""
-    runs, key = queries.runs_folder(), f"{prefix}_name"
+    runs, key = queries.runs.runs_folder(), f"{prefix}_name"
     if key not in st.session_state:
         busy = [job.run_name for job in jobs.list_jobs(runs) if job.run_name is not None]
         st.session_state[key] = jobs.free_name(runs, f"{truth.name} imported", taken=busy)
@@ -427,7 +427,7 @@ def start(truth: Truth, request: ImportRequest | ModelImportRequest, *, label: s
 @callback
 def _begin(request: ImportRequest | ModelImportRequest, prefix: str) -> None:
     try:
-        job = jobs.start(request, queries.runs_folder())
+        job = jobs.start(request, queries.runs.runs_folder())
     except PipelineError as error:
         st.session_state[f"{prefix}_refused"] = for_page(str(error))
         return

@@ -184,7 +184,7 @@ def progress_words(status: Status) -> str:
 
 def job_list() -> list[Job]:
     """Jobs that make runs, newest first; those that lost their process are noted down once a session."""
-    folder = queries.runs_folder()
+    folder = queries.runs.runs_folder()
     if not st.session_state.get(_SWEPT):
         st.session_state[_SWEPT] = True
         jobs.sweep(folder)
@@ -274,7 +274,7 @@ def show_job(job: Job) -> None:
     def look() -> None:
         status = job.status()
         if alive and status.state in jobs.ENDED:
-            queries.forget_runs()
+            queries.runs.forget_runs()
             st.rerun()
         with st.container(border=True, key="train_shown"):
             _show(job, status)
@@ -322,7 +322,7 @@ def _end(job: Job, status: Status, *, is_open: bool) -> None:
     name = job.run_name
     components.facts_line(facts_of(status), state.theme())
     if status.state == "done":
-        if name in queries.run_names():
+        if name in queries.runs.run_names():
             st.success("The run is there.", icon=":material/check:")
         else:
             st.info("It is done; its run has been renamed or deleted since.", icon=":material/info:")
@@ -334,7 +334,7 @@ def _end(job: Job, status: Status, *, is_open: bool) -> None:
     with st.container(horizontal=True):
         if (
             status.state == "done"
-            and name in queries.run_names()
+            and name in queries.runs.run_names()
             and st.button(
                 "Read the verdict",
                 type="primary",
@@ -497,7 +497,7 @@ def show_import(*, here: bool) -> None:
     if number is None or (st.session_state.get(_HERE) == number) != here:
         return
     try:
-        job = jobs.find_job(queries.runs_folder(), number)
+        job = jobs.find_job(queries.runs.runs_folder(), number)
         if job.command not in ("import", "import-model"):
             raise RunError(f"job {number} is no import; the page Train lists every job")
     except PipelineError as error:
@@ -517,7 +517,7 @@ def show_import(*, here: bool) -> None:
 def _follow_import(job: Job) -> None:
     status = job.status()
     if status.state in jobs.ENDED:
-        queries.forget_names()
+        queries.runs.forget_names()
         st.rerun()
     name = job.run_name or "the run"
     if status.state == "queued":

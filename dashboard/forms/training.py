@@ -103,7 +103,7 @@ def _reading(chosen: sources.Chosen) -> tuple[Path | None, dict[str, str]]:
     if wanted is None:
         return None, chosen.query
     try:
-        kept = readings.find(queries.runs_folder(), chosen.path, wanted)
+        kept = readings.find(queries.runs.runs_folder(), chosen.path, wanted)
     except DatasetError as error:
         del st.query_params[sources.READING]
         if st.session_state.get("train_read") is None:  # said by the link, not left over from another data set
@@ -417,7 +417,7 @@ def known_estimate(request: RunRequest) -> Estimate | None:
     if asked is not None:
         of, number = asked
         try:
-            job = jobs.find_job(queries.runs_folder(), number)
+            job = jobs.find_job(queries.runs.runs_folder(), number)
             if not job.alive():
                 _take_in(of, job, estimates)
         except PipelineError as error:  # removed by somebody
@@ -441,7 +441,7 @@ def ask_estimate(request: RunRequest) -> None:
     forget_estimate()
     try:
         estimate = EstimateRequest.model_validate(request.model_dump(exclude={"command", "name", "resume"}))
-        job = jobs.start(estimate, queries.runs_folder(), waits=False)
+        job = jobs.start(estimate, queries.runs.runs_folder(), waits=False)
     except PipelineError as error:
         components.problem(str(error))
         return
@@ -454,7 +454,7 @@ def forget_estimate() -> None:
     asked = st.session_state.pop(_ASKED, None)
     if asked is not None:
         try:
-            jobs.find_job(queries.runs_folder(), asked[1]).cancel()
+            jobs.find_job(queries.runs.runs_folder(), asked[1]).cancel()
         except PipelineError:
             return
 
@@ -464,7 +464,7 @@ def estimate_at_work(request: RunRequest) -> jobs.Job | None:
     asked = st.session_state.get(_ASKED)
     if asked is None or asked[0] != request:
         return None
-    return jobs.find_job(queries.runs_folder(), asked[1])
+    return jobs.find_job(queries.runs.runs_folder(), asked[1])
 
 
 def follow_estimate(job: jobs.Job) -> None:
@@ -486,7 +486,7 @@ def follow_estimate(job: jobs.Job) -> None:
 
 def show_estimate(estimate: Estimate | None, needed: int, times: int) -> None:
     """Time and disk. estimate: of one run; needed: bytes of one run, before they are known better; times: runs."""
-    free = free_bytes(queries.runs_folder())
+    free = free_bytes(queries.runs.runs_folder())
     needed = times * (needed if estimate is None else estimate.needed)
     facts = [f"up to {size_in_words(needed)} on disk, {size_in_words(free)} are free"]
     if estimate is not None:

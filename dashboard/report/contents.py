@@ -145,11 +145,11 @@ def report_of(run: Run, *, margin: Margin | None = None) -> Report:
 
     Raises RunError when a file of the run is missing or damaged.
     """
-    dataset = queries.dataset(run)
+    dataset = queries.runs.dataset(run)
     if margin is None:
         verdict = Verdict.model_validate(run.verdict)
     else:
-        verdict = decide(dataset, queries.metrics(run), run.facts, margin=margin)
+        verdict = decide(dataset, queries.runs.metrics(run), run.facts, margin=margin)
     subject = Subject(run, dataset, verdict, cast(Split, verdict.split), run.seeds)
     answer = verdict.answer if verdict.answer in ("sigmoid", "softmax") else "neither"
     cover = Cover(
@@ -199,7 +199,7 @@ def _absent(subject: Subject, *more: str) -> list[Block]:
 
 def _verdict(subject: Subject) -> Chapter:
     run, verdict = subject.run, subject.verdict
-    scores, readable = queries.score_tables(run, subject.split)
+    scores, readable = queries.scores.score_tables(run, subject.split)
     margin = verdict.margin
     lead = (
         "Which last layer, by how much, and how surely. "
@@ -223,7 +223,7 @@ def _code(subject: Subject) -> Block:
     run, verdict = subject.run, subject.verdict
     winner = verdict.contender if verdict.answer == "softmax" and verdict.contender else "sigmoid"
     head = winner if winner in run.heads else run.heads[0]
-    ingredients = queries.ingredients(run, head, None)
+    ingredients = queries.runs.ingredients(run, head, None)
     seed = f", seed {ingredients.seed}" if len(run.seeds) > 1 else ""
     lines = "\n\n\n".join(code_of(ingredients).values()).split("\n")
     return Block("commands", lines, f"Use it: {HEAD_TITLES[head].lower()}{seed}")
@@ -389,9 +389,9 @@ def examples(subject: Subject) -> list[Example]:
     Of a head alone, where it does worst and best.
     """
     run, contender = subject.run, subject.contender
-    rows = queries.image_scores(run)
+    rows = queries.runs.image_scores(run)
     rows = rows[(rows["split"] == subject.split) & (rows["seed"] == run.seeds[0])]
-    if len(queries.shown_heads(run, contender)) == 1:
+    if len(queries.runs.shown_heads(run, contender)) == 1:
         alone = rows[rows["head"] == contender].sort_values(["dice", "image"]).set_index("image")["dice"].dropna()
         ends = {"lowest": 0, "highest": len(alone) - 1} if len(alone) > 1 else {"only": 0} if len(alone) else {}
         return [
@@ -433,8 +433,8 @@ def telling(scores: pd.DataFrame) -> list[tuple[str, str]]:
 def _photos(subject: Subject, example: Example) -> list[Photo]:
     """An image, its truth and the labels of each head."""
     run, split, image = subject.run, subject.split, example.image
-    picture, exclusive = queries.preview(run, split, image), subject.dataset["kind"] == "exclusive"
-    outputs = {head: queries.prediction(run, split, head, run.seeds[0], image) for head in example.dice}
+    picture, exclusive = queries.images.preview(run, split, image), subject.dataset["kind"] == "exclusive"
+    outputs = {head: queries.images.prediction(run, split, head, run.seeds[0], image) for head in example.dice}
     first = next(iter(outputs.values()))
     label_maps = {"Truth": first.truth} | {
         f"{HEAD_TITLES[head]}, Dice {rounded(example.dice[head])}": heads.decide(
@@ -476,7 +476,7 @@ def tables_of(run: Run, report: Report) -> dict[str, pd.DataFrame]:
 
 def _tables(run: Run, report: Report) -> Iterator[tuple[str, pd.DataFrame, str]]:
     """Name, table, and in a sentence or two what it holds."""
-    dataset, facts, verdict = queries.dataset(run), run.facts, report.verdict
+    dataset, facts, verdict = queries.runs.dataset(run), run.facts, report.verdict
     yield "verdict", _answer(verdict), "The answer, and the margins it was judged with."
     reasons = pd.DataFrame([reason.model_dump() for reason in verdict.reasons])
     yield "verdict-reasons", reasons, "What speaks for which head; value, low and high where a number carries it."
@@ -485,8 +485,8 @@ def _tables(run: Run, report: Report) -> Iterator[tuple[str, pd.DataFrame, str]]
         "metrics.parquet: every metric of every head, seed, split, variant, region and class, with its 95% interval. "
         "Seed -1 averages over the seeds; heads called difference are sigmoid minus softmax."
     )
-    yield "metrics", queries.metrics(run), about
-    yield "image-scores", queries.image_scores(run), "image_scores.parquet: scores of each image."
+    yield "metrics", queries.runs.metrics(run), about
+    yield "image-scores", queries.runs.image_scores(run), "image_scores.parquet: scores of each image."
     training = run.training()
     training = pd.DataFrame(columns=TRAINING_SCHEMA.names) if training is None else training
     yield "training", training, "Loss of every step and validation score of every epoch; empty if loaded."

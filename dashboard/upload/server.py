@@ -49,7 +49,7 @@ _STATUS: Final = {
 
 def uploads() -> Uploads:
     """The workspace of the runs folder that the app shows."""
-    from dashboard.queries import runs_folder  # its caches want a server that is there
+    from dashboard.queries.runs import runs_folder  # its caches want a server that is there
 
     return Uploads(runs_folder(), Quota.from_environment())
 
