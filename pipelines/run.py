@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -17,9 +17,10 @@ from pipelines.layouts import TRAINING_SCHEMA
 from pipelines.progress import Progress
 from pipelines.stages import Plan, add_to_plan, begun_before, check_ok, finish, note_plan, spelt_out
 from pipelines.store import Run, RunWriter, files, open_run, run_of
-from pipelines.training.loop import train_pair
-from pipelines.training.models import Pair, load_pair
-from pipelines.training.predict import predict_split, predicted_heads, use_threads
+
+# Torch and its models take seconds to load; data and settings that are wrong are told before.
+if TYPE_CHECKING:
+    from pipelines.training.models import Pair
 
 MODELS_FROM: Final = "models_from.json"  # where networks were loaded from: the folder, and the run that it lies in
 
@@ -78,6 +79,8 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
     config = spelt_out(config, dataset)
     pairs: dict[int, Pair] = {}
     if models is not None:
+        from pipelines.training.models import load_pair
+
         pairs = load_pair(models, kind=dataset.kind, classes=dataset.classes)
         config = _as_loaded(config, pairs)
     training = config.trained
@@ -102,7 +105,7 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
     )
 
 
-def _as_loaded(config: RunConfig, pairs: dict[int, Pair]) -> RunConfig:
+def _as_loaded(config: RunConfig, pairs: "dict[int, Pair]") -> RunConfig:
     """The settings with the size and seeds of loaded networks. Raises ConfigError when another size was asked for."""
     file = next(file for pair in pairs.values() for _, file in pair.values())
     asked = config.trained.size
@@ -133,6 +136,9 @@ def _crop(asked: tuple[int, int], sizes: dict[tuple[int, int], int]) -> list[int
 
 def train(folder: Path, progress: Progress) -> None:
     """Train the pair for every seed, or copy the networks given with --models; seeds that are done are left alone."""
+    from pipelines.training.loop import train_pair
+    from pipelines.training.predict import use_threads
+
     plan = Plan(folder)
     use_threads(plan.training.threads)
     if plan.models is not None:
@@ -155,6 +161,8 @@ def train(folder: Path, progress: Progress) -> None:
 def _copy_models(plan: Plan, folder: Path) -> None:
     if plan.models is None or (folder / "models").exists():
         return
+    from pipelines.training.models import load_pair
+
     source = plan.models / "models" if (plan.models / "models").is_dir() else plan.models
     pairs = load_pair(plan.models, kind=plan.dataset.kind, classes=plan.dataset.classes)
     staged = folder / "models.new"
@@ -167,13 +175,17 @@ def _copy_models(plan: Plan, folder: Path) -> None:
     staged.rename(folder / "models")
 
 
-def trained_pairs(folder: Path, plan: Plan) -> dict[int, Pair]:
+def trained_pairs(folder: Path, plan: Plan) -> "dict[int, Pair]":
     """The networks in a run's folder, by seed. Raises ModelError when there are none."""
+    from pipelines.training.models import load_pair
+
     return load_pair(folder, kind=plan.dataset.kind, classes=plan.dataset.classes)
 
 
 def predict(folder: Path, progress: Progress) -> None:
     """Predict every split asked for with every seed's pair; parts that are whole are left alone."""
+    from pipelines.training.predict import predict_split, predicted_heads, use_threads
+
     plan = Plan(folder)
     use_threads(plan.training.threads)
     for seed, pair in trained_pairs(folder, plan).items():
