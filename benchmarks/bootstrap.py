@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.counting import best_of, count_all
 from benchmarks.made_up import images_of
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.metrics import METRICS, Setting
 from pipelines.metrics.estimates import estimate_head, metrics_table
 from pipelines.metrics.inference import choose_units, unit_weights

@@ -24,12 +24,13 @@ import numpy as np
 import psutil
 
 from benchmarks.made_up import Image, described, images_of
-from pipelines.counting import Counts, ImageCounts, count_image, stack
+from pipelines.counting.counts import Counts, ImageCounts, stack
 from pipelines.counting.grid import first_cell_above
+from pipelines.counting.image import count_image
 from pipelines.engine import map_in_order
 from pipelines.metrics.base import Setting
 from pipelines.metrics.calibration import METRICS as CALIBRATION
-from pipelines.store import CountsWriter, iter_counts
+from pipelines.store.counts import CountsWriter, iter_counts
 
 BINS: Final = 15
 CLASS_BY_CLASS: Final = ", class by class"  # of a torchmetrics metric: the binary one in a loop over classes

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from pipelines.counting import label_masks, regions
+from pipelines.counting.outlines import label_masks, regions
 from pipelines.datasets import open_dataset
 from pipelines.schema import LOG_ODDS_LIMIT
 

@@ -18,9 +18,9 @@ from dashboard.how_to_read import HOW_TO_READ
 from dashboard.safe import csv_bytes, template
 from dashboard.safe import plain as plain
 from dashboard.theme import HEAD_TITLES, Theme, words_in
+from pipelines.heads import missing_head, only
 from pipelines.schema import Head
-from pipelines.store import Run
-from pipelines.verdict import missing_head, only
+from pipelines.store.runs import Run
 
 GUIDE: Final = "app_pages/guide.py"
 _JPEG: Final = b"\xff\xd8"

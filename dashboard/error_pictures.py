@@ -10,7 +10,7 @@ from dashboard.rounding import minus, rounded
 from dashboard.theme import HEAD_SHORT, Theme
 from pipelines.schema import Head, Split
 from pipelines.sentences import signed
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 Which: TypeAlias = Literal["sigmoid", "softmax", "both"]
 _NEITHER_RIGHT: Final = "#8a6fb0"

@@ -10,10 +10,11 @@ from dashboard.boundary import callback, guarded
 from dashboard.report import files
 from dashboard.rounding import count
 from pipelines.errors import RunError
+from pipelines.judgement import Margin
 from pipelines.sentences import size_in_words
-from pipelines.store import Run, TrashEntry, delete_run, empty_trash, rename_run, restore_run, run_bytes
 from pipelines.store.files import NAME
-from pipelines.verdict import Margin
+from pipelines.store.manage import TrashEntry, delete_run, empty_trash, rename_run, restore_run
+from pipelines.store.runs import Run, run_bytes
 
 _RESULT: Final = "manage_result"
 _LISTED: Final = 20  # entries of the trash

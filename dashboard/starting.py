@@ -30,8 +30,9 @@ def prepare() -> None:
     try:
         load_parts()
         from dashboard import queries
-        from pipelines.store import open_run
-        from pipelines.verdict import Margin, judge
+        from pipelines.judgement import Margin
+        from pipelines.store.runs import open_run
+        from pipelines.verdict.rule import judge
 
         for name in queries.runs.run_names()[:1]:
             run = open_run(queries.runs.runs_folder(), name)

@@ -8,11 +8,11 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.theme import HEAD_TITLES, Theme, theme_of
+from pipelines.heads import missing_head
 from pipelines.schema import Head, Region, Split, Variant
 from pipelines.sentences import capitalised
-from pipelines.store import Run, open_run
 from pipelines.store.files import NAME
-from pipelines.verdict import missing_head
+from pipelines.store.runs import Run, open_run
 
 RUN: Final = queries.runs.RUN
 _MISSING: Final = "missing_run"

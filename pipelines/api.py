@@ -27,8 +27,8 @@ from pipelines.heads import LAST_LAYERS
 from pipelines.progress import Progress
 from pipelines.requests import HeadOutputs, ImportRequest, Values
 from pipelines.schema import BACKGROUND_CHANNEL, Head, Kind
-from pipelines.store import Run
-from pipelines.store import open_run as _open_run
+from pipelines.store.runs import Run
+from pipelines.store.runs import open_run as _open_run
 
 __all__ = ["Run", "compare", "open_run"]
 

@@ -98,7 +98,8 @@ for _model in (EstimateRequest, CheckRequest, TrainRequest, PredictRequest, Eval
 def sample(runs: Runs = RUNS) -> None:
     """Make sure the sample run exists: train the first seed unless it is there, and the others in the background."""
     from pipelines.jobs import start_later_seeds
-    from pipelines.store import list_runs, staged_attempts
+    from pipelines.store.manage import staged_attempts
+    from pipelines.store.runs import list_runs
 
     if any(run.name == SAMPLE_RUN for run in list_runs(runs)):
         typer.echo(f"{runs / SAMPLE_RUN} is there")
@@ -158,8 +159,10 @@ def verdict(
 ) -> None:
     """Say which last layer RUN speaks for, and why."""
     from pipelines.config import build
-    from pipelines.store import files, open_run
-    from pipelines.verdict import Margin, Verdict, decide
+    from pipelines.judgement import Margin, Verdict
+    from pipelines.store import files
+    from pipelines.store.runs import open_run
+    from pipelines.verdict.rule import decide
 
     run = open_run(runs, name)
     if code is not None:
@@ -185,10 +188,10 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Say what moves the results of several RUNs: the loss, the head, the thresholds or the temperature."""
-    from pipelines import comparison
+    from pipelines.comparison import compare as comparison
     from pipelines.config import build
-    from pipelines.store import open_run
-    from pipelines.verdict import Margin
+    from pipelines.judgement import Margin
+    from pipelines.store.runs import open_run
 
     chosen: Margin = build(Margin, {"dice": margin})
     compared = comparison.compare([open_run(runs, name) for name in names])
@@ -201,7 +204,8 @@ def compare(
 @app.command("list")
 def list_command(runs: Runs = RUNS) -> None:
     """List the runs, newest first. What is damaged is named on standard error, with what to do."""
-    from pipelines.store import files, scan_runs
+    from pipelines.store import files
+    from pipelines.store.runs import scan_runs
 
     whole, damaged = scan_runs(runs)
     problems = [one.problem for one in damaged]
@@ -226,7 +230,7 @@ def list_command(runs: Runs = RUNS) -> None:
 @app.command()
 def verify(name: RunName, runs: Runs = RUNS) -> None:
     """Compare every file of RUN with its manifest. Exit 1 if one has changed."""
-    from pipelines.store import open_run
+    from pipelines.store.runs import open_run
 
     problems = open_run(runs, name).verify()
     for problem in problems:
@@ -243,7 +247,7 @@ def rename(
     runs: Runs = RUNS,
 ) -> None:
     """Give RUN another name."""
-    from pipelines.store import rename_run
+    from pipelines.store.manage import rename_run
 
     rename_run(runs, name, new)
     typer.echo(f"{name} is called {new} now")
@@ -252,7 +256,7 @@ def rename(
 @app.command()
 def delete(name: Name, runs: Runs = RUNS) -> None:
     """Put RUN in the trash, from where `restore` takes it back."""
-    from pipelines.store import delete_run
+    from pipelines.store.manage import delete_run
 
     entry = delete_run(runs, name)
     typer.echo(f"{name} is in the trash; take it back with `python -m pipelines restore {entry}`")
@@ -265,7 +269,7 @@ def trash(
 ) -> None:
     """List what is in the trash, last deleted first, or empty it."""
     from pipelines.sentences import size_in_words
-    from pipelines.store import empty_trash, list_trash, trash_bytes
+    from pipelines.store.manage import empty_trash, list_trash, trash_bytes
 
     if empty:
         typer.echo(f"the trash of {runs} is empty; {size_in_words(empty_trash(runs))} are free again")
@@ -290,7 +294,7 @@ def restore(
     ] = None,
 ) -> None:
     """Take a run out of the trash."""
-    from pipelines.store import restore_run
+    from pipelines.store.manage import restore_run
 
     typer.echo(f"{restore_run(runs, entry, name)} is back in {runs}")
 

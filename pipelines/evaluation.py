@@ -13,18 +13,10 @@ import pyarrow as pa
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Float32Array
 from pipelines.config import EvaluationConfig
-from pipelines.counting import (
-    Agreement,
-    ImageCounts,
-    TrueSurfaces,
-    count_agreement,
-    count_geometry,
-    count_image,
-    label_masks,
-    regions,
-    stack,
-)
+from pipelines.counting.counts import ImageCounts, stack
 from pipelines.counting.grid import STEPS
+from pipelines.counting.image import count_image
+from pipelines.counting.outlines import Agreement, TrueSurfaces, count_agreement, count_geometry, label_masks, regions
 from pipelines.engine import map_in_order
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
@@ -37,15 +29,10 @@ from pipelines.metrics.inference import Resampling, choose_units, unit_weights
 from pipelines.metrics.thresholds import best_threshold
 from pipelines.progress import Progress
 from pipelines.schema import HEADS, VARIANTS, Head, Kind, Reading, Split, Variant
-from pipelines.store import (
-    CountsWriter,
-    Prediction,
-    PredictionReader,
-    counts_folder,
-    files,
-    iter_counts,
-    predictions_folder,
-)
+from pipelines.store import files
+from pipelines.store.counts import CountsWriter, iter_counts
+from pipelines.store.files import counts_folder, predictions_folder
+from pipelines.store.predictions import Prediction, PredictionReader
 from pipelines.temperature import Temperature, Temperatures, fit_temperatures
 
 # Outputs that are counted --------------------------------------------------------------------------------------------

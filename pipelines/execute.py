@@ -30,8 +30,10 @@ from pipelines.requests import (
     sample_request,
 )
 from pipelines.schema import Head
-from pipelines.store import Run, RunWriter, files, list_runs, open_run, staged_attempts
+from pipelines.store import files
 from pipelines.store.files import check_name
+from pipelines.store.manage import RunWriter, staged_attempts
+from pipelines.store.runs import Run, list_runs, open_run
 
 if TYPE_CHECKING:
     from pipelines.imports.readers import Opened
@@ -148,7 +150,7 @@ def _check(request: CheckRequest, progress: Progress) -> Done:
 
 def _export(request: ExportRequest, runs: Path) -> Done:
     from dashboard.report.files import export as export_run  # of all requests only this one draws, see pyproject.toml
-    from pipelines.verdict import Margin
+    from pipelines.judgement import Margin
 
     margin = None if request.margin is None else build(Margin, {"dice": request.margin})
     options = request.model_dump(include={"html", "csv", "zipped", "force"})
@@ -162,7 +164,7 @@ def _located(runs: Path, name: str) -> tuple[Path, str]:
 
 
 def _made(run: Run, *, opens: bool = False) -> Done:
-    from pipelines.verdict import Verdict
+    from pipelines.judgement import Verdict
 
     text = Verdict.model_validate(run.verdict).text()
     return Done(f"{text}\n\n{run.folder}\nOpen it with: streamlit run dashboard/app.py" if opens else text)

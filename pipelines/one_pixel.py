@@ -53,20 +53,6 @@ def class_probabilities(spec: HeadSpec, channels: ArrayLike, *, temperature: flo
     return sigmoid(_log_odds(spec, channels, temperature)).astype(np.float64)
 
 
-def no_label_probability(spec: HeadSpec, channels: ArrayLike, *, temperature: float = 1.0) -> Float64Array:
-    """Probability of no label, (...).
-
-    Softmax: that of its background channel, 0 without one. Sigmoid: of no label being there if labels are independent.
-    """
-    p = class_probabilities(spec, channels, temperature=temperature)
-    if not spec.is_softmax:
-        return np.prod(1 - p, axis=0)
-    if not _has_background(spec):
-        return np.zeros(p.shape[1:])
-    scaled = _scaled(channels, temperature)
-    return np.exp(scaled[0] - logsumexp(scaled)).astype(np.float64)
-
-
 def one_label_probability(p: ArrayLike) -> Float64Array:
     """Probability of exactly one label if labels are independent, Σ_k p_k Π_{j≠k} (1 − p_j): (C, ...) to (...)."""
     given = np.asarray(p, np.float64)

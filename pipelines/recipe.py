@@ -11,8 +11,8 @@ from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.losses import LOSSES, Loss
 from pipelines.schema import Head, Variant
-from pipelines.store import Run
 from pipelines.store.files import models_folder
+from pipelines.store.runs import Run
 
 # Ingredients ---------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,10 @@ from pipelines.heads import HeadSpec, head_specs
 from pipelines.layouts import TRAINING_SCHEMA
 from pipelines.progress import Progress
 from pipelines.stages import Plan, add_to_plan, begun_before, check_ok, finish, note_plan, spelt_out
-from pipelines.store import Run, RunWriter, files, open_run, run_of
+from pipelines.store import files
+from pipelines.store.manage import RunWriter
+from pipelines.store.manifest import run_of
+from pipelines.store.runs import Run, open_run
 
 # Torch and its models take seconds to load; data and settings that are wrong are told before.
 if TYPE_CHECKING:

@@ -14,8 +14,10 @@ from pipelines.heads import HeadSpec
 from pipelines.progress import Progress
 from pipelines.reading import DataReading
 from pipelines.schema import HEADS, SPLITS, Head, Split
-from pipelines.store import Run, RunWriter, files
-from pipelines.verdict import decide
+from pipelines.store import files
+from pipelines.store.manage import RunWriter
+from pipelines.store.runs import Run
+from pipelines.verdict.rule import decide
 
 PLAN = "plan.json"
 Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]

@@ -19,7 +19,8 @@ from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.progress import Progress
 from pipelines.schema import Head, Split
-from pipelines.store import Prediction, PredictionReader, predictions_folder
+from pipelines.store.files import predictions_folder
+from pipelines.store.predictions import Prediction, PredictionReader
 
 PIXEL_BUDGET = 500_000  # pixels kept for the fit, evenly spaced over all valid pixels: memory stays flat
 _BOUNDS = (np.log(0.05), np.log(20.0))

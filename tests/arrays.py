@@ -5,15 +5,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import expit
 
-from pipelines.counting import (
-    Counts,
-    TrueSurfaces,
-    count_geometry,
-    count_image,
-    label_masks,
-    regions,
-    stack,
-)
+from pipelines.counting.counts import Counts, stack
+from pipelines.counting.image import count_image
+from pipelines.counting.outlines import TrueSurfaces, count_geometry, label_masks, regions
 from pipelines.heads import decide
 from pipelines.schema import Kind
 

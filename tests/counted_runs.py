@@ -9,7 +9,11 @@ from arrays import counts_of, example
 
 from pipelines.config import RunConfig, TrainingConfig
 from pipelines.metrics.inference import choose_units
-from pipelines.store import CountsWriter, Run, RunWriter, counts_folder, files, predictions_folder
+from pipelines.store import files
+from pipelines.store.counts import CountsWriter
+from pipelines.store.files import counts_folder, predictions_folder
+from pipelines.store.manage import RunWriter
+from pipelines.store.runs import Run
 
 CLASSES = {"exclusive": ("a", "b", "c"), "overlapping": ("a", "b", "c"), "binary": ("a",)}
 HEADS = ("sigmoid", "softmax")

@@ -11,7 +11,7 @@ from pipelines.imports.predictions import make_import
 from pipelines.imports.readers import open_outputs
 from pipelines.imports.sources import Said
 from pipelines.progress import Progress
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 CLASSES = {"overlapping": ("a", "b", "c"), "exclusive": ("a", "b", "c"), "binary": ("thing",)}
 # Name: kind of truth, heads, seeds.

@@ -6,6 +6,9 @@ from scipy.special import logsumexp
 from pipelines.counting import grid
 from pipelines.counting.kernels import IGNORED
 
+# -log P(y) by whether the class is there and by pattern, (2, 65536).
+NLL_TABLE = grid.fixed(np.stack([grid.softplus(grid.LOG_ODDS), grid.softplus(-grid.LOG_ODDS)]), grid.NLL_UNIT)
+
 
 def plain_counts(log_odds, masks, region, *, exclusive, softmax=False, background=-1):
     """Integer counts by the names of ImageCounts, and `independent`: float64 (R, 4) sums over pixels, for labels that
@@ -30,7 +33,7 @@ def plain_counts(log_odds, masks, region, *, exclusive, softmax=False, backgroun
     add("score", (classes, 2, 2, grid.CELLS), (*everywhere, cells))
     add("score_p", (classes, 2, 2, grid.CELLS), (*everywhere, cells), p)
     add("squared_error", (classes, 2, 2, 2), (*everywhere, called), grid.SQUARED_ERROR_TABLE[y, bits])
-    add("nll", (classes, 2, 2, 2), (*everywhere, called), grid.NLL_TABLE[y, bits])
+    add("nll", (classes, 2, 2, 2), (*everywhere, called), NLL_TABLE[y, bits])
     ranks = np.sort(cells, axis=0)[::-1][:3]
     add("ranks", (2, 4, len(ranks), grid.CELLS), (region, labels, np.arange(len(ranks))[:, None], ranks))
     out["joint"] = np.zeros((classes + 1, classes, grid.CELLS), np.int64)

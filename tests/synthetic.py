@@ -17,8 +17,12 @@ from pipelines.datasets.check import check_dataset
 from pipelines.datasets.facts import scan
 from pipelines.evaluation import Truth, evaluate
 from pipelines.progress import Progress
-from pipelines.store import PredictionWriter, PreviewWriter, Run, RunWriter, files, predictions_folder, previews_file
-from pipelines.verdict import decide
+from pipelines.store import files
+from pipelines.store.files import predictions_folder, previews_file
+from pipelines.store.manage import RunWriter
+from pipelines.store.predictions import PredictionWriter, PreviewWriter
+from pipelines.store.runs import Run
+from pipelines.verdict.rule import decide
 
 SPLITS = ("val", "test")
 

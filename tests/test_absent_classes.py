@@ -34,7 +34,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def some(runs):
-    from pipelines.store import open_run
+    from pipelines.store.runs import open_run
 
     return open_run(runs, "some")
 

@@ -26,7 +26,7 @@ from dashboard.theme import DARK, LIGHT
 from pipelines.heads import decide
 from pipelines.metrics import METRICS, estimates
 from pipelines.schema import ALL_SEEDS, MACRO
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 COLORS = ("#0072b2", "#d55e00", "#8a6fb0")
 

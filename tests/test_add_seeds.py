@@ -8,7 +8,8 @@ from pipelines.config import EvaluationConfig, RunConfig, TrainingConfig
 from pipelines.errors import Cancelled, ConfigError, DatasetError
 from pipelines.progress import Progress
 from pipelines.run import add_seeds, make_run
-from pipelines.store import list_runs, list_trash, staged_attempts
+from pipelines.store.manage import list_trash, staged_attempts
+from pipelines.store.runs import list_runs
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,8 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.counting import label_masks
 from pipelines.counting.kernels import BOUNDARY, IGNORED, INTERIOR
-from pipelines.counting.outlines import count_agreement
+from pipelines.counting.outlines import count_agreement, label_masks
 from pipelines.errors import ShapeError
 from pipelines.metrics import agreement as measures
 

@@ -18,7 +18,7 @@ from dashboard.queries.counts import units_of
 from dashboard.theme import DARK, LIGHT
 from pipelines.metrics import METRICS, Setting, calibration
 from pipelines.metrics.calibration import TOP_LABEL
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 SEEN = 1e-5  # positions are rounded to what can be seen
 

@@ -12,7 +12,8 @@ from pipelines.errors import Cancelled, DatasetError
 from pipelines.progress import Progress
 from pipelines.run import make_run
 from pipelines.stages import Plan
-from pipelines.store import list_runs, staged_attempts
+from pipelines.store.manage import staged_attempts
+from pipelines.store.runs import list_runs
 
 
 class Meddler(Progress):

@@ -13,7 +13,7 @@ from places import REPO
 from pipelines import cli
 from pipelines.errors import ConfigError
 from pipelines.options import parse
-from pipelines.store import Run, list_runs
+from pipelines.store.runs import Run, list_runs
 
 SMALL = ["--encoder", "tu-mobilenetv3_small_050", "--size", "32x32", "--replicates", "100", "--epochs", "1"]
 

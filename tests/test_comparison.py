@@ -13,13 +13,18 @@ from synthetic import make_run
 from typer.testing import CliRunner
 
 from pipelines import cli
-from pipelines.comparison import MEAN, MEASURES, as_json, compare, conclude, margin_of, text
-from pipelines.counting import Counts
+from pipelines.comparison.compare import as_json, compare, text
+from pipelines.comparison.effects import MEAN, conclude, margin_of
+from pipelines.comparison.matching import MEASURES
+from pipelines.counting.counts import Counts
 from pipelines.errors import PipelineError, RunError
+from pipelines.judgement import Margin
 from pipelines.metrics import METRICS, Setting, inference
 from pipelines.metrics.inference import choose_units, unit_weights
-from pipelines.store import CountsWriter, Run, RunWriter, counts_folder
-from pipelines.verdict import Margin
+from pipelines.store.counts import CountsWriter
+from pipelines.store.files import counts_folder
+from pipelines.store.manage import RunWriter
+from pipelines.store.runs import Run
 
 REPLICATES = 200
 

@@ -15,10 +15,11 @@ from counted_runs import HEADS, outputs_of, tuned, two_runs, write_run
 from dashboard.displays.comparison import cells_figure, effects_figure
 from dashboard.theme import DARK, LIGHT
 from pipelines import cli
-from pipelines.comparison import MEAN, before_after, compare, conclude, effect_rows, run_command
+from pipelines.comparison.compare import compare, run_command
+from pipelines.comparison.effects import MEAN, before_after, conclude, effect_rows
 from pipelines.config import LOSSES, EvaluationConfig, RunConfig, TrainingConfig
 from pipelines.errors import ConfigError, PipelineError
-from pipelines.verdict import Margin
+from pipelines.judgement import Margin
 
 
 @pytest.fixture(scope="module")

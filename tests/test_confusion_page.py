@@ -25,7 +25,7 @@ from pipelines.heads import decide
 from pipelines.metrics import overlap
 from pipelines.metrics.confusion import NONE, Cell, CellPixels, cell_mask, cell_pixels, most_pixels
 from pipelines.schema import KINDS
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 WIDTH = 2
 

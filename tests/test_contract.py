@@ -26,8 +26,10 @@ from pipelines import cli, heads, misuse
 from pipelines.errors import ConfigError, PipelineError, RunError, ShapeError
 from pipelines.imports.readers import open_outputs
 from pipelines.imports.sources import Said
-from pipelines.store import PredictionReader, PredictionsFile, PredictionsWarning, Run
 from pipelines.store.contract import describe_part, json_schema
+from pipelines.store.outside import PredictionsFile, PredictionsWarning
+from pipelines.store.predictions import PredictionReader
+from pipelines.store.runs import Run
 
 LOGITS = np.random.default_rng(0).normal(0, 3, (2, 4, 6)).astype(np.float32)
 

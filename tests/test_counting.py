@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_counts import plain_counts
+from plain_counts import NLL_TABLE, plain_counts
 from scipy.special import expit
 from scipy.stats import poisson_binom
 
-from pipelines.counting import count_image, grid
-from pipelines.counting.counts import PER_IMAGE, POOLED, add_sets, add_up, merge, stack
+from pipelines.counting import grid
+from pipelines.counting.counts import PER_IMAGE, POOLED, add_sets
+from pipelines.counting.image import count_image
 from pipelines.counting.kernels import BLOCK, IGNORED
 from pipelines.errors import ShapeError
 
@@ -148,7 +149,7 @@ def test_tables_of_the_loops_hold_what_those_of_the_grid_do():
     assert np.array_equal(found, numbers)  # every number stands in one segment
     # -log P(y) is softplus(-|l|), and |l| if the sign of l speaks against y
     against = np.stack([np.maximum(grid.LOG_ODDS, 0), np.maximum(-grid.LOG_ODDS, 0)]) / grid.NLL_UNIT
-    assert np.array_equal(grid.SOFTPLUS + against, grid.NLL_TABLE)
+    assert np.array_equal(grid.SOFTPLUS + against, NLL_TABLE)
     values = np.arange(65536, dtype=np.uint16).view(np.float16)
     keys = grid.KEY_OF_PATTERN.astype(np.int64)
     order = np.argsort(values[numbers], kind="stable")
@@ -272,18 +273,3 @@ def test_bounded_sets_do_not_depend_on_the_order_of_merging(parts, most, random)
 def test_sets_without_pixels_are_refused():
     with pytest.raises(ShapeError, match="got 0 and 0"):
         add_sets([], [])
-
-
-def test_adding_up_repeats_is_counting_each_pixel_again():
-    images = [random_image(seed, classes=3, pixels=50, exclusive=False) for seed in range(3)]
-    first, second, third = (count_image(*image, exclusive=False) for image in images)
-    one, other = stack(["x"], [first]), stack(["x"], [second])
-    both = add_up([one, other])
-    assert both.images == ("x",)
-    assert np.array_equal(both.score[0], first.score + second.score)
-    merged = merge([one, stack(["y"], [second])])
-    for name in POOLED:
-        assert np.array_equal(getattr(both, name), getattr(merged, name)), name
-    assert add_up([one]) is one
-    with pytest.raises(ShapeError, match="same images"):
-        add_up([one, stack(["z"], [third])])

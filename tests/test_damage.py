@@ -26,9 +26,10 @@ from pipelines.imports.readers import open_outputs
 from pipelines.imports.sources import Said
 from pipelines.layouts import TRAINING_SCHEMA
 from pipelines.schema import VARIANTS
-from pipelines.store import Run, RunWriter, files, list_runs, manifest, open_run, scan_runs
+from pipelines.store import files, manifest
 from pipelines.store.files import EVALUATED, MANIFEST, counts_folder, predictions_folder, previews_file
-from pipelines.store.runs import summarise
+from pipelines.store.manage import RunWriter
+from pipelines.store.runs import Run, list_runs, open_run, scan_runs, summarise
 from pipelines.training.models import build_model, save_model
 
 TRIALS = 20

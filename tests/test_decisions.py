@@ -13,7 +13,7 @@ from pipelines.metrics import decisions
 from pipelines.metrics.base import OUTCOMES_AT_HALF, SCORES, TOP, Setting
 from pipelines.metrics.inference import Resampling, totals, unit_weights
 from pipelines.metrics.segmentation import dice
-from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P, best_threshold, expected_cost, half_optimum
+from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P, best_threshold, expected_cost
 
 SETTING = Setting("overlapping")
 
@@ -228,7 +228,7 @@ def test_choices_of_one_seed_are_those_of_the_metrics():
     threshold, best = best_threshold(hist)
     assert table["best"].to_numpy() == pytest.approx(threshold, nan_ok=True)
     assert table["dice_best"].to_numpy() == pytest.approx(best, nan_ok=True)
-    assert table["half_optimum"].to_numpy() == pytest.approx(half_optimum(hist), nan_ok=True)
+    assert table["half_optimum"].to_numpy() == pytest.approx(best_threshold(hist)[1] / 2, nan_ok=True)
     assert table["off"].to_numpy() == pytest.approx(threshold - best / 2, nan_ok=True)
     seen = table[:2]
     assert ((seen["best_low"] <= seen["best"]) & (seen["best"] <= seen["best_high"])).all()

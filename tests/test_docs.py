@@ -5,10 +5,11 @@ from places import REPO
 
 from pipelines.counting import grid
 from pipelines.datasets import open_dataset
+from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
 from pipelines.metrics.inference import FEWEST_GROUPS
 from pipelines.temperature import PIXEL_BUDGET
-from pipelines.verdict import FEWEST_SEEDS, Margin
+from pipelines.verdict.reasons import FEWEST_SEEDS
 
 
 def text(name):

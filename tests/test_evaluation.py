@@ -17,7 +17,7 @@ from sklearn import metrics as sk
 
 from pipelines.counting import grid
 from pipelines.schema import HEADS, SWAP_DIFFERENCES
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 KINDS = {"landcover": "exclusive", "cells": "overlapping", "vessels": "binary"}
 

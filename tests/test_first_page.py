@@ -13,8 +13,9 @@ from places import REPO
 from dashboard import queries, starting
 from dashboard.displays import verdict as displays
 from dashboard.theme import LIGHT
-from pipelines.store import open_run
-from pipelines.verdict import Margin, judge
+from pipelines.judgement import Margin
+from pipelines.store.runs import open_run
+from pipelines.verdict.rule import judge
 
 
 def small_figures(at):

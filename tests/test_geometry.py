@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from monai.metrics import compute_surface_dice
 from scipy import ndimage
 
-from pipelines.counting import regions
-from pipelines.counting.outlines import TrueSurfaces, count_geometry
+from pipelines.counting.outlines import TrueSurfaces, count_geometry, regions
 from pipelines.errors import ShapeError
 from pipelines.metrics.base import Setting
 from pipelines.metrics.segmentation import METRICS, boundary_iou, surface_dice

@@ -24,9 +24,8 @@ from dashboard.theme import DARK, LIGHT
 from pipelines import losses, one_pixel
 from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import encode
-from pipelines.metrics.calibration import Steps
+from pipelines.metrics.calibration import Steps, calibration_error, stretched_reliability
 from pipelines.metrics.calibration import reliability as real_reliability
-from pipelines.overconfidence import calibration_error, stretched_reliability
 from pipelines.schema import MACRO
 
 NAMES = ("a", "b", "c")
@@ -56,9 +55,6 @@ def test_probabilities_are_those_of_torch(logits, background, temperature):
     assert one_pixel.class_probabilities(WITH_BACKGROUND, channels, temperature=temperature) == pytest.approx(
         every[1:].numpy(), abs=1e-6
     )
-    assert float(one_pixel.no_label_probability(WITH_BACKGROUND, channels, temperature=temperature)) == pytest.approx(
-        float(every[0]), abs=1e-6
-    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -83,14 +79,12 @@ def test_softmax_over_a_single_channel_is_refused():
         one_pixel.softmax_spec(("a",), background=False)
 
 
-def test_probability_of_no_label_and_of_exactly_one():
-    # p = 0.5, 0.2: none 0.5 * 0.8 = 0.4; one 0.5 * 0.8 + 0.5 * 0.2 = 0.5; both 0.1.
+def test_probability_of_exactly_one_label():
+    # p = 0.5, 0.2: one 0.5 * 0.8 + 0.5 * 0.2 = 0.5; both 0.1.
     spec = one_pixel.sigmoid_spec(("a", "b"))
     channels = [0.0, math.log(0.2 / 0.8)]
     p = one_pixel.class_probabilities(spec, channels)
-    assert float(one_pixel.no_label_probability(spec, channels)) == pytest.approx(0.4, abs=1e-6)
     assert float(one_pixel.one_label_probability(p)) == pytest.approx(0.5, abs=1e-6)
-    assert float(one_pixel.no_label_probability(EXCLUSIVE, [1.0, 2.0, 3.0])) == 0
     p = np.array([0.9, 0.3, 0.4])
     by_enumeration = sum(
         np.prod(np.where(labels, p, 1 - p)) for labels in product((True, False), repeat=3) if sum(labels) == 1

@@ -19,18 +19,25 @@ from pipelines.metrics.calibration import (
     adaptive_ece,
     average_calibration_error,
     binned,
-    calibration_intercept,
-    calibration_slope,
     debiased_ece_l2,
     ece_of_bins,
     maximum_calibration_error,
+    recalibration_line,
     smooth_ece,
 )
-from pipelines.metrics.proper import corp_discrimination, corp_miscalibration, corp_uncertainty
+from pipelines.metrics.proper import corp
 
 SEEDS = st.integers(0, 10_000)
 # bin (0.2, 0.267]: 4 pixels, mean p 0.25, 2 there; bin (0.867, 0.933]: 6 pixels, mean p 0.9, 3 there
 TWO_BINS = written({0.251: (1, 1), 0.249: (1, 1), 0.9: (3, 3)})
+
+
+def calibration_intercept(hist):
+    return recalibration_line(hist)[..., 0]
+
+
+def calibration_slope(hist):
+    return recalibration_line(hist)[..., 1]
 
 
 def p_of(log_odds):
@@ -339,7 +346,7 @@ def test_at_the_line_found_the_likelihood_is_flat(seed, filled):
 
 
 def parts(hist):
-    return tuple(float(part(hist)) for part in (corp_miscalibration, corp_discrimination, corp_uncertainty))
+    return tuple(corp(hist).tolist())
 
 
 def test_corp_by_hand():

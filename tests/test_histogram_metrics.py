@@ -24,7 +24,6 @@ from pipelines.metrics.thresholds import (
     dice_curve,
     expected_cost,
     greatest,
-    half_optimum,
     iou_curve,
     near_greatest,
     pr_curve,
@@ -312,7 +311,7 @@ def test_the_best_threshold_over_all_by_brute_force():
 
 def test_without_the_class_no_threshold_is_best():
     assert np.isnan(best_threshold(written({0.3: (5, 0)}))).all()
-    assert np.isnan(half_optimum(written({0.3: (5, 0)})))
+    assert np.isnan(best_threshold(written({0.3: (5, 0)}))[1] / 2)
     assert best_threshold(written({0.3: (0, 5)})) == (1 / 300, 1)
 
 
@@ -324,7 +323,7 @@ def test_the_best_threshold_of_a_calibrated_score_is_half_the_best_dice(centre):
     n, sum_p = whole[0], whole[2]
     share = np.divide(sum_p, n, out=np.zeros_like(n), where=n > 0)
     hist = np.stack([n - sum_p, sum_p, sum_p * (1 - share), sum_p * share])
-    assert half_optimum(hist) == pytest.approx(best_threshold(hist)[0], abs=1 / 300)
+    assert best_threshold(hist)[1] / 2 == pytest.approx(best_threshold(hist)[0], abs=1 / 300)
 
 
 @pytest.mark.parametrize("within", [0.0, 0.005, 0.1, 2.0])

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import queries
 from dashboard.displays import images as displays
 from dashboard.viewer import payload
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 CONTENDER = "softmax"
 

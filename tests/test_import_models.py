@@ -21,7 +21,8 @@ from pipelines.errors import ModelError
 from pipelines.imports.models.opening import Networks, inspect_model
 from pipelines.imports.models.process import Limits, ModelProcess, OpenRequest
 from pipelines.imports.models.settings import Described, Facts, Inputs, network_input, resolve_inputs
-from pipelines.store import Run, open_run, staged_attempts
+from pipelines.store.manage import staged_attempts
+from pipelines.store.runs import Run, open_run
 
 CLASSES = ("a", "b")
 SIZE = (20, 28)

@@ -21,7 +21,7 @@ from pipelines.imports.models.opening import KINDS, Inspection
 from pipelines.imports.models.settings import Described, Facts
 from pipelines.imports.trial import try_apart
 from pipelines.requests import HeadModel, ModelImportRequest
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 SIZE = (20, 28)
 ONNX = next(kind for kind in KINDS if kind.name == "onnx")

@@ -9,7 +9,7 @@ from outputs_on_disk import write_outputs
 from synthetic import make_run
 
 from pipelines import jobs
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from pipelines.imports.predictions import make_import
 from pipelines.imports.sources import OutputSource
 from pipelines.progress import Progress
 from pipelines.schema import LOG_ODDS_LIMIT
-from pipelines.store import Run, staged_attempts
+from pipelines.store.manage import staged_attempts
+from pipelines.store.runs import Run
 
 CLASSES = ("cell", "nucleus")
 KEYS = ["head", "seed", "split", "variant", "region", "class", "metric"]

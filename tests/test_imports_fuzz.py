@@ -24,7 +24,7 @@ from pipelines.heads import HeadSpec
 from pipelines.imports.readers import arrays, open_outputs
 from pipelines.imports.sources import Said
 from pipelines.layouts import predictions_schema
-from pipelines.store import PredictionsFile
+from pipelines.store.outside import PredictionsFile
 
 VALUES = np.linspace(-3, 3, 48, dtype=np.float32).reshape(2, 4, 6)
 MEMORY = 400 * 2**20  # that all cases together may add to the largest resident size

@@ -21,7 +21,7 @@ from pipelines.errors import ConfigError, DatasetError, PipelineError, ShapeErro
 from pipelines.imports.readers import FORMATS, arrays, open_outputs, parquet
 from pipelines.imports.readers.maps import read_map
 from pipelines.imports.sources import Said
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 
 @pytest.fixture(scope="module")

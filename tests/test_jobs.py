@@ -20,7 +20,8 @@ from pipelines.jobs.job import end, total_left
 from pipelines.jobs.needs import estimate_of, needed_bytes
 from pipelines.options import parse
 from pipelines.requests import REQUESTS, CheckRequest, RunRequest, read_request
-from pipelines.store import Run, list_runs, staged_attempts
+from pipelines.store.manage import staged_attempts
+from pipelines.store.runs import Run, list_runs
 
 SMALL = ["--encoder", "tu-mobilenetv3_small_050", "--replicates", "100", "--threads", "1"]
 LONG = [*SMALL, "--epochs", "2000"]

@@ -15,7 +15,7 @@ from dashboard.displays import labels as panels
 from dashboard.displays.labels import ceiling_figure, nesting_figure, split_share_figure
 from dashboard.queries.images import kind_mask, spread_images
 from dashboard.theme import DARK, LIGHT
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from dashboard import queries
 from dashboard.queries import runs as process
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 
 @pytest.mark.parametrize("load", [queries.runs.metrics, queries.runs.image_scores])

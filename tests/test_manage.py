@@ -16,19 +16,9 @@ from places import REPO
 from pipelines import cli
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.sentences import size_in_words
-from pipelines.store import (
-    Run,
-    RunWriter,
-    delete_run,
-    empty_trash,
-    files,
-    list_runs,
-    list_trash,
-    rename_run,
-    restore_run,
-    run_bytes,
-    trash_bytes,
-)
+from pipelines.store import files
+from pipelines.store.manage import RunWriter, delete_run, empty_trash, list_trash, rename_run, restore_run, trash_bytes
+from pipelines.store.runs import Run, list_runs, run_bytes
 
 OUTSIDE = ("../x", "..", ".", "", "/etc", "a/b", ".hidden", ".trash", "a\n", "x" * 65, "a\0b")
 
@@ -54,7 +44,7 @@ def names(runs):
 def locked_elsewhere(runs, name):
     """Another process that is writing a run of this name."""
     script = (
-        "import sys; from pathlib import Path; from pipelines.store import RunWriter\n"
+        "import sys; from pathlib import Path; from pipelines.store.manage import RunWriter\n"
         "runs, name = Path(sys.argv[1]), sys.argv[2]; there = runs / name\n"
         "with RunWriter.open(runs, name, copy_of=there if there.is_dir() else None): print('held', flush=True); input()"
     )

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from pipelines.counting import merge
-from pipelines.counting.counts import PER_IMAGE, POOLED, Counts
+from pipelines.counting.counts import PER_IMAGE, POOLED, Counts, merge
 from pipelines.errors import ShapeError
 from pipelines.metrics import METRICS, Setting, inference, segmentation
 from pipelines.metrics.calibration import ece_of_bins

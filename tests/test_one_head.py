@@ -23,12 +23,13 @@ from pipelines.config import EvaluationConfig
 from pipelines.datasets import open_dataset
 from pipelines.errors import RunError
 from pipelines.evaluation import Truth, evaluate
+from pipelines.heads import missing_head, only
 from pipelines.metrics import decisions
 from pipelines.progress import Progress
 from pipelines.schema import ALL_SEEDS
-from pipelines.store import Run, predictions_folder
-from pipelines.store.runs import summarise
-from pipelines.verdict import decide, missing_head, only
+from pipelines.store.files import predictions_folder
+from pipelines.store.runs import Run, summarise
+from pipelines.verdict.rule import decide
 
 LONE = tuple(name for name, (_, heads, _) in BROUGHT.items() if missing_head(heads) is not None)
 # Where two heads would be compared, and what the line there has to name.

@@ -10,7 +10,7 @@ from pipelines import heads
 from pipelines.errors import ShapeError
 from pipelines.evaluation import outputs, readings_of
 from pipelines.heads import head_specs
-from pipelines.store import Prediction
+from pipelines.store.predictions import Prediction
 from pipelines.temperature import Sample, Temperature, fit_by_class, fit_temperature
 
 CLASSES = ("a", "b", "c")

@@ -17,7 +17,7 @@ from dashboard.displays.overlap import expected_figure, mass_figure
 from dashboard.queries.images import label_codes
 from dashboard.theme import DARK, LIGHT
 from pipelines.metrics import overlap
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 WHERE = ("test", (0,))
 

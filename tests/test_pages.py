@@ -15,7 +15,7 @@ from synthetic import make_run
 from dashboard import charts, components
 from dashboard.menu import PAGES, script
 from pipelines import jobs
-from pipelines.verdict import Verdict
+from pipelines.judgement import Verdict
 
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> :material/home: $a$"
 

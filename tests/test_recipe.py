@@ -18,7 +18,7 @@ from pipelines.datasets import open_dataset
 from pipelines.errors import RunError
 from pipelines.losses import loss_function
 from pipelines.recipe import Ingredients, code_of, ingredients_of
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 EVERY = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.kind}-{spec.head}")
 SMALL = "tu-mobilenetv3_small_050"

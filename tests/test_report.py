@@ -56,9 +56,9 @@ from dashboard.safe import csv_bytes, escaped, harmless, safe_color, script_json
 from pipelines import cli
 from pipelines.config import RunConfig
 from pipelines.errors import ConfigError, RunError
+from pipelines.judgement import Margin, Verdict
 from pipelines.options import parse
-from pipelines.store import Run
-from pipelines.verdict import Margin, Verdict
+from pipelines.store.runs import Run
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=//example.org/x onerror=alert(1)> & more"
 _VOID = {"meta", "img", "br"}
@@ -649,7 +649,8 @@ def test_buttons_stand_on_a_page(hostile, monkeypatch):
     from streamlit.testing.v1 import AppTest
 
     script = (
-        "from pathlib import Path\nfrom dashboard.manage import draw_export as draw\nfrom pipelines.store import Run\n"
+        "from pathlib import Path\nfrom dashboard.manage import draw_export as draw\n"
+        "from pipelines.store.runs import Run\n"
         f"draw(Run(Path({str(hostile.folder)!r})))"
     )
     at = AppTest.from_string(script, default_timeout=60).run()

@@ -16,8 +16,9 @@ from dashboard.displays.runs import differences_figure, lanes_of, values_figure
 from dashboard.displays.training import curve_figure, learning, loss_figure, training
 from dashboard.theme import DARK, LIGHT
 from pipelines.layouts import TRAINING_SCHEMA
-from pipelines.store import Run, RunWriter, delete_run, files, list_runs, list_trash, run_bytes
-from pipelines.store.runs import Summary, learning_curves, summarise
+from pipelines.store import files
+from pipelines.store.manage import RunWriter, delete_run, list_trash
+from pipelines.store.runs import Run, Summary, learning_curves, list_runs, run_bytes, summarise
 
 HOSTILE = "![x](https://example.org/x.png) <img src=x onerror=alert(1)> $a$"
 

@@ -4,9 +4,11 @@ from arrays import counts_of, example, probabilities
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.counting import Counts, count_image, grid, label_masks, merge, regions, stack
-from pipelines.counting.counts import PER_IMAGE, POOLED
+from pipelines.counting import grid
+from pipelines.counting.counts import PER_IMAGE, POOLED, Counts, merge, stack
+from pipelines.counting.image import count_image
 from pipelines.counting.kernels import BOUNDARY, IGNORED, INTERIOR
+from pipelines.counting.outlines import label_masks, regions
 from pipelines.errors import ShapeError
 from pipelines.schema import KINDS
 

@@ -16,8 +16,7 @@ from arrays import counts_of, example
 from places import REPO
 from scipy.special import expit, log_softmax
 
-from pipelines.counting import add_up
-from pipelines.counting.counts import PER_IMAGE, POOLED
+from pipelines.counting.counts import PER_IMAGE, POOLED, Counts, pool, pooled
 from pipelines.counting.grid import P_UNIT
 from pipelines.errors import NoSuchRun, RunError, ShapeError
 from pipelines.heads import head_specs
@@ -26,18 +25,12 @@ from pipelines.metrics import Setting
 from pipelines.metrics.base import SCORES, TOP
 from pipelines.metrics.calibration import binned
 from pipelines.schema import KINDS
-from pipelines.store import (
-    CountsWriter,
-    PredictionReader,
-    PredictionWriter,
-    Run,
-    RunWriter,
-    counts,
-    list_runs,
-    read_counts,
-)
-from pipelines.store.counts import Recent, map_blocks, read_bins
+from pipelines.store import counts
+from pipelines.store.counts import CountsWriter, Recent, map_blocks, read_bins, read_counts
 from pipelines.store.files import MANIFEST, write_json, write_table
+from pipelines.store.manage import RunWriter
+from pipelines.store.predictions import PredictionReader, PredictionWriter
+from pipelines.store.runs import Run, list_runs
 
 SETS = {(): 50, (0,): 20, (0, 1): 10, (2,): 5}
 
@@ -229,6 +222,12 @@ def test_arrays_that_sessions_share_cannot_be_written_to(tmp_path):
             assert not getattr(found, name).flags.writeable, name
 
 
+def add_up(seeds):
+    """Counts of the same images as if each had seen every pixel once more."""
+    sums = {name: np.sum([getattr(seed, name) for seed in seeds], axis=0) for name in PER_IMAGE}
+    return Counts(images=seeds[0].images, **sums, **pool([pooled(seed) for seed in seeds]))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_seeds_are_added_up_and_images_too(kind, read, tmp_path):
     seeds = [
@@ -408,7 +407,7 @@ def test_a_recount_replaces_the_run_and_keeps_the_old_one_in_the_trash(tmp_path)
 
 def test_two_processes_cannot_write_one_run(tmp_path):
     code = (
-        "import sys, pathlib; from pipelines.store import RunWriter; from pipelines.errors import RunError\n"
+        "import sys, pathlib; from pipelines.store.manage import RunWriter; from pipelines.errors import RunError\n"
         "try:\n with RunWriter.open(pathlib.Path(sys.argv[1]), 'one'): pass\n"
         "except RunError as error: print(error)"
     )
@@ -471,7 +470,7 @@ def test_a_kill_at_any_write_leaves_no_visible_run(tmp_path):
     # The committing process is killed just before its n-th rename; whatever n, the run is whole or not there.
     code = (
         "import os, signal, sys, pathlib\n"
-        "from pipelines.store import RunWriter\n"
+        "from pipelines.store.manage import RunWriter\n"
         "left, rename = int(sys.argv[2]), os.rename\n"
         "def dying(function):\n"
         "    def wrapped(*args, **kwargs):\n"

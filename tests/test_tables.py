@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from arrays import counts_of, example
 
-from pipelines.counting import add_up, count_image, label_masks, stack
+from pipelines.counting.counts import stack
 from pipelines.counting.grid import in_bins
+from pipelines.counting.image import count_image
+from pipelines.counting.outlines import label_masks
 from pipelines.errors import ShapeError
 from pipelines.metrics import Setting, calibration, confusion, inference, overlap
 from pipelines.metrics.base import SCORES, TOP
@@ -205,11 +207,3 @@ def test_pairs_of_four_classes_stand_in_their_own_cells():
     assert {pair for pair, value in table["predicted"].items() if value} == {("c", "d"), ("d", "c")}
     assert table.index[0] == ("a", "b")
     assert table.index[-1] == ("d", "c")
-
-
-def test_seeds_are_added_image_by_image():
-    one = counted([("i", [[[0.9]]], [[[1]]])], exclusive=False)
-    assert add_up([one]) is one
-    assert add_up([one, one]).pixels.tolist() == [2]
-    with pytest.raises(ShapeError, match="same images"):
-        add_up([one, counted([("j", [[[0.9]]], [[[1]]])], exclusive=False)])

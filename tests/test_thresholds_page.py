@@ -36,7 +36,7 @@ from pipelines.counting.grid import CELLS, HALF_CELL, first_cell_above
 from pipelines.metrics.decisions import Paired
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P, cut_at
 from pipelines.schema import ALL_SEEDS
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 
 @pytest.fixture(scope="module")

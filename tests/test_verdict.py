@@ -6,9 +6,10 @@ import math
 import pandas as pd
 import pytest
 
+from pipelines.judgement import Margin
 from pipelines.schema import ALL_SEEDS
-from pipelines.verdict import Margin, decide
 from pipelines.verdict.evidence import Estimate
+from pipelines.verdict.rule import decide
 
 
 def dataset(kind="exclusive", *, overlap=0.0, ceiling=1.0, shares=(0.5, 0.5), absent_in_val=None, absent_in_test=None):

@@ -14,7 +14,7 @@ from dashboard import queries
 from dashboard.viewer import payload
 from pipelines import heads
 from pipelines.errors import RunError
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 PARTS = Path(dashboard.viewer.__file__).parent / "parts"
 EVERY_VALUE = np.arange(65536, dtype=np.uint16).view(np.float16)

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pipelines.store import Run, list_runs
+from pipelines.store.runs import Run, list_runs
 from tests.synthetic import make_run
 
 CLASSES: Final = (

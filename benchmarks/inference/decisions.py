@@ -12,9 +12,10 @@ from benchmarks.inference.coverage import POOL, weight_pool
 from benchmarks.inference.estimates import STATISTICS, Estimates, draw, estimate, truth
 from benchmarks.inference.population import Population, Scenario, build
 from pipelines.arrays import Float64Array
+from pipelines.judgement import Margin
 from pipelines.metrics import inference
 from pipelines.schema import ALL_SEEDS, DIFFERENCE, MACRO
-from pipelines.verdict import Margin, decide
+from pipelines.verdict.rule import decide
 
 DICE: Final = STATISTICS.index("Dice, macro, difference")
 # Where a row of the metrics table stands among STATISTICS; a softmax is the sigmoid minus the difference.

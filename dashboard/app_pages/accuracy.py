@@ -15,8 +15,8 @@ from dashboard.displays.base import Selection
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.rounding import with_interval
 from dashboard.theme import HEAD_SHORT, HEAD_TITLES
+from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
-from pipelines.verdict import Margin
 
 _MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _CLICKED: Final = "clicked_image"

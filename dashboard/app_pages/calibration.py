@@ -13,8 +13,8 @@ from dashboard.displays import base
 from dashboard.displays import calibration as panels
 from dashboard.displays.base import Selection
 from dashboard.theme import words_in
+from pipelines.heads import missing_head
 from pipelines.schema import REGIONS, Head, Variant
-from pipelines.verdict import missing_head
 
 _MEAN: Final = "mean of classes"
 _WIDE: Final = 720  # CSS pixels of a diagram alone

@@ -14,9 +14,9 @@ from dashboard.rounding import minus, percent, rounded
 from dashboard.theme import HEAD_SHORT
 from dashboard.viewer import component, payload
 from pipelines import sentences
+from pipelines.heads import missing_head
 from pipelines.metrics import METRICS
 from pipelines.schema import Head, Split
-from pipelines.verdict import missing_head
 
 _PAGE: Final = 24  # thumbnails
 _TURN: Final = 36  # CSS pixels of a button that turns the page

@@ -10,12 +10,14 @@ from dashboard.boundary import guarded, part
 from dashboard.displays import base
 from dashboard.displays import comparison as displays
 from dashboard.rounding import typeset
-from pipelines.comparison import LABEL_MEASURES, MEASURES, Comparison, conclude, run_command
+from pipelines.comparison.compare import run_command
+from pipelines.comparison.effects import Comparison, conclude
+from pipelines.comparison.matching import LABEL_MEASURES, MEASURES
 from pipelines.config import LOSSES
+from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
 from pipelines.sentences import capitalised
-from pipelines.store import Run, open_run
-from pipelines.verdict import Margin
+from pipelines.store.runs import Run, open_run
 
 _RUNS: Final = "runs"
 _MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)

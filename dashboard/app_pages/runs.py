@@ -15,10 +15,9 @@ from dashboard.displays import runs as displays
 from dashboard.displays.training import training
 from dashboard.tables import SHOWN
 from pipelines.errors import RunError
+from pipelines.heads import missing_head
 from pipelines.metrics import METRICS
-from pipelines.store import Run
-from pipelines.store.runs import Summary
-from pipelines.verdict import missing_head
+from pipelines.store.runs import Run, Summary
 
 _COMPARE: Final = "compare"
 _TIMES: Final = "runs_table_times"  # grows when runs are chosen elsewhere than in the table

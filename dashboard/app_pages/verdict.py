@@ -12,9 +12,12 @@ from dashboard.elements import forest_plot, python_code
 from dashboard.report.describe import short_facts
 from dashboard.rounding import typeset
 from dashboard.theme import HEAD_TITLES
+from pipelines.heads import missing_head
+from pipelines.judgement import Margin, Verdict
 from pipelines.recipe import Ingredients, code_of
 from pipelines.schema import Head, Split
-from pipelines.verdict import FEWEST_SEEDS, Margin, Verdict, judge, missing_head
+from pipelines.verdict.reasons import FEWEST_SEEDS
+from pipelines.verdict.rule import judge
 
 _DICE: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _ECE: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)

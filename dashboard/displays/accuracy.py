@@ -29,7 +29,7 @@ from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme,
 from pipelines.metrics import METRICS
 from pipelines.metrics.estimates import QUANTILES
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, MACRO, Head, Split
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 Order: TypeAlias = Literal["worst sigmoid", "worst softmax", "sigmoid better", "softmax better"]
 ORDERS: Final[tuple[Order, ...]] = ("worst sigmoid", "worst softmax", "sigmoid better", "softmax better")

@@ -9,10 +9,10 @@ import pandas as pd
 from dashboard import queries
 from dashboard.charts import Drawn
 from dashboard.how_to_read import HOW_TO_READ
+from pipelines.heads import missing_head
 from pipelines.schema import ALL_SEEDS, Head, Region, Split, Variant
 from pipelines.sentences import capitalised, no_value, none_carries, not_tuned
-from pipelines.store import Run
-from pipelines.verdict import missing_head
+from pipelines.store.runs import Run
 
 
 class NoSuchPicture(KeyError):

@@ -15,10 +15,10 @@ from dashboard.tables import difference_row
 from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded, words_in
 from pipelines.arrays import Float64Array
 from pipelines.metrics import METRICS
-from pipelines.metrics.calibration import TOP_LABEL
+from pipelines.metrics.calibration import TOP_LABEL, calibration_error
 from pipelines.schema import ALL_CLASSES, DIFFERENCES, MACRO, Head, Variant
 from pipelines.sentences import capitalised, none_carries
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 # Proper scores first, which decide; then their parts, the errors over bins, which explain, and the line.
 SCORES: Final = (
@@ -210,14 +210,6 @@ def temperatures_by_class(run: Run) -> str:
     return f"Sigmoid's temperatures by class: {', '.join(said)}.{unfit}" + (
         " Softmax keeps its one: its classes share a pixel." if len(run.heads) > 1 else ""
     )
-
-
-def calibration_error(rows: Columns) -> float:
-    """Expected calibration error of the bins shown: the gaps weighted by the share of pixels; NaN without a pixel."""
-    share, observed, mean_p = (np.asarray(rows[name]) for name in ("share", "observed", "mean_p"))
-    if not np.nansum(share) > 0:
-        return float("nan")
-    return float(np.nansum(share * np.abs(observed - mean_p)))  # an empty bin has no gap
 
 
 def _diagram(rows: Mapping[Head, Columns], name: str, theme: Theme, scale: Scale, height: int) -> Picture:

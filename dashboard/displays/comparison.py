@@ -10,7 +10,7 @@ from dashboard.charts import Drawn, axis, figure_of, layout
 from dashboard.displays.base import Display, Picture
 from dashboard.rounding import with_interval
 from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, Theme, faded
-from pipelines.comparison import TITLES, Comparison, Conclusion, before_after, effect_rows
+from pipelines.comparison.effects import TITLES, Comparison, Conclusion, before_after, effect_rows
 from pipelines.metrics import METRICS
 from pipelines.schema import Head
 from pipelines.sentences import shortened

@@ -15,7 +15,7 @@ from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme
 from pipelines.metrics import overlap
 from pipelines.metrics.confusion import NONE, Cell, argmax_confusion, threshold_confusion
 from pipelines.schema import HEADS, Head
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 Decision: TypeAlias = Literal["argmax", "threshold"]
 Form: TypeAlias = Literal["share", "count"]

@@ -19,10 +19,11 @@ from dashboard.safe import template
 from dashboard.theme import Theme, faded, words_in
 from pipelines import one_pixel
 from pipelines.datasets.facts import best_dice
-from pipelines.overconfidence import calibration_error, stretched_reliability
+from pipelines.judgement import Margin
+from pipelines.metrics.calibration import calibration_error, stretched_reliability
 from pipelines.schema import MACRO
-from pipelines.verdict import FEWEST_SEEDS, Margin
 from pipelines.verdict.evidence import Estimate, Position
+from pipelines.verdict.reasons import FEWEST_SEEDS
 
 Side: TypeAlias = Literal["sigmoid", "softmax", "neither"]
 

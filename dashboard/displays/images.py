@@ -7,7 +7,7 @@ import pandas as pd
 from dashboard import queries
 from pipelines.metrics import METRICS
 from pipelines.schema import Head, Split
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 SCORES: Final = ("dice", "iou", "boundary_iou", "surface_dice", "classwise_ece", "brier", "nll", "volume_bias")
 RATES: Final = ("overlap_rate", "no_label_rate")

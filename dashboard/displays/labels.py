@@ -12,7 +12,7 @@ from dashboard.displays.base import Display, Picture
 from dashboard.rounding import percent
 from dashboard.theme import LIGHT, Theme, faded
 from pipelines.schema import Split
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 Facts: TypeAlias = dict[str, Any]  # what the check of a data set found, as `queries.runs.dataset` gives it
 _PAIRS: Final = 12  # drawn; the others are in the table

@@ -13,7 +13,7 @@ from dashboard.rounding import percent
 from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded
 from pipelines.metrics import overlap
 from pipelines.schema import Head
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 _RATES: Final = {"overlap": "two labels or more", "no label": "no label"}
 _LANE: Final = 24  # CSS pixels of a head's lane

@@ -27,7 +27,7 @@ from pipelines.arrays import Float64Array
 from pipelines.counting.grid import HALF_CELL
 from pipelines.metrics import thresholds
 from pipelines.schema import Head
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 # What an area is called, and under the title of its curve.
 _RANKS: Final = {

@@ -14,12 +14,11 @@ from dashboard.displays.base import Display, Picture
 from dashboard.rounding import NO_VALUE, with_interval
 from dashboard.tables import RATES, SHOWN, difference_row
 from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, words_in
+from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
 from pipelines.schema import DIFFERENCES, HEADS, Head
 from pipelines.sentences import KIND_TITLES, shortened, size_in_words
-from pipelines.store import Run
-from pipelines.store.runs import Interval, Summary
-from pipelines.verdict import Margin
+from pipelines.store.runs import Interval, Run, Summary
 
 Lanes: TypeAlias = Mapping[tuple[str, str], float]
 Texts: TypeAlias = dict[str, dict[float, str]]

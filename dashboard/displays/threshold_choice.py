@@ -18,13 +18,13 @@ from dashboard.theme import HEAD_TITLES
 from pipelines.arrays import BoolArray, Float64Array, Int64Array
 from pipelines.counting.grid import HALF_CELL, STEPS, first_cell_above
 from pipelines.errors import ShapeError
+from pipelines.judgement import Margin
 from pipelines.metrics import METRICS, decisions, thresholds
 from pipelines.metrics.decisions import Alone, Bounds, Paired, Statistic, nearest_cut
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P
 from pipelines.schema import MACRO, Head, Split
 from pipelines.sentences import bracketed, capitalised, decimals_of
-from pipelines.store import Run
-from pipelines.verdict import Margin
+from pipelines.store.runs import Run
 
 Cuts: TypeAlias = Mapping[Head, tuple[int, ...]]  # of each class
 INNER: Final = range(1, len(CUT_P) - 1)

@@ -30,7 +30,7 @@ from pipelines.counting.grid import HALF_CELL, STEPS, first_cell_above
 from pipelines.metrics import thresholds
 from pipelines.metrics.thresholds import CUT_LOG_ODDS, CUT_P
 from pipelines.schema import Head
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 _TITLES: Final = {"dice": "Dice", "iou": "IoU"}
 _CURVES: Final = {"dice": thresholds.dice_curve, "iou": thresholds.iou_curve}

@@ -12,7 +12,7 @@ from dashboard.displays.base import Display, Picture
 from dashboard.rounding import rounded
 from dashboard.theme import HEAD_DASHES, HEAD_SHORT, Theme
 from pipelines.schema import HEADS
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 _HEIGHT: Final = 320
 

@@ -14,9 +14,9 @@ from dashboard.displays.accuracy import POOLED, class_title, values_figure
 from dashboard.displays.base import Display, Picture
 from dashboard.rounding import typeset, with_interval
 from dashboard.theme import HEAD_TITLES, Theme
+from pipelines.judgement import Reason, Verdict
 from pipelines.schema import MACRO, Split, Variant
-from pipelines.store import Run
-from pipelines.verdict import Reason, Verdict
+from pipelines.store.runs import Run
 from pipelines.verdict.evidence import Contender
 
 ALONE: Final = "OWN-"  # codes of what one head says of itself where there is none to compare it with

@@ -18,7 +18,7 @@ from pipelines import jobs
 from pipelines.errors import PipelineError, RunError
 from pipelines.jobs import Job, State, Status
 from pipelines.sentences import capitalised, size_in_words
-from pipelines.store import staged_attempts
+from pipelines.store.manage import staged_attempts
 
 JOB: Final = "job"  # in the link
 _PICK, _GONE, _SWEPT = "train_job", "train_removed", "train_swept"  # in the session

@@ -9,15 +9,14 @@ import streamlit as st
 
 from dashboard.queries.runs import KEY, dataset, metrics
 from pipelines.arrays import BoolArray, Float32Array, Float64Array, Int32Array
-from pipelines.counting import Counts
-from pipelines.counting.counts import BINNED
+from pipelines.counting.counts import BINNED, Counts
 from pipelines.counting.grid import P_UNIT, in_bins
 from pipelines.metrics import METRICS, Setting, calibration, decisions, estimates, inference, overlap
 from pipelines.metrics.calibration import ece_of_bins
 from pipelines.metrics.overlap import label_set_confusion
 from pipelines.metrics.thresholds import dice_curve, greatest
 from pipelines.schema import Head, Region, Split, Variant
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 BINS: Final = (10, 12, 15, 20, 25, 30, 50, 60, 75, 100)  # numbers of equal-width bins that a reader can choose
 

@@ -18,13 +18,14 @@ from dashboard.queries.counts import counts, whole_counts
 from dashboard.queries.runs import KEY, dataset
 from dashboard.viewer import payload
 from pipelines.arrays import BoolArray, Float16Array, Int64Array, UInt8Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.counting.grid import first_cell_above
 from pipelines.heads import decide, sigmoid
 from pipelines.metrics.base import claimed, pixels_by_labels
 from pipelines.metrics.confusion import Cell, cell_mask, cell_pixels, most_pixels
 from pipelines.schema import Head, Split
-from pipelines.store import Prediction, Run
+from pipelines.store.predictions import Prediction
+from pipelines.store.runs import Run
 
 
 class PixelValues(NamedTuple):

@@ -11,14 +11,15 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from pipelines import comparison
-from pipelines.comparison import Comparison
+from pipelines.comparison import matching
+from pipelines.comparison.compare import compare
+from pipelines.comparison.effects import Comparison
 from pipelines.errors import NoSuchRun, PipelineError, RunError
 from pipelines.recipe import Ingredients, ingredients_of
 from pipelines.schema import Head
-from pipelines.store import DamagedRun, Run, TrashEntry, list_trash, open_run, scan_runs, trash_bytes
-from pipelines.store.runs import Summary, learning_curves, summarise
-from pipelines.verdict import Evidence
+from pipelines.store.manage import TrashEntry, list_trash, trash_bytes
+from pipelines.store.runs import DamagedRun, Run, Summary, learning_curves, open_run, scan_runs, summarise
+from pipelines.verdict.evidence import Evidence
 
 RUN: Final = "run"  # name of the run that was picked, in the session and in links
 RUNS_VARIABLE: Final = "PIPELINES_RUNS"
@@ -183,8 +184,8 @@ def _comparable(run: Run, names: tuple[str, ...]) -> dict[str, str | None]:
     for name in names:
         try:
             other = run if name == run.name else open_run(run.folder.parent, name)
-            if other is run or comparison.comparable(run, other):
-                found[name] = comparison.loss_of(other)
+            if other is run or matching.comparable(run, other):
+                found[name] = matching.loss_of(other)
         except RunError:
             continue  # gone or damaged since it was listed: not there to be chosen
     return found
@@ -198,7 +199,7 @@ def comparable(run: Run) -> dict[str, str | None]:
 @st.cache_data(max_entries=16, show_spinner="Comparing the runs …", hash_funcs=KEY)
 def compared(runs: tuple[Run, ...]) -> Comparison:
     """Losses, heads, thresholds and temperatures of several runs against each other."""
-    return comparison.compare(runs)
+    return compare(runs)
 
 
 MANY: Final = 10_000  # objects: from here on a full collection takes milliseconds

@@ -12,14 +12,14 @@ from dashboard import tables
 from dashboard.queries.counts import absent_classes
 from dashboard.queries.runs import KEY, dataset, metrics
 from pipelines.arrays import Float64Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.counting.grid import STEPS
 from pipelines.metrics import METRICS, Metric, Setting, Source, segmentation
 from pipelines.metrics.base import OUTCOMES_AT_HALF, first_over_second
 from pipelines.metrics.estimates import HeadEstimates, estimate_head, metrics_table
 from pipelines.metrics.inference import Resampling, unit_weights
 from pipelines.schema import ALL_CLASSES, Head, Region, Split, Variant
-from pipelines.store import Run
+from pipelines.store.runs import Run
 from pipelines.verdict.evidence import Contender
 
 

@@ -26,11 +26,12 @@ from dashboard.theme import HEAD_TITLES, LIGHT, Theme
 from pipelines import heads
 from pipelines.arrays import UInt8Array
 from pipelines.datasets.check import CheckReport, truth_alone
+from pipelines.judgement import Margin, Verdict
 from pipelines.layouts import TRAINING_SCHEMA
 from pipelines.recipe import code_of
 from pipelines.schema import Head, Split
-from pipelines.store import Run
-from pipelines.verdict import Margin, Verdict, decide
+from pipelines.store.runs import Run
+from pipelines.verdict.rule import decide
 
 THEME: Final[Theme] = LIGHT  # paper is white
 _SHOWN_FINDINGS: Final = 6

@@ -10,7 +10,7 @@ from dashboard.theme import HEAD_TITLES
 from pipelines.config import RunConfig
 from pipelines.schema import Split
 from pipelines.sentences import KIND_TITLES
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 SPLIT_TITLES: Final[dict[Split, str]] = {"test": "test", "val": "validation", "train": "training"}
 _SHOWN_SIZES: Final = 3

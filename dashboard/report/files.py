@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dashboard.safe import csv_bytes
 from pipelines.errors import ConfigError, RunError
+from pipelines.judgement import Margin
 from pipelines.sentences import size_in_words
-from pipelines.store import Run
 from pipelines.store.files import sync_file, sync_folder
-from pipelines.verdict import Margin
+from pipelines.store.runs import Run
 
 if TYPE_CHECKING:
     from dashboard.report.contents import Report

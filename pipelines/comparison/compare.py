@@ -31,8 +31,8 @@ from pipelines.config import Loss, RunConfig, build
 from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
 from pipelines.sentences import capitalised, none_carries
-from pipelines.store import Run
-from pipelines.verdict import FEWEST_SEEDS
+from pipelines.store.runs import Run
+from pipelines.verdict.reasons import FEWEST_SEEDS
 
 _WIDTH: Final = 110
 _ENDS: Final = ("", "_low", "_high")

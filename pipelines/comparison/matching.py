@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.arrays import Float32Array, Float64Array, Int64Array
 from pipelines.config import LOSSES
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.counting.grid import P_UNIT, STEPS
 from pipelines.errors import RunError
 from pipelines.heads import missing_head
@@ -19,7 +19,7 @@ from pipelines.metrics.calibration import ece_of_bins
 from pipelines.metrics.estimates import Estimate, HeadEstimates, estimate_head
 from pipelines.metrics.inference import CONFIDENCE, Resampling, unit_weights
 from pipelines.schema import Head, Kind, Split, Variant
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 # Matching ------------------------------------------------------------------------------------------------------------
 

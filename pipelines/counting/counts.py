@@ -107,19 +107,6 @@ def merge(parts: Sequence[Counts]) -> Counts:
     return Counts(images=images, **values, **pool([pooled(part) for part in parts]))
 
 
-def add_up(repeats: Sequence[Counts]) -> Counts:
-    """Sums over several counts of the same images, as if each had seen every pixel once more (seeds).
-
-    Raises ShapeError when the images differ.
-    """
-    if len({repeat.images for repeat in repeats}) != 1:
-        raise ShapeError("expected counts of the same images in the same order; count the same split")
-    if len(repeats) == 1:
-        return repeats[0]
-    values = {name: np.sum([getattr(repeat, name) for repeat in repeats], axis=0) for name in PER_IMAGE}
-    return Counts(images=repeats[0].images, **values, **pool([pooled(repeat) for repeat in repeats]))
-
-
 def pooled(counts: ImageCounts | Counts) -> dict[str, Any]:
     """The POOLED arrays of counts, by name."""
     return {name: getattr(counts, name) for name in POOLED}

@@ -61,9 +61,8 @@ PROBABILITY: Final[Float64Array] = np.exp(-softplus(-LOG_ODDS))
 # The same as integers: sums of them are exact, whatever the order.
 CELL_TABLE: Final[UInt16Array] = _cell_table()
 P_TABLE: Final[Int64Array] = fixed(PROBABILITY, P_UNIT)
-# (2, 65536), first axis: is the class there. (p - y)^2 and -log P(y).
+# (2, 65536), first axis: is the class there. (p - y)^2.
 SQUARED_ERROR_TABLE: Final[Int64Array] = fixed(np.stack([PROBABILITY**2, (1 - PROBABILITY) ** 2]), P_UNIT)
-NLL_TABLE: Final[Int64Array] = fixed(np.stack([softplus(LOG_ODDS), softplus(-LOG_ODDS)]), NLL_UNIT)
 
 
 def bin_of_cell(bins: int) -> Int64Array:

@@ -20,7 +20,10 @@ from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import HEADS, Head, Split
 from pipelines.sentences import count_of
 from pipelines.stages import Plan, begun_before, check_ok, finish, note_plan, spelt_out
-from pipelines.store import PredictionWriter, PreviewWriter, Run, RunWriter, predictions_folder, previews_file
+from pipelines.store.files import predictions_folder, previews_file
+from pipelines.store.manage import RunWriter
+from pipelines.store.predictions import PredictionWriter, PreviewWriter
+from pipelines.store.runs import Run
 
 Sources: TypeAlias = Mapping[Head, Mapping[int, OutputSource]]  # by head and seed
 

@@ -19,9 +19,9 @@ from pipelines import job_queue, locks
 from pipelines.errors import ConfigError, RunError
 from pipelines.requests import AddSeedsRequest, AnyRequest, Request, RunRequest
 from pipelines.schema import Head
-from pipelines.store import files, staged_attempts
+from pipelines.store import files
 from pipelines.store.files import MANIFEST
-from pipelines.store.manage import held
+from pipelines.store.manage import held, staged_attempts
 from pipelines.uploads.workspace import upload_folder
 
 # The files of a record -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pipelines.progress import clock
 from pipelines.requests import Request, RunRequest
 from pipelines.schema import SPLITS, Kind, Split
 from pipelines.sentences import size_in_words
-from pipelines.store import staged_attempts
+from pipelines.store.manage import staged_attempts
 
 if TYPE_CHECKING:
     from pipelines.datasets import Dataset

@@ -31,9 +31,10 @@ from pipelines.requests import (
     SampleRequest,
     sample_request,
 )
-from pipelines.store import files, open_run, staged_attempts
+from pipelines.store import files
 from pipelines.store.files import check_name
-from pipelines.store.manage import make
+from pipelines.store.manage import make, staged_attempts
+from pipelines.store.runs import open_run
 
 _IN_PROCESS: Final = threading.Lock()  # file locks tell processes apart, not the threads of one
 _LATER_SEEDS: Final = (1, 2)  # of the sample

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.arrays import Float32Array, Float64Array, Int64Array
-from pipelines.counting import Agreement
+from pipelines.counting.outlines import Agreement
 from pipelines.metrics.base import PIXEL_REGIONS, Metric, Setting, Source, pick_region, ratio, registry
 from pipelines.metrics.estimates import HeadEstimates, estimate_head, metrics_table
 from pipelines.metrics.inference import Resampling

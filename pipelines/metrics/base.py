@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from pipelines.arrays import Float64Array, Int64Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.counting.grid import HALF_CELL, NLL_UNIT, P_UNIT, STEPS, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.schema import REGIONS, Kind, Region

@@ -5,14 +5,14 @@ width are right-closed, with 0 in the first, and must divide 300; sums of p are 
 pixels.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipelines.arrays import Float32Array, Float64Array, Int64Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.counting.grid import (
     CELLS,
     EDGES,
@@ -23,7 +23,7 @@ from pipelines.counting.grid import (
     in_bins,
     in_steps,
 )
-from pipelines.errors import ShapeError
+from pipelines.errors import ConfigError, ShapeError
 from pipelines.metrics.base import PIXEL_REGIONS, SCORES, TOP, Metric, Setting, derived, image_mean, in_region, ratio
 from pipelines.metrics.inference import UnitOfImage, band_weights, percentile_interval
 from pipelines.metrics.kernels import bin_sums, binned_gaps, each_histogram, equal_mass_gaps, logistic_recalibration
@@ -232,13 +232,15 @@ _LOWEST: Final[Float64Array] = np.concatenate([[-_OUTERMOST], EDGES])
 _HIGHEST: Final[Float64Array] = np.concatenate([EDGES, [_OUTERMOST]])
 
 
-def calibration_slope(hist: Float64Array) -> Float64Array:
-    """b of the logistic regression logit P(y) = a + b l of truth on log-odds, a fitted with it, (...) (Cox 1958).
+def recalibration_line(hist: Float64Array) -> Float64Array:
+    """a and b of the logistic regression a + b l of truth on log-odds, (..., 2), fitted together (Cox 1958).
 
-    1 is calibrated, below 1 over-confident: log-odds should be shrunk. Maximum likelihood without penalty. A cell
-    stands at the log-odds of the mean p of its pixels: against a fit of raw log-odds b moves by about 10⁻⁴ and a by up
-    to 10⁻³. Log-odds beyond ±20.8, where p or 1 - p is below the unit of the stored sums, count as ±20.8, so that a
-    head with many of them looks a little less over-confident than it is (b 0.304 for 0.300 where one in six is).
+    b: 1 is calibrated, below 1 over-confident: log-odds should be shrunk. a: 0 is calibrated if b is 1; it is the
+    log-odds of the class where p = 0.5, not the "calibration in the large" that some call intercept, which fixes b at
+    1. Maximum likelihood without penalty. A cell stands at the log-odds of the mean p of its pixels: against a fit of
+    raw log-odds b moves by about 10⁻⁴ and a by up to 10⁻³. Log-odds beyond ±20.8, where p or 1 - p is below the unit of
+    the stored sums, count as ±20.8, so that a head with many of them looks a little less over-confident than it is (b
+    0.304 for 0.300 where one in six is).
 
     Newton's method, from the fit of cells pooled by six, which in turn begins at (0, 1). With R the largest change of
     a cell's log-odds by the full step, a step of R > 1 is taken times ln(1 + R) / R: by Bach's (2010) bound on how fast
@@ -246,19 +248,10 @@ def calibration_slope(hist: Float64Array) -> Float64Array:
     step is below 10⁻⁶, and with NaN after 200. NaN also where there is no maximum: no pixel, one kind of pixel only, or
     truth separated by p (the cells of one kind all at or above those of the other), as for a perfect prediction.
     """
-    return each_histogram(logistic_recalibration, hist, 2, _LOWEST, _HIGHEST)[..., 1]
+    return each_histogram(logistic_recalibration, hist, 2, _LOWEST, _HIGHEST)
 
 
-def calibration_intercept(hist: Float64Array) -> Float64Array:
-    """a of the same regression, (...), in log-odds: see `calibration_slope`.
-
-    0 is calibrated if the slope is 1. It is the log-odds of the class where p = 0.5, not the "calibration in the large"
-    that some call intercept, which fixes the slope at 1.
-    """
-    return each_histogram(logistic_recalibration, hist, 2, _LOWEST, _HIGHEST)[..., 0]
-
-
-_LINE = derived(SCORES, "line", lambda hist: each_histogram(logistic_recalibration, hist, 2, _LOWEST, _HIGHEST))
+_LINE = derived(SCORES, "line", recalibration_line)
 
 
 # Reliability: the tables behind the figures ---------------------------------------------------------------------------
@@ -360,6 +353,63 @@ def reliability(steps: Steps, *, names: Sequence[str], bins: int) -> pd.DataFram
         }
     )
 
+
+def calibration_error(rows: Mapping[str, Any]) -> float:
+    """Expected calibration error of a table's bins: the gaps weighted by the share of pixels; NaN without a pixel."""
+    share, observed, mean_p = (np.asarray(rows[name]) for name in ("share", "observed", "mean_p"))
+    if not np.nansum(share) > 0:
+        return float("nan")
+    return float(np.nansum(share * np.abs(observed - mean_p)))  # an empty bin has no gap
+
+
+# A calibrated score with its log-odds stretched: over- and under-confidence, free of chance ---------------------------
+
+_PIXELS: Final = 1_000_000
+_STRETCHED: Final[Float64Array] = np.linspace(-12.0, 12.0, 4801)
+# Most pixels are surely not the class, some surely are, few lie between: (share, mean, spread) of their log-odds.
+_MIXTURE: Final = ((0.65, -3.5, 1.6), (0.25, 3.0, 1.4), (0.10, 0.0, 1.2))
+
+
+def stretched_reliability(stretch: float, *, bins: int = 15, name: str = "class") -> pd.DataFrame:
+    """A table such as `reliability` makes, of a head that says σ(stretch · l) where σ(l) is true.
+
+    stretch: > 0; above 1 over-confident, below 1 under-confident. A temperature equal to it mends the head. The
+    log-odds l are a fixed mixture of a million pixels. No intervals: nothing is drawn by chance.
+    Raises ConfigError unless stretch > 0.
+    """
+    if not stretch > 0:
+        raise ConfigError(f"stretch must be above 0, got {stretch}")
+    true_p, said = _expit(_STRETCHED), _expit(stretch * _STRETCHED)
+    mass = _mass()
+    # Right-closed bins, 0 in the first.
+    bin_of = np.clip(np.ceil(said * bins) - 1, 0, bins - 1).astype(np.int64)
+    share = np.bincount(bin_of, mass, bins)
+    with np.errstate(invalid="ignore"):
+        mean_p = np.bincount(bin_of, mass * said, bins) / share
+        observed = np.bincount(bin_of, mass * true_p, bins) / share
+    edges = np.arange(bins + 1) / bins
+    return pd.DataFrame(
+        {
+            "class": name, "bin": np.arange(bins), "low_edge": edges[:-1], "high_edge": edges[1:],
+            "pixels": np.rint(share * _PIXELS).astype(np.int64), "share": share, "mean_p": mean_p,
+            "observed": observed, "low": np.nan, "high": np.nan,
+        }
+    )  # fmt: skip
+
+
+def _expit(x: Float64Array) -> Float64Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def _mass() -> Float64Array:
+    """Share of the pixels at each of the log-odds, adding up to 1."""
+    density = sum(
+        weight * np.exp(-0.5 * ((_STRETCHED - mean) / spread) ** 2) / spread for weight, mean, spread in _MIXTURE
+    )
+    return np.asarray(density / np.sum(density), np.float64)
+
+
+# The registry's entries ---------------------------------------------------------------------------------------------
 
 METRICS = (
     _CLASSWISE_ECE,

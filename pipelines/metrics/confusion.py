@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Int64Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.counting.grid import first_cell_above
 from pipelines.counting.kernels import BOUNDARY, INTERIOR
 from pipelines.counting.outlines import regions

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.arrays import Float64Array, Int32Array, Int64Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.counting.grid import CELLS, HALF_CELL, P_UNIT, STEPS, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.metrics import inference

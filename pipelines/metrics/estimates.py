@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipelines.arrays import BoolArray, Float32Array, Float64Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.engine import map_in_order
 from pipelines.errors import ShapeError
 from pipelines.layouts import METRICS_SCHEMA

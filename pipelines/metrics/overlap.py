@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.arrays import Float64Array, Int64Array, UInt64Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.counting.grid import P_UNIT, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.metrics.base import LABELS, MASS, Metric, Setting, in_region, pixels_by_labels, ratio

@@ -37,25 +37,16 @@ def _discarded_mass(terms: Float64Array, _setting: Setting) -> Float64Array:
 # p as it should, and noise in y adds about 10⁻³ / √pixels. With those terms put in, the parts could be negative.
 
 
-def corp_miscalibration(hist: Float64Array) -> Float64Array:
-    """MCB: how much isotonic recalibration lowers the Brier score, (...), in [0, 1]; NaN without pixels."""
-    return each_histogram(isotonic, hist, 3)[..., 0]
+def corp(hist: Float64Array) -> Float64Array:
+    """MCB, DSC and UNC, (..., 3): what isotonic recalibration takes off, what the mean of y adds to it, and its score.
 
-
-def corp_discrimination(hist: Float64Array) -> Float64Array:
-    """DSC: how much lower the recalibrated score is than that of the mean of y everywhere, (...), in [0, 0.25].
-
-    At most the uncertainty, which a ranking without fault reaches; 0 if p says nothing of y. NaN without pixels.
+    Miscalibration is in [0, 1]; discrimination, at most the uncertainty, which a ranking without fault reaches and 0 if
+    p says nothing of y, and uncertainty ȳ (1 - ȳ) are in [0, 0.25]. NaN without pixels.
     """
-    return each_histogram(isotonic, hist, 3)[..., 1]
+    return each_histogram(isotonic, hist, 3)
 
 
-def corp_uncertainty(hist: Float64Array) -> Float64Array:
-    """UNC: ȳ (1 - ȳ), the Brier score of the mean of y everywhere, (...), in [0, 0.25]; NaN without pixels."""
-    return each_histogram(isotonic, hist, 3)[..., 2]
-
-
-_CORP = derived(SCORES, "corp", lambda hist: each_histogram(isotonic, hist, 3))
+_CORP = derived(SCORES, "corp", corp)
 
 
 METRICS = (

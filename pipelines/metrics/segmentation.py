@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipelines.arrays import Float64Array
-from pipelines.counting import Counts
+from pipelines.counting.counts import Counts
 from pipelines.metrics.base import (
     CONFUSION,
     OUTCOMES,

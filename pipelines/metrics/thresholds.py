@@ -100,16 +100,6 @@ def near_greatest(curve: Float64Array, *, within: float) -> tuple[Float64Array, 
     return np.where(known, (low + 1) / STEPS, np.nan), np.where(known, (high + 1) / STEPS, np.nan)
 
 
-def half_optimum(hist: Float64Array) -> Float64Array:
-    """Half the greatest pooled Dice over the thresholds k/300, (...): what `best_threshold` is for a calibrated score.
-
-    Lipton, Elkan & Narayanaswamy (2014): if p is P(y = 1), the threshold that maximises the pooled F1 is
-    half the F1 reached. A best threshold far from it says that p is not calibrated where it matters for Dice. NaN
-    where the class is not in the truth.
-    """
-    return best_threshold(hist)[1] / 2
-
-
 def _check_costs(cost_fp: float, cost_fn: float) -> None:
     if not (cost_fp > 0 and cost_fn > 0 and isfinite(cost_fp) and isfinite(cost_fn)):
         raise ConfigError(f"costs must be finite and above 0, got {cost_fp} and {cost_fn}; only their ratio matters")

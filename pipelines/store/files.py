@@ -3,22 +3,26 @@
 And read so that whatever a damaged file can raise is one RunError, which names the file and says what to do.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
 import os
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.errors import PipelineError, RunError
 from pipelines.schema import Head, Reading, Split, Variant
+
+if TYPE_CHECKING:  # loaded where parquet is read: listing runs does without
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # Names and places -----------------------------------------------------------------------------------------------------
 #
@@ -64,7 +68,7 @@ def previews_file(split: Split) -> Path:
 # All that was seen when files with flipped bits, cut, emptied or replaced were read. Among the ValueErrors are those of
 # JSON, UTF-8, pydantic and most of Arrow's.
 _OF_PYTHON: Final = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
-_DAMAGE: Final = (*_OF_PYTHON, EOFError, MemoryError, pa.ArrowException, zlib.error, struct.error)
+_DAMAGE: Final = (*_OF_PYTHON, EOFError, MemoryError, zlib.error, struct.error)
 COMPRESSION = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
 
 
@@ -77,8 +81,13 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise RunError(f"{name_of(path)} is missing; {remedy(path)}") from None
-    except _DAMAGE as error:
+    except (*_DAMAGE, *_of_arrow()) as error:
         raise RunError(f"{name_of(path)} is damaged ({reason(error)}); {remedy(path)}") from None
+
+
+def _of_arrow() -> tuple[type[Exception], ...]:
+    arrow = sys.modules.get("pyarrow")
+    return () if arrow is None else (arrow.ArrowException,)
 
 
 def reason(error: BaseException) -> str:
@@ -208,6 +217,8 @@ def check_sha256(path: Path, known: str) -> None:
 
 def write_table(path: Path, table: pa.Table, **options: Any) -> None:
     """Write a table with page checksums under a temporary name, make it durable, then rename it."""
+    import pyarrow.parquet as pq
+
     temporary = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -222,6 +233,8 @@ def write_table(path: Path, table: pa.Table, **options: Any) -> None:
 
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a parquet file with its page checksums verified. Raises RunError when it is missing or damaged."""
+    import pyarrow.parquet as pq
+
     with reading(path):
         return pq.ParquetFile(path, page_checksum_verification=True)
 

@@ -14,8 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from pipelines.errors import NoSuchRun, RunError
 from pipelines.schema import SCHEMA_VERSION
 from pipelines.store import files
@@ -47,6 +45,8 @@ def _lock(runs: Path, name: str, busy: str) -> Iterator[None]:
 
     Whoever commits removes the file: a lock on a removed one is none. Raises RunError, which says that it is busy.
     """
+    from filelock import FileLock, Timeout
+
     path = runs / STAGING / f"{name}.lock"
     lock = FileLock(path, timeout=0)
     try:

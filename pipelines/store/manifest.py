@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, TypeAlias
 
-import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipelines.errors import NoSuchRun, RunError
@@ -94,6 +93,8 @@ def describe(folder: Path, path: Path) -> dict[str, Any]:
         "sha256": files.sha256(path),
     }
     if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
         with files.reading(path):
             entry["rows"] = pq.read_metadata(path).num_rows
             entry["footer_sha256"] = _footer_sha256(path)

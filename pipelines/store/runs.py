@@ -1,4 +1,6 @@
-"""Whole runs, read only through their manifest."""
+"""Whole runs, read only through their manifest. Listing them loads neither numpy nor pandas nor pyarrow."""
+
+from __future__ import annotations
 
 import os
 import re
@@ -7,22 +9,23 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
-import numpy as np
-import pandas as pd
-
-from pipelines.arrays import Int64Array
-from pipelines.counting.counts import Counts
 from pipelines.errors import RunError
-from pipelines.heads import HeadSpec
-from pipelines.judgement import Verdict
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, HEADS, MACRO, VARIANTS, Head, Reading, Split, Variant
 from pipelines.store import files
-from pipelines.store.counts import Result, map_blocks, read_bins, read_counts
 from pipelines.store.files import MANIFEST, check_name, counts_folder, models_folder, predictions_folder, previews_file
 from pipelines.store.manifest import Entry, check, read_manifest
-from pipelines.store.predictions import PredictionReader, open_again, spec_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipelines.arrays import Int64Array
+    from pipelines.counting.counts import Counts
+    from pipelines.heads import HeadSpec
+    from pipelines.judgement import Verdict
+    from pipelines.store.counts import Result
+    from pipelines.store.predictions import PredictionReader
 
 Names: TypeAlias = str | Collection[str] | None
 JUDGED: Final = "judged"  # the split that a verdict judges: test, else val, else train
@@ -35,6 +38,8 @@ class StoredVerdict(dict[str, Any]):
 
     def __call__(self) -> Verdict:
         """The same as a value with attributes."""
+        from pipelines.judgement import Verdict
+
         return Verdict.model_validate(self)
 
 
@@ -70,7 +75,7 @@ class Run:
         return files.read_object(self._listed("dataset.json"))
 
     @property
-    def verdict(self) -> "StoredVerdict":
+    def verdict(self) -> StoredVerdict:
         """Which last layer, and why: verdict.json, and called, the same as a `Verdict`."""
         return StoredVerdict(files.read_object(self._listed("verdict.json")))
 
@@ -161,6 +166,8 @@ class Run:
         Arrays are read when they are first asked for. whole: the images added up to one, in the same time for any
         number of images.
         """
+        from pipelines.store.counts import read_counts
+
         if variant not in VARIANTS:
             raise RunError(f"variant must be one of {', '.join(VARIANTS)}, got {variant}")
         every = (seeds,) if isinstance(seeds, int) else seeds
@@ -177,6 +184,8 @@ class Run:
         variant: Variant = "raw",
     ) -> list[Result]:
         """What a function makes of the counts block by block, from a few arrays by name (counts.map_blocks)."""
+        from pipelines.store.counts import map_blocks
+
         folders = [self._folder(counts_folder(split, head, seed, variant)) for seed in seeds]
         return map_blocks(folders, names, function)
 
@@ -184,20 +193,28 @@ class Run:
         self, split: Split, head: Reading, seeds: Sequence[int], *, bins: int, variant: Variant = "raw"
     ) -> Int64Array:
         """(N, C, 3, bins) pixels, hits and sums of p of each image in equal bins of p (counts.image_bins)."""
+        from pipelines.store.counts import read_bins
+
         return read_bins([self._folder(counts_folder(split, head, seed, variant)) for seed in seeds], bins)
 
     def predictions(self, split: Split, head: Head, seed: int) -> PredictionReader:
         """Reader of single images; close it after use."""
+        from pipelines.store.predictions import PredictionReader, open_again
+
         folder = self._folder(predictions_folder(split, head, seed))
         return PredictionReader(folder, parts=self._parts(folder), open_part=open_again)
 
     def spec(self, split: Split, head: Head, seed: int) -> HeadSpec:
         """What the channels of one network's predictions stand for."""
+        from pipelines.store.predictions import spec_of
+
         folder = self._folder(predictions_folder(split, head, seed))
         return spec_of(folder, self._parts(folder))
 
     def preview(self, split: Split, image: str) -> bytes:
         """One image as the networks saw it, JPEG. Raises RunError when it is not there."""
+        from pipelines.store.predictions import open_again
+
         path = self._listed(previews_file(split).as_posix())
         place = _places_of_previews(path, self.checksum).get(image)
         if place is None:
@@ -259,11 +276,15 @@ class _Estimates:
     """All rows of a metrics.parquet, and each key of theirs as a number, by which rows are found much faster."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
+        import pandas as pd
+
         self._rows = rows
         self._codes = {key: pd.factorize(rows[key]) for key in _KEYS}
 
     def pick(self, wanted: Sequence[Any]) -> pd.DataFrame:
         """Rows by what is wanted of each of _KEYS: one value, several, or None for all."""
+        import numpy as np
+
         keep = np.ones(len(self._rows), np.bool_)
         for key, values in zip(_KEYS, wanted, strict=True):
             if values is not None and len(keep):
@@ -438,7 +459,7 @@ def _scores(run: Run, split: Split | None) -> dict[tuple[str, str], Interval]:
     if not run.has("metrics.parquet") or split is None:
         raise RunError(f"{run.name} has no metrics; run evaluate on it first")
     rows = run.estimates(head=[*HEADS, *DIFFERENCES], class_=[MACRO, ALL_CLASSES], split=split)
-    numbers = rows[["value", "low", "high"]].to_numpy(np.float64).tolist()
+    numbers = rows[["value", "low", "high"]].to_numpy("float64").tolist()
     return {
         (metric, head): (value, low, high)
         for metric, head, (value, low, high) in zip(rows["metric"], rows["head"], numbers, strict=True)
@@ -459,6 +480,8 @@ def learning_curves(rows: pd.DataFrame, *, points: int = 80) -> tuple[pd.DataFra
     block) and scores (head, seed, epoch: int from 1; score: macro Dice on validation; best: the epoch whose weights
     were kept, the first of equals; none where there was no validation).
     """
+    import pandas as pd
+
     losses: list[dict[str, Any]] = []
     scores: list[dict[str, Any]] = []
     for (head, seed), mine in rows.groupby(["head", "seed"], sort=True):
@@ -476,6 +499,8 @@ def learning_curves(rows: pd.DataFrame, *, points: int = 80) -> tuple[pd.DataFra
 
 def _blocks(steps: pd.DataFrame, points: int) -> list[dict[str, float]]:
     """Means over at most `points` blocks of steps whose sizes differ by one at most."""
+    import numpy as np
+
     if steps.empty:
         return []
     per_epoch = steps["step"].max() / steps["epoch"].max()

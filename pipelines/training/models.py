@@ -25,8 +25,9 @@ from pipelines.config import Loss, TrainingConfig
 from pipelines.errors import ModelError
 from pipelines.heads import HeadSpec
 from pipelines.schema import SCHEMA_VERSION, Head, Kind
-from pipelines.store import check_source, files
+from pipelines.store import files
 from pipelines.store.files import checksum
+from pipelines.store.manifest import check_source
 
 # Networks ------------------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,9 @@ from pipelines.layouts import EXAMPLES_SCHEMA
 from pipelines.losses import class_probabilities
 from pipelines.progress import Progress
 from pipelines.schema import Head, Split
-from pipelines.store import PredictionWriter, PreviewWriter, files, predictions_folder, previews_file
+from pipelines.store import files
+from pipelines.store.files import predictions_folder, previews_file
+from pipelines.store.predictions import PredictionWriter, PreviewWriter
 from pipelines.training.batches import validation_batches
 from pipelines.training.models import Normalisation, Pair, pad_to_multiple, required_multiple
 

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from pipelines.store import list_runs
+from pipelines.store.runs import list_runs
 from tests.browser import driver, import_picture
 
 _TALLEST = 2400  # pixels; longer pages are cut

@@ -8,7 +8,7 @@ from browser import driver
 from PIL import Image
 
 from dashboard import tables
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from pipelines.store import open_run
+from pipelines.store.runs import open_run
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from dashboard.rounding import typeset
 from pipelines import jobs
-from pipelines.store import list_runs
+from pipelines.store.runs import list_runs
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ from synthetic import make_run
 
 from dashboard.rounding import typeset
 from pipelines import jobs
-from pipelines.store import list_runs
+from pipelines.store.runs import list_runs
 
 pytestmark = pytest.mark.browser
 JOB_SECONDS = 180

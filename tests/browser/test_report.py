@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from dashboard.report.files import export
-from pipelines.store import Run
+from pipelines.store.runs import Run
 
 pytestmark = pytest.mark.browser
 _A4, _LETTER = (297 - 30) * 96 / 25.4, (279.4 - 30) * 96 / 25.4  # CSS pixels between the margins of @page

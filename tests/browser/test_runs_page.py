@@ -7,7 +7,8 @@ import time
 import pytest
 from browser import driver
 
-from pipelines.store import list_runs, list_trash
+from pipelines.store.manage import list_trash
+from pipelines.store.runs import list_runs
 
 pytestmark = pytest.mark.browser
 

@@ -26,7 +26,7 @@ from pipelines.imports.sources import Files, FileSource, OutputSource, Said, nam
 from pipelines.sandbox import Sandbox, SandboxError
 from pipelines.schema import BACKGROUND_CHANNEL, channel_column, log_odds_column, truth_column
 from pipelines.sentences import one_line
-from pipelines.store import check_source
+from pipelines.store.manifest import check_source
 
 SUFFIX: Final = ".parquet"
 MAX_PIXELS: Final = 2**28  # of one image
