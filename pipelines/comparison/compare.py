@@ -72,14 +72,14 @@ def _table(cells: Cells) -> pd.DataFrame:
     """One row a cell of the grid."""
     rows = []
     for run, head, variant, threshold in product(
-        cells.match.labels, cells.match.heads, cells.variants, cells.thresholds
+        cells.match.labels, cells.match.heads, cells.match.variants, cells.match.thresholds
     ):
         heat = AS_TRAINED if variant == "raw" else FITTED
         row: dict[str, Any] = dict(zip(TABLE_KEYS, (run, head, threshold, heat), strict=True))
         for name in MEASURES:
             value = cells.by_place[Place(run, head, threshold, variant), name]
             ((low, high),) = ends(cells, [value], bounds=METRICS[name].bounds)
-            row |= {name: value.value, f"{name}_low": low, f"{name}_high": high}
+            row |= {name: value.mean, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -93,7 +93,7 @@ def _notes(matched: Match) -> tuple[str, ...]:
             notes.append(f"{capitalised(none_carries(absent, matched.split))}, so no score of it has a value there.")
     if matched.differences:
         notes.append(f"It is not the loss alone that differs: {', '.join(matched.differences)}.")
-    if matched.kind == "exclusive" and matched.thresholds:
+    if matched.kind == "exclusive" and matched.tuned:
         notes.append(
             "Labels are read off by argmax; tuned thresholds call each class against the rest instead, so that a pixel "
             "may get several labels or none."

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from itertools import combinations, product
 from math import isnan
 from operator import add
@@ -14,7 +14,6 @@ import pandas as pd
 from pipelines.comparison.matching import (
     LABEL_MEASURES,
     MEASURES,
-    BySeed,
     Cells,
     Place,
     RunFactor,
@@ -25,6 +24,7 @@ from pipelines.comparison.matching import (
 from pipelines.heads import LAST_LAYERS
 from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
+from pipelines.metrics.estimates import Replicated
 from pipelines.metrics.inference import CONFIDENCE
 from pipelines.schema import Head, Kind, Split, Variant
 from pipelines.sentences import bracketed, capitalised, listed, signed
@@ -77,13 +77,8 @@ class Comparison:
 
 
 def rows_of(table: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
-    """The rows of contrasts or effects that are of a measure, as plain values.
-
-    A few conditions on columns of so few rows cost pandas more than all of the rows as values.
-    """
-    names = [str(name) for name in table.columns]
-    rows = (dict(zip(names, row, strict=True)) for row in zip(*(table[name].tolist() for name in names), strict=True))
-    return [row for row in rows if row["measure"] == measure]
+    """The rows of contrasts or effects that are of a measure, as plain values."""
+    return [row for row in table.to_dict("records") if row["measure"] == measure]
 
 
 def digits_of(measure: str) -> int:
@@ -108,7 +103,7 @@ def interval_text(value: float, low: float, high: float, *, digits: int, sign: b
 Factor: TypeAlias = Literal["loss", "run", "head", "threshold", "temperature"]
 At: TypeAlias = Literal["as trained", "tuned thresholds", "fitted temperature"]
 MEAN: Final = "mean"  # `run` or `head` of a contrast that averages over them
-AS_TRAINED: Final = "as trained"  # level of the temperature, and of thresholds and temperature together in `at`
+AS_TRAINED: Final[At] = "as trained"  # level of the temperature, and of thresholds and temperature together in `at`
 FITTED: Final = "fitted"
 
 CONTRAST_COLUMNS: Final = ("measure", "factor", "first", "second", "at", "run", "head", "gain", "low", "high", "pairs")
@@ -136,7 +131,7 @@ class Contrast:
     low: float
     high: float
     pairs: int
-    by_seed: BySeed
+    by_seed: Replicated
 
     @property
     def main(self) -> bool:
@@ -146,75 +141,59 @@ class Contrast:
 
 def contrasts(cells: Cells) -> list[Contrast]:
     """Every contrast of every measure; those with a value that is not defined are left out."""
-    effects: list[Contrast] = []
-    for measure in MEASURES:
-        effects_of_choice = [*_of_runs(cells, measure), *_of_heads(cells, measure)]
-        effects += [*effects_of_choice, *_of_thresholds(cells, measure), *_of_temperature(cells, measure)]
-    return effects
+    return [contrast for measure in MEASURES for place in _places(cells, measure) for contrast in _pairs(*place)]
 
 
-def _of_runs(cells: Cells, measure: str) -> Iterator[Contrast]:
-    """Pairs of losses, the better one on average first, within each head and averaged over heads."""
-    factor, labels = cells.match.factor, cells.match.labels
-    if len(labels) < 2:
-        return
-    ranked = sorted(labels, key=lambda label: -_gain_of(measure) * _mean(cells, measure, runs=(label,)).value)
+@dataclass(frozen=True)
+class _Place:
+    """Where the levels of a factor are compared, as in Contrast."""
+
+    cells: Cells
+    measure: str
+    factor: Factor
+    at: At
+    run: str
+    head: str
+
+
+def _places(cells: Cells, measure: str) -> Iterator[tuple[_Place, dict[str, Replicated]]]:
+    """Each place with the levels that are compared there.
+
+    Losses, the better one on average first, within each head and averaged over heads; heads in the order of
+    schema.HEADS, within each run and averaged over runs; tuned thresholds against the kind's own decision and the
+    fitted temperature against the outputs as trained, in each cell and averaged.
+    """
+    labels, heads, own = cells.match.labels, cells.match.heads, own_decision(cells.match.kind)
+    mean = partial(_mean, cells, measure)
+    ranked = sorted(labels, key=lambda label: -_gain_of(measure) * mean(runs=(label,)).mean)
     for at, threshold, variant in _settings(cells, measure):
-        for head in _each_and_mean(cells.match.heads):
-            heads = cells.match.heads if head == MEAN else (head,)
-            levels = {
-                label: _mean(cells, measure, runs=(label,), heads=heads, threshold=threshold, variant=variant)  # type: ignore[arg-type]
-                for label in ranked
-            }
-            yield from _pairs(cells, measure, factor, levels, at=at, run="", head=head)
-
-
-def _of_heads(cells: Cells, measure: str) -> Iterator[Contrast]:
-    """Pairs of heads in the order of schema.HEADS, within each run and averaged over runs."""
-    heads, labels = cells.match.heads, cells.match.labels
-    if len(heads) < 2:
-        return
+        for head in _each_and_mean(heads):
+            here = partial(mean, heads=heads if head == MEAN else (head,), threshold=threshold, variant=variant)
+            levels = {label: here(runs=(label,)) for label in ranked}
+            yield _Place(cells, measure, cells.match.factor, at, "", head), levels
     for at, threshold, variant in _settings(cells, measure):
         for run in _each_and_mean(labels):
-            runs = labels if run == MEAN else (run,)
-            levels: dict[str, BySeed] = {
-                head: _mean(cells, measure, runs=runs, heads=(head,), threshold=threshold, variant=variant)
-                for head in heads
-            }
-            yield from _pairs(cells, measure, "head", levels, at=at, run=run, head="")
-
-
-def _of_thresholds(cells: Cells, measure: str) -> Iterator[Contrast]:
-    """Tuned thresholds against the kind's own decision, in each cell and averaged."""
-    if measure not in LABEL_MEASURES or "tuned" not in cells.thresholds:
-        return
-    for run, head, runs, heads in _each_cell_and_mean(cells):
-        levels: dict[str, BySeed] = {
-            threshold: _mean(cells, measure, runs=runs, heads=heads, threshold=threshold)
-            for threshold in ("tuned", own_decision(cells.match.kind))
-        }
-        yield from _pairs(cells, measure, "threshold", levels, at="as trained", run=run, head=head)
-
-
-def _of_temperature(cells: Cells, measure: str) -> Iterator[Contrast]:
-    """The fitted temperature against the outputs as trained, in each cell and averaged."""
-    if "temperature" not in cells.variants:
-        return
-    for run, head, runs, heads in _each_cell_and_mean(cells):
-        fitted, raw = (
-            _mean(cells, measure, runs=runs, heads=heads, variant=variant) for variant in ("temperature", "raw")
-        )
-        levels: dict[str, BySeed] = {FITTED: fitted, AS_TRAINED: raw}
-        yield from _pairs(cells, measure, "temperature", levels, at="as trained", run=run, head=head)
+            here = partial(mean, runs=labels if run == MEAN else (run,), threshold=threshold, variant=variant)
+            yield _Place(cells, measure, "head", at, run, ""), {head: here(heads=(head,)) for head in heads}
+    for run, head, runs, of in _each_cell_and_mean(cells):
+        here = partial(mean, runs=runs, heads=of)
+        if measure in LABEL_MEASURES and "tuned" in cells.match.thresholds:
+            levels = {threshold: here(threshold=threshold) for threshold in ("tuned", own)}
+            yield _Place(cells, measure, "threshold", AS_TRAINED, run, head), levels
+    for run, head, runs, of in _each_cell_and_mean(cells):
+        if "temperature" in cells.match.variants:
+            here = partial(mean, runs=runs, heads=of)
+            levels = {FITTED: here(variant="temperature"), AS_TRAINED: here(variant="raw")}
+            yield _Place(cells, measure, "temperature", AS_TRAINED, run, head), levels
 
 
 def _settings(cells: Cells, measure: str) -> Iterator[tuple[At, Threshold, Variant]]:
     """Where the loss and the head are told apart: as trained, then with the measure's other remedy in place."""
     own = own_decision(cells.match.kind)
     yield "as trained", own, "raw"
-    if measure in LABEL_MEASURES and "tuned" in cells.thresholds:
+    if measure in LABEL_MEASURES and "tuned" in cells.match.thresholds:
         yield "tuned thresholds", "tuned", "raw"
-    if measure not in LABEL_MEASURES and "temperature" in cells.variants:
+    if measure not in LABEL_MEASURES and "temperature" in cells.match.variants:
         yield "fitted temperature", own, "temperature"
 
 
@@ -238,7 +217,7 @@ def _mean(
     heads: Sequence[Head] | None = None,
     threshold: Threshold | None = None,
     variant: Variant = "raw",
-) -> BySeed:
+) -> Replicated:
     """Average of a measure over cells, each with the same weight."""
     threshold = threshold or own_decision(cells.match.kind)
     chosen = [
@@ -248,17 +227,16 @@ def _mean(
     return (1 / len(chosen)) * reduce(add, chosen)
 
 
-def _pairs(
-    cells: Cells, measure: str, factor: Factor, levels: dict[str, BySeed], *, at: At, run: str, head: str
-) -> Iterator[Contrast]:
+def _pairs(place: _Place, levels: dict[str, Replicated]) -> Iterator[Contrast]:
     """Every two levels of a factor in one place."""
-    pairs = list(combinations(levels, 2))
+    measure, pairs = place.measure, list(combinations(levels, 2))
     gaps = [_gain_of(measure) * (levels[first] - levels[second]) for first, second in pairs]
-    known = [(pair, gap) for pair, gap in zip(pairs, gaps, strict=True) if not np.isnan(gap.value)]
+    known = [(pair, gap) for pair, gap in zip(pairs, gaps, strict=True) if not np.isnan(gap.mean)]
     if known:
-        intervals = ends(cells, [gap for _, gap in known], bounds=METRICS[measure].difference_bounds)
+        intervals = ends(place.cells, [gap for _, gap in known], bounds=METRICS[measure].difference_bounds)
+        where = place.at, place.run, place.head
         for ((first, second), gap), (low, high) in zip(known, intervals, strict=True):
-            yield Contrast(measure, factor, first, second, at, run, head, gap.value, low, high, len(pairs), gap)
+            yield Contrast(measure, place.factor, first, second, *where, gap.mean, low, high, len(pairs), gap)
 
 
 def _gain_of(measure: str) -> float:

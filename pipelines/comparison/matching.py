@@ -16,7 +16,7 @@ from pipelines.heads import missing_head
 from pipelines.metrics import METRICS, Setting, Source, inference
 from pipelines.metrics.base import OUTCOMES_AT_HALF, only_slot, ratio
 from pipelines.metrics.calibration import ece_of_bins
-from pipelines.metrics.estimates import Estimate, HeadEstimates, estimate_head
+from pipelines.metrics.estimates import HeadEstimates, Replicated, estimate_head
 from pipelines.metrics.inference import CONFIDENCE, Resampling, unit_weights
 from pipelines.schema import Head, Kind, Split, Variant
 from pipelines.store.runs import Run
@@ -24,6 +24,9 @@ from pipelines.store.runs import Run
 # Matching ------------------------------------------------------------------------------------------------------------
 
 RunFactor: TypeAlias = Literal["loss", "run"]
+Threshold: TypeAlias = Literal["argmax", "p > 0.5", "tuned"]
+MEASURES: Final = ("dice", "iou", "brier", "classwise_ece")
+LABEL_MEASURES: Final = ("dice", "iou")  # of labels, read off by a threshold; the others are of probabilities
 
 # Settings that decide where and how fast networks are trained, but not which.
 _NOT_DECISIVE: Final = ("loss", "device", "workers", "threads", "checkpoint_seconds")
@@ -51,7 +54,7 @@ class Match:
     """Runs that can be compared, in an order that does not depend on how they were given.
 
     factor: "loss" if nothing but the loss tells the runs apart, else "run". heads: those that every run has.
-    thresholds, temperatures: whether every run has tuned or fitted ones. bins: of the calibration error.
+    tuned, fitted: whether every run has tuned thresholds, fitted temperatures. bins: of the calibration error.
     differences: what differs besides the loss, one phrase each. notes: what else must be said before any number.
     """
 
@@ -64,8 +67,8 @@ class Match:
     heads: tuple[Head, ...]
     units: Resampling
     bins: int
-    thresholds: bool
-    temperatures: bool
+    tuned: bool
+    fitted: bool
     differences: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -73,6 +76,17 @@ class Match:
     def labels(self) -> tuple[str, ...]:
         """Names of the runs in the comparison: their losses, unless two share one."""
         return tuple(member.label for member in self.members)
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """How labels are read off, the kind's own decision first."""
+        other: tuple[Threshold, ...] = ("p > 0.5",) if self.kind == "exclusive" else ()
+        return (own_decision(self.kind), *other, *(("tuned",) if self.tuned else ()))
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """Raw, and at the fitted temperature where every run has one."""
+        return ("raw", "temperature") if self.fitted else ("raw",)
 
 
 def match(runs: Sequence[Run]) -> Match:
@@ -113,8 +127,8 @@ def match(runs: Sequence[Run]) -> Match:
         heads=heads,
         units=_units(members, split),
         bins=bins.pop() if len(bins) == 1 else 15,
-        thresholds=tuned,
-        temperatures=all(noted["temperature"] for noted in facts),
+        tuned=tuned,
+        fitted=all(noted["temperature"] for noted in facts),
         differences=differences,
         notes=_notes(members, split, heads, tuned=tuned),
     )
@@ -291,10 +305,7 @@ def _notes(members: Sequence[Member], split: Split, heads: Sequence[Head], *, tu
 
 # Cells ---------------------------------------------------------------------------------------------------------------
 
-Threshold: TypeAlias = Literal["argmax", "p > 0.5", "tuned"]
-MEASURES: Final = ("dice", "iou", "brier", "classwise_ece")
 _ARRAYS: Final = ("score", "squared_error", "confusion")  # that they are made from
-LABEL_MEASURES: Final = ("dice", "iou")  # of labels, read off by a threshold; the others are of probabilities
 
 
 class Place(NamedTuple):
@@ -304,36 +315,6 @@ class Place(NamedTuple):
     head: Head
     threshold: Threshold
     variant: Variant
-
-
-@dataclass(frozen=True)
-class BySeed:
-    """A macro value, or a difference of such, in each of S seeds.
-
-    values: (S,); centers: (S,) what the replicates lie around (estimates.Estimate); replicates: (B, S), all seeds with
-    the same images in a replicate.
-    """
-
-    values: Float64Array
-    centers: Float64Array
-    replicates: Float32Array
-
-    def __sub__(self, other: "BySeed") -> "BySeed":
-        """The difference in each seed, paired in the images."""
-        return self + (-1) * other
-
-    def __add__(self, other: "BySeed") -> "BySeed":
-        """The sum in each seed."""
-        return BySeed(self.values + other.values, self.centers + other.centers, self.replicates + other.replicates)
-
-    def __rmul__(self, factor: float) -> "BySeed":
-        """A multiple."""
-        return BySeed(factor * self.values, factor * self.centers, np.float32(factor) * self.replicates)
-
-    @property
-    def value(self) -> float:
-        """The mean over seeds."""
-        return float(self.values.mean())
 
 
 def own_decision(kind: Kind) -> Threshold:
@@ -367,22 +348,11 @@ _ECE: Final = replace(
 
 @dataclass(frozen=True)
 class Cells:
-    """Macro values of the grid. by_place: by place and measure; bootstrap_seed: of all draws."""
+    """Macro values of the grid. by_place: by place and measure, one value a seed; bootstrap_seed: of all draws."""
 
     match: Match
-    by_place: Mapping[tuple[Place, str], BySeed]
+    by_place: Mapping[tuple[Place, str], Replicated]
     bootstrap_seed: int
-
-    @property
-    def thresholds(self) -> tuple[Threshold, ...]:
-        """How labels are read off, the kind's own decision first."""
-        other: tuple[Threshold, ...] = ("p > 0.5",) if self.match.kind == "exclusive" else ()
-        return (own_decision(self.match.kind), *other, *(("tuned",) if self.match.thresholds else ()))
-
-    @property
-    def variants(self) -> tuple[Variant, ...]:
-        """Raw, and at the fitted temperature where every run has one."""
-        return ("raw", "temperature") if self.match.temperatures else ("raw",)
 
 
 def measure(match: Match, *, replicates: int, bootstrap_seed: int) -> Cells:
@@ -392,11 +362,11 @@ def measure(match: Match, *, replicates: int, bootstrap_seed: int) -> Cells:
     """
     rng = np.random.default_rng(bootstrap_seed)
     weights = unit_weights(match.units, replicates=replicates, rng=rng).astype(np.float32)
-    by_place: dict[tuple[Place, str], BySeed] = {}
+    by_place: dict[tuple[Place, str], Replicated] = {}
     images: tuple[str, ...] | None = None
     for member in match.members:
         for head in match.heads:
-            for variant in ("raw", "temperature") if match.temperatures else ("raw",):
+            for variant in match.variants:
                 by_seed = [_estimate(match, member, head, seed, variant, weights) for seed in member.seeds]
                 images = images or by_seed[0].images
                 if any(estimates.images != images for estimates in by_seed):
@@ -409,12 +379,10 @@ def measure(match: Match, *, replicates: int, bootstrap_seed: int) -> Cells:
 
 def _names(match: Match) -> dict[tuple[Threshold, str], str]:
     """The registry's name of each measure at each threshold."""
-    suffixes: dict[Threshold, str] = {own_decision(match.kind): ""}
-    suffixes |= {"p > 0.5": "_threshold"} if match.kind == "exclusive" else {}
-    suffixes |= {"tuned": "_tuned"} if match.thresholds else {}
+    suffixes: dict[Threshold, str] = {"p > 0.5": "_threshold", "tuned": "_tuned", own_decision(match.kind): ""}
     return {
-        (threshold, name): name + suffix if name in LABEL_MEASURES else name
-        for threshold, suffix in suffixes.items()
+        (threshold, name): name + suffixes[threshold] * (name in LABEL_MEASURES)
+        for threshold in match.thresholds
         for name in MEASURES
     }
 
@@ -422,7 +390,7 @@ def _names(match: Match) -> dict[tuple[Threshold, str], str]:
 def _estimate(
     match: Match, member: Member, head: Head, seed: int, variant: Variant, weights: Float32Array
 ) -> HeadEstimates:
-    thresholds = _tuned(match, member, head, seed, variant) if match.thresholds else None
+    thresholds = _tuned(match, member, head, seed, variant) if match.tuned else None
     setting = Setting(match.kind, match.bins, match.background is not None, thresholds)
     wanted = sorted(set(_names(match).values()))
     metrics = [_ECE if name == "classwise_ece" else METRICS[name] for name in wanted]
@@ -477,9 +445,9 @@ def _tuned(match: Match, member: Member, head: Head, seed: int, variant: Variant
         ) from None
 
 
-def _macro(by_seed: Sequence[Estimate]) -> BySeed:
-    """The macro means, which stand behind the classes."""
-    return BySeed(
+def _macro(by_seed: Sequence[Replicated]) -> Replicated:
+    """The macro means, which stand behind the classes: one value a seed."""
+    return Replicated(
         np.array([estimate.value[-1] for estimate in by_seed]),
         np.array([estimate.center[-1] for estimate in by_seed]),
         np.stack([estimate.replicates[:, -1] for estimate in by_seed], axis=1),
@@ -488,7 +456,7 @@ def _macro(by_seed: Sequence[Estimate]) -> BySeed:
 
 def ends(
     cells: Cells,
-    family: Sequence[BySeed],
+    family: Sequence[Replicated],
     *,
     confidence: float = CONFIDENCE,
     bounds: tuple[float, float] = (-np.inf, np.inf),
@@ -499,7 +467,7 @@ def ends(
     confidence: of the only one; several have 95%. bounds: what none of them can leave.
     """
     center, replicates, units = inference.over_seeds(
-        np.stack([values.centers for values in family], axis=1),
+        np.stack([values.center for values in family], axis=1),
         np.stack([values.replicates for values in family], axis=2),
         units=cells.match.units.count,
         rng=np.random.default_rng([cells.bootstrap_seed, 1]),

@@ -1,8 +1,9 @@
 """Counts of one head and seed to every metric's value and bootstrap replicates, in memory that no image adds to."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -35,24 +36,37 @@ MEMORY: Final = 320 * 2**20  # bytes of replicated sums held at a time; more are
 _VALUES_MEMORY: Final = 24 * 2**20  # bytes of sums whose values a thread computes at a time
 
 
-@dataclass
-class Estimate:
-    """A metric's values for each class and their macro mean (per_class), or a single one, with its replicates.
+@dataclass(frozen=True)
+class Replicated:
+    """K numbers side by side and what resampling makes of them: of classes and their macro mean, of metrics, of seeds.
 
     value: (K,) float64, from exact sums; center: (K,) what the replicates lie around, which is the value unless that
     is biased (inference.calibration_error); replicates: (B, K) float32, NaN where a replicate does not define it.
+    Sums and differences are paired: all were drawn with the same images in each replicate.
     """
 
     value: Float64Array
     center: Float64Array
     replicates: Float32Array
-    per_class: bool
 
-    def __sub__(self, other: "Estimate") -> "Estimate":
-        """The paired difference: both were drawn with the same images in each replicate."""
-        return Estimate(
-            self.value - other.value, self.center - other.center, self.replicates - other.replicates, self.per_class
-        )
+    def __add__(self, other: "Replicated") -> "Replicated":
+        return Replicated(self.value + other.value, self.center + other.center, self.replicates + other.replicates)
+
+    def __sub__(self, other: "Replicated") -> "Replicated":
+        return Replicated(self.value - other.value, self.center - other.center, self.replicates - other.replicates)
+
+    def __rmul__(self, factor: float) -> "Replicated":
+        return Replicated(factor * self.value, factor * self.center, np.float32(factor) * self.replicates)
+
+    @property
+    def mean(self) -> float:
+        """Of the values."""
+        return float(self.value.mean())
+
+    @property
+    def per_class(self) -> bool:
+        """Of a metric: whether it has a value a class, and the macro mean behind them."""
+        return len(self.value) > 1
 
 
 @dataclass
@@ -60,7 +74,7 @@ class HeadEstimates:
     """All metrics of one head and seed. images: in the order counted; by_key: by (metric, region)."""
 
     images: tuple[str, ...]
-    by_key: dict[Key, Estimate]
+    by_key: dict[Key, Replicated]
 
 
 def estimate_head(
@@ -126,7 +140,7 @@ def _estimate(
     replicates: dict[_Slot, Float32Array],
     present: BoolArray,
     units: int,
-) -> Estimate:
+) -> Replicated:
     """Value, and replicates around their center; the macro mean of classes is put behind them."""
     value, drawn = values[metric.name, region, "value"][0], replicates[metric.name, region, "value"]
     center = value
@@ -135,12 +149,11 @@ def _estimate(
         center, around = calibration_error(values[slot][0], replicates[slot].astype(np.float64), units=units)
         drawn = np.where(np.isnan(drawn), np.nan, around).astype(np.float32)
     if not metric.per_class:
-        return Estimate(value[None], np.atleast_1d(center), drawn[:, None], per_class=False)
-    return Estimate(
+        return Replicated(value[None], np.atleast_1d(center), drawn[:, None])
+    return Replicated(
         np.append(value, _macro(value[None], present)),
         np.append(center, _macro(center[None], present)),
         np.concatenate([drawn, _macro(drawn, present)[:, None]], axis=1, dtype=np.float32),
-        per_class=True,
     )
 
 
@@ -260,146 +273,6 @@ def _macro(values: Float64Array | Float32Array, present: BoolArray) -> Float64Ar
 
 # Rows of metrics.parquet ----------------------------------------------------------------------------------------------
 
-_NUMBERS: Final = ("value", "low", "high", "standard_error", "p_value", "p_holm")
-
-
-class _Matrix(NamedTuple):
-    """All metrics, regions and classes of one head and seed side by side: value and center (K,), replicates (B, K)."""
-
-    value: Float64Array
-    center: Float64Array
-    replicates: Float32Array
-
-    def minus(self, other: "_Matrix") -> "_Matrix":
-        """The paired difference: both were drawn with the same images in each replicate."""
-        return _Matrix(self.value - other.value, self.center - other.center, self.replicates - other.replicates)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What stands in which column of a matrix. keys: (metric, region) and the names of its classes, in order."""
-
-    keys: tuple[tuple[Key, tuple[str, ...]], ...]
-
-    def matrix(self, estimates: HeadEstimates) -> _Matrix:
-        chosen = [estimates.by_key[key] for key, _ in self.keys]
-        return _Matrix(
-            np.concatenate([estimate.value for estimate in chosen]),
-            np.concatenate([estimate.center for estimate in chosen]),
-            np.concatenate([estimate.replicates for estimate in chosen], axis=1),
-        )
-
-    def unbiased(self, matrix: _Matrix, *, difference: bool) -> _Matrix:
-        """Take the bias that the bootstrap sees off folded metrics; a difference keeps its value as the center."""
-        folded = np.flatnonzero(
-            np.repeat([_folded(key) for key, _ in self.keys], [len(names) for _, names in self.keys])
-        )
-        if not folded.size or not len(matrix.replicates):
-            return matrix
-        value, replicates = matrix.value[folded], matrix.replicates[:, folded].astype(np.float64)
-        if difference:
-            center, around = value, inference.moved(replicates, to=value)
-        else:
-            center, around = inference.bias_corrected(value, replicates)
-        centers, every = matrix.center.copy(), matrix.replicates.copy()
-        centers[folded], every[:, folded] = center, around
-        return _Matrix(matrix.value, centers, every)
-
-    def bounds(self, *, difference: bool) -> tuple[Float64Array, Float64Array]:
-        """(K,) each: what the metrics, or their differences, cannot leave."""
-        metrics = [METRICS.get(key[0]) for key, _ in self.keys]
-        pairs = [
-            (-np.inf, np.inf) if metric is None else metric.difference_bounds if difference else metric.bounds
-            for metric in metrics
-        ]
-        each = np.repeat(np.array(pairs), [len(names) for _, names in self.keys], axis=0)
-        return each[:, 0], each[:, 1]
-
-    def corrected(self, p: Float64Array) -> Float64Array:
-        """Holm's correction of p, (K,), over the classes of each metric and region; NaN where there are no classes."""
-        out = np.full(p.shape, np.nan)
-        start = 0
-        for _, names in self.keys:
-            if names[-1] == MACRO:
-                classes = slice(start, start + len(names) - 1)
-                out[classes] = inference.holm(p[classes])
-            start += len(names)
-        return out
-
-    def described(self) -> dict[str, list[str]]:
-        """metric, region and class of each column."""
-        return {
-            "metric": [key[0] for key, names in self.keys for _ in names],
-            "region": [key[1] for key, names in self.keys for _ in names],
-            "class": [name for _, names in self.keys for name in names],
-        }
-
-
-def _folded(key: Key) -> bool:
-    return key[0] in METRICS and METRICS[key[0]].folded
-
-
-@dataclass
-class _Rows:
-    """Rows of one head or difference each. units: how many were resampled; stream: seed of the draws of seeds."""
-
-    units: int
-    stream: Sequence[int]
-    parts: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, head: str, by_seed: Mapping[int, _Matrix], columns: _Columns, *, difference: bool) -> None:
-        """Rows of each seed, and of their mean."""
-        by_seed = {seed: columns.unbiased(matrix, difference=difference) for seed, matrix in by_seed.items()}
-        for seed, matrix in by_seed.items():
-            every = np.full(matrix.value.shape, float(self.units))
-            self._add(
-                head, seed, matrix.value, (matrix.center, matrix.replicates, every), columns, difference=difference
-            )
-        matrices = list(by_seed.values())
-        mean = inference.over_seeds(
-            np.stack([matrix.center for matrix in matrices]),
-            np.stack([matrix.replicates for matrix in matrices], axis=1, dtype=np.float64),
-            units=self.units,
-            rng=np.random.default_rng(self.stream),  # afresh: every row sees the same draws
-        )
-        value = np.mean([matrix.value for matrix in matrices], axis=0)
-        self._add(head, ALL_SEEDS, value, mean, columns, difference=difference)
-
-    def _add(
-        self,
-        head: str,
-        seed: int,
-        value: Float64Array,
-        chance: tuple[Float64Array, Float64Array | Float32Array, Float64Array],
-        columns: _Columns,
-        *,
-        difference: bool,
-    ) -> None:
-        center, replicates, units = chance[0], chance[1].astype(np.float64), chance[2]
-        low, high = inference.interval(center, replicates, units=units, bounds=columns.bounds(difference=difference))
-        p = inference.p_value(center, replicates, units=units) if difference else np.full(value.shape, np.nan)
-        error = inference.standard_error(replicates, units=units)
-        numbers = dict(zip(_NUMBERS, (value, low, high, error, p, columns.corrected(p)), strict=True))
-        self.parts.append({"head": head, "seed": seed} | columns.described() | numbers)
-
-    def table(self, **common: Any) -> pa.Table:
-        """All rows; common: the columns that are the same in all of them."""
-        count = sum(len(part["value"]) for part in self.parts)
-        arrays = {}
-        for column in METRICS_SCHEMA:
-            if column.name in common:
-                arrays[column.name] = pa.array([common[column.name]] * count, column.type)
-            elif column.name in _NUMBERS:  # a missing number is null, not NaN
-                numbers = np.concatenate([part[column.name] for part in self.parts] or [np.empty(0)])
-                arrays[column.name] = pa.array(numbers, column.type, from_pandas=True)
-            else:
-                values: list[Any] = []
-                for part in self.parts:
-                    value = part[column.name]
-                    values.extend(value if isinstance(value, list) else [value] * len(part["value"]))
-                arrays[column.name] = pa.array(values, column.type)
-        return pa.table(arrays, schema=METRICS_SCHEMA)
-
 
 def metrics_table(
     estimates: Mapping[Any, Mapping[int, HeadEstimates]],
@@ -420,32 +293,98 @@ def metrics_table(
     every = [estimate for by_seed in estimates.values() for estimate in by_seed.values()]
     if len({estimate.images for estimate in every}) != 1:
         raise ShapeError("heads and seeds were counted on different images; predict all of them on the same split")
-    pairs = {**{row: ("sigmoid", other) for row, other in DIFFERENCES.items()}, **SWAP_DIFFERENCES}
-    rows = _Rows(units.count, stream)
-    columns = {head: _columns(list(by_seed.values()), classes) for head, by_seed in estimates.items()}
+    rows = partial(_rows_of_seeds, units=units.count, stream=stream)
+    parts: list[pd.DataFrame] = []
     for head, by_seed in estimates.items():
-        matrices = {seed: columns[head].matrix(estimate) for seed, estimate in sorted(by_seed.items())}
-        rows.add(head, matrices, columns[head], difference=False)
+        columns = _columns(list(by_seed.values()), classes)
+        numbers = {seed: _side_by_side(one, columns) for seed, one in sorted(by_seed.items())}
+        parts += rows(columns.assign(head=head), numbers, difference=False)
+    pairs = {**{row: ("sigmoid", other) for row, other in DIFFERENCES.items()}, **SWAP_DIFFERENCES}
     for row, (first, second) in pairs.items():
         if first in estimates and second in estimates:
-            both = _columns([*estimates[first].values(), *estimates[second].values()], classes)
+            columns = _columns([*estimates[first].values(), *estimates[second].values()], classes)
             gaps = {
-                seed: both.matrix(estimate).minus(both.matrix(estimates[second][seed]))
-                for seed, estimate in sorted(estimates[first].items())
+                seed: _side_by_side(one, columns) - _side_by_side(estimates[second][seed], columns)
+                for seed, one in sorted(estimates[first].items())
             }
-            rows.add(row, gaps, both, difference=True)
-    return rows.table(split=split, variant=variant, images=len(every[0].images))
+            parts += rows(columns.assign(head=row), gaps, difference=True)
+    frame = pd.concat(parts, ignore_index=True).assign(split=split, variant=variant, images=len(every[0].images))
+    return pa.table({field.name: pa.array(frame[field.name], field.type) for field in METRICS_SCHEMA}, METRICS_SCHEMA)
 
 
-def _columns(estimates: Sequence[HeadEstimates], classes: Sequence[str]) -> _Columns:
-    """The metrics and regions that all of them have."""
-    return _Columns(
-        tuple(
-            (key, (*classes, MACRO) if estimate.per_class else (ALL_CLASSES,))
-            for key, estimate in estimates[0].by_key.items()
-            if all(key in other.by_key for other in estimates)
-        )
+def _columns(estimates: Sequence[HeadEstimates], classes: Sequence[str]) -> pd.DataFrame:
+    """metric, region and class of what all of them have: one row a number, classes before their macro mean."""
+    first = estimates[0].by_key
+    shared = [key for key in first if all(key in other.by_key for other in estimates)]
+    rows = [(*key, name) for key in shared for name in ((*classes, MACRO) if first[key].per_class else (ALL_CLASSES,))]
+    return pd.DataFrame(rows, columns=["metric", "region", "class"])
+
+
+def _side_by_side(estimates: HeadEstimates, columns: pd.DataFrame) -> Replicated:
+    """All metrics, regions and classes of one head and seed, in the order of the columns."""
+    chosen = [estimates.by_key[key] for key in dict.fromkeys(zip(columns["metric"], columns["region"], strict=True))]
+    return Replicated(
+        np.concatenate([estimate.value for estimate in chosen]),
+        np.concatenate([estimate.center for estimate in chosen]),
+        np.concatenate([estimate.replicates for estimate in chosen], axis=1),
     )
+
+
+def _rows_of_seeds(
+    columns: pd.DataFrame, by_seed: Mapping[int, Replicated], *, units: int, stream: Sequence[int], difference: bool
+) -> Iterator[pd.DataFrame]:
+    """Rows of each seed, and of their mean. units: how many were resampled; stream: seed of the draws of seeds."""
+    by_seed = {seed: _unbiased(numbers, columns, difference=difference) for seed, numbers in by_seed.items()}
+    for seed, numbers in by_seed.items():
+        every = np.full(len(columns), float(units))
+        chance = numbers.center, numbers.replicates.astype(np.float64), every
+        yield _rows(columns.assign(seed=seed), numbers.value, *chance, difference=difference)
+    mean = inference.over_seeds(
+        np.stack([numbers.center for numbers in by_seed.values()]),
+        np.stack([numbers.replicates for numbers in by_seed.values()], axis=1, dtype=np.float64),
+        units=units,
+        rng=np.random.default_rng(stream),  # afresh: every row sees the same draws
+    )
+    value = np.mean([numbers.value for numbers in by_seed.values()], axis=0)
+    yield _rows(columns.assign(seed=ALL_SEEDS), value, *mean, difference=difference)
+
+
+def _rows(
+    columns: pd.DataFrame,
+    value: Float64Array,
+    center: Float64Array,
+    replicates: Float64Array,
+    units: Float64Array,
+    *,
+    difference: bool,
+) -> pd.DataFrame:
+    """The columns with their numbers."""
+    metrics = [METRICS.get(name) for name in columns["metric"]]
+    unknown = (-np.inf, np.inf)
+    bounds = [unknown if one is None else one.difference_bounds if difference else one.bounds for one in metrics]
+    low, high = inference.interval(center, replicates, units=units, bounds=tuple(np.array(bounds).T))
+    p = inference.p_value(center, replicates, units=units) if difference else np.full(value.shape, np.nan)
+    error, holm = inference.standard_error(replicates, units=units), np.full(value.shape, np.nan)
+    of_class = ~columns["class"].isin([MACRO, ALL_CLASSES]).to_numpy()
+    for places in columns.groupby(["metric", "region"], sort=False).indices.values():
+        classes = places[of_class[places]]
+        holm[classes] = inference.holm(p[classes])
+    return columns.assign(value=value, low=low, high=high, standard_error=error, p_value=p, p_holm=holm)
+
+
+def _unbiased(numbers: Replicated, columns: pd.DataFrame, *, difference: bool) -> Replicated:
+    """Take the bias that the bootstrap sees off folded metrics; a difference keeps its value as the center."""
+    folded = np.flatnonzero([name in METRICS and METRICS[name].folded for name in columns["metric"]])
+    if not folded.size or not len(numbers.replicates):
+        return numbers
+    value, replicates = numbers.value[folded], numbers.replicates[:, folded].astype(np.float64)
+    if difference:
+        center, around = value, inference.moved(replicates, to=value)
+    else:
+        center, around = inference.bias_corrected(value, replicates)
+    centers, every = numbers.center.copy(), numbers.replicates.copy()
+    centers[folded], every[:, folded] = center, around
+    return Replicated(numbers.value, centers, every)
 
 
 # Over all pixels and over images: the two can differ a lot ------------------------------------------------------------
