@@ -13,7 +13,8 @@ import pyarrow as pa
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Float32Array
 from pipelines.config import EvaluationConfig
-from pipelines.counting.counts import ImageCounts, stack
+from pipelines.counting.counts import ImageCounts
+from pipelines.counting.counts import stack as stack_counts
 from pipelines.counting.grid import STEPS
 from pipelines.counting.image import count_image
 from pipelines.counting.outlines import Agreement, TrueSurfaces, count_agreement, count_geometry, label_masks, regions
@@ -112,6 +113,7 @@ def _half(values: Float32Array) -> Float16Array:
 
 BLOCK = 16  # images in a row group of counts
 Place: TypeAlias = tuple[Reading, Variant]
+Thresholds: TypeAlias = dict[tuple[Reading, Variant, int], tuple[int, ...]]  # k of k/300 of each class
 
 # Metrics of single images in image_scores.parquet: the mean over the classes in the image's truth or prediction.
 IMAGE_METRICS = (
@@ -138,7 +140,7 @@ class Truth:
     groups: Mapping[str, str]
 
     @property
-    def rule(self) -> str:
+    def rule(self) -> heads.Rule:
         """How labels are read off the log-odds: argmax for exclusive truth, p > 0.5 otherwise."""
         return "argmax" if self.kind == "exclusive" else "threshold"
 
@@ -165,154 +167,6 @@ class SplitCounts(NamedTuple):
     findings: dict[Head, list[dict[str, str]]]
 
 
-def count_split(
-    folder: Path,
-    truth: Truth,
-    config: EvaluationConfig,
-    contenders: Sequence[Head],
-    seed: int,
-    split: Split,
-    temperatures: Temperatures,
-    progress: Progress,
-    *,
-    swap: bool,
-) -> SplitCounts:
-    """Count all heads of one split and seed in one pass over its images and write their counts.
-
-    swap: whether each network is also read by the other head's function.
-    """
-    scores: list[dict[str, Any]] = []
-    agreement: dict[Head, list[Agreement]] = {}
-    with ExitStack() as files:
-        readers = [
-            files.enter_context(PredictionReader(folder / predictions_folder(split, head, seed))) for head in contenders
-        ]
-        images = readers[0].images
-        if any(reader.images != images for reader in readers):
-            raise RunError(f"the heads have predictions of different {split} images; run predict again")
-        specs = [reader.spec for reader in readers]
-        heat = {head: by_seed[seed] for head, by_seed in temperatures.items()}
-        writers: dict[Place, CountsWriter] = {}
-        waiting: dict[Place, list[ImageCounts]] = {}
-        by_image = (tuple(reader.read(image) for reader in readers) for image in images)
-
-        def count(predictions: tuple[Prediction, ...]) -> Counted:
-            return count_image_of_all(predictions, specs, truth, config, heat, swap=swap)
-
-        with progress.stage(f"count {split} {seed}", len(images)):
-            for number, counted in enumerate(map_in_order(count, by_image), start=1):
-                scores += _image_scores(counted, truth, split, seed, images[number - 1])
-                for head, contender_agreement in counted.agreement.items():
-                    agreement.setdefault(head, []).append(contender_agreement)
-                for key, counts in counted.counts.items():
-                    if key not in writers:
-                        place = folder / counts_folder(split, key[0], seed, key[1])
-                        writers[key] = files.enter_context(CountsWriter(place, bins=config.calibration_bins))
-                    waiting.setdefault(key, []).append(counts)
-                if number % BLOCK == 0 or number == len(images):
-                    start = number - len(next(iter(waiting.values())))
-                    for key, block in waiting.items():
-                        writers[key].write(stack(images[start:number], block))
-                    waiting.clear()
-                progress.advance()
-    findings = {reader.spec.head: reader.findings for reader in readers}
-    return SplitCounts(images, tuple(writers), scores, agreement, findings)
-
-
-def count_image_of_all(
-    predictions: Sequence[Prediction],
-    specs: Sequence[HeadSpec],
-    truth: Truth,
-    config: EvaluationConfig,
-    temperatures: Mapping[Head, Temperature],
-    *,
-    swap: bool,
-) -> Counted:
-    """Count one image in every output of every head."""
-    first = predictions[0]
-    masks = label_masks(first.truth)
-    region = regions(first.truth, first.valid, width=config.boundary_width)
-    surfaces = TrueSurfaces(first.truth, first.valid, width=config.boundary_width, tolerance=config.surface_tolerance)
-    swap = swap and bool(readings_of({spec.head: spec for spec in specs}))
-    counts: dict[Place, ImageCounts] = {}
-    called: dict[Head, BoolArray] = {}
-    for prediction, spec in zip(predictions, specs, strict=True):
-        for output in outputs(prediction, spec, temperatures.get(spec.head), swap=swap):
-            decided = heads.decide(output.log_odds, rule=truth.rule)  # type: ignore[arg-type]
-            geometry = count_geometry(decided, surfaces)
-            image_counts = count_image(
-                output.log_odds,
-                masks,
-                region,
-                exclusive=truth.kind == "exclusive",
-                softmax=output.softmax,
-                background=truth.background_index,
-                channels=output.channels,
-                channel_labels=output.channel_labels,
-            )
-            counts[output.reading, output.variant] = replace(image_counts, **geometry._asdict())
-            if output.reading == spec.head and output.variant == "raw":
-                called[spec.head] = decided
-    against = called.get("sigmoid")
-    agreement: dict[Head, Agreement] = {
-        head: count_agreement(against, mine, masks, region)
-        for head, mine in called.items()
-        if against is not None and head != "sigmoid"
-    }
-    return Counted(counts, agreement)
-
-
-def _image_scores(counted: Counted, truth: Truth, split: Split, seed: int, image: str) -> Iterator[dict[str, Any]]:
-    setting = Setting(truth.kind)
-    for (head, variant), image_counts in counted.counts.items():
-        if variant != "raw" or head not in HEADS:
-            continue
-        counts = stack((image,), (image_counts,))
-        row: dict[str, Any] = {"split": split, "seed": seed, "head": head, "image": image}
-        row |= {"pixels": int(counts.pixels[0]), "disagreement": _disagreement(counted, head)}
-        for name in IMAGE_METRICS:
-            value = METRICS[name].by_image(counts, "all", setting)
-            defined = value[~np.isnan(value)]
-            row[name] = float(defined.mean()) if defined.size else None
-        yield row
-
-
-def _disagreement(counted: Counted, head: Reading) -> float | None:
-    """Share of valid pixels with another set of labels than sigmoid's; None without a sigmoid head."""
-    if head == "sigmoid":
-        return 0.0
-    found = {str(other): agreement for other, agreement in counted.agreement.items()}.get(head)
-    if found is None:
-        return None
-    both_right, same_wrong = found.by_pixel[:, 0].sum(), found.by_pixel[:, 1].sum()
-    pixels = found.by_pixel.sum()
-    return float(1 - (both_right + same_wrong) / pixels) if pixels else 0.0
-
-
-# Thresholds ----------------------------------------------------------------------------------------------------------
-
-Thresholds: TypeAlias = dict[tuple[Reading, Variant, int], tuple[int, ...]]  # k of k/300 of each class
-
-
-def tune_thresholds(folder: Path, places: Sequence[Place], seeds: Sequence[int], *, kind: Kind) -> Thresholds:
-    """For every counted output and seed, the k/300 at which each class's pooled Dice is best on validation.
-
-    A class that validation has no pixel of keeps 0.5.
-    """
-    thresholds: Thresholds = {}
-    for reading, variant in places:
-        for seed in seeds:
-            blocks = iter_counts(folder / counts_folder("val", reading, seed, variant))
-            whole = np.sum([SCORES.terms(block, Setting(kind)).sum(axis=0) for block in blocks], axis=0).sum(axis=0)
-            threshold, _ = best_threshold(whole)
-            steps = np.where(whole[:, 1].sum(axis=-1) > 0, np.rint(threshold * STEPS), STEPS // 2)
-            thresholds[reading, variant, seed] = tuple(int(step) for step in steps)
-    return thresholds
-
-
-# The whole of it -----------------------------------------------------------------------------------------------------
-
-
 def evaluate(
     folder: Path,
     truth: Truth,
@@ -332,44 +186,30 @@ def evaluate(
     """
     _check_complete(folder, contenders, seeds, splits)
     temperatures = fit_temperatures(folder, contenders, seeds, splits, progress)
+    whole = _Evaluation(folder, truth, config, contenders, seeds, temperatures, progress)
     judged = next(split for split in ("test", "val", "train") if split in splits)
-    order = sorted(splits, key=lambda split: split != "val")  # thresholds tuned on val serve the others
     thresholds: Thresholds = {}
     scores: dict[Split, list[dict[str, Any]]] = {}
     tables: dict[Split, list[pa.Table]] = {}
-    resampled: dict[str, Any] = {}
-    findings: dict[str, dict[str, Any]] = {}
-    for split in order:
-        counted = {
-            seed: count_split(
-                folder, truth, config, contenders, seed, split, temperatures, progress, swap=split == judged
-            )
-            for seed in seeds
-        }
+    resampled: dict[Split, dict[str, Any]] = {}
+    findings: dict[Split, dict[Head, list[dict[str, str]]]] = {}
+    for split in sorted(splits, key=lambda split: split != "val"):  # thresholds tuned on val serve the others
+        counted = {seed: whole.count_split(split, seed, swap=split == judged) for seed in seeds}
         findings[split] = _findings(counted)
         scores[split] = [row for split_counts in counted.values() for row in split_counts.scores]
         if split == "val":
-            thresholds = tune_thresholds(folder, counted[seeds[0]].places, seeds, kind=truth.kind)
+            thresholds = whole.tune_thresholds(counted[seeds[0]].places)
         units = choose_units(counted[seeds[0]].images, truth.groups)
-        resampled[split] = {
-            "unit": units.unit,
-            "count": units.count,
-            "warning": units.warning,
-            "of_image": units.of_image.tolist(),
-        }
-        tables[split] = list(
-            _tables(folder, truth, config, counted, split, thresholds if split != "val" else {}, units, progress)
-        )
-    files.write_table(
-        folder / "metrics.parquet", pa.concat_tables([table for split in splits for table in tables[split]])
-    )
+        noted = {name: getattr(units, name) for name in ("unit", "count", "warning")}
+        resampled[split] = noted | {"of_image": units.of_image.tolist()}
+        tables[split] = list(whole.tables(split, counted, thresholds if split != "val" else {}, units))
+    every = [table for split in splits for table in tables[split]]
+    files.write_table(folder / "metrics.parquet", pa.concat_tables(every))
     rows = [row for split in splits for row in scores[split]]
     files.write_table(folder / "image_scores.parquet", pa.Table.from_pylist(rows, schema=IMAGE_SCORES_SCHEMA))
-    facts = _facts(truth, config, temperatures, thresholds)
-    facts |= {
-        "resampling": {name: resampled[name] for name in splits},
-        "findings": {name: findings[name] for name in splits},
-    }
+    facts = whole.facts(thresholds)
+    facts["resampling"] = {name: resampled[name] for name in splits}
+    facts["findings"] = {name: findings[name] for name in splits}
     files.write_json(folder / "evaluation.json", facts)
     return facts
 
@@ -389,51 +229,9 @@ def _check_complete(folder: Path, contenders: Sequence[Head], seeds: Sequence[in
             )
 
 
-def _tables(
-    folder: Path,
-    truth: Truth,
-    config: EvaluationConfig,
-    counted: Mapping[int, SplitCounts],
-    split: Split,
-    thresholds: Thresholds,
-    units: Resampling,
-    progress: Progress,
-) -> Iterator[pa.Table]:
-    """Metrics of every variant of a split, then how far the heads agree."""
-    places = next(iter(counted.values())).places
-    weights = unit_weights(
-        units, replicates=config.replicates, rng=np.random.default_rng(config.bootstrap_seed)
-    ).astype(np.float32)
-    # Draws of seeds: another stream than that of the images, the same for every variant.
-    stream = (config.bootstrap_seed, 1)
-    common: dict[str, Any] = {"classes": truth.classes, "split": split, "units": units, "stream": stream}
-    estimates: dict[Reading, dict[int, HeadEstimates]] = {}
-    with progress.stage(f"measure {split}", len(places) * len(counted)):
-        for variant in VARIANTS:
-            readings = [reading for reading, of_variant in places if of_variant == variant]
-            if not readings:
-                continue
-            if variant != "temperature-by-class":  # there softmax keeps its common temperature
-                estimates = {}
-            for reading in readings:
-                estimates[reading] = {}
-                for seed in counted:
-                    setting = _setting(truth, config, thresholds.get((reading, variant, seed)))
-                    counts = folder / counts_folder(split, reading, seed, variant)
-                    estimates[reading][seed] = estimate_head(
-                        partial(iter_counts, counts), setting, weights, units=units.count
-                    )
-                    progress.advance()
-            yield metrics_table(estimates, variant=variant, **common)
-    agreement = {seed: split_counts.agreement for seed, split_counts in counted.items()}
-    images = next(iter(counted.values())).images
-    if any(agreement.values()):
-        yield agreement_table(agreement, kind=truth.kind, images=images, weights=weights, **common)
-
-
-def _findings(counted: Mapping[int, SplitCounts]) -> dict[str, list[dict[str, str]]]:
+def _findings(counted: Mapping[int, SplitCounts]) -> dict[Head, list[dict[str, str]]]:
     """What the logits of each head look like that they should not, every sentence once."""
-    findings: dict[str, list[dict[str, str]]] = {}
+    findings: dict[Head, list[dict[str, str]]] = {}
     for split_counts in counted.values():
         for head, noted in split_counts.findings.items():
             known = findings.setdefault(head, [])
@@ -441,40 +239,200 @@ def _findings(counted: Mapping[int, SplitCounts]) -> dict[str, list[dict[str, st
     return findings
 
 
-def _setting(truth: Truth, config: EvaluationConfig, thresholds: tuple[int, ...] | None) -> Setting:
-    return Setting(
-        truth.kind,
-        config.calibration_bins,
-        truth.background is not None,
-        thresholds,
-        config.cost_false_positive,
-        config.cost_false_negative,
-    )
+@dataclass(frozen=True)
+class _Evaluation:
+    """The parts of `evaluate`, and what all of them know."""
 
+    folder: Path
+    truth: Truth
+    config: EvaluationConfig
+    contenders: Sequence[Head]
+    seeds: Sequence[int]
+    temperatures: Temperatures
+    progress: Progress
 
-def _facts(
-    truth: Truth, config: EvaluationConfig, temperatures: Temperatures, thresholds: Thresholds
-) -> dict[str, Any]:
-    by_class = {
-        head: {
-            str(seed): dict(zip(truth.classes, temperature.by_class, strict=True))
-            for seed, temperature in by_seed.items()
-            if temperature.by_class is not None
+    def count_split(self, split: Split, seed: int, *, swap: bool) -> SplitCounts:
+        """Count all heads of one split and seed in one pass over its images and write their counts.
+
+        swap: whether each network is also read by the other head's function.
+        """
+        scores: list[dict[str, Any]] = []
+        agreement: dict[Head, list[Agreement]] = {}
+        with ExitStack() as stack:
+            folders = (self.folder / predictions_folder(split, head, seed) for head in self.contenders)
+            readers = [stack.enter_context(PredictionReader(folder)) for folder in folders]
+            images = readers[0].images
+            if any(reader.images != images for reader in readers):
+                raise RunError(f"the heads have predictions of different {split} images; run predict again")
+            specs = [reader.spec for reader in readers]
+            writers: dict[Place, CountsWriter] = {}
+            waiting: dict[Place, list[ImageCounts]] = {}
+            by_image = (tuple(reader.read(image) for reader in readers) for image in images)
+
+            def count(predictions: tuple[Prediction, ...]) -> Counted:
+                return self._count_image(predictions, specs, seed, swap=swap)
+
+            with self.progress.stage(f"count {split} {seed}", len(images)):
+                for number, counted in enumerate(map_in_order(count, by_image), start=1):
+                    scores += _image_scores(counted, self.truth, split, seed, images[number - 1])
+                    for head, contender_agreement in counted.agreement.items():
+                        agreement.setdefault(head, []).append(contender_agreement)
+                    for key, counts in counted.counts.items():
+                        if key not in writers:
+                            place = self.folder / counts_folder(split, key[0], seed, key[1])
+                            writer = CountsWriter(place, bins=self.config.calibration_bins)
+                            writers[key] = stack.enter_context(writer)
+                        waiting.setdefault(key, []).append(counts)
+                    if number % BLOCK == 0 or number == len(images):
+                        start = number - len(next(iter(waiting.values())))
+                        for key, block in waiting.items():
+                            writers[key].write(stack_counts(images[start:number], block))
+                        waiting.clear()
+                    self.progress.advance()
+        findings = {reader.spec.head: reader.findings for reader in readers}
+        return SplitCounts(images, tuple(writers), scores, agreement, findings)
+
+    def _count_image(
+        self, predictions: Sequence[Prediction], specs: Sequence[HeadSpec], seed: int, *, swap: bool
+    ) -> Counted:
+        """Count one image in every output of every head."""
+        first, width = predictions[0], self.config.boundary_width
+        masks, region = label_masks(first.truth), regions(first.truth, first.valid, width=width)
+        surfaces = TrueSurfaces(first.truth, first.valid, width=width, tolerance=self.config.surface_tolerance)
+        swap = swap and bool(readings_of({spec.head: spec for spec in specs}))
+        counts: dict[Place, ImageCounts] = {}
+        called: dict[Head, BoolArray] = {}
+        for prediction, spec in zip(predictions, specs, strict=True):
+            temperature = self.temperatures.get(spec.head, {}).get(seed)
+            for output in outputs(prediction, spec, temperature, swap=swap):
+                decided = heads.decide(output.log_odds, rule=self.truth.rule)
+                geometry = count_geometry(decided, surfaces)
+                image_counts = count_image(
+                    output.log_odds,
+                    masks,
+                    region,
+                    exclusive=self.truth.kind == "exclusive",
+                    softmax=output.softmax,
+                    background=self.truth.background_index,
+                    channels=output.channels,
+                    channel_labels=output.channel_labels,
+                )
+                counts[output.reading, output.variant] = replace(image_counts, **geometry._asdict())
+                if output.reading == spec.head and output.variant == "raw":
+                    called[spec.head] = decided
+        against = called.pop("sigmoid", None)
+        if against is None:
+            return Counted(counts, {})
+        return Counted(counts, {head: count_agreement(against, mine, masks, region) for head, mine in called.items()})
+
+    def tune_thresholds(self, places: Sequence[Place]) -> Thresholds:
+        """For every counted output and seed, the k/300 at which each class's pooled Dice is best on validation.
+
+        A class that validation has no pixel of keeps 0.5.
+        """
+        thresholds: Thresholds = {}
+        for reading, variant in places:
+            for seed in self.seeds:
+                blocks = iter_counts(self.folder / counts_folder("val", reading, seed, variant))
+                sums = [SCORES.terms(block, Setting(self.truth.kind)).sum(axis=0) for block in blocks]
+                whole = np.sum(sums, axis=0).sum(axis=0)
+                threshold, _ = best_threshold(whole)
+                steps = np.where(whole[:, 1].sum(axis=-1) > 0, np.rint(threshold * STEPS), STEPS // 2)
+                thresholds[reading, variant, seed] = tuple(int(step) for step in steps)
+        return thresholds
+
+    def tables(
+        self, split: Split, counted: Mapping[int, SplitCounts], thresholds: Thresholds, units: Resampling
+    ) -> Iterator[pa.Table]:
+        """Metrics of every variant of a split, then how far the heads agree."""
+        truth, config = self.truth, self.config
+        first = counted[self.seeds[0]]
+        rng = np.random.default_rng(config.bootstrap_seed)
+        weights = unit_weights(units, replicates=config.replicates, rng=rng).astype(np.float32)
+        # Draws of seeds: another stream than that of the images, the same for every variant.
+        stream = (config.bootstrap_seed, 1)
+        common: dict[str, Any] = {"classes": truth.classes, "split": split, "units": units, "stream": stream}
+        usual = Setting(
+            truth.kind,
+            config.calibration_bins,
+            truth.background is not None,
+            cost_fp=config.cost_false_positive,
+            cost_fn=config.cost_false_negative,
+        )
+        estimates: dict[Reading, dict[int, HeadEstimates]] = {}
+        with self.progress.stage(f"measure {split}", len(first.places) * len(counted)):
+            for variant in VARIANTS:
+                readings = [reading for reading, of_variant in first.places if of_variant == variant]
+                if not readings:
+                    continue
+                if variant != "temperature-by-class":  # there softmax keeps its common temperature
+                    estimates = {}
+                for reading in readings:
+                    estimates[reading] = {}
+                    for seed in counted:
+                        setting = replace(usual, thresholds=thresholds.get((reading, variant, seed)))
+                        blocks = partial(iter_counts, self.folder / counts_folder(split, reading, seed, variant))
+                        estimates[reading][seed] = estimate_head(blocks, setting, weights, units=units.count)
+                        self.progress.advance()
+                yield metrics_table(estimates, variant=variant, **common)
+        agreement = {seed: split_counts.agreement for seed, split_counts in counted.items()}
+        if any(agreement.values()):
+            yield agreement_table(agreement, kind=truth.kind, images=first.images, weights=weights, **common)
+
+    def facts(self, thresholds: Thresholds) -> dict[str, Any]:
+        """evaluation.json, but for what is noted of each split."""
+        classes, config = self.truth.classes, self.config
+        by_class = {
+            head: {
+                str(seed): dict(zip(classes, temperature.by_class, strict=True))
+                for seed, temperature in by_seed.items()
+                if temperature.by_class is not None
+            }
+            for head, by_seed in self.temperatures.items()
         }
-        for head, by_seed in temperatures.items()
-    }
-    tuned: dict[str, Any] = {}
-    for (reading, variant, seed), steps in thresholds.items():
-        values = {name: step / STEPS for name, step in zip(truth.classes, steps, strict=True)}
-        tuned.setdefault(variant, {}).setdefault(reading, {})[str(seed)] = values
-    return {
-        "decision": truth.rule,
-        "calibration_bins": config.calibration_bins,
-        "boundary_width": config.boundary_width,
-        "surface_tolerance": config.surface_tolerance,
-        "costs": {"false_positive": config.cost_false_positive, "false_negative": config.cost_false_negative},
-        "replicates": config.replicates,
-        "temperature": {head: {str(seed): t.common for seed, t in by.items()} for head, by in temperatures.items()},
-        "temperature_by_class": {head: by for head, by in by_class.items() if by},
-        "thresholds": tuned,
-    }
+        common = {head: {str(seed): t.common for seed, t in by.items()} for head, by in self.temperatures.items()}
+        tuned: dict[str, Any] = {}
+        for (reading, variant, seed), steps in thresholds.items():
+            values = {name: step / STEPS for name, step in zip(classes, steps, strict=True)}
+            tuned.setdefault(variant, {}).setdefault(reading, {})[str(seed)] = values
+        return {
+            "decision": self.truth.rule,
+            "calibration_bins": config.calibration_bins,
+            "boundary_width": config.boundary_width,
+            "surface_tolerance": config.surface_tolerance,
+            "costs": {"false_positive": config.cost_false_positive, "false_negative": config.cost_false_negative},
+            "replicates": config.replicates,
+            "temperature": common,
+            "temperature_by_class": {head: by for head, by in by_class.items() if by},
+            "thresholds": tuned,
+        }
+
+
+# Scores of single images ---------------------------------------------------------------------------------------------
+
+
+def _image_scores(counted: Counted, truth: Truth, split: Split, seed: int, image: str) -> Iterator[dict[str, Any]]:
+    setting = Setting(truth.kind)
+    for (head, variant), image_counts in counted.counts.items():
+        if variant != "raw" or head not in HEADS:
+            continue
+        counts = stack_counts((image,), (image_counts,))
+        row: dict[str, Any] = {"split": split, "seed": seed, "head": head, "image": image}
+        row |= {"pixels": int(counts.pixels[0]), "disagreement": _disagreement(counted, head)}
+        for name in IMAGE_METRICS:
+            value = METRICS[name].by_image(counts, "all", setting)
+            defined = value[~np.isnan(value)]
+            row[name] = float(defined.mean()) if defined.size else None
+        yield row
+
+
+def _disagreement(counted: Counted, head: Reading) -> float | None:
+    """Share of valid pixels with another set of labels than sigmoid's; None without a sigmoid head."""
+    if head == "sigmoid":
+        return 0.0
+    found = counted.agreement.get(head)  # type: ignore[arg-type]
+    if found is None:
+        return None
+    both_right, same_wrong = found.by_pixel[:, 0].sum(), found.by_pixel[:, 1].sum()
+    pixels = found.by_pixel.sum()
+    return float(1 - (both_right + same_wrong) / pixels) if pixels else 0.0

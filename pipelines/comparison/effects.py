@@ -78,7 +78,8 @@ class Comparison:
 
 def rows_of(table: pd.DataFrame, measure: str) -> list[dict[str, Any]]:
     """The rows of contrasts or effects that are of a measure, as plain values."""
-    return [row for row in table.to_dict("records") if row["measure"] == measure]
+    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    return [row for row in rows if row["measure"] == measure]
 
 
 def digits_of(measure: str) -> int:

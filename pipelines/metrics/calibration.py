@@ -354,7 +354,7 @@ def reliability(steps: Steps, *, names: Sequence[str], bins: int) -> pd.DataFram
     )
 
 
-def calibration_error(rows: Mapping[str, Any]) -> float:
+def calibration_error(rows: pd.DataFrame | Mapping[str, Any]) -> float:
     """Expected calibration error of a table's bins: the gaps weighted by the share of pixels; NaN without a pixel."""
     share, observed, mean_p = (np.asarray(rows[name]) for name in ("share", "observed", "mean_p"))
     if not np.nansum(share) > 0:

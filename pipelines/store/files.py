@@ -81,13 +81,14 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise RunError(f"{name_of(path)} is missing; {remedy(path)}") from None
-    except (*_DAMAGE, *_of_arrow()) as error:
+    except _damage() as error:
         raise RunError(f"{name_of(path)} is damaged ({reason(error)}); {remedy(path)}") from None
 
 
-def _of_arrow() -> tuple[type[Exception], ...]:
+def _damage() -> tuple[type[BaseException], ...]:
+    """Arrow's own errors can only come where it is loaded."""
     arrow = sys.modules.get("pyarrow")
-    return () if arrow is None else (arrow.ArrowException,)
+    return _DAMAGE if arrow is None else (*_DAMAGE, arrow.ArrowException)
 
 
 def reason(error: BaseException) -> str:
