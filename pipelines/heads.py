@@ -70,16 +70,13 @@ class LastLayer:
     """One kind of last layer: its names, and what it makes of truth and logits. The base is the sigmoid's.
 
     name: in tables and files. title, short: where it is shown. option: of the command line, --<option>.
-    difference, agreement: `head` of the rows that hold sigmoid minus this head, and how far both agree; None for the
-    sigmoid itself. swap: `head` of the row that says what decoding its logits by the other head changes, if it can be.
+    swap: `head` of the row that says what decoding its logits by the other head changes, if it can be.
     """
 
     name: ClassVar[Head] = "sigmoid"
     title: ClassVar[str] = "Sigmoid"
     short: ClassVar[str] = "Sigmoid"
     option: ClassVar[str] = "sigmoid"
-    difference: ClassVar[str | None] = None
-    agreement: ClassVar[str | None] = None
     swap: ClassVar[str | None] = "reading-of-sigmoid"
     is_softmax: ClassVar[bool] = False
     over_label_sets: ClassVar[bool] = False
@@ -119,8 +116,6 @@ class _Softmax(LastLayer):
     name: ClassVar[Head] = "softmax"
     title = short = "Softmax"
     option = "softmax"
-    difference: ClassVar[str | None] = "difference"
-    agreement: ClassVar[str | None] = "agreement"
     swap: ClassVar[str | None] = "reading-of-softmax"
     is_softmax = True
 
@@ -158,7 +153,7 @@ class _LabelSetSoftmax(_Softmax):
     name = "softmax-powerset"
     title, short = "Softmax over label sets", "Label sets"
     option = "powerset"
-    difference, agreement, swap = "difference-powerset", "agreement-powerset", None
+    swap = None
     over_label_sets = True
 
     def extra_channels(self, spec: HeadSpec) -> tuple[str, ...]:

@@ -110,23 +110,21 @@ def code_of(given: Ingredients) -> dict[str, str]:
 
 
 def _model(given: Ingredients) -> str:
+    """The network; of one that was trained elsewhere its channels, in the order that predict takes."""
     spec, training = given.spec, given.training
-    if training is None:
-        return _model_elsewhere(given)
-    weights = (
-        "True"
-        if training.encoder_weights and training.encoder.startswith("tu-")
-        else _or_none(training.encoder_weights)
-    )
-    lines = [
-        "import segmentation_models_pytorch as smp",
-        "import torch",
-        "import torch.nn.functional as F",
-        "",
-        f"classes = {_quoted(spec.classes)}",
-    ]
+    lines = ["import torch", "import torch.nn.functional as F", "", f"classes = {_quoted(spec.classes)}"]
     if spec.channels != spec.classes:
         lines.append(f"channels = {_quoted(spec.channels)}")
+    if training is None:
+        inverse = "p.log()" if spec.is_softmax else "torch.logit(p)"
+        lines += [
+            "# The network was trained elsewhere and its outputs were imported: its model is not known here.",
+            f"# predict() takes its logits, (N, {len(spec.channels)}, H, W), in the order above. Of probabilities p "
+            f"they are {inverse}.",
+        ]
+        return "\n".join(lines)
+    of_timm = training.encoder_weights and training.encoder.startswith("tu-")
+    weights = "True" if of_timm else _or_none(training.encoder_weights)
     lines += [
         "# The last layer returns logits: the activation belongs to the loss and to predict().",
         f"model = smp.create_model({json.dumps(training.architecture)}, encoder_name={json.dumps(training.encoder)}, "
@@ -142,22 +140,7 @@ def _model(given: Ingredients) -> str:
             f"mean, std = torch.tensor([{mean}]), torch.tensor([{std}])",
             "# logits = model((image / 255 - mean[:, None, None]) / std[:, None, None]), images (N, 3, H, W) in RGB",
         ]
-    return "\n".join(lines)
-
-
-def _model_elsewhere(given: Ingredients) -> str:
-    """What must be known of a network that was trained elsewhere: its channels, in the order that predict takes."""
-    spec = given.spec
-    lines = ["import torch", "import torch.nn.functional as F", "", f"classes = {_quoted(spec.classes)}"]
-    if spec.channels != spec.classes:
-        lines.append(f"channels = {_quoted(spec.channels)}")
-    inverse = "p.log()" if spec.is_softmax else "torch.logit(p)"
-    lines += [
-        "# The network was trained elsewhere and its outputs were imported: its model is not known here.",
-        f"# predict() takes its logits, (N, {len(spec.channels)}, H, W), in the order above. Of probabilities p they "
-        f"are {inverse}.",
-    ]
-    return "\n".join(lines)
+    return "\n".join(["import segmentation_models_pytorch as smp", *lines])
 
 
 def _loss(given: Ingredients) -> str:

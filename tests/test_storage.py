@@ -26,7 +26,7 @@ from pipelines.metrics.base import SCORES, TOP
 from pipelines.metrics.calibration import binned
 from pipelines.schema import KINDS
 from pipelines.store import counts
-from pipelines.store.counts import CountsWriter, Recent, map_blocks, read_bins, read_counts
+from pipelines.store.counts import CountsWriter, Recent, StoredCounts, map_blocks, read_bins
 from pipelines.store.files import MANIFEST, write_json, write_table
 from pipelines.store.manage import RunWriter
 from pipelines.store.predictions import PredictionReader, PredictionWriter
@@ -220,6 +220,10 @@ def test_arrays_that_sessions_share_cannot_be_written_to(tmp_path):
         found = read_counts(tmp_path, whole=whole)
         for name in (*PER_IMAGE, *POOLED):
             assert not getattr(found, name).flags.writeable, name
+
+
+def read_counts(*folders, whole=False):
+    return StoredCounts(folders, whole=whole)
 
 
 def add_up(seeds):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard.queries.runs import KEY, dataset, metrics
+from dashboard.queries.runs import KEY, dataset
 from pipelines.arrays import BoolArray, Float32Array, Float64Array, Int32Array
 from pipelines.counting.counts import BINNED, Counts
 from pipelines.counting.grid import P_UNIT, in_bins
@@ -250,11 +250,7 @@ def tuned(run: Run, head: Head, seeds: tuple[int, ...], variant: Variant) -> tup
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)
 def area_intervals(run: Run, split: Split, seed: int, variant: Variant) -> dict[tuple[str, Head, str], Ends]:
     """95% intervals of AREAS that evaluation stored, by metric, head and class; seed: of metrics.parquet."""
-    frame = metrics(run)
-    rows = frame[
-        frame["metric"].isin(AREAS) & (frame["split"] == split) & (frame["seed"] == seed)
-        & (frame["variant"] == variant) & (frame["region"] == "all")
-    ]  # fmt: skip
+    rows = run.estimates(metric=AREAS, split=split, seed=seed, variant=variant)
     columns = (rows[name] for name in ("metric", "head", "class", "low", "high"))
     return {
         (metric, head, name): (float(low), float(high)) for metric, head, name, low, high in zip(*columns, strict=True)
@@ -278,6 +274,6 @@ def units_drawn(run: Run, split: Split) -> int:
 
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs=KEY)
 def set_confusion(run: Run, split: Split, head: Head, seeds: tuple[int, ...]) -> pd.DataFrame:
-    """Which set of labels is called for which at p > 0.5: rows of `metrics.joint.label_set_confusion`."""
+    """Which set of labels is called for which at p > 0.5: rows of `overlap.label_set_confusion`."""
     counted = whole_counts(run, split, head, seeds, "raw")
     return label_set_confusion(counted, classes=dataset(run)["classes"])

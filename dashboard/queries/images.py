@@ -292,8 +292,7 @@ def label_map(
 ) -> bytes:
     """`label_codes` of one image over the faded image as a PNG file. colors: of codes 1 and 2, "#rrggbb"."""
     shown = prediction(run, split, head, seed, image)
-    log_odds = shown.log_odds.astype(np.float64)
-    above = log_odds > np.log(threshold) - np.log1p(-threshold)
+    above = decide(shown.log_odds, rule="threshold", thresholds=threshold)
     codes = label_codes(shown.truth, above, shown.valid, which)
     return pictures.png(pictures.comparison_picture(preview(run, split, image), codes, colors))
 
@@ -368,8 +367,7 @@ def error_picture(
     kept = slice(None) if name is None else slice(facts["classes"].index(name), facts["classes"].index(name) + 1)
     decided = []
     for head in heads:
-        with run.predictions(split, head, seed) as reader:
-            one = reader.read(image)
+        one = read_prediction(run, split, head, seed, image)
         decided.append(decide(one.log_odds, rule=rule)[kept])
     truth, valid = one.truth[kept], one.valid
     if len(heads) == 1:

@@ -1,8 +1,9 @@
 """Scores of a run and of its single images, with intervals and paired differences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from pipelines.arrays import Float64Array
 from pipelines.counting.counts import Counts
 from pipelines.counting.grid import STEPS
 from pipelines.metrics import METRICS, Metric, Setting, Source, segmentation
-from pipelines.metrics.base import OUTCOMES_AT_HALF, first_over_second
+from pipelines.metrics.base import OUTCOMES_AT_HALF, Terms, first_over_second, kept, only_slot, terms_of
 from pipelines.metrics.estimates import HeadEstimates, estimate_head, metrics_table
 from pipelines.metrics.inference import Resampling, unit_weights
 from pipelines.schema import ALL_CLASSES, Head, Region, Split, Variant
@@ -32,13 +33,6 @@ def label_scores() -> tuple[str, ...]:
     )
 
 
-class ImageTerms(NamedTuple):
-    """What the scores of images are made from. by_source: (N, S, C, …) of each source by its name."""
-
-    images: tuple[str, ...]
-    by_source: Mapping[str, Float64Array]
-
-
 def setting_of(run: Run, split: Split, head: Head, seed: int) -> Setting:
     """What evaluation knew: the kind of truth and, where they were tuned on another split, the thresholds."""
     facts = dataset(run)
@@ -50,7 +44,7 @@ def setting_of(run: Run, split: Split, head: Head, seed: int) -> Setting:
 
 
 @st.cache_resource(max_entries=18, show_spinner="Scoring image by image …", hash_funcs=KEY)
-def _terms(run: Run, split: Split, head: Head, seed: int) -> ImageTerms:
+def _terms(run: Run, split: Split, head: Head, seed: int) -> Terms:
     """A hundredth of the counts: enough for every metric of `label_scores`."""
     setting = setting_of(run, split, head, seed)
     wanted = {
@@ -60,14 +54,11 @@ def _terms(run: Run, split: Split, head: Head, seed: int) -> ImageTerms:
     }
     wanted[OUTCOMES_AT_HALF.name] = OUTCOMES_AT_HALF
 
-    def terms(counted: Counts) -> ImageTerms:
-        return ImageTerms(counted.images, {name: source.terms(counted, setting) for name, source in wanted.items()})
+    def terms(counted: Counts) -> Terms:
+        return Terms(counted.images, terms_of(wanted.values(), counted, setting))
 
-    blocks = run.map_counts(terms, ("score", "confusion", "boundary", "surface"), split, head, (seed,))
-    return ImageTerms(
-        tuple(name for block in blocks for name in block.images),
-        {name: np.concatenate([block.by_source[name] for block in blocks]) for name in wanted},
-    )
+    arrays = ("score", "confusion", "boundary", "surface")
+    return Terms.joined(run.map_counts(terms, arrays, split, head, (seed,)))
 
 
 def scored_regions(run: Run, split: Split, metric: str) -> tuple[Region, ...]:
@@ -136,23 +127,13 @@ def stored_rows(run: Run, split: Split, metric: str, region: Region) -> pd.DataF
 
     Shared by all sessions, so never to be written to.
     """
-    frame = metrics(run)
-    keep = (frame["metric"] == metric) & (frame["split"] == split) & (frame["variant"] == "raw")
-    return _plain(frame[keep & (frame["region"] == region)])
+    return _plain(run.estimates(metric=metric, split=split, seed=None, region=region))
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """The columns that differ within one metric and region; names as Python's own, which compare faster when few."""
     rows = frame[["head", "seed", "class", "value", "low", "high"]].reset_index(drop=True)
     return rows.astype({"head": object, "class": object})
-
-
-class _Means(NamedTuple):
-    """What a mean over images is estimated from. sums: (N, 1, C, 2); presence: (N, 2, C, 4) outcomes."""
-
-    images: tuple[str, ...]
-    sums: Float64Array
-    presence: Float64Array
 
 
 @st.cache_resource(max_entries=32, show_spinner="Resampling images …", hash_funcs=KEY)
@@ -169,14 +150,13 @@ def image_means(run: Run, split: Split, metric: str, region: Region) -> pd.DataF
     weights = unit_weights(
         units, replicates=options["replicates"], rng=np.random.default_rng(options["bootstrap_seed"])
     ).astype(np.float32)
-    mean, presence = _mean_metric(metric, region)
     estimates: dict[Head, dict[int, HeadEstimates]] = {}
     for head in run.heads:
         for seed in run.seeds:
-            block = _block(run, split, head, seed, metric, region)
+            block = _sums(run, split, head, seed, metric, region)
             estimates.setdefault(head, {})[seed] = estimate_head(
-                partial(_one, block), setting_of(run, split, head, seed), weights, units=units.count, metrics=[mean],
-                presence=presence, regions=(region,),
+                partial(iter, (block,)), setting_of(run, split, head, seed), weights, units=units.count,
+                metrics=[_mean_metric(metric, region)], presence=kept(OUTCOMES_AT_HALF), regions=(region,),
             )  # fmt: skip
     frame = metrics_table(
         estimates, classes=dataset(run)["classes"], split=split, variant="raw", units=units,
@@ -188,36 +168,26 @@ def image_means(run: Run, split: Split, metric: str, region: Region) -> pd.DataF
     return _plain(frame)
 
 
-def _one(block: _Means) -> list[_Means]:
-    return [block]
-
-
-def _block(run: Run, split: Split, head: Head, seed: int, metric: str, region: Region) -> _Means:
+def _sums(run: Run, split: Split, head: Head, seed: int, metric: str, region: Region) -> Terms:
+    """What a mean over images is estimated from: of each image its value and whether it has one, and its outcomes."""
     values = _by_image(run, split, head, seed, metric, region)
     known = ~np.isnan(values)
     sums = np.stack([np.where(known, values, 0.0), known.astype(np.float64)], axis=-1)[:, None]
-    if not METRICS[metric].per_class:
-        sums = sums[:, :, 0]
     terms = _terms(run, split, head, seed)
-    return _Means(terms.images, sums, terms.by_source[OUTCOMES_AT_HALF.name])
+    mean = sums if METRICS[metric].per_class else sums[:, :, 0]
+    return Terms(terms.images, {_MEAN: mean, OUTCOMES_AT_HALF.name: terms.by_source[OUTCOMES_AT_HALF.name]})
 
 
-def _mean_metric(name: str, region: Region) -> tuple[Metric, Source]:
-    """The mean over images as a metric of _Means, and the source of which classes there are."""
+_MEAN: Final = "image_mean"
+
+
+def _mean_metric(name: str, region: Region) -> Metric:
+    """The mean over images as a metric of `_sums`."""
     of = METRICS[name]
-
-    def sums(block: Any, _setting: Setting) -> Float64Array:
-        return block.sums
-
-    def presence(block: Any, _setting: Setting) -> Float64Array:
-        return block.presence
-
-    source = Source("image_mean", sums, lambda totals, _: totals[:, 0], of.per_class, (region,))
-    mean = Metric(
-        name=f"{name}_image_mean", title=f"{of.title}, mean over images", better=of.better,
-        description=of.description, source=source, value=first_over_second, regions=(region,), bounds=of.bounds,
-    )  # fmt: skip
-    return mean, Source("presence", presence)
+    source = Source(_MEAN, lambda block, _: block.by_source[_MEAN], only_slot, of.per_class, (region,))
+    title, description = f"{of.title}, mean over images", of.description
+    mean = Metric(f"{name}_image_mean", title, of.better, description, source, first_over_second, bounds=of.bounds)
+    return replace(mean, regions=(region,))
 
 
 @st.cache_resource(max_entries=96, show_spinner=False, hash_funcs=KEY)
@@ -247,4 +217,4 @@ def score_tables(run: Run, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=KEY)
 def after_temperature(run: Run) -> bool:
     """Whether the run holds metrics after a temperature."""
-    return bool((metrics(run)["variant"] == "temperature").any())
+    return not run.estimates(split=None, seed=None, variant="temperature", region=None).empty

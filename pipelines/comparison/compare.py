@@ -30,6 +30,7 @@ from pipelines.comparison.matching import MEASURES, Cells, Match, Place, ends, m
 from pipelines.config import Loss, RunConfig, build
 from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
+from pipelines.requests import RunRequest, settings_of
 from pipelines.sentences import capitalised, none_carries
 from pipelines.store.runs import Run
 from pipelines.verdict.reasons import FEWEST_SEEDS
@@ -220,22 +221,11 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 # The command for another loss ----------------------------------------------------------------------------------------
 
-_DEFAULTS: Final = RunConfig(dataset="")
-# Options of `run` for what decides which networks are trained, by the name of the setting.
-_TRAINING: Final = {
-    "epochs": "--epochs",
-    "size": "--size",
-    "crop": "--crop",
-    "architecture": "--architecture",
-    "encoder": "--encoder",
-    "encoder_weights": "--encoder-weights",
-    "batch_size": "--batch-size",
-    "learning_rate": "--lr",
-    "softmax_rule": "--softmax-rule",
-    "priority": "--priority",
-    "precision": "--precision",
-}
-_EVALUATION: Final = {"splits": "--splits", "boundary_width": "--boundary-width", "replicates": "--replicates"}
+# Settings that decide which networks are trained and how they are judged, in the order in which they are written.
+_WRITTEN: Final = (
+    "epochs", "size", "crop", "architecture", "encoder", "encoder_weights", "batch_size", "learning_rate",
+    "softmax_rule", "priority", "precision", "splits", "boundary_width", "replicates",
+)  # fmt: skip
 
 
 def run_command(config: dict[str, Any], loss: Loss) -> str:
@@ -245,23 +235,14 @@ def run_command(config: dict[str, Any], loss: Loss) -> str:
     option of the command sets. Raises ConfigError when it is no run's settings, or those of an import.
     """
     known: RunConfig = build(RunConfig, config)
-    training = known.trained
+    request = RunRequest(dataset=known.dataset, training=known.trained, evaluation=known.evaluation)
     words = ["python", "-m", "pipelines", "run", known.dataset, "--loss", loss]
-    words += ["--seeds", ",".join(map(str, training.seeds))]
-    for group, options in (("training", _TRAINING), ("evaluation", _EVALUATION)):
-        mine, usual = getattr(known, group), getattr(_DEFAULTS, group)
-        for name, flag in options.items():
-            value = getattr(mine, name)
-            if name == "learning_rate" and training.learning_rates:
-                value = ",".join(f"{head}={rate:g}" for head, rate in training.learning_rates.items())
-            if value != getattr(usual, name):
-                words += [flag, _written(value, name)]
-    if not training.augment:
+    words += ["--seeds", ",".join(map(str, known.trained.seeds))]
+    settings = {setting.path[-1]: setting for setting in settings_of(RunRequest)}
+    for setting in (settings[name] for name in _WRITTEN):
+        value = setting.of(request)
+        if value is not None and value != setting.default:
+            words += [setting.flag, setting.text(value)]
+    if not known.trained.augment:
         words.append("--no-augment")
     return shlex.join(words)
-
-
-def _written(value: Any, name: str) -> str:
-    if isinstance(value, tuple):
-        return ("x" if name in ("size", "crop") else ",").join(map(str, value))
-    return str(value)

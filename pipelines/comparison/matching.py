@@ -14,7 +14,7 @@ from pipelines.counting.grid import P_UNIT, STEPS
 from pipelines.errors import RunError
 from pipelines.heads import missing_head
 from pipelines.metrics import METRICS, Setting, Source, inference
-from pipelines.metrics.base import OUTCOMES_AT_HALF, only_slot, ratio
+from pipelines.metrics.base import OUTCOMES_AT_HALF, Terms, kept, only_slot, ratio, terms_of
 from pipelines.metrics.calibration import ece_of_bins
 from pipelines.metrics.estimates import HeadEstimates, Replicated, estimate_head
 from pipelines.metrics.inference import CONFIDENCE, Resampling, unit_weights
@@ -327,16 +327,9 @@ def _bin_terms(bins: Int64Array, classes: int) -> Float64Array:
     return np.moveaxis(bins[:, :classes] * np.array([1, 1, P_UNIT])[:, None], 2, 3)[:, None]
 
 
-class _Terms(NamedTuple):
-    """What sources have made of a block of counts, by their names."""
-
-    images: tuple[str, ...]
-    terms: Mapping[str, Float64Array]
-
-
 # The registry's classwise ECE over all pixels, from sums of bins: a thirtieth of the numbers in the grid of scores.
 _BINS: Final = Source(
-    "calibration_bins", lambda block, _setting: block.terms["calibration_bins"], only_slot, regions=("all",)
+    "calibration_bins", lambda block, _: block.by_source["calibration_bins"], only_slot, regions=("all",)
 )
 _ECE: Final = replace(
     METRICS["classwise_ece"],
@@ -396,42 +389,24 @@ def _estimate(
     metrics = [_ECE if name == "classwise_ece" else METRICS[name] for name in wanted]
     sources = {source.name: source for source in (OUTCOMES_AT_HALF, *(metric.source for metric in metrics))}
 
-    def terms(block: Counts) -> _Terms:
-        values = {name: source.terms(block, setting) for name, source in sources.items() if source is not _BINS}
-        return _Terms(block.images, values)
+    counted = [source for source in sources.values() if source is not _BINS]
+
+    def terms(block: Counts) -> Terms:
+        return Terms(block.images, terms_of(counted, block, setting))
 
     # Reading counts takes most of the time: only the arrays that are asked for, and of them a few numbers are kept.
     bins = member.run.image_bins(match.split, head, (seed,), bins=match.bins, variant=variant)
-    every = _joined(member.run.map_counts(terms, _ARRAYS, match.split, head, (seed,), variant=variant))
-    blocks = [every._replace(terms={**every.terms, _BINS.name: _bin_terms(bins, len(match.classes))})]
-    kept = {name: _kept(source) for name, source in sources.items()}
+    every = Terms.joined(member.run.map_counts(terms, _ARRAYS, match.split, head, (seed,), variant=variant))
+    block = every._replace(by_source={**every.by_source, _BINS.name: _bin_terms(bins, len(match.classes))})
     return estimate_head(
-        lambda: blocks,
+        lambda: [block],
         setting,
         weights,
-        metrics=[replace(metric, source=kept[metric.source.name]) for metric in metrics],
+        metrics=[replace(metric, source=kept(metric.source)) for metric in metrics],
         units=match.units.count,
-        presence=kept[OUTCOMES_AT_HALF.name],
+        presence=kept(OUTCOMES_AT_HALF),
         regions=("all",),
     )
-
-
-def _joined(blocks: Sequence[_Terms]) -> _Terms:
-    """All images in one: a single product with the weights is many times faster than one for every few images."""
-    return _Terms(
-        tuple(name for block in blocks for name in block.images),
-        {name: np.concatenate([block.terms[name] for block in blocks]) for name in blocks[0].terms},
-    )
-
-
-def _kept(source: Source) -> Source:
-    """The same source over _Terms instead of counts."""
-
-    def terms(block: Any, _setting: Setting) -> Float64Array:
-        kept: Float64Array = block.terms[source.name]
-        return kept
-
-    return replace(source, terms=terms)
 
 
 def _tuned(match: Match, member: Member, head: Head, seed: int, variant: Variant) -> tuple[int, ...]:

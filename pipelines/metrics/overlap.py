@@ -1,7 +1,7 @@
 """Counts to how many labels a pixel carries and which: shares of several or none, pairs of classes, label sets."""
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -321,23 +321,19 @@ def pair_overlap(counts: Counts, *, classes: Sequence[str], threshold: float) ->
     first's own predicted or true pixels (NaN where first has none).
     """
     first_cell = first_cell_above(threshold)
-    called = counts.score.sum(axis=(0, 2))[:, :, first_cell:].sum(axis=(1, 2)).astype(np.float64)
-    present = counts.score.sum(axis=(0, 2))[:, 1].sum(axis=1).astype(np.float64)
+    score = counts.score.sum(axis=(0, 2))  # (C, Y, CELLS)
+    called = score[:, :, first_cell:].sum(axis=(1, 2)).astype(np.float64)
+    present = score[:, 1].sum(axis=1).astype(np.float64)
     both = counts.pairs[:, :, first_cell:].sum(axis=(1, 2))
     both_true = counts.pairs[:, 1].sum(axis=1)
-    ordered: list[tuple[int, int, int]] = []
-    place = 0  # of the pair in the counts: (0, 1), (0, 2), …, (1, 2), …
-    for first in range(len(classes)):
-        for second in range(first + 1, len(classes)):
-            ordered += [(first, second, place), (second, first, place)]
-            place += 1
-    ordered.sort()
-    own = np.array([row[0] for row in ordered], np.int64)
-    place_of = np.array([row[2] for row in ordered], np.int64)
+    ordered = list(permutations(range(len(classes)), 2))
+    place = {pair: at for at, pair in enumerate(combinations(range(len(classes)), 2))}
+    place_of = np.array([place[min(pair), max(pair)] for pair in ordered], np.int64)
+    own = np.array([first for first, _ in ordered], np.int64)
     return pd.DataFrame(
         {
-            "first": [classes[row[0]] for row in ordered],
-            "second": [classes[row[1]] for row in ordered],
+            "first": [classes[first] for first, _ in ordered],
+            "second": [classes[second] for _, second in ordered],
             "predicted": both[place_of],
             "truth": both_true[place_of],
             "predicted_share": ratio(both[place_of].astype(np.float64), called[own]),

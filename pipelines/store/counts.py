@@ -64,7 +64,6 @@ class CountsWriter:
     """
 
     def __init__(self, folder: Path, *, bins: int = USUAL_BINS) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._number = folder, bins
         self._images, self._bins = _Rows(folder / IMAGES_FILE), _Rows(folder / BINS_FILE)
         self._pooled: dict[str, Any] = {}
@@ -104,46 +103,18 @@ class CountsWriter:
             self._bins.discard()
 
 
-class _Rows:
-    """A file of arrays by image, one row group a block, under a temporary name until it is closed."""
+class _Rows(files.TableWriter):
+    """A file of arrays by image, one row group a block."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._temporary = path, path.with_name(path.name + ".new")
-        self._writer: pq.ParquetWriter | None = None
+        super().__init__(path, name="counts")
 
     def write(self, images: Sequence[str], arrays: dict[str, Int64Array]) -> None:
         """Add a block. Raises RunError when the disk refuses."""
         table = _table(images, arrays)
-        try:
-            if self._writer is None:
-                # Counts are small numbers in eight bytes: bytes of one place side by side are read in half the time.
-                split = [f"{name}.list.element" for name in table.column_names[1:]]
-                self._writer = pq.ParquetWriter(
-                    self._temporary,
-                    table.schema,
-                    use_dictionary=False,
-                    use_byte_stream_split=split,
-                    **files.COMPRESSION,
-                )
-            self._writer.write_table(table)
-        except OSError as error:
-            raise RunError(f"counts could not be written ({error}); free some space and resume") from None
-
-    def close(self) -> None:
-        """Give the file its name. Raises RunError when the disk refuses."""
-        try:
-            if self._writer is not None:
-                self._writer.close()
-            files.sync_file(self._temporary)
-            self._temporary.replace(self._path)
-        except OSError as error:
-            raise RunError(f"counts could not be written ({error}); free some space and resume") from None
-
-    def discard(self) -> None:
-        """Leave nothing behind."""
-        if self._writer is not None:
-            self._writer.close()
-        self._temporary.unlink(missing_ok=True)
+        # Counts are small numbers in eight bytes: bytes of one place side by side are read in half the time.
+        split = [f"{name}.list.element" for name in table.column_names[1:]]
+        self.add(table, use_dictionary=False, use_byte_stream_split=split)
 
 
 def _table(images: Sequence[str], arrays: dict[str, Int64Array]) -> pa.Table:
@@ -254,17 +225,14 @@ class StoredCounts(Counts):
         elif name in SUMMED:
             array = np.sum([_sum(folder, name) for folder in folders], axis=0)
         else:
-            parts = (_sum(folder, name)[None] if self._whole else _by_image(folder, name) for folder in folders)
+            parts = (
+                _sum(folder, name)[None] if self._whole else _by_image(folder / IMAGES_FILE, name) for folder in folders
+            )
             array = next(parts)
             for part in parts:
                 array += part
         array.flags.writeable = False  # all sessions share it
         return array
-
-
-def read_counts(*folders: Path, whole: bool = False) -> Counts:
-    """Counts of one split, head and variant: of one seed, or of several added up (StoredCounts)."""
-    return StoredCounts(folders, whole=whole)
 
 
 def map_blocks(folders: Sequence[Path], names: Sequence[str], function: Callable[[Counts], Result]) -> list[Result]:
@@ -297,7 +265,7 @@ def read_bins(folders: Sequence[Path], bins: int) -> Int64Array:
     if not all(_has_bins(folder, bins) for folder in folders):
         return np.concatenate(map_blocks(folders, BINNED, partial(image_bins, bins=bins)))
     _images(folders)
-    return np.sum([_arrays_by_image(folder / BINS_FILE, "bins") for folder in folders], axis=0)
+    return np.sum([_by_image(folder / BINS_FILE, "bins") for folder in folders], axis=0)
 
 
 def _has_bins(folder: Path, bins: int) -> bool:
@@ -346,12 +314,7 @@ def _check(folder: Path) -> tuple[str, ...]:
         return tuple(table["image"].to_pylist())
 
 
-def _by_image(folder: Path, name: str) -> Int64Array:
-    """An array of all images, (N, ...)."""
-    return _arrays_by_image(folder / IMAGES_FILE, name)
-
-
-def _arrays_by_image(path: Path, name: str) -> Int64Array:
+def _by_image(path: Path, name: str) -> Int64Array:
     """An array of all images, (N, ...), read block by block into its place."""
     with files.open_parquet(path) as file, files.reading(path):
         shape = {name: shapes_of(file.schema_arrow)[name]}

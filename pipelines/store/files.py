@@ -15,7 +15,8 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pipelines.errors import PipelineError, RunError
 from pipelines.schema import Head, Reading, Split, Variant
@@ -142,22 +143,38 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def refusals(name: str, then: str) -> Iterator[None]:
+    """Turn what a disk says that refuses into one RunError. then: what to do once there is space."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{name} could not be written ({reason(error)}); free some space {then}") from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, name: str | None = None, then: str = "or choose another place") -> Iterator[Path]:
+    """Where to write a file that takes its own name, durably, when the block ends well; else nothing is left of it.
+
+    Raises RunError when the disk refuses.
+    """
+    temporary = path.with_name(path.name + ".new")
+    with refusals(name or path.name, then):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            sync_file(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a text file atomically. Raises RunError when the disk refuses."""
-    temporary = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path.name} could not be written ({error.strerror}); free some space or choose another place"
-        ) from None
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -220,16 +237,58 @@ def write_table(path: Path, table: pa.Table, **options: Any) -> None:
     """Write a table with page checksums under a temporary name, make it durable, then rename it."""
     import pyarrow.parquet as pq
 
-    temporary = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
         pq.write_table(table, temporary, **(COMPRESSION | options))
-        sync_file(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise RunError(f"{path.name} could not be written ({error}); free some space or choose another place") from None
+
+
+class TableWriter:
+    """A parquet file written table by table; it appears under its name only when `close` has succeeded.
+
+    name: of what is written, for messages. As a context it is closed at the end, or nothing is left behind after an
+    error. Methods raise RunError when the disk refuses.
+    """
+
+    def __init__(self, path: Path, *, name: str | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._temporary = path, path.with_name(path.name + ".new")
+        self._name = name or path.name
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, table: pa.Table, *, row_group_size: int | None = None, **options: Any) -> None:
+        """Add a table. options: of the writer, taken with the first table."""
+        import pyarrow.parquet as pq
+
+        with refusals(self._name, "and resume"):
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._temporary, table.schema, **(COMPRESSION | options))
+            self._writer.write_table(table, row_group_size)
+
+    def close(self, **notes: str) -> None:
+        """Finish the file, with notes in its footer, and give it its name."""
+        with refusals(self._name, "and resume"):
+            if self._writer is not None:
+                if notes:
+                    self._writer.add_key_value_metadata(notes)
+                self._writer.close()
+            sync_file(self._temporary)
+            os.replace(self._temporary, self._path)
+
+    def discard(self) -> None:
+        """Leave nothing behind: a readable but short file must not stay."""
+        if self._writer is not None:
+            self._writer.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:

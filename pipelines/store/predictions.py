@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,10 +108,9 @@ class PredictionWriter:
         with_truth: bool = True,
         part: int = 0,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._spec = spec
-        self._path = folder / f"part-{part:05d}.parquet"
-        self._temporary = folder / f"part-{part:05d}.parquet.new"
+        self._folder = folder
+        self._file = files.TableWriter(folder / f"part-{part:05d}.parquet")
         # Without the exclusive softmax's shift its reading by sigmoids is not known; other kinds have a background.
         self._with_sum = spec.is_softmax and (knows_shift or spec.kind != "exclusive")
         layout = predictions_schema(spec.classes, extra_channels=spec.extra_channels, logsumexp=self._with_sum)
@@ -124,12 +122,6 @@ class PredictionWriter:
         self._own_check = check is None
         self._notes: list[dict[str, str]] = []
         self._check = check or head_check(spec)
-        self._writer = pq.ParquetWriter(
-            self._temporary,
-            self._schema,
-            use_dictionary=["image"],  # float16 stays plain: DuckDB refuses BYTE_STREAM_SPLIT on it
-            **files.COMPRESSION,
-        )
 
     def write(self, image: str, logits: Float32Array, truth: BoolArray | None, valid: BoolArray) -> None:
         """Add one image.
@@ -148,10 +140,9 @@ class PredictionWriter:
             raise ShapeError(
                 f"{image} is {width}×{height}; sides must be 1 to {LARGEST_SIDE} pixels, cut it into tiles"
             )
-        try:
-            self._writer.write_table(self._table(image, logits, truth, valid), row_group_size=height * width)
-        except OSError as error:
-            raise RunError(f"{self._path.name} could not be written ({error}); free some space and resume") from None
+        table = self._table(image, logits, truth, valid)
+        # float16 stays plain: DuckDB refuses BYTE_STREAM_SPLIT on it
+        self._file.add(table, row_group_size=height * width, use_dictionary=["image"])
         self._images.append((image, height, width))
         if self._own_check:
             self._check.add(logits)
@@ -178,16 +169,11 @@ class PredictionWriter:
 
     def close(self) -> None:
         """Finish the part and give it its name. Raises RunError when there is no image or the disk refuses."""
-        try:
-            findings = [*(finding.model_dump() for finding in self._check.findings()), *self._notes]
-            self._writer.add_key_value_metadata({"images": json.dumps(self._images), "findings": json.dumps(findings)})
-            self._writer.close()
-            if not self._images:
-                raise RunError(f"{self._path.parent.name}: no image to predict; the split is empty")
-            files.sync_file(self._temporary)
-            os.replace(self._temporary, self._path)
-        except OSError as error:
-            raise RunError(f"{self._path.name} could not be written ({error}); free some space and resume") from None
+        findings = [*(finding.model_dump() for finding in self._check.findings()), *self._notes]
+        if not self._images:
+            self._file.discard()
+            raise RunError(f"{self._folder.name}: no image to predict; the split is empty")
+        self._file.close(images=json.dumps(self._images), findings=json.dumps(findings))
 
     def __enter__(self) -> Self:
         return self
@@ -197,9 +183,8 @@ class PredictionWriter:
     ) -> None:
         if kind is None:
             self.close()
-        else:  # a readable but short part must not be left behind
-            self._writer.close()
-            self._temporary.unlink(missing_ok=True)
+        else:
+            self._file.discard()
 
 
 def _half(values: Float32Array) -> list[pa.Array]:
@@ -304,29 +289,11 @@ class PredictionReader:
 _SCHEMA = pa.schema([pa.field("image", pa.string(), nullable=False), pa.field("jpeg", pa.binary(), nullable=False)])
 
 
-class PreviewWriter:
-    """Writes one row and row group an image; the file appears under its name only when all went well."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._temporary = path, path.with_name(path.name + ".new")
-        self._writer = pq.ParquetWriter(self._temporary, _SCHEMA, **files.COMPRESSION)
+class PreviewWriter(files.TableWriter):
+    """Writes one row and row group an image."""
 
     def write(self, name: str, image: Float32Array) -> None:
         """Add one image, (H, W, 3) float32 in [0, 1]."""
         buffer = io.BytesIO()
         Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(buffer, "JPEG", quality=92)
-        self._writer.write_table(pa.table({"image": [name], "jpeg": [buffer.getvalue()]}, schema=_SCHEMA))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.close()
-        if kind is None:
-            files.sync_file(self._temporary)
-            os.replace(self._temporary, self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+        self.add(pa.table({"image": [name], "jpeg": [buffer.getvalue()]}, schema=_SCHEMA))

@@ -166,12 +166,12 @@ class Run:
         Arrays are read when they are first asked for. whole: the images added up to one, in the same time for any
         number of images.
         """
-        from pipelines.store.counts import read_counts
+        from pipelines.store.counts import StoredCounts
 
         if variant not in VARIANTS:
             raise RunError(f"variant must be one of {', '.join(VARIANTS)}, got {variant}")
         every = (seeds,) if isinstance(seeds, int) else seeds
-        return read_counts(*(self._folder(counts_folder(split, head, seed, variant)) for seed in every), whole=whole)
+        return StoredCounts([self._folder(counts_folder(split, head, seed, variant)) for seed in every], whole=whole)
 
     def map_counts(
         self,

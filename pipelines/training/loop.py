@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import pickle
 import struct
 import time
@@ -23,8 +22,9 @@ from pipelines.heads import HeadSpec
 from pipelines.losses import loss_function
 from pipelines.progress import Progress
 from pipelines.schema import Head, Split
+from pipelines.store import files
 from pipelines.training.batches import Batch, steps_per_epoch, stream_seed, training_batches
-from pipelines.training.models import Normalisation, build_pair, required_multiple, save_model
+from pipelines.training.models import Normalisation, build_pair, first_line, required_multiple, save_model
 from pipelines.training.predict import Examples, make_accelerator, validation_scores
 
 # One head ------------------------------------------------------------------------------------------------------------
@@ -375,21 +375,13 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], *, settings: Mapping[s
     state: tensors, numbers, strings, lists and dicts. settings: what a resumed training must agree on.
     Raises RunError when it cannot be written, on a full disk for example; the old one is then still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-    try:
-        with temporary.open("wb") as file:
-            torch.save({"version": _VERSION, "settings": dict(settings), "state": dict(state)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch.save says RuntimeError when the disk is full
-        temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"checkpoint {path} could not be written ({_first_line(error)}); "
-            "free some space and run again with --resume"
-        ) from None
+    with files.replacing(path, name=f"checkpoint {path}", then="and run again with --resume") as temporary:
+        try:
+            with temporary.open("wb") as file:
+                torch.save({"version": _VERSION, "settings": dict(settings), "state": dict(state)}, file)
+        except RuntimeError as error:  # what torch.save says when the disk is full
+            raise OSError(first_line(error)) from None
+    files.sync_folder(path.parent)
 
 
 def load_checkpoint(path: Path, *, settings: Mapping[str, str]) -> dict[str, Any] | None:
@@ -408,7 +400,7 @@ def load_checkpoint(path: Path, *, settings: Mapping[str, str]) -> dict[str, Any
         version, saved, state = content["version"], content["settings"], content["state"]
     except _DAMAGE as error:
         raise RunError(
-            f"checkpoint {path} is damaged ({_first_line(error)}); delete it to train this seed from the start"
+            f"checkpoint {path} is damaged ({first_line(error)}); delete it to train this seed from the start"
         ) from None
     if version != _VERSION:
         raise RunError(
@@ -435,15 +427,3 @@ def training_settings(
         names = "\n".join(dataset.images(split))
         settings[f"{split} images"] = sha256(names.encode()).hexdigest()[:16]
     return settings
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -68,7 +68,7 @@ def create(architecture: str, **options: Any) -> nn.Module:
             return smp.create_model(architecture, **options)
     except OSError as error:  # no network, no hub, or no such file on it
         raise ModelError(
-            f"weights {weights!r} of encoder {encoder} could not be fetched ({_first_line(error)}); train without "
+            f"weights {weights!r} of encoder {encoder} could not be fetched ({first_line(error)}); train without "
             "pretrained weights, or run once with a network so that they lie in the Hugging Face cache (HF_HOME)"
         ) from None
     except (
@@ -81,7 +81,7 @@ def create(architecture: str, **options: Any) -> nn.Module:
         AssertionError,
     ) as error:
         raise ModelError(
-            f"{architecture} with encoder {encoder} and weights {weights!r} cannot be built: {_first_line(error)}; "
+            f"{architecture} with encoder {encoder} and weights {weights!r} cannot be built: {first_line(error)}; "
             "choose another encoder or architecture"
         ) from None
 
@@ -105,7 +105,8 @@ def _suggest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else f"available are {', '.join(sorted(by_lower.values()))}"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says first, or its kind where it says nothing."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return (text.strip().splitlines() or [type(error).__name__])[0][:300]
 
@@ -282,8 +283,9 @@ def load_model(folder: Path) -> tuple[nn.Module, HeadFile]:
     except FileNotFoundError:
         raise ModelError(f"{weights} is missing; a saved model is config.json, model.safetensors, head.json") from None
     except _DAMAGE as error:
-        first = (str(error).splitlines() or ["unreadable"])[0]
-        raise ModelError(f"{weights} is damaged or of another network: {first}; train or save it again") from None
+        raise ModelError(
+            f"{weights} is damaged or of another network: {first_line(error)}; train or save it again"
+        ) from None
     return model.eval(), head
 
 

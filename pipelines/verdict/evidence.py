@@ -3,15 +3,14 @@
 import math
 from dataclasses import dataclass
 from statistics import variance
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import pandas as pd
 
 from pipelines.errors import RunError
-from pipelines.heads import LAST_LAYERS
 from pipelines.judgement import Contender as Contender
 from pipelines.metrics.inference import further_units
-from pipelines.schema import ALL_SEEDS, HEADS, MACRO, Head
+from pipelines.schema import ALL_SEEDS, DIFFERENCES, HEADS, MACRO, Head
 from pipelines.sentences import bracketed, decimals_of, signed
 
 Position: TypeAlias = Literal["above", "below", "inside", "open"]
@@ -64,6 +63,7 @@ class Estimate:
         return self.text()
 
 
+_DIFFERENCE: Final = {head: row for row, head in DIFFERENCES.items()}
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
@@ -86,7 +86,7 @@ class Evidence:
         measured = set(metrics["head"].unique())
         self.heads = tuple(head for head in HEADS if head in measured)
         contenders: tuple[Contender, ...] = get_args(Contender)
-        self.contenders = tuple(head for head in contenders if LAST_LAYERS[head].difference in measured)
+        self.contenders = tuple(head for head in contenders if _DIFFERENCE[head] in measured)
         self.calibrated = "temperature" if "temperature" in set(metrics["variant"].unique()) else "raw"
 
     def get(
@@ -100,9 +100,7 @@ class Evidence:
         self, contender: Head, metric: str, *, class_name: str = MACRO, variant: str = "raw", seed: int = ALL_SEEDS
     ) -> Estimate:
         """Sigmoid minus the contender."""
-        return self.get(
-            str(LAST_LAYERS[contender].difference), metric, class_name=class_name, variant=variant, seed=seed
-        )
+        return self.get(_DIFFERENCE[contender], metric, class_name=class_name, variant=variant, seed=seed)
 
     def absent(self, split: str) -> tuple[str, ...]:
         """Classes that no pixel of a split carries, as far as pixels count."""
