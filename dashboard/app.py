@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 
 _ROOT = str(Path(__file__).resolve().parents[1])
 if _ROOT not in sys.path:  # `streamlit run` puts dashboard/ on the path, not the folder that holds it
@@ -28,9 +31,14 @@ def _page(name: str, *, shown: bool) -> Any:
         title=page.title,
         icon=f":material/{page.icon}:",
         url_path=name,
-        default=name == "verdict",
+        default=name == menu.FIRST,
         visibility="visible" if shown else "hidden",
     )
+
+
+def _to_root(request: Request) -> RedirectResponse:
+    """The first page under its own name, which Streamlit does not know: to it that page is the root."""
+    return RedirectResponse(f"./?{request.url.query}")
 
 
 @boundary.guarded
@@ -72,7 +80,7 @@ if __name__ == "__main__":
 else:
     app = st.App(
         Path(__file__),
-        routes=upload.routes(),
+        routes=[*upload.routes(), Route(upload.address(menu.FIRST), _to_root)],
         middleware=upload.middleware(),
         lifespan=starting.lifespan,
         on_script_error=boundary.show_error,  # for what no boundary is around

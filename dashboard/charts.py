@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -228,9 +228,6 @@ def forest_figure(
     seeds: advantage of sigmoid in each seed, drawn as ticks on the first row.
     """
     reach = _reach(table, margin)
-    shapes = [upright(0, theme.muted, width=1)]
-    if margin is not None:
-        shapes.insert(0, band(margin, theme))
     return draw(
         _traces(table, theme, contender, margin or 0.0, seeds),
         theme,
@@ -238,17 +235,62 @@ def forest_figure(
         title=title,
         subtitle=subtitle or " ",
         legend=False,
-        shapes=shapes,
-        annotations=_sides(theme, contender),
+        shapes=around_zero(margin, theme),
+        annotations=sides(theme, f"{HEAD_SHORT[contender]} better", theme.heads[contender]),
         yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
         xaxis={"range": [-reach, reach], "nticks": 5, "title": " ", "tickformat": "~g"},
     )
 
 
-def band(margin: float, theme: Theme) -> dict[str, Any]:
-    """A shape: where a difference is too small to matter in practice."""
+def around_zero(margin: float | None, theme: Theme) -> list[dict[str, Any]]:
+    """Shapes: a line at zero, and below it a band where a difference is too small to matter; margin: its half-width."""
+    zero = upright(0, theme.muted, width=1)
+    if not margin:
+        return [zero]
     ends = {"x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1}
-    return {"type": "rect", "layer": "below", "fillcolor": theme.band, "line": {"width": 0}} | ends
+    return [{"type": "rect", "layer": "below", "fillcolor": theme.band, "line": {"width": 0}} | ends, zero]
+
+
+class Lanes:
+    """Where rows of a figure stand: a lane for each member of each group, from the top, with room between two groups.
+
+    pairs: (group, member) of every row, in their order. between: room, in lanes. air: above the first and below the
+    last, in lanes.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]], *, between: float, air: float) -> None:
+        self._between, self._air = between, air
+        self._groups: dict[str, list[float]] = {}
+        self._place: dict[tuple[str, str], float] = {}
+        for group, member in dict.fromkeys(pairs):
+            start = self.last + 1 + (between if self._groups and group not in self._groups else 0.0)
+            self._place[group, member] = start
+            self._groups.setdefault(group, []).append(start)
+
+    @property
+    def last(self) -> float:
+        """The lowest lane; -1 where there is none."""
+        return max(self._place.values(), default=-1.0)
+
+    def of(self, groups: Iterable[str], members: Iterable[str]) -> list[float]:
+        """The lane of each row."""
+        return [self._place[pair] for pair in zip(groups, members, strict=True)]
+
+    def ends(self, group: str) -> tuple[float, float]:
+        """The first and the last lane of a group."""
+        return self._groups[group][0], self._groups[group][-1]
+
+    def axis(self, names: Sequence[str] = (), **options: Any) -> dict[str, Any]:
+        """Options of the axis. names: of the groups, as they are written."""
+        middles = [sum(lanes) / len(lanes) for lanes in self._groups.values()]
+        written = {"tickvals": middles, "ticktext": list(names or self._groups)}
+        return {"range": [self.last + self._air, -self._air], "showgrid": False} | written | options
+
+    def rules(self, theme: Theme) -> list[dict[str, Any]]:
+        """Shapes: thin lines between groups."""
+        line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": theme.line, "width": 1}}
+        edges = [lanes[0] - (1 + self._between) / 2 for lanes in list(self._groups.values())[1:]]
+        return [line | {"y0": edge, "y1": edge} for edge in edges]
 
 
 def _traces(
@@ -277,15 +319,14 @@ def _traces(
     return traces
 
 
-def _sides(theme: Theme, contender: Head) -> list[dict[str, Any]]:
-    """What lies left and right of zero, in the heads' colours, under the axis."""
+def sides(theme: Theme, left: str, color: str) -> list[dict[str, Any]]:
+    """What lies left and right of zero, under the axis. left: in words; color: of the head that is better there."""
     common = {"y": 0, "xref": "paper", "yref": "paper", "yanchor": "top", "yshift": -24, "showarrow": False}
     return [
-        common
-        | {"x": x, "xanchor": anchor, "text": words, "font": {"color": words_in(theme.heads[head], theme), "size": 12}}
-        for words, head, x, anchor in (
-            (f"← {HEAD_SHORT[contender]} better", contender, 0.0, "left"),
-            ("Sigmoid better →", "sigmoid", 1.0, "right"),
+        common | {"x": x, "xanchor": anchor, "text": words, "font": {"color": words_in(ink, theme), "size": 12}}
+        for words, ink, x, anchor in (
+            (f"← {left}", color, 0.0, "left"),
+            ("Sigmoid better →", theme.heads["sigmoid"], 1.0, "right"),
         )
     ]
 
@@ -316,75 +357,59 @@ def matrix_figure(
     title: str,
     row_title: str,
     column_title: str,
-    color: str,
+    color: str | tuple[str, str],
     form: Literal["share", "count"] = "share",
     top: float | None = None,
     clickable: bool = False,
     chosen: tuple[str, str] | None = None,
 ) -> Drawn:
-    """A heat map of values from 0 up.
+    """A heat map of values from 0 up, or of signed ones, with their numbers.
 
-    table: long, one row a cell. top: value of the full colour, None for the largest. clickable: whether points with
-    the customdata (row, column, value) lie over the cells; chosen: row and column of a cell to frame.
+    table: long, one row a cell. color: of the largest value; of signed ones, of the largest positive and of the largest
+    negative one. top: value of the full colour, None for the largest. clickable: whether points with the customdata
+    (row, column, value) lie over the cells; chosen: row and column of a cell to frame.
     """
     wide = _wide(table, rows, columns, value)
-    values = wide.to_numpy(np.float64)
-    largest = top if top is not None else (float(np.nanmax(values)) if np.isfinite(values).any() else 1.0)
+    values, signed = wide.to_numpy(np.float64), not isinstance(color, str)
+    most, least = (color, color) if isinstance(color, str) else color
+    largest = float(np.fmax.reduce(np.abs(values), axis=None, initial=0.0)) if top is None else top
     largest = largest or 1.0
-    return _matrix(
-        wide,
+    cell = {"share": "%{z:+.2%}" if signed else "%{z:.1%}", "count": f"%{{z:{'+' if signed else ''},.0f}} pixels"}[form]
+    hover = f"{row_title} %{{y}}<br>{column_title} %{{x}}<br>{cell}<extra></extra>"
+    n_rows, n_columns = wide.shape
+    body = min(max(34 * n_rows, 130), 520)
+    heat: Trace = {"type": "heatmap", "z": values, "x": list(wide.columns), "y": list(wide.index)}
+    heat |= {"showscale": False, "xgap": 1, "ygap": 1, "hoverongaps": False, "zmax": largest}
+    if signed:
+        heat |= {"zmin": -largest, "colorscale": [[0.0, least], [0.5, theme.band], [1.0, most]]}
+    else:
+        heat |= {"zmin": 0, "colorscale": [[0.0, theme.band], [1.0, most]]}
+    # Rows from the top. Left to itself an axis makes room around points, and the cells would shrink for it.
+    down = {"range": [n_rows - 0.5, -0.5]} if clickable else {"autorange": "reversed"}
+    across = {"tickangle": 0 if n_columns <= 4 else -45, "range": [-0.5, n_columns - 0.5]}
+    more: dict[str, Any] = {"shapes": _frame(wide, chosen, theme)}
+    written, size = n_rows <= _WRITTEN and n_columns <= _WRITTEN, 12 if n_rows <= 8 else 10
+    texts, inks = _texts(values, form, signed=signed), _inks(values / largest, (most, least), theme)
+    traces = [heat]
+    if clickable:
+        squares = _squares(wide, hover, side=round(0.8 * body / n_rows))
+        traces.append(squares | (_numbers(wide, texts, inks, size) if written else {"mode": "markers"}))
+        heat["hoverinfo"] = "skip"
+        more["hoverdistance"] = 60  # pixels: cells can be wider than the square in their middle
+    else:
+        heat["hovertemplate"] = hover
+        if written:
+            more["annotations"] = _annotations(texts, inks, size)
+    return draw(
+        traces,
         theme,
-        scale={"zmin": 0, "zmax": largest, "colorscale": [[0.0, theme.band], [1.0, color]]},
-        hover=_cell_hover(row_title, column_title, "%{z:.1%}" if form == "share" else "%{z:,.0f} pixels"),
-        texts=_texts(values, form),
-        inks=_inks(values / largest, (color, color), theme),
+        height=130 + body,
         title=title,
-        titles=(row_title, column_title),
-        clickable=clickable,
-        chosen=chosen,
+        legend=False,
+        yaxis=_names_axis(wide.index) | down | {"title": row_title},
+        xaxis=_names_axis(wide.columns) | across | {"title": column_title},
+        **more,
     )
-
-
-def difference_figure(
-    table: pd.DataFrame,
-    theme: Theme,
-    *,
-    rows: str,
-    columns: str,
-    value: str,
-    title: str,
-    row_title: str,
-    column_title: str,
-    colors: tuple[str, str],
-    form: Literal["share", "count"] = "share",
-    clickable: bool = False,
-    chosen: tuple[str, str] | None = None,
-) -> Drawn:
-    """A heat map of signed values. colors: of the largest positive and of the largest negative value.
-
-    clickable, chosen: as of `matrix_figure`.
-    """
-    wide = _wide(table, rows, columns, value)
-    values = wide.to_numpy(np.float64)
-    reach = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 0.0
-    reach = reach or 1.0
-    colorscale = [[0.0, colors[1]], [0.5, theme.band], [1.0, colors[0]]]
-    return _matrix(
-        wide,
-        theme,
-        scale={"zmin": -reach, "zmax": reach, "colorscale": colorscale},
-        hover=_cell_hover(row_title, column_title, "%{z:+.2%}" if form == "share" else "%{z:+,.0f} pixels"),
-        texts=_texts(values, form, signed=True),
-        inks=_inks(values / reach, colors, theme),
-        title=title,
-        titles=(row_title, column_title),
-        clickable=clickable,
-        chosen=chosen,
-    )
-
-
-def _cell_hover(row_title: str, column_title: str, cell: str) -> str:
-    return f"{row_title} %{{y}}<br>{column_title} %{{x}}<br>{cell}<extra></extra>"
 
 
 def _wide(table: pd.DataFrame, rows: str, columns: str, value: str) -> pd.DataFrame:
@@ -402,7 +427,7 @@ def _wide(table: pd.DataFrame, rows: str, columns: str, value: str) -> pd.DataFr
     return pd.DataFrame(values, index=down, columns=across)
 
 
-def _texts(values: Float64Array, form: str, *, signed: bool = False) -> list[list[str]]:
+def _texts(values: Float64Array, form: str, *, signed: bool) -> list[list[str]]:
     """What stands in the cells: whole percents or short counts; in a large matrix nothing where it rounds to 0."""
     few, fine = len(values) <= _ZEROS, len(values) <= _DECIMALS
 
@@ -446,51 +471,6 @@ def _short(value: float, signed: bool) -> str:
         if abs(value) >= size:
             return f"{value / size:{plus}.3g}{unit}"
     return f"{value:{plus}.0f}"
-
-
-def _matrix(
-    wide: pd.DataFrame,
-    theme: Theme,
-    *,
-    scale: dict[str, Any],
-    hover: str,
-    texts: list[list[str]],
-    inks: list[list[str]],
-    title: str,
-    titles: tuple[str, str],
-    clickable: bool,
-    chosen: tuple[str, str] | None,
-) -> Drawn:
-    """The heat map with its numbers. scale: colours of the values; inks: colours of the numbers."""
-    n_rows, n_columns = wide.shape
-    body = min(max(34 * n_rows, 130), 520)
-    heat: Trace = {"type": "heatmap", "z": wide.to_numpy(np.float64), "x": list(wide.columns), "y": list(wide.index)}
-    heat |= {"showscale": False, "xgap": 1, "ygap": 1, "hoverongaps": False} | scale
-    # Rows from the top. Left to itself an axis makes room around points, and the cells would shrink for it.
-    down = {"range": [n_rows - 0.5, -0.5]} if clickable else {"autorange": "reversed"}
-    across = {"tickangle": 0 if n_columns <= 4 else -45, "range": [-0.5, n_columns - 0.5]}
-    more: dict[str, Any] = {"shapes": _frame(wide, chosen, theme)}
-    written, size = n_rows <= _WRITTEN and n_columns <= _WRITTEN, 12 if n_rows <= 8 else 10
-    traces = [heat]
-    if clickable:
-        squares = _squares(wide, hover, side=round(0.8 * body / n_rows))
-        traces.append(squares | (_numbers(wide, texts, inks, size) if written else {"mode": "markers"}))
-        heat["hoverinfo"] = "skip"
-        more["hoverdistance"] = 60  # pixels: cells can be wider than the square in their middle
-    else:
-        heat["hovertemplate"] = hover
-        if written:
-            more["annotations"] = _annotations(texts, inks, size)
-    return draw(
-        traces,
-        theme,
-        height=130 + body,
-        title=title,
-        legend=False,
-        yaxis=_names_axis(wide.index) | down | {"title": titles[0]},
-        xaxis=_names_axis(wide.columns) | across | {"title": titles[1]},
-        **more,
-    )
 
 
 def _annotations(texts: list[list[str]], inks: list[list[str]], size: int) -> list[dict[str, Any]]:

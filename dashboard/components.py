@@ -1,9 +1,9 @@
 """Pieces of pages: safe text, figures with their table and download, cards, legends, empty states."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.boundary import part  # pages say components.plain and components.problem
 from dashboard.boundary import problem as problem
 from dashboard.charts import Drawn
-from dashboard.displays.base import Display
+from dashboard.displays.base import Display, Picture
 from dashboard.displays.verdict import Card
 from dashboard.elements import png_button
 from dashboard.how_to_read import HOW_TO_READ
@@ -22,6 +22,7 @@ from pipelines.heads import missing_head, only
 from pipelines.schema import Head
 from pipelines.store.runs import Run
 
+T = TypeVar("T")
 GUIDE: Final = "app_pages/guide.py"
 _JPEG: Final = b"\xff\xd8"
 CHART: Final[dict[str, Any]] = {
@@ -70,27 +71,27 @@ def chart(figure: Drawn, *, key: str, alt: str, name: str = "figure") -> None:
     st.plotly_chart(figure, theme=None, key=key, alt=alt, config=chart_options(name))
 
 
-def clickable_chart(figure: Drawn, *, key: str, alt: str, name: str = "figure") -> dict[str, Any] | None:
+def clickable(picture: Picture, *, run: str) -> dict[str, Any] | None:
     """A figure whose points can be clicked, and the point that is: its `customdata`, `x`, `y`; None when there is none.
 
-    Heat maps report no clicks: lay a scatter of transparent squares over their cells.
+    run: its name, for file names. Heat maps report no clicks: lay a scatter of transparent squares over their cells.
     """
-    state: Any = st.plotly_chart(
-        figure, theme=None, key=key, alt=alt, config=chart_options(name), on_select="rerun", selection_mode="points"
-    )
+    options: dict[str, Any] = {"key": picture.key, "alt": picture.alt, "config": chart_options(f"{run}-{picture.key}")}
+    state: Any = st.plotly_chart(picture.figure, theme=None, on_select="rerun", selection_mode="points", **options)
     points = state["selection"]["points"]
     return dict(points[0]) if points else None
 
 
-def clicked_point(figure: Drawn, *, key: str, alt: str, name: str = "figure") -> dict[str, Any] | None:
+def clicked(picture: Picture, *, run: str) -> dict[str, Any] | None:
     """A figure whose points can be clicked, and the point that just was, once: the caller takes it and runs again.
 
     A selection lives as long as its figure stays as it is: the number of clicks in the figure's `meta` ends it.
     """
-    clicks = int(st.session_state.get(f"{key}_clicks", 0))
-    point = clickable_chart(figure.with_layout(meta=clicks), key=key, alt=alt, name=name)
+    key = f"{picture.key}_clicks"
+    clicks = int(st.session_state.get(key, 0))
+    point = clickable(picture._replace(figure=picture.figure.with_layout(meta=clicks)), run=run)
     if point is not None:
-        st.session_state[f"{key}_clicks"] = clicks + 1
+        st.session_state[key] = clicks + 1
     return point
 
 
@@ -104,12 +105,20 @@ def show(display: Display, *, run: str, draw: Callable[..., None] = chart) -> No
 
     run: its name, for file names. draw: what draws a figure, called as `chart`.
     """
-    across = max(1, min(display.columns, len(display.pictures)))
-    for start in range(0, len(display.pictures), across):
-        shown = display.pictures[start : start + across]
-        for column, picture in zip(st.columns(across), shown, strict=False):
-            with column:
-                draw(picture.figure, key=picture.key, alt=picture.alt, name=f"{run}-{picture.key}")
+    for column, picture in in_rows(display.pictures, max(1, min(display.columns, len(display.pictures)))):
+        with column:
+            draw(picture.figure, key=picture.key, alt=picture.alt, name=f"{run}-{picture.key}")
+    foot(display, run=run)
+
+
+def in_rows(items: Sequence[T], across: int) -> Iterator[tuple[Any, T]]:
+    """Each item with a column for it, `across` of them side by side."""
+    for start in range(0, len(items), across):
+        yield from zip(st.columns(across), items[start : start + across], strict=False)
+
+
+def foot(display: Display, *, run: str) -> None:
+    """What stands below a display's figures. run: its name, for file names."""
     explain(
         display.how,
         display.table,

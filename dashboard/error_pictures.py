@@ -71,14 +71,13 @@ def draw_image(lens: Lens, row: Mapping[Hashable, Any], *, score: str, of: str) 
     pictures += [(f"{name}: errors", lens.errors(image, side)) for name, side in zip(names, sides, strict=False)]
     if pair:
         pictures.append(("Where they differ", lens.errors(image, "both")))
-    for start in range(0, len(pictures), 2):
-        for column, (title, picture) in zip(st.columns(2), pictures[start : start + 2], strict=True):
-            with column:
-                components.picture(picture, alt=f"{title} in {image}")
-                st.caption(title)
+    for column, (title, picture) in components.in_rows(pictures, 2):
+        with column:
+            components.picture(picture, alt=f"{title} in {image}")
+            st.caption(title)
     if pair:
         legend(lens)
-    link(lens, image)
+    state.image_link(lens.run, lens.split, image, label="Open in Images", seed=lens.seed)
 
 
 def draw_row(lens: Lens, rows: Sequence[Mapping[Hashable, Any]], *, which: Which, across: int) -> None:
@@ -93,20 +92,10 @@ def draw_row(lens: Lens, rows: Sequence[Mapping[Hashable, Any]], *, which: Which
             scores = scores[:1] + scores[1:].lower()
             components.picture(lens.errors(image, which), alt=f"{image}: {scores}")
             st.text(f"{image}\n{scores}")
-            link(lens, image)
+            state.image_link(lens.run, lens.split, image, label="Open in Images", seed=lens.seed)
 
 
 def legend(lens: Lens) -> None:
     """Colours of a picture of where the heads differ."""
     names = ("only sigmoid right", f"only {HEAD_SHORT[lens.contender].lower()} right", "neither right")
     components.legend(list(zip(names, lens.colors, strict=True)), lens.theme)
-
-
-def link(lens: Lens, image: str) -> None:
-    """A link that opens the image on its own page."""
-    st.page_link(
-        "app_pages/images.py",
-        label="Open in Images",
-        icon=":material/image:",
-        query_params=state.image_query(lens.run, lens.split, image, seed=lens.seed),
-    )

@@ -36,13 +36,9 @@ PAGES: Final[dict[str, Page]] = {
     "import_outputs": Page("Import", "upload_file"),
     "guide": Page("How to read this", "menu_book"),
 }
+FIRST: Final = next(iter(PAGES))  # the page at the root of the server
 
 
 def script(page: str) -> str:
     """A page's script, as Streamlit is told it: relative to the app's own."""
     return f"app_pages/{page}.py"
-
-
-def title_of(page: str) -> str:
-    """A page's title in the menu; empty where there is no such page."""
-    return PAGES[page].title if page in PAGES else ""

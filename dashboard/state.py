@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeVar
 import streamlit as st
 
 from dashboard import queries
+from dashboard.displays.base import SPLIT_TITLES, VARIANT_TITLES
 from dashboard.theme import HEAD_TITLES, Theme, theme_of
 from pipelines.heads import missing_head
 from pipelines.schema import Head, Region, Split, Variant
@@ -23,12 +24,7 @@ REGION_TITLES: Final[dict[str, str]] = {
     "boundary": "Boundary band",
     "interior": "Interior",
 }
-_SPLIT_TITLES: Final[dict[str, str]] = {"test": "Test", "val": "Validation", "train": "Training"}
-_VARIANT_TITLES: Final[dict[str, str]] = {
-    "raw": "As trained",
-    "temperature": "After temperature",
-    "temperature-by-class": "By class",
-}
+_MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _MEAN: Final = "all"
 EVERY_CLASS: Final = "every class"
 
@@ -92,7 +88,7 @@ def choose(
 
 def split_of(run: Run) -> Split:
     """Which images."""
-    return choose("Images", run.splits, key="split", title=lambda name: _SPLIT_TITLES[name])
+    return choose("Images", run.splits, key="split", title=SPLIT_TITLES.__getitem__)
 
 
 def seeds_of(run: Run) -> tuple[int, ...]:
@@ -109,20 +105,17 @@ def seed_of(run: Run) -> int:
     return int(choose("Seed", [str(seed) for seed in run.seeds], key="pair"))
 
 
-def variant_of(*, has_temperature: bool) -> Variant:
-    """As trained, or after temperature scaling."""
-    variants: tuple[Variant, ...] = ("raw", "temperature") if has_temperature else ("raw",)
+def variant_of(run: Run, *, by_class: bool = False) -> Variant:
+    """As trained, or after temperature scaling where it was fitted; by_class: also after one temperature a class."""
+    fitted: list[Variant] = ["raw"]
+    fitted += ["temperature"] if run.facts.get("temperature") else []
+    fitted += ["temperature-by-class"] if by_class and run.facts.get("temperature_by_class") else []
     help_text = "One temperature per head, fitted on validation, divides its logits."
-    return choose("Probabilities", variants, key="variant", title=lambda name: _VARIANT_TITLES[name], help=help_text)
-
-
-def fitted_variant_of(run: Run) -> Variant:
-    """As trained, after one temperature a head, or after one a class, where they were fitted."""
-    variants: list[Variant] = ["raw"]
-    variants += ["temperature"] if run.facts.get("temperature") else []
-    variants += ["temperature-by-class"] if run.facts.get("temperature_by_class") else []
-    help_text = "Temperatures divide a head's logits; fitted on validation. By class: one for each class of sigmoid."
-    return choose("Probabilities", variants, key="variant", title=lambda name: _VARIANT_TITLES[name], help=help_text)
+    if by_class:
+        help_text = (
+            "Temperatures divide a head's logits; fitted on validation. By class: one for each class of sigmoid."
+        )
+    return choose("Probabilities", fitted, key="variant", title=VARIANT_TITLES.__getitem__, help=help_text)
 
 
 def scale_of() -> Literal["linear", "log-odds"]:
@@ -158,11 +151,17 @@ def class_of(names: Sequence[str]) -> str:
     return str(st.selectbox("Class", options, key="class", bind="query-params"))
 
 
-def image_query(run: Run, split: Split, image: str, *, seed: int | None = None) -> dict[str, str]:
-    """Query of a link that opens one image on the page Images."""
-    pair = {"pair": str(seed)} if seed is not None and len(run.seeds) > 1 else {}
-    which = {"split": _SPLIT_TITLES[split]} if len(run.splits) > 1 else {}
-    return {RUN: run.name, "image": image} | which | pair
+def image_link(run: Run, split: Split, image: str, *, label: str = "Open the image", seed: int | None = None) -> None:
+    """A link that opens one image on the page Images."""
+    query = {RUN: run.name, "image": image}
+    query |= {"pair": str(seed)} if seed is not None and len(run.seeds) > 1 else {}
+    query |= {"split": SPLIT_TITLES[split]} if len(run.splits) > 1 else {}
+    st.page_link("app_pages/images.py", label=label, icon=":material/image:", query_params=query)
+
+
+def margin(label: str) -> float:
+    """A margin of practical equivalence in a score, the verdict's own in the link."""
+    return float(st.select_slider(label, _MARGINS, value=0.01, key="margin", bind="query-params"))
 
 
 def threshold() -> float:

@@ -9,10 +9,10 @@ import pytest
 from colors import contrast
 
 from dashboard import tables
-from dashboard.charts import VALIDATE, difference_figure, figure_of, forest_figure, matrix_figure
+from dashboard.charts import VALIDATE, figure_of, forest_figure, matrix_figure
 from dashboard.displays.calibration import reliability_figure
 from dashboard.displays.labels import class_share_figure, labels_per_pixel_figure
-from dashboard.displays.overlap import labels_figure, marked_at, rate_figure
+from dashboard.displays.overlap import labels_figure, rate_figure
 from dashboard.displays.training import curve_figure
 from dashboard.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
 from pipelines.layouts import METRICS_SCHEMA
@@ -101,9 +101,9 @@ def test_matrix_of_many_classes_leaves_the_numbers_to_the_hover():
 
 def test_difference_is_centred_on_zero_with_a_head_at_each_end():
     table = pd.DataFrame({"truth": ["a", "a"], "predicted": ["a", "b"], "difference": [-0.2, 0.05]})
-    figure = difference_figure(
+    figure = matrix_figure(
         table, LIGHT, rows="truth", columns="predicted", value="difference", title="d", row_title="truth",
-        column_title="predicted", colors=("#0072b2", "#d55e00"),
+        column_title="predicted", color=("#0072b2", "#d55e00"),
     )  # fmt: skip
     heat = figure.data[0]
     assert (heat.zmin, heat.zmax) == (-0.2, 0.2)
@@ -128,8 +128,7 @@ def rates():
 
 
 def test_rate_figure_draws_the_rate_asked_for_beside_the_truth():
-    curves = rate_figure({"sigmoid": rates(), "softmax": rates()}, LIGHT, rate="overlap")
-    figure = marked_at(curves, LIGHT, 0.5)
+    figure = rate_figure({"sigmoid": rates(), "softmax": rates()}, LIGHT, rate="overlap", threshold=0.5)
     assert list(traces(figure, name="Sigmoid")[0].y) == [0.4, 0.2]
     assert set(traces(figure, name="Truth")[0].y) == {0.25}
     assert figure.layout.shapes[0].x0 == 0.5

@@ -18,7 +18,7 @@ from torch.nn import functional
 from dashboard.displays import guide, guide_parts
 from dashboard.displays.guide import CLASSES, PRESETS, REACH, Setting, curve_figure, plane_figure, region_codes
 from dashboard.displays.guide_parts import Entry, Fact, facts
-from dashboard.how_to_read import FIGURES, HOW_TO_READ, by_page, place_of
+from dashboard.how_to_read import BY_PAGE, HOW_TO_READ, PAGE_OF, TITLES
 from dashboard.menu import PAGES
 from dashboard.theme import DARK, LIGHT
 from pipelines import losses, one_pixel
@@ -510,9 +510,10 @@ def test_numbers_on_the_cards_by_hand():
 
 
 def test_every_explained_figure_has_its_place_and_none_is_left_over():
-    assert set(FIGURES) == set(HOW_TO_READ)
-    assert {place.page for place in FIGURES.values()} <= set(PAGES)
-    assert len({(place.page, place.title) for place in FIGURES.values()}) == len(FIGURES)
+    assert set(PAGE_OF) == set(HOW_TO_READ) == set(TITLES)
+    assert list(BY_PAGE) == [page for page in PAGES if page in BY_PAGE]
+    assert all(len({title for title, _ in figures.values()}) == len(figures) for figures in BY_PAGE.values())
+    assert sum(map(len, BY_PAGE.values())) == len(HOW_TO_READ)  # no name stands on two pages
 
 
 def test_explanations_are_set_as_text_is():
@@ -528,15 +529,7 @@ def test_pages_are_those_of_the_menu_in_its_order():
     scripts = (REPO / "dashboard" / "app_pages").glob("*.py")
     assert sorted(path.stem for path in scripts) == sorted(PAGES)
     evidence = [name for name, page in PAGES.items() if page.evidence]
-    assert evidence == [name for name in PAGES if name in {place.page for place in FIGURES.values()} - {"runs"}]
-
-
-def test_a_figure_without_a_place_goes_to_the_end_by_its_own_name():
-    groups = by_page([*HOW_TO_READ, "brand_new"])
-    assert groups[-1][0] == ""
-    assert groups[-1][1][-1] == "brand_new"
-    assert place_of("brand_new").title == "Brand new"
-    assert sorted(name for _, names in groups for name in names) == sorted([*HOW_TO_READ, "brand_new"])
+    assert evidence == [name for name in PAGES if name in BY_PAGE and name != "runs"]
 
 
 def test_classes_of_the_guide_have_colours_that_are_no_heads():

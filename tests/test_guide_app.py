@@ -6,7 +6,7 @@ import opening
 import pytest
 
 from dashboard.displays.guide import PRESETS, names_of
-from dashboard.how_to_read import HOW_TO_READ, place_of
+from dashboard.how_to_read import HOW_TO_READ, PAGE_OF
 from dashboard.menu import PAGES
 
 GUIDE = "app_pages/guide.py"
@@ -142,7 +142,7 @@ def test_asked_figure_comes_first_with_the_way_back(guide, figure):
     assert html(at).count("entry marked") == 1
     back = [link.proto for link in at.get("page_link") if link.proto.label.startswith("Back to ")]
     assert [link.query_string for link in back] == ["run=cells"]
-    assert f'class="from">A figure of the page {PAGES[place_of(figure).page].title}<' in first
+    assert f'class="from">A figure of the page {PAGES[PAGE_OF[figure]].title}<' in first
     assert len(at.get("plotly_chart")) == 4  # a miniature that is on top is not drawn again below
 
 

@@ -114,8 +114,9 @@ def test_the_command_line_says_the_same_as_the_trial_and_never_trusts(place, tmp
     ],
 )
 def test_what_is_missing_is_said_one_after_the_other(facts, model, wanted, tmp_path):
+    truth = Truth(name="d", kind="overlapping", classes=("a", "b"), background=None, colors=("#000000",) * 2, images={})
     found = Inspection(ONNX, Facts.model_validate(facts), channels=2)
-    assert lacking("sigmoid", found, HeadModel(path=str(tmp_path), **model), binary=False) == wanted
+    assert lacking("sigmoid", found, HeadModel(path=str(tmp_path), **model), truth) == wanted
 
 
 def test_what_was_found_is_told_in_a_few_words():

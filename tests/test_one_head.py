@@ -415,7 +415,7 @@ def test_report_names_what_it_leaves_out(brought_runs, name):
 
 
 def test_explanation_of_levels_stands_in_the_guide_and_in_the_report():
-    assert figure_index.place_of("levels").page == "verdict"
+    assert figure_index.PAGE_OF["levels"] == "verdict"
     assert "Nothing is compared here" in explained("levels")
 
 

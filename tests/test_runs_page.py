@@ -11,6 +11,7 @@ import pytest
 from synthetic import make_run
 
 from dashboard import queries
+from dashboard.charts import Lanes
 from dashboard.displays import runs as displays
 from dashboard.displays.runs import differences_figure, lanes_of, values_figure
 from dashboard.displays.training import curve_figure, learning, loss_figure, training
@@ -241,7 +242,7 @@ VALUES = scores_table(
 def test_values_have_a_lane_a_head_and_their_interval(theme):
     figure = values_figure(VALUES, theme, title="Dice", subtitle="")
     lanes = lanes_of(VALUES)
-    assert lanes == {("p", "sigmoid"): 0.0, ("p", "softmax"): 1.0, ("q", "softmax"): 2.7}
+    assert lanes.of(VALUES["run"], VALUES["head"]) == [0.0, 1.0, 2.7]
     softmax = figure.data[1]
     assert (list(softmax.x), list(softmax.y)) == ([0.6, 0.4], [1.0, 2.7])
     np.testing.assert_allclose(softmax.error_x.array, [0.2, 0.0])
@@ -264,15 +265,16 @@ def test_differences_stand_in_the_lane_of_the_other_head_and_take_a_colour_beyon
         ("p", "A", "softmax", 0.2, 0.1, 0.3), ("q", "A", "softmax", -0.02, -0.03, -0.005),
         ("r", "A", "softmax", -0.2, -0.3, -0.02),
     )  # fmt: skip
-    lanes = {("p", "softmax"): 1.0, ("q", "softmax"): 2.7, ("r", "softmax"): 4.4}
-    figure = differences_figure(gaps, LIGHT, lanes=lanes, title="", subtitle="", margin=0.01, sides=True)
+    pairs = [("p", "sigmoid"), ("p", "softmax"), ("q", "softmax"), ("r", "softmax")]
+    lanes = Lanes(pairs, between=0.7, air=0.7)
+    figure = differences_figure(gaps, LIGHT, lanes=lanes, title="", subtitle="", margin=0.01, named=True)
     assert [(one.x[0], one.y[0]) for one in figure.data] == [(0.2, 1.0), (-0.02, 2.7), (-0.2, 4.4)]
     colors = [one.marker.color for one in figure.data]
     assert colors == [LIGHT.heads["sigmoid"], LIGHT.muted, LIGHT.heads["softmax"]]
     assert figure.layout.xaxis.range == pytest.approx((-0.324, 0.324))  # 1.08 times the widest end, 0.3
     assert figure.layout.shapes[0].x1 == 0.01
     assert [note.text for note in figure.layout.annotations] == ["← Softmax better", "Sigmoid better →"]
-    neither = differences_figure(gaps, LIGHT, lanes=lanes, title="", subtitle="", margin=0.0, sides=False)
+    neither = differences_figure(gaps, LIGHT, lanes=lanes, title="", subtitle="", margin=0.0, named=False)
     assert not neither.layout.annotations
     assert {one.marker.color for one in neither.data} == {LIGHT.text}
 
@@ -280,7 +282,7 @@ def test_differences_stand_in_the_lane_of_the_other_head_and_take_a_colour_beyon
 def test_one_image_has_no_interval_and_is_drawn():
     nothing = math.nan
     only = scores_table(("p", "A", "softmax", 0.2, nothing, nothing))
-    figure = differences_figure(only, LIGHT, lanes=lanes_of(only), title="", subtitle="", margin=0.0, sides=True)
+    figure = differences_figure(only, LIGHT, lanes=lanes_of(only), title="", subtitle="", margin=0.0, named=True)
     assert figure.data[0].marker.color == LIGHT.muted
     assert figure.data[0].customdata[0][2] == "no interval"
 

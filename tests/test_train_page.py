@@ -88,14 +88,14 @@ def test_every_suggestion_is_among_what_the_form_offers():
 def test_a_request_says_what_was_chosen(tmp_path):
     usual = training.suggest(FACTS, gpu=False)
     said = training.request_of(
-        usual._replace(size=(96, 128), augment=False), FACTS, data=tmp_path, reading=tmp_path / "r.json", loss="dice",
-        name="mine",
+        usual.model_copy(update={"size": (96, 128), "augment": False}), FACTS, data=tmp_path,
+        reading=tmp_path / "r.json", loss="dice", name="mine",
     )  # fmt: skip
     assert said.command_line() == [
         "run", str(tmp_path), "--encoder=tu-resnet10t", "--loss=dice", "--seeds=0,1,2", "--batch-size=4",
         "--size=96x128", "--lr=0.002", "--no-augment", "--threads=1", f"--reading={tmp_path / 'r.json'}", "--name=mine",
     ]  # fmt: skip
-    sets = usual._replace(rule="powerset")
+    sets = usual.model_copy(update={"softmax_rule": "powerset"})
     of = {kind: facts(kind=kind) for kind in ("overlapping", "exclusive")}
     rules = {
         kind: training.request_of(sets, one, data=tmp_path, reading=None, loss="ce").training.softmax_rule
@@ -104,7 +104,9 @@ def test_a_request_says_what_was_chosen(tmp_path):
     assert rules == {"overlapping": "powerset", "exclusive": "both"}
     for word in ("--runs", "", "a b", "x\ny"):
         with pytest.raises(ConfigError, match="is no encoder"):
-            training.request_of(usual._replace(encoder=word), FACTS, data=tmp_path, reading=None, loss="ce")
+            training.request_of(
+                usual.model_copy(update={"encoder": word}), FACTS, data=tmp_path, reading=None, loss="ce"
+            )
     assert training.run_names("a", ["ce"]) == ["a"]
     assert training.run_names("a", ["ce", "ce+dice"]) == ["a-ce", "a-ce-dice"]
 

@@ -8,7 +8,6 @@ import streamlit as st
 from dashboard import components, error_pictures, queries, state
 from dashboard.boundary import guarded, part
 from dashboard.displays import accuracy as panels
-from dashboard.displays import accuracy as tables
 from dashboard.displays import base
 from dashboard.displays.accuracy import BY_IMAGE, POOLED, class_title
 from dashboard.displays.base import Selection
@@ -18,7 +17,6 @@ from dashboard.theme import HEAD_SHORT, HEAD_TITLES
 from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
 
-_MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _CLICKED: Final = "clicked_image"
 _ACROSS: Final = 4  # pictures in a row
 
@@ -26,7 +24,7 @@ _ACROSS: Final = 4  # pictures in a row
 @guarded
 def say_gaps() -> None:
     """The difference in both averages, in words."""
-    found = tables.gaps(shown)
+    found = panels.gaps(shown)
     parts = {POOLED: "over all pixels together", BY_IMAGE: "as the mean of images"}
     said = [
         f"{with_interval(*found[average], signed=True)} {words}" for average, words in parts.items() if average in found
@@ -42,8 +40,11 @@ def say_gaps() -> None:
 @part
 def draw_with_margin() -> None:
     """The margin and what it redraws: classes, seeds, and image against image."""
-    margin = choose_margin() if pair else Margin().dice
-    components.show(panels.by_class(shown, theme, margin=margin, known=known), run=run.name)
+    margin = Margin().dice
+    if pair:
+        with st.container(width=340):
+            margin = state.margin(f"Smallest difference in {METRICS[metric].title} that matters")
+    components.show(panels.by_class(shown, theme, margin=margin), run=run.name)
     st.header("Seeds")
     by_seed = panels.by_seed(shown, theme, margin=margin)
     if by_seed is not None:
@@ -62,21 +63,10 @@ def draw_with_margin() -> None:
         draw_alone()
 
 
-def choose_margin() -> float:
-    """The margin of practical equivalence, the verdict's own in the link."""
-    with st.container(width=340):
-        return float(
-            st.select_slider(
-                f"Smallest difference in {METRICS[metric].title} that matters", _MARGINS, value=0.01, key="margin",
-                bind="query-params",
-            )
-        )  # fmt: skip
-
-
 @guarded
 def draw_alone() -> None:
     """One image with the errors of the only head, the worst first."""
-    table = tables.image_values(shown)
+    table = panels.image_values(shown)
     if table.empty:
         components.empty("No image has this score", "Choose another class or another score.")
         return
@@ -88,7 +78,7 @@ def draw_alone() -> None:
 @guarded
 def draw_pairs(margin: float) -> None:
     """Image against image, with the image that was clicked or chosen beside it."""
-    table = tables.image_pairs(shown, margin=margin)
+    table = panels.image_pairs(shown, margin=margin)
     if table.empty:
         components.empty("No image has this score for both heads", "Choose another class or another score.")
         return
@@ -104,14 +94,9 @@ def draw_pairs(margin: float) -> None:
     panel = panels.paired_images(shown, theme, margin=margin, chosen=image, table=table)
     if panel is None:
         return
-    picture = panel.pictures[0]
     with left:
-        point = components.clicked_point(
-            picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
-        )
-    components.explain(
-        panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", charts=[picture.key]
-    )  # fmt: skip
+        point = components.clicked(panel.pictures[0], run=run.name)
+    components.foot(panel, run=run.name)
     if point is not None:
         st.session_state[_CLICKED] = point["customdata"][0]
         st.rerun()
@@ -125,7 +110,7 @@ def choose_image(table: pd.DataFrame, label: str) -> str:
     return chosen
 
 
-def title_of(order: tables.Order) -> str:
+def title_of(order: panels.Order) -> str:
     """An order in words."""
     theirs = HEAD_SHORT[contender]
     return {
@@ -138,12 +123,12 @@ def title_of(order: tables.Order) -> str:
 def draw_gallery() -> None:
     """The worst images of each head and those in which the heads differ most; of the only head the worst ones."""
     if not pair:
-        table = tables.image_values(shown).head(_ACROSS)
+        table = panels.image_values(shown).head(_ACROSS)
         error_pictures.draw_row(lens, table.to_dict("records"), which="sigmoid", across=_ACROSS)
         say_how_drawn()
         return
-    order = state.choose("Which images", tables.ORDERS, key="extreme", title=title_of)
-    table = tables.ordered(tables.image_pairs(shown), order).head(_ACROSS)
+    order = state.choose("Which images", panels.ORDERS, key="extreme", title=title_of)
+    table = panels.ordered(panels.image_pairs(shown), order).head(_ACROSS)
     if table.empty:
         st.caption("There is no such image.")
         return
@@ -169,15 +154,15 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     seeds = state.seeds_of(run)
     contender = state.contender_of(run)
     metric = state.choose(
-        "Score", tables.metric_names(run, split=split), key="metric", default="dice",
+        "Score", panels.metric_names(run, split=split), key="metric", default="dice",
         title=lambda name: METRICS[name].title,
     )  # fmt: skip
     region = state.region_of(queries.scores.scored_regions(run, split, metric), width=run.facts["boundary_width"])
-    names = tables.class_names(run, metric)
+    names = panels.class_names(run, metric)
     chosen = state.class_of(names) if METRICS[metric].per_class else state.EVERY_CLASS
 class_name = None if chosen == state.EVERY_CLASS else chosen
 shown = Selection(run, split, seeds, contender, region=region, metric=metric, class_name=class_name)
-of_class = class_title(tables.first_name(shown))
+of_class = class_title(panels.first_name(shown))
 lens = error_pictures.Lens(run, theme, split, seeds[0], contender, class_name)
 st.caption(METRICS[metric].description)
 components.notes(base.absence_note(run, split))
@@ -190,7 +175,6 @@ elif pair:
     say_gaps()
 components.head_legend(run.heads, theme)
 if not why:
-    known = panels.known_by_class(shown, theme)
     draw_with_margin()
     spread = panels.spread_of_images(shown, theme)
     if spread is not None:

@@ -44,28 +44,22 @@ def draw_images() -> None:
     if panel is None:
         return
     st.header("Image by image")
-    picture = panel.pictures[0]
-    clicked = components.clickable_chart(
-        picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
-    )
+    clicked = components.clickable(panel.pictures[0], run=run.name)
     if clicked is not None and isinstance(clicked.get("customdata"), list):
         image, name, head = clicked["customdata"]
         with st.container(horizontal=True, vertical_alignment="center"):
             st.text(f"{image}: {name}, {head}, calibration error {clicked['x']:.3f}", width="content")
-            query = state.image_query(run, split, image, seed=seeds[0])
-            st.page_link("app_pages/images.py", label="Open the image", icon=":material/image:", query_params=query)
+            state.image_link(run, split, image, seed=seeds[0])
     else:
         st.caption("Click a dot to open its image.")
-    components.explain(
-        panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", charts=[picture.key]
-    )  # fmt: skip
+    components.foot(panel, run=run.name)
 
 
 def number(column: str, text: str, winners: Mapping[tuple[str, Variant], Head | None], metric: str) -> Cell:
     """A number with its interval below it; a difference in the colour of the head that it favours."""
     value, bracket, ends = text.partition(" [")
     title, _, what = column.partition(": ")
-    which: Variant = next(name for name, said in panels.VARIANT_TITLES.items() if said == title)
+    which: Variant = next(name for name, said in base.VARIANT_TITLES.items() if said == title)
     head = winners.get((metric, which)) if what == panels.DIFFERENCE else None
     return Cell(value, f"{bracket.strip()}{ends}", words_in(theme.heads[head], theme) if head else "")
 
@@ -113,7 +107,7 @@ components.missing(run, "paired differences of every metric")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)
-    variant = state.fitted_variant_of(run)
+    variant = state.variant_of(run, by_class=True)
     region = state.region_of(REGIONS, width=run.facts["boundary_width"])
 shown = Selection(run, split, seeds, variant=variant, region=region)
 components.head_legend(run.heads, theme)

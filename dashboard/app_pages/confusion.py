@@ -1,6 +1,6 @@
 """Confusion: where the pixels of each true class go, for each head, where two heads differ, and in which images."""
 
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
@@ -8,8 +8,7 @@ from dashboard import components, queries, state
 from dashboard.boundary import guarded, part
 from dashboard.displays import base
 from dashboard.displays import confusion as panels
-from dashboard.displays import confusion as tables
-from dashboard.displays.base import Display, Picture, Selection
+from dashboard.displays.base import Display, Selection
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.queries.images import CellImages
 from dashboard.rounding import count, percent
@@ -23,7 +22,7 @@ _WIDE: Final = 720  # CSS pixels of a matrix alone
 
 def choose_cell(rows: list[str], columns: list[str]) -> tuple[str, str, Head]:
     """Truth, prediction and head of the cell whose pixels are shown; a click on a matrix has set them before."""
-    truth, predicted, head = tables.telling_cell(shown)
+    truth, predicted, head = panels.telling_cell(shown)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for key, options in (("truth", rows), ("predicted", columns)):
             state.keep_valid(key, options)
@@ -39,7 +38,7 @@ def draw_figures(panel: Display) -> tuple[str, str, str] | None:
     """The matrices, and the cell that was clicked: truth, prediction, head."""
     if len(panel.pictures) == 1:
         with st.container(width=_WIDE):
-            point = clicked_in(panel.pictures[0])
+            point = components.clicked(panel.pictures[0], run=run.name)
         return None if point is None else (point["customdata"][0], point["customdata"][1], contender)
     small = panel.columns == 3
     first = st.columns(panel.columns)
@@ -48,7 +47,7 @@ def draw_figures(panel: Display) -> tuple[str, str, str] | None:
     found = None
     for place, picture in zip(places, panel.pictures, strict=True):
         with place:
-            point = clicked_in(picture)
+            point = components.clicked(picture, run=run.name)
         if point is not None:
             truth, predicted, value = point["customdata"]
             of_difference: Head = "sigmoid" if value >= 0 else contender
@@ -60,20 +59,13 @@ def draw_figures(panel: Display) -> tuple[str, str, str] | None:
     return found
 
 
-def clicked_in(picture: Picture) -> dict[str, Any] | None:
-    """A matrix, and the cell of it that was clicked."""
-    return components.clicked_point(
-        picture.figure, key=picture.key, alt=picture.alt, name=f"{run.name}-{picture.key}"
-    )  # fmt: skip
-
-
 @guarded
 def draw_differences(panel: Display) -> None:
     """The cells in which the heads differ most."""
     value, write = ("share", percent) if form == "share" else ("pixels", count)
     rows = [
         [f"{one['truth']} → {one['predicted']}", write(one[f"{value}_sigmoid"]), write(one[f"{value}_softmax"])]
-        for one in tables.largest_differences(panel.table).to_dict("records")
+        for one in panels.largest_differences(panel.table).to_dict("records")
     ]
     st.header("Largest differences")
     components.small_table(["Truth → predicted", "Sigmoid", HEAD_TITLES[contender]], rows, theme)
@@ -88,10 +80,7 @@ def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None
             threshold = state.threshold()
     panel = panels.matrices(shown, theme, decision=decision, threshold=threshold, form=form, chosen=chosen[:2])
     clicked = draw_figures(panel)
-    components.explain(
-        panel.how, panel.table, key=panel.key, name=f"{run.name}-{panel.key}", percent=panel.percent,
-        charts=[picture.key for picture in panel.pictures],
-    )  # fmt: skip
+    components.foot(panel, run=run.name)
     if clicked is not None:
         st.session_state[_CLICKED] = clicked
         st.rerun()
@@ -105,7 +94,7 @@ def draw_matrices(chosen: tuple[str, str, str], drawn: dict[str, float]) -> None
 def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
     """The images with most pixels of the framed cell."""
     truth, predicted, head = chosen
-    cell = tables.cell_of(shown, rows, columns, truth, predicted, decision=decision, threshold=threshold)
+    cell = panels.cell_of(shown, rows, columns, truth, predicted, decision=decision, threshold=threshold)
     found = queries.images.cell_images(run, split, head, seeds[0], cell, theme.heads[head], most=_ACROSS)
     st.caption(components.plain(said_of(found, threshold)))
     for place, one in zip(st.columns(_ACROSS), found.marked, strict=False):
@@ -113,10 +102,7 @@ def draw_cell(chosen: tuple[str, str, Head], threshold: float) -> None:
             where = f"truth {truth}, predicted {predicted}"
             components.picture(one.picture, alt=f"{count(one.pixels)} pixels with {where}, marked in {one.image}")
             st.text(f"{count(one.pixels)} pixels in {one.image}")
-            st.page_link(
-                "app_pages/images.py", label="Open in Images", icon=":material/image:",
-                query_params=state.image_query(run, split, one.image, seed=seeds[0]),
-            )  # fmt: skip
+            state.image_link(run, split, one.image, label="Open in Images", seed=seeds[0])
     st.caption(HOW_TO_READ["confusion_cell"])
 
 
@@ -150,15 +136,15 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)
     contender = state.contender_of(run)
-    decision = state.choose("Decision", tables.decisions(run), key="decision", title=str.capitalize)
+    decision = state.choose("Decision", panels.decisions(run), key="decision", title=str.capitalize)
     if decision == "argmax":
         region = state.region_of(("all", "boundary", "interior"), width=run.facts["boundary_width"])
-    form: tables.Form = state.choose(
+    form: panels.Form = state.choose(
         "Cells", ("share", "count"), key="cells", title=lambda one: "Row shares" if one == "share" else "Pixels"
     )
 shown = Selection(run, split, seeds, contender, region=region)
 components.notes(base.absence_note(run, split))
-rows, columns = tables.names_of(shown, decision)
+rows, columns = panels.names_of(shown, decision)
 above, below = st.container(), st.container()
 with below:
     st.header("Pixels of one cell")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import components, queries, state
 from dashboard.boundary import guarded
-from dashboard.displays.labels import SPLIT_TITLES
+from dashboard.displays.base import SPLIT_TITLES
 from dashboard.forms import check, sources
 from dashboard.forms import dataset as form
 from dashboard.pictures import jpeg, label_picture

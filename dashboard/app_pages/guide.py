@@ -11,8 +11,8 @@ from dashboard.boundary import callback, part
 from dashboard.displays import guide, guide_parts
 from dashboard.displays.guide import CLASSES, PRESETS, REACH, START, Setting
 from dashboard.displays.guide_parts import Entry, Miniature
-from dashboard.how_to_read import HOW_TO_READ, OTHER, by_page, place_of
-from dashboard.menu import title_of
+from dashboard.how_to_read import BY_PAGE, HOW_TO_READ, PAGE_OF, TITLES
+from dashboard.menu import PAGES
 from pipelines.one_pixel import Coding, Rule
 
 _LOGITS: Final = ("z1", "z2", "z3")
@@ -30,14 +30,13 @@ def draw_requested(figure: str) -> None:
     if figure not in HOW_TO_READ:
         components.empty("No such figure", "This link names a figure that is not explained here; all others are below.")
         return
-    place = place_of(figure)
-    page = title_of(place.page)
+    page = PAGES[PAGE_OF[figure]].title
     with st.container(border=True, key="asked"):
         words, picture = st.columns(2, gap="large") if figure in MINIATURES else (st.container(), None)
         with words:
-            st.html(guide_parts.requested_html(place.title, page, HOW_TO_READ[figure], theme))
-            if page and state.RUN in st.session_state:
-                link_to(place.page, f"Back to {page}", icon=":material/arrow_back:")
+            st.html(guide_parts.requested_html(TITLES[figure], page, HOW_TO_READ[figure], theme))
+            if state.RUN in st.session_state:
+                link_to(PAGE_OF[figure], f"Back to {page}", icon=":material/arrow_back:")
         if picture is not None:
             with picture:
                 MINIATURES[figure]()
@@ -252,20 +251,19 @@ def draw_index(requested: str | None) -> None:
     left = [name for name in MINIATURES if name != requested]
     for column, name in zip(st.columns(2, gap="large"), left, strict=False):
         with column:
-            st.subheader(f"Try it: {place_of(name).title.lower()}")
+            st.subheader(f"Try it: {TITLES[name].lower()}")
             MINIATURES[name]()
-    groups = by_page()
-    st.markdown(" · ".join(f"[{title_of(page) or OTHER}](#figures-{page or 'other'})" for page, _ in groups))
+    st.markdown(" · ".join(f"[{PAGES[page].title}](#figures-{page})" for page in BY_PAGE))
     has_run = state.RUN in st.session_state
     kept = {state.RUN: str(st.session_state[state.RUN])} if has_run else {}
-    for page, figures in groups:
-        with st.container(horizontal=True, vertical_alignment="center", key=f"group_{page or 'other'}"):
-            st.subheader(title_of(page) or OTHER, anchor=f"figures-{page or 'other'}", width="stretch")
-            if page and has_run:
+    for page, figures in BY_PAGE.items():
+        with st.container(horizontal=True, vertical_alignment="center", key=f"group_{page}"):
+            st.subheader(PAGES[page].title, anchor=f"figures-{page}", width="stretch")
+            if has_run:
                 link_to(page, "Open the page")
         cards = [
-            Entry(name, place_of(name).title, HOW_TO_READ[name], f"?{urlencode(kept | {'figure': name})}")
-            for name in figures
+            Entry(name, title, text, f"?{urlencode(kept | {'figure': name})}")
+            for name, (title, text) in figures.items()
         ]
         st.html(guide_parts.entries_html(cards, theme, marked=requested))
 

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import components, queries, state
 from dashboard.boundary import guarded
 from dashboard.displays import labels as panels
-from dashboard.displays.labels import SPLIT_TITLES
+from dashboard.displays.base import SPLIT_TITLES
 from dashboard.displays.verdict import finding_card
 from dashboard.how_to_read import HOW_TO_READ
 from dashboard.queries.images import spread_images
@@ -67,10 +67,7 @@ def draw_kinds() -> None:
                 components.picture(marked, alt=f"{kind.title}: {count(found.pixels)} pixels marked")
                 st.text(f"{kind.title}, {percent(kind.pixels / whole)} of all pixels")
                 st.caption(components.plain(f"{found.image}: {percent(found.share)} of it"))
-                st.page_link(
-                    "app_pages/images.py", label="Open the image", icon=":material/image:",
-                    query_params=state.image_query(run, split, found.image),
-                )  # fmt: skip
+                state.image_link(run, split, found.image)
     st.caption(HOW_TO_READ["kinds"])
 
 

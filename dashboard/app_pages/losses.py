@@ -20,7 +20,6 @@ from pipelines.sentences import capitalised
 from pipelines.store.runs import Run, open_run
 
 _RUNS: Final = "runs"
-_MARGINS: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 
 
 def title_of(metric: str) -> str:
@@ -61,14 +60,6 @@ def sharing_a_head(names: Iterable[str]) -> list[str]:
     return kept
 
 
-def choose_margin() -> Margin:
-    """The margin of practical equivalence, the verdict's own in the link."""
-    dice = st.select_slider(
-        "Smallest difference in Dice that matters", _MARGINS, value=0.01, key="margin", bind="query-params"
-    )
-    return Margin(dice=float(dice))
-
-
 @guarded
 def draw_cells(comparison: Comparison, measures: tuple[str, str]) -> None:
     """Labels and probabilities of every run and head, before and after their remedy."""
@@ -85,7 +76,7 @@ def draw_cells(comparison: Comparison, measures: tuple[str, str]) -> None:
 def judged(comparison: Comparison, measures: tuple[str, str]) -> None:
     """What follows, and the effects with the margin that decides it."""
     with st.container(width=340):
-        margin = choose_margin()
+        margin = Margin(dice=state.margin("Smallest difference in Dice that matters"))
     conclusions = [conclude(comparison, measure, margin) for measure in measures]
     for column, kind, conclusion in zip(st.columns(2), ("Labels", "Probabilities"), conclusions, strict=True):
         title = title_of(conclusion.measure)

@@ -26,7 +26,7 @@ def draw_figures(maps_at: dict[str, float]) -> None:
     """The threshold and what it redraws. maps_at: filled with the threshold that the maps below were drawn at."""
     with st.container(width=340):
         threshold = state.threshold()
-    components.show(panels.rates(shown, theme, threshold=threshold, known=known), run=run.name)
+    components.show(panels.rates(shown, theme, threshold=threshold), run=run.name)
     for column, make in zip(st.columns(2), (panels.predicted_labels, panels.mass), strict=True):
         with column:
             components.show(make(shown, theme, threshold=threshold), run=run.name)
@@ -67,10 +67,7 @@ def draw_maps(threshold: float) -> None:
                 picture = queries.images.label_map(run, split, head, seed, one.image, threshold, which, colors)
                 components.picture(picture, alt=f"{_KINDS[which]}: {said}")
                 st.text(said)
-                st.page_link(
-                    "app_pages/images.py", label="Open the image", icon=":material/image:",
-                    query_params=state.image_query(run, split, one.image, seed=seed),
-                )  # fmt: skip
+                state.image_link(run, split, one.image, seed=seed)
     st.caption(HOW_TO_READ["label_maps"])
 
 
@@ -91,7 +88,6 @@ if len(classes) == 1:
 components.head_legend(run.heads, theme)
 maps_at: dict[str, float] = {}
 shown = Selection(run, split, seeds, region=region)
-known = panels.known_rates(shown, theme)
 draw_figures(maps_at)
 maps_at["threshold"] = float(st.session_state["threshold"])
 draw_maps(maps_at["threshold"])

@@ -10,7 +10,6 @@ from dashboard.boundary import callback, guarded, part
 from dashboard.displays import base
 from dashboard.displays import ranking as curves
 from dashboard.displays import threshold_choice as choice
-from dashboard.displays import threshold_choice as sentences
 from dashboard.displays import thresholds as panels
 from dashboard.displays.threshold_choice import (
     INNER,
@@ -136,7 +135,7 @@ def draw_scores(cuts: Cuts) -> None:
     numbers, words = st.columns([3, 2])
     with numbers:
         heads = [HEAD_SHORT[head] for head in look.heads]
-        rows = sentences.score_rows(look, cuts)
+        rows = choice.score_rows(look, cuts)
         last = "Difference (95% interval)" if len(heads) > 1 else "95% interval"
         components.small_table([look.title, *heads, last], rows, theme)
     with words:
@@ -173,8 +172,8 @@ def draw_costs(found: list[Policy], price: Costs) -> None:
         components.show(panel, run=run.name)
     with numbers:
         head = [f"Cost per {PER:.0f} pixels", *(HEAD_SHORT[one] for one in look.heads)]
-        components.small_table(head, sentences.cost_rows(look, found), theme)
-        components.bullets([sentences.cheaper(look, one) for one in found], theme)
+        components.small_table(head, choice.cost_rows(look, found), theme)
+        components.bullets([choice.cheaper(look, one) for one in found], theme)
 
 
 @part
@@ -206,10 +205,10 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     split = state.split_of(run)
     seeds = state.seeds_of(run)
     contender = state.contender_of(run)
-    variant = state.variant_of(has_temperature=bool(run.facts["temperature"]))
+    variant = state.variant_of(run)
     scale: Scale = state.choose("Threshold axis", SCALES, key="scale", help="Log-odds spread out p near 0 and 1.")
 whole = Look(run, split, seeds, contender, variant)
-found = sentences.answer(whole)
+found = choice.answer(whole)
 components.headline(
     found.text, theme=theme,
     above="Does the head still matter?" if len(whole.heads) > 1 else "What are tuned thresholds worth?",
@@ -236,7 +235,7 @@ if not look.present.any() or (look.index is not None and not look.present[look.i
         "These images do not have this class" if look.index is not None else "These images have no class",
         "Recall, Dice and curves need true pixels; choose " + ("another class." if whole.present.any() else "others."),
     )
-calibration = sentences.calibration_said(look, choice.choices(look))
+calibration = choice.calibration_said(look, choice.choices(look))
 if not calibration:
     calibration = [base.why_no_value(run, split, "Dice", look.class_name)]
 restore()

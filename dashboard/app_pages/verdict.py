@@ -19,7 +19,6 @@ from pipelines.schema import Head, Split
 from pipelines.verdict.reasons import FEWEST_SEEDS
 from pipelines.verdict.rule import judge
 
-_DICE: Final = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 _ECE: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 _BRIER: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 
@@ -28,9 +27,7 @@ def choose_margin() -> Margin:
     """The margins of practical equivalence."""
     dice, other = st.columns([3, 1], vertical_alignment="bottom")
     with dice:
-        chosen = st.select_slider(
-            "Smallest difference in Dice that matters", _DICE, value=0.01, key="margin", bind="query-params"
-        )
+        chosen = state.margin("Smallest difference in Dice that matters")
     with other, st.popover("More margins", width="stretch"):
         ece = st.select_slider("Classwise ECE", _ECE, value=0.01, key="margin_ece", bind="query-params")
         brier = st.select_slider(

@@ -11,7 +11,7 @@ from dashboard import queries
 from dashboard.charts import (
     Drawn,
     Trace,
-    band,
+    around_zero,
     draw,
     forest_figure,
     interval,
@@ -19,7 +19,6 @@ from dashboard.charts import (
     mark,
     points,
     shortened,
-    upright,
 )
 from dashboard.displays import base
 from dashboard.displays.base import Display, Picture, Selection, selection_of
@@ -46,14 +45,6 @@ class Gap(NamedTuple):
     value: float
     low: float
     high: float
-
-
-class ByClass(NamedTuple):
-    """Scores by class. values: the picture of every head's; differences: average to rows of `tables.differences`."""
-
-    values: Picture
-    differences: Mapping[str, pd.DataFrame]
-    table: pd.DataFrame
 
 
 def metric_names(run: Run, *, split: Split) -> list[str]:
@@ -164,45 +155,32 @@ def ordered(table: pd.DataFrame, order: Order) -> pd.DataFrame:
     return rows.sort_values("difference", ascending=sign < 0, kind="stable", ignore_index=True)
 
 
-def by_class(
-    subject: Run | Selection, theme: Theme = LIGHT, *, margin: float = 0.01, known: ByClass | None = None
-) -> Display:
+def by_class(subject: Run | Selection, theme: Theme = LIGHT, *, margin: float = 0.01) -> Display:
     """Every head by class with intervals, over all pixels and as the mean of images, and the paired differences.
 
-    Without differences where there is no pair. known: `known_by_class` of the same, where it is there already.
+    Without differences where there is no pair.
     """
     shown = selection_of(subject)
-    known = known or known_by_class(shown, theme)
-    names, title = row_names(shown), METRICS[shown.metric].title
-    height = height_of(len(names), len(shown.run.heads))
-    forests = [
-        _forest(rows, theme, average, names, title, contender=shown.contender, margin=margin, height=height)
-        for average, rows in known.differences.items()
-    ]
-    return Display("accuracy", f"{title} by class", (known.values, *forests), known.table, "accuracy")
-
-
-def known_by_class(shown: Selection, theme: Theme) -> ByClass:
-    """What of the scores by class no margin changes."""
-    names = row_names(shown)
+    names, title, heads = row_names(shown), METRICS[shown.metric].title, shown.run.heads
     found = {
         average: of_classes(frame[frame["seed"] == shown.row_seed], names) for average, frame in averages(shown).items()
     }
     every = pd.concat([rows.assign(average=average) for average, rows in found.items()], ignore_index=True)
-    return ByClass(
-        _class_values(shown, theme, found),
-        {average: difference_rows(rows, shown.contender, names) for average, rows in found.items() if shown.pair},
-        every[["class", "head", "average", "value", "low", "high"]],
-    )
-
-
-def _class_values(shown: Selection, theme: Theme, found: Mapping[str, pd.DataFrame]) -> Picture:
-    names, title, heads = row_names(shown), METRICS[shown.metric].title, shown.run.heads
-    values = pd.concat([rows[rows["head"].isin(heads)].assign(average=average) for average, rows in found.items()])
-    values = values.sort_values("head", key=lambda one: one.map(heads.index), kind="stable")
+    values = every[every["head"].isin(heads)]
+    values = values.sort_values("head", key=lambda column: column.map(heads.index), kind="stable")
     figure = values_figure(values, theme, title=title, subtitle=f"filled {POOLED}, hollow {BY_IMAGE}")
-    alt = f"{title} of each head by class, {POOLED} and {BY_IMAGE}; {_said(values, names[0])}."
-    return Picture("accuracy_values", figure, alt)
+    first = ", ".join(
+        f"{HEAD_SHORT[row['head']]} {rounded(row['value'])} ({row['average']})"
+        for row in values[values["class"] == names[0]].to_dict("records")
+    )
+    alt = f"{title} of each head by class, {POOLED} and {BY_IMAGE}; {first}."
+    pictures, height = [Picture("accuracy_values", figure, alt)], height_of(len(names), len(heads))
+    for average, rows in found.items() if shown.pair else ():
+        differences = difference_rows(rows, shown.contender, names)
+        look: dict[str, Any] = {"contender": shown.contender, "margin": margin, "height": height}
+        pictures.append(_forest(differences, theme, average, names, title, **look))
+    table = every[["class", "head", "average", "value", "low", "high"]]
+    return Display("accuracy", f"{title} by class", tuple(pictures), table, "accuracy")
 
 
 def _forest(
@@ -226,12 +204,6 @@ def _forest(
     first = with_interval(*table[["advantage", "low", "high"]].to_numpy()[0], signed=True) if len(table) else "none"
     alt = f"{title}, {average}: sigmoid minus {theirs} by class; {class_title(names[0])} {first}."
     return Picture(f"accuracy_difference_{'pooled' if average == POOLED else 'images'}", figure, alt)
-
-
-def _said(values: pd.DataFrame, name: str) -> str:
-    """The first row in words."""
-    rows = values[values["class"] == name].to_dict("records")
-    return ", ".join(f"{HEAD_SHORT[row['head']]} {rounded(row['value'])} ({row['average']})" for row in rows)
 
 
 def by_seed(subject: Run | Selection, theme: Theme = LIGHT, *, margin: float = 0.01) -> Display | None:
@@ -491,7 +463,7 @@ def seed_differences_figure(
         title=title,
         subtitle=subtitle,
         legend=False,
-        shapes=[band(margin, theme), upright(0, theme.muted, width=1)],
+        shapes=around_zero(margin, theme),
         xaxis={"range": [-reach, reach], "nticks": 5, "tickformat": "~g", "title": sides},
         yaxis=rows_axis(names),
     )

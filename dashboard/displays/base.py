@@ -1,6 +1,6 @@
 """What a page shows, a report prints and a notebook asks for: figures that share a table and an explanation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -13,6 +13,13 @@ from pipelines.heads import missing_head
 from pipelines.schema import ALL_SEEDS, Head, Region, Split, Variant
 from pipelines.sentences import capitalised, no_value, none_carries, not_tuned
 from pipelines.store.runs import Run
+
+SPLIT_TITLES: Final[Mapping[str, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
+VARIANT_TITLES: Final[Mapping[Variant, str]] = {
+    "raw": "As trained",
+    "temperature": "After temperature",
+    "temperature-by-class": "By class",
+}
 
 
 class NoSuchPicture(KeyError):
@@ -36,8 +43,8 @@ class Display:
     """Pictures side by side, the table behind them and how to read them: what a page shows, a report prints, a CSV file
     holds and a notebook draws.
 
-    key: unique among a page's displays, part of file names. how: an entry of `how_to_read.FIGURES`. percent: columns of
-    the table that are shares. columns: how many pictures fit side by side in a wide window.
+    key: unique among a page's displays, part of file names. how: an entry of HOW_TO_READ. percent: columns of the table
+    that are shares. columns: how many pictures fit side by side in a wide window.
     """
 
     key: str

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, Trace, broken, draw, line, mark, points, scatter
-from dashboard.displays.base import Display, Picture, Selection, selection_of
+from dashboard.charts import Drawn, Lanes, Trace, broken, draw, line, mark, points, scatter
+from dashboard.displays.base import VARIANT_TITLES, Display, Picture, Selection, selection_of
 from dashboard.rounding import NO_VALUE, rounded, with_interval
 from dashboard.tables import difference_row
 from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded, words_in
@@ -28,11 +29,6 @@ SCORES: Final = (
     *("adaptive_ece", "smooth_ece", "debiased_ece_l2", "average_calibration_error", "maximum_calibration_error"),
     *("calibration_slope", "calibration_intercept"),
 )
-VARIANT_TITLES: Final[dict[Variant, str]] = {
-    "raw": "As trained",
-    "temperature": "After temperature",
-    "temperature-by-class": "By class",
-}
 DIFFERENCE: Final = "Difference"
 # What is better: more, less, or nearer to a number.
 DIRECTIONS: Final[dict[str, str]] = {
@@ -40,7 +36,6 @@ DIRECTIONS: Final[dict[str, str]] = {
 } | {"corp_discrimination": "↑", "calibration_slope": "→ 1", "calibration_intercept": "→ 0"}
 _TALL, _SMALL = 620, 380  # CSS pixels of a diagram alone and of one among others
 _LANE: Final = 24  # CSS pixels of a head's lane
-_BETWEEN: Final = 0.8  # lanes between two classes
 _DRAWN: Final = 2500  # images drawn one by one; of more, only those outside the middle nine tenths
 _SPREAD: Final = 0.24  # lanes that points are moved up or down at most, so that equal ones can be told apart
 Scale: TypeAlias = Literal["linear", "log-odds"]
@@ -231,29 +226,26 @@ def by_image_figure(pooled: pd.DataFrame, single: pd.DataFrame, theme: Theme, *,
     A diamond stands at the error of all images together. Points carry [image, class, head] as customdata.
     """
     classes, heads = list(dict.fromkeys(pooled["class"])), list(dict.fromkeys(pooled["head"]))
-    room = len(heads) + _BETWEEN
-    lanes = {(name, head): at * room + lane for at, name in enumerate(classes) for lane, head in enumerate(heads)}
+    lanes = Lanes(product(classes, heads), between=0.8, air=0.8)
     shown = _with_dot(single.dropna(subset="value"), pooled)
     traces: list[Trace] = []
     for head in heads:
         rows = pooled[pooled["head"] == head].dropna(subset="pooled")
-        places = [lanes[name, head] for name in rows["class"]]
+        places = lanes.of(rows["class"], rows["head"])
         traces += [*_spread(rows, places, head, theme), _images(shown[shown["head"] == head], lanes, head, theme)]
         together = f"<b>{HEAD_TITLES[head]}, %{{customdata}}</b><br>all images together: %{{x:.3f}}"
         marker = mark(theme.heads[head], 11, symbol=HEAD_MARKERS[head], edge=theme.text, width=2)
         names = rows["class"].to_numpy(dtype=object)
         pooled_errors = rows["pooled"].to_numpy()
         traces.append(points(pooled_errors, places, marker, hover=together, customdata=names, cliponaxis=False))
-    last = lanes[classes[-1], heads[-1]]
-    middles = [lanes[name, heads[0]] + (len(heads) - 1) / 2 for name in classes]
     return draw(
         traces,
         theme,
-        height=round(110 + _LANE * (last + 1)),
+        height=round(110 + _LANE * (lanes.last + 1)),
         title=title,
         legend=False,
         xaxis={"rangemode": "tozero", "title": "calibration error", "nticks": 7, "tickformat": "~g"},
-        yaxis={"range": [last + 0.8, -0.8], "showgrid": False, "ticktext": classes, "tickvals": middles},
+        yaxis=lanes.axis(),
     )
 
 
@@ -277,10 +269,10 @@ def _spread(rows: pd.DataFrame, places: Sequence[float], head: Head, theme: Them
     return [*bars, points(rows["p50"].to_numpy(), list(places), tick)]
 
 
-def _images(rows: pd.DataFrame, lanes: Mapping[tuple[str, Head], float], head: Head, theme: Theme) -> Trace:
+def _images(rows: pd.DataFrame, lanes: Lanes, head: Head, theme: Theme) -> Trace:
     """A dot an image, moved a little by its name's place in the list so that the picture is always the same."""
     steps = (np.arange(len(rows)) * 0.618034) % 1  # golden section: neighbours land far apart
-    middles = np.array([lanes[name, head] for name in rows["class"]], np.float64)
+    middles = np.array(lanes.of(rows["class"], rows["head"]), np.float64)
     return points(
         rows["value"].to_numpy(),
         middles + _SPREAD * (2 * steps - 1),

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Final
 
 import pandas as pd
 
-from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.charts import Drawn, Lanes, Trace, around_zero, draw, interval, line, mark, points
 from dashboard.displays.base import Display, Picture
 from dashboard.rounding import with_interval
 from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, Theme, faded
@@ -71,72 +72,40 @@ def cells_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str
 
     table: rows of `comparison.before_after`.
     """
-    runs, heads = list(dict.fromkeys(table["run"])), list(dict.fromkeys(table["head"]))
-    settings = list(dict.fromkeys(table["setting"]))
-    lanes = {
-        (run, head): at * (len(heads) + 0.6) + lane for at, run in enumerate(runs) for lane, head in enumerate(heads)
-    }
-    shifts = dict.fromkeys(settings, -_SHIFT) | {settings[-1]: _SHIFT}
-    if len(settings) == 1:
-        shifts = {settings[0]: 0.0}
+    runs, heads, settings = (list(dict.fromkeys(table[column])) for column in ("run", "head", "setting"))
+    lanes = Lanes(product(runs, heads), between=0.6, air=0.7)
+    shifts = dict.fromkeys(settings, -_SHIFT) | {settings[-1]: _SHIFT} if len(settings) > 1 else {settings[0]: 0.0}
     traces = [
         _points(table[(table["head"] == head) & (table["setting"] == setting)], lanes, theme, head, setting, shift)
         for head in heads
         for setting, shift in shifts.items()
     ]
-    rules = [
-        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": edge, "y1": edge}
-        | {"line": {"color": theme.line, "width": 1}}
-        for edge in (lanes[run, heads[0]] - 0.8 for run in runs[1:])
-    ]
-    last = lanes[runs[-1], heads[-1]]
-    y = axis(
+    return draw(
+        traces,
         theme,
-        range=[last + 0.7, -0.7],
-        showgrid=False,
-        tickvals=[lanes[run, heads[0]] + (len(heads) - 1) / 2 for run in runs],
-        ticktext=[shortened(run, _LONGEST) for run in runs],
-    )
-    shared = layout(
-        theme,
-        height=round(98 + _LANE * (last + 1.2)),
+        height=round(98 + _LANE * (lanes.last + 1.2)),
         title=title,
         subtitle=subtitle,
         legend=False,
-        shapes=rules,
-        xaxis=axis(theme, nticks=6, tickformat="~g"),
-        yaxis=y,
+        shapes=lanes.rules(theme),
+        xaxis={"nticks": 6, "tickformat": "~g"},
+        yaxis=lanes.axis([shortened(run, _LONGEST) for run in runs]),
     )
-    return figure_of({"data": traces, "layout": shared})
 
 
-def _points(
-    rows: pd.DataFrame, lanes: Mapping[tuple[str, Head], float], theme: Theme, head: Head, setting: str, shift: float
-) -> dict[str, Any]:
+def _points(rows: pd.DataFrame, lanes: Lanes, theme: Theme, head: Head, setting: str, shift: float) -> Trace:
     """One head in one setting, over all runs: hollow where it is drawn above its lane's middle."""
     color, hollow = theme.heads[head], shift < 0
-    error = {
-        "type": "data",
-        "symmetric": False,
-        "array": rows["high"] - rows["value"],
-        "arrayminus": rows["value"] - rows["low"],
-        "width": 0,
-        "thickness": 1.5 if hollow else 2.5,
-        "color": faded(color, 0.6) if hollow else color,
-    }
-    marker = {"symbol": HEAD_MARKERS[head], "size": 10, "line": {"width": 2, "color": color}}
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"{HEAD_SHORT[head]}, {setting}",
-        "x": rows["value"],
-        "y": [lanes[run, head] + shift for run in rows["run"]],
-        "error_x": error,
-        "marker": marker | {"color": theme.surface if hollow else color},
-        "customdata": rows[["run", "low", "high"]].to_numpy(),
-        "hovertemplate": f"<b>%{{customdata[0]}}</b><br>{HEAD_SHORT[head]}, {setting}: %{{x:.4f}}"
-        "<br>%{customdata[1]:.4f} to %{customdata[2]:.4f}<extra></extra>",
-    }
+    return points(
+        rows["value"],
+        [lane + shift for lane in lanes.of(rows["run"], rows["head"])],
+        mark(theme.surface if hollow else color, 10, symbol=HEAD_MARKERS[head], edge=color, width=2),
+        error_x=interval(rows, faded(color, 0.6) if hollow else color, thickness=1.5 if hollow else 2.5),
+        name=f"{HEAD_SHORT[head]}, {setting}",
+        customdata=rows[["run", "low", "high"]].to_numpy(),
+        hover=f"<b>%{{customdata[0]}}</b><br>{HEAD_SHORT[head]}, {setting}: %{{x:.4f}}"
+        "<br>%{customdata[1]:.4f} to %{customdata[2]:.4f}",
+    )
 
 
 # Effects -----------------------------------------------------------------------------------------------------------
@@ -159,45 +128,38 @@ def effects_figure(table: pd.DataFrame, theme: Theme, *, title: str, margin: flo
     ends = pd.concat([table["low"], table["high"], table["gain"]]).dropna()
     low, high = min(-1.2 * room, float(ends.min())), max(1.2 * room, float(ends.max()))
     air = 0.05 * (high - low) or 1.0
-    zero = {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1}
-    shapes: list[dict[str, Any]] = [zero | {"line": {"color": theme.muted, "width": 1}}]
-    if room:
-        band = {"type": "rect", "x0": -room, "x1": room, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-        shapes.insert(0, band | {"fillcolor": theme.band, "line": {"width": 0}})
-    names = [_row_name(row) for row in rows]
-    shared = layout(
+    colors = [theme.text if row["low"] > room or row["high"] < -room else theme.muted for row in rows]
+    mains = [not row["part"] for row in rows]
+    sizes, symbols = [12 if main else 7 for main in mains], ["diamond" if main else "circle" for main in mains]
+    traces = [
+        line([row["low"], row["high"]], [place, place], color, width=4 if main else 1.5, showlegend=False)
+        for row, place, color, main in zip(rows, places, colors, mains, strict=True)
+    ]
+    traces.append(
+        points(
+            [row["gain"] for row in rows],
+            places,
+            mark(colors, sizes, symbol=symbols, edge=theme.surface, width=1.5),
+            customdata=[_hovered(row) for row in rows],
+            hover="%{customdata[0]}<br>gain %{x:+.4f} (%{customdata[1]})",
+            showlegend=False,
+        )
+    )
+    return draw(
+        traces,
         theme,
         height=round(100 + 26 * bottom),
         title=title,
         legend=False,
-        shapes=shapes,
-        xaxis=axis(theme, range=[low - air, high + air], title="gain, right is better", nticks=5, tickformat="~g"),
-        yaxis=axis(theme, range=[bottom, 0], showgrid=False, tickvals=places, ticktext=names),
+        shapes=around_zero(room, theme),
+        xaxis={"range": [low - air, high + air], "title": "gain, right is better", "nticks": 5, "tickformat": "~g"},
+        yaxis={
+            "range": [bottom, 0],
+            "showgrid": False,
+            "tickvals": places,
+            "ticktext": [_row_name(row) for row in rows],
+        },
     )
-    return figure_of({"data": _forest(rows, places, theme, room), "layout": shared})
-
-
-def _forest(
-    rows: Sequence[Mapping[str, Any]], places: Sequence[float], theme: Theme, room: float
-) -> list[dict[str, Any]]:
-    """Intervals and points."""
-    colors = [theme.text if row["low"] > room or row["high"] < -room else theme.muted for row in rows]
-    mains = [not row["part"] for row in rows]
-    quiet = {"type": "scatter", "showlegend": False}
-    traces: list[dict[str, Any]] = []
-    for row, place, color, main in zip(rows, places, colors, mains, strict=True):
-        ends = {"x": [row["low"], row["high"]], "y": [place, place], "mode": "lines", "hoverinfo": "skip"}
-        traces.append(quiet | ends | {"line": {"color": color, "width": 4 if main else 1.5}})
-    marker = {
-        "color": colors,
-        "size": [12 if main else 7 for main in mains],
-        "line": {"width": 1.5, "color": theme.surface},
-        "symbol": ["diamond" if main else "circle" for main in mains],
-    }
-    points = {"x": [row["gain"] for row in rows], "y": list(places), "mode": "markers", "marker": marker}
-    hover = "%{customdata[0]}<br>gain %{x:+.4f} (%{customdata[1]})<extra></extra>"
-    traces.append(quiet | points | {"customdata": [_hovered(row) for row in rows], "hovertemplate": hover})
-    return traces
 
 
 def _row_name(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, difference_figure, draw, mark, matrix_figure, points, shortened
+from dashboard.charts import Drawn, draw, mark, matrix_figure, points, shortened
 from dashboard.displays.base import Display, Picture, Selection, selection_of
 from dashboard.rounding import percent
 from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme
@@ -197,7 +197,7 @@ def _pictures(
     contender = heads[1]
     colors = theme.heads["sigmoid"], theme.heads[contender]
     title = f"Sigmoid − {HEAD_TITLES[contender].lower()}"
-    figure = difference_figure(joined, theme, value="difference", title=title, colors=colors, **common)
+    figure = matrix_figure(joined, theme, value="difference", title=title, color=colors, **common)
     first = largest_differences(joined).iloc[0]
     alt = f"Difference of both; largest where the truth is {first['truth']} and {first['predicted']} is predicted."
     return (*pictures, Picture("confusion_difference", figure, alt))

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.charts import Drawn, Trace, draw, line, mark, points
 from dashboard.rounding import minus
 from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_TITLES, Theme, faded
 from pipelines import one_pixel
@@ -371,28 +371,28 @@ def plane_figure(
     channel, of no account to a head without one.
     """
     options: dict[str, Any] = {"rule": rule, "threshold": threshold, "temperature": temperature}
-    traces = [_region(spec, which, colors[which], background, options) for which in (0, 1)]
-    traces.append(_point(spec, point, background, options, theme))
-    names = [*spec.classes, "neither", "both"]
     codes = region_codes(spec, background=background, **options)
-    labels = [
-        _region_label(codes, code, name, code == truth[0] + 2 * truth[1], theme)
-        for code, name in ((0, names[2]), (1, names[0]), (2, names[1]), (3, names[3]))
-        if (codes == code).sum() >= _SMALLEST
-    ]
+    named = {0: "neither", 1: spec.classes[0], 2: spec.classes[1], 3: "both"}
     by = "argmax" if rule == "argmax" else f"p > {threshold:.2f}"
-    shared = layout(
+    return draw(
+        [
+            *(_region(spec, which, colors[which], background, options) for which in (0, 1)),
+            _point(spec, point, background, temperature, theme),
+        ],
         theme,
         height=height,
         title=f"{HEAD_TITLES[spec.head]}, {by}",
         subtitle=_missing(codes),
         legend=False,
         margin={"l": 8, "r": 12, "t": 64, "b": 8},
-        annotations=labels,
-        xaxis=_logit_axis(spec.classes[0], theme, constrain="domain"),
-        yaxis=_logit_axis(spec.classes[1], theme, scaleanchor="x", constrain="domain"),
+        annotations=[
+            _region_label(codes, code, name, code == truth[0] + 2 * truth[1], theme)
+            for code, name in named.items()
+            if (codes == code).sum() >= _SMALLEST
+        ],
+        xaxis=_logit_axis(spec.classes[0]) | {"constrain": "domain"},
+        yaxis=_logit_axis(spec.classes[1]) | {"scaleanchor": "x", "constrain": "domain"},
     )
-    return figure_of({"data": traces, "layout": shared})
 
 
 def curve_figure(
@@ -406,30 +406,25 @@ def curve_figure(
     height: int = 320,
 ) -> Drawn:
     """One class: its probability against its logit, for each head."""
-    traces: list[dict[str, Any]] = []
+    traces: list[Trace] = []
     for at, spec in enumerate(specs):
-        color = theme.heads[spec.head]
+        color, name = theme.heads[spec.head], HEAD_TITLES[spec.head]
         p = _p_of(spec, np.append(_LINE, logit), background, temperature)
-        name = HEAD_TITLES[spec.head]
-        line = {"color": color, "width": 6 - 3 * at, "dash": HEAD_DASHES[spec.head]}  # one shows behind the other
-        marker = {"color": color, "size": 15 - 5 * at, "symbol": HEAD_MARKERS[spec.head]}
-        marker["line"] = {"width": 1.5, "color": theme.surface}
-        hover = f"{name}: p %{{y:.3f}} at z %{{x:.1f}}<extra></extra>"
-        common = {"type": "scatter", "name": name, "hovertemplate": hover}
-        traces.append(common | {"x": _LINE, "y": p[:-1], "mode": "lines", "line": line})
-        point = {"x": [logit], "y": p[-1:], "mode": "markers", "marker": marker, "showlegend": False}
-        traces.append(common | point)
-    mark = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": threshold, "y1": threshold}
-    mark["line"] = {"color": theme.muted, "width": 1, "dash": "dot"}
-    shared = layout(
+        hover = f"{name}: p %{{y:.3f}} at z %{{x:.1f}}"
+        look: dict[str, Any] = {"width": 6 - 3 * at, "dash": HEAD_DASHES[spec.head]}  # one shows behind the other
+        traces.append(line(_LINE, p[:-1], color, hover=hover, name=name, **look))
+        marker = mark(color, 15 - 5 * at, symbol=HEAD_MARKERS[spec.head], edge=theme.surface, width=1.5)
+        traces.append(points([logit], p[-1:], marker, hover=hover, name=name, showlegend=False))
+    cut = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": threshold, "y1": threshold}
+    return draw(
+        traces,
         theme,
         height=height,
         title="p against the logit",
-        shapes=[mark],
-        xaxis=_logit_axis(specs[0].classes[0], theme),
-        yaxis=axis(theme, range=[-0.02, 1.02], dtick=0.25, title="probability p"),
+        shapes=[cut | {"line": {"color": theme.muted, "width": 1, "dash": "dot"}}],
+        xaxis=_logit_axis(specs[0].classes[0]),
+        yaxis={"range": [-0.02, 1.02], "dtick": 0.25, "title": "probability p"},
     )
-    return figure_of({"data": traces, "layout": shared})
 
 
 def region_codes(
@@ -452,40 +447,18 @@ def _region(spec: HeadSpec, which: int, color: str, background: float, options: 
     others = channel_logits(spec, _LINE[None], background=background)
     border = np.clip(least_logit(spec, others, **options), -REACH, REACH)
     own, other = np.append(border, [REACH, REACH]), np.append(_LINE, [REACH, -REACH])
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "fill": "toself",
-        "fillcolor": faded(color, 0.34),
-        "hoverinfo": "skip",
-        "line": {"width": 1.5, "color": color},
-        "name": spec.classes[which],
-        "x": own if which == 0 else other,
-        "y": other if which == 0 else own,
-    }
+    x, y = (own, other) if which == 0 else (other, own)
+    return line(x, y, color, width=1.5, fill="toself", fillcolor=faded(color, 0.34), name=spec.classes[which])
 
 
 def _point(
-    spec: HeadSpec, point: tuple[float, float], background: float, options: dict[str, Any], theme: Theme
+    spec: HeadSpec, point: tuple[float, float], background: float, temperature: float, theme: Theme
 ) -> dict[str, Any]:
-    channels = channel_logits(spec, point, background=background)
-    p = class_probabilities(spec, channels, temperature=options["temperature"])
+    p = class_probabilities(spec, channel_logits(spec, point, background=background), temperature=temperature)
     values = zip(spec.classes, point, p, strict=True)
     hover = "<br>".join(f"{name}: z {z:.1f}, p {share:.3f}" for name, z, share in values)
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [point[0]],
-        "y": [point[1]],
-        "name": "this pixel",
-        "hovertemplate": f"{hover}<extra></extra>",
-        "marker": {
-            "size": 15,
-            "color": theme.heads[spec.head],
-            "symbol": HEAD_MARKERS[spec.head],
-            "line": {"width": 2.5, "color": theme.surface},
-        },
-    }
+    marker = mark(theme.heads[spec.head], 15, symbol=HEAD_MARKERS[spec.head], edge=theme.surface, width=2.5)
+    return points([point[0]], [point[1]], marker, hover=hover, name="this pixel")
 
 
 def _region_label(codes: Float64Array, code: int, name: str, is_truth: bool, theme: Theme) -> dict[str, Any]:
@@ -509,5 +482,5 @@ def _missing(codes: Float64Array) -> str:
     return f"no place gives {' or '.join(absent)}" if absent else "neither, either or both"
 
 
-def _logit_axis(name: str, theme: Theme, **options: Any) -> dict[str, Any]:
-    return axis(theme, range=[-REACH, REACH], dtick=2, title=f"logit of {name}", **options)
+def _logit_axis(name: str) -> dict[str, Any]:
+    return {"range": [-REACH, REACH], "dtick": 2, "title": f"logit of {name}"}

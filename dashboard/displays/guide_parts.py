@@ -79,7 +79,7 @@ def entries_html(entries: Sequence[Entry], theme: Theme, *, marked: str | None =
 
 
 def requested_html(title: str, page: str, text: str, theme: Theme) -> str:
-    """The explanation that a link asked for; page: where its figure is, may be empty."""
+    """The explanation that a link asked for; page: title of the one that its figure is on."""
     return str(_macros().requested(title, page, text, theme))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dashboard import queries
 from dashboard.charts import Drawn, broken, draw, line, mark, matrix_figure, points, shortened, upright
-from dashboard.displays.base import Display, Picture
+from dashboard.displays.base import SPLIT_TITLES, Display, Picture
 from dashboard.rounding import percent
 from dashboard.theme import LIGHT, Theme, faded
 from pipelines.schema import Split
@@ -26,7 +26,6 @@ _LEAKS: Final = {
 }
 _LONGEST: Final = 18  # characters of a class's name in a row of two
 _ROWS: Final = {"autorange": "reversed", "type": "category", "showgrid": False}  # an axis of classes, from the top
-SPLIT_TITLES: Final[Mapping[str, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
 
 
 class Kind(NamedTuple):

@@ -1,13 +1,14 @@
 """How often a head gives a pixel two labels or none, and which classes share pixels."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from itertools import product
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, Trace, broken, draw, line, mark, matrix_figure, points, scatter, upright
+from dashboard.charts import Drawn, Lanes, Trace, broken, draw, line, mark, matrix_figure, points, scatter, upright
 from dashboard.displays.base import Display, Picture, Selection, selection_of
 from dashboard.rounding import percent
 from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded
@@ -17,7 +18,6 @@ from pipelines.store.runs import Run
 
 _RATES: Final = {"overlap": "two labels or more", "no label": "no label"}
 _LANE: Final = 24  # CSS pixels of a head's lane
-_BETWEEN: Final = 0.8  # lanes between two pairs
 _TITLES: Final = {"overlap": "Pixels with two labels or more", "no label": "Pixels with no label"}
 # One hue from light to dark (Crameri's "oslo" order): more labels, stronger colour.
 _LABEL_COLORS: Final = {
@@ -26,59 +26,26 @@ _LABEL_COLORS: Final = {
 }
 
 
-class Rate(NamedTuple):
-    """One rate. curves: its figure, no threshold marked; values: at every one of overlap.THRESHOLDS, by head."""
-
-    name: str
-    curves: Drawn
-    values: Mapping[Head, Sequence[float]]
-    truth: float
-
-
-class Rates(NamedTuple):
-    """Every rate that occurs, and the table of all."""
-
-    each: tuple[Rate, ...]
-    table: pd.DataFrame
-
-
-def known_rates(subject: Run | Selection, theme: Theme = LIGHT) -> Rates:
-    """What of the rates no threshold changes."""
+def rates(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5) -> Display:
+    """Shares of pixels with several labels and with none, against the threshold, which is marked."""
     shown = selection_of(subject)
     run = shown.run
     found = {head: queries.counts.label_rates(run, shown.split, head, shown.seeds, shown.region) for head in run.heads}
-    each = []
-    for name in _RATES:
-        rows = {head: table[table["rate"] == name].sort_values("threshold") for head, table in found.items()}
-        if len(rows[run.heads[0]]):
-            values = {head: one["value"].tolist() for head, one in rows.items()}
-            truth = float(rows[run.heads[0]]["truth"].iloc[0])
-            each.append(Rate(name, rate_figure(found, theme, rate=name), values, truth))
-    return Rates(tuple(each), _together(found))
-
-
-def rates(
-    subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5, known: Rates | None = None
-) -> Display:
-    """Shares of pixels with several labels and with none, against the threshold, which is marked.
-
-    known: `known_rates` of the same, where it is there already.
-    """
-    shown = selection_of(subject)
-    known = known or known_rates(shown, theme)
-    pictures = tuple(_rate(one, theme, threshold) for one in known.each)
+    nearest = min(overlap.THRESHOLDS, key=lambda known: abs(known - threshold))
+    pictures = []
+    for rate, words in _RATES.items():
+        rows = {head: table[table["rate"] == rate].sort_values("threshold") for head, table in found.items()}
+        first = rows[run.heads[0]]
+        if first.empty:
+            continue
+        place = overlap.THRESHOLDS.index(nearest)
+        said = ", ".join(f"{HEAD_TITLES[head]} {percent(table['value'].iloc[place])}" for head, table in rows.items())
+        alt = f"Pixels with {words} against the threshold; truth {percent(first['truth'].iloc[0])}; at {nearest:.2f}: "
+        figure = rate_figure(found, theme, rate=rate, threshold=threshold)
+        pictures.append(Picture(f"rate_{rate}", figure, f"{alt}{said}."))
     percents = ("value", "low", "high", "truth")
-    return Display("rates", "Overlap and no-label rates", pictures, known.table, "rates", percents, columns=2)
-
-
-def _rate(rate: Rate, theme: Theme, threshold: float) -> Picture:
-    nearest = min(range(len(overlap.THRESHOLDS)), key=lambda place: abs(overlap.THRESHOLDS[place] - threshold))
-    said = ", ".join(f"{HEAD_TITLES[head]} {percent(values[nearest])}" for head, values in rate.values.items())
-    alt = (
-        f"Pixels with {_RATES[rate.name]} against the threshold; truth {percent(rate.truth)}; at "
-        f"{overlap.THRESHOLDS[nearest]:.2f}: {said}."
-    )
-    return Picture(f"rate_{rate.name}", marked_at(rate.curves, theme, threshold), alt)
+    title = "Overlap and no-label rates"
+    return Display("rates", title, tuple(pictures), _together(found), "rates", percents, columns=2)
 
 
 def predicted_labels(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5) -> Display:
@@ -200,8 +167,8 @@ def _together(found: Mapping[Head, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table.assign(head=head) for head, table in found.items()], ignore_index=True)
 
 
-def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, height: int = 340) -> Drawn:
-    """One rate against the threshold. tables: per head, `metrics.overlap.label_rates`."""
+def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, threshold: float) -> Drawn:
+    """One rate against the threshold, with one marked. tables: per head, `metrics.overlap.label_rates`."""
     traces: list[Trace] = []
     truth = float("nan")
     for head, table in tables.items():
@@ -222,16 +189,12 @@ def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str,
     return draw(
         traces,
         theme,
-        height=height,
+        height=340,
         title=_TITLES[rate],
+        shapes=[upright(threshold, theme.muted, width=1)],
         xaxis={"range": [0, 1], "dtick": 0.25, "title": "threshold on p"},
         yaxis={"rangemode": "tozero", "tickformat": "~p", "title": "share of pixels", "nticks": 6},
     )
-
-
-def marked_at(curves: Drawn, theme: Theme, threshold: float) -> Drawn:
-    """A figure over thresholds with a line at one."""
-    return curves.with_layout(shapes=[upright(threshold, theme.muted, width=1)])
 
 
 def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> Drawn:
@@ -306,27 +269,23 @@ def expected_figure(table: pd.DataFrame, theme: Theme, *, threshold: float) -> D
     pixels, pairs from the top. The bounds are a faint bar.
     """
     pairs, heads = list(dict.fromkeys(table["pair"])), list(dict.fromkeys(table["head"]))
-    room = len(heads) + _BETWEEN
-    lanes = {(pair, head): at * room + lane for at, pair in enumerate(pairs) for lane, head in enumerate(heads)}
+    lanes = Lanes(product(pairs, heads), between=0.8, air=0.9)
     traces: list[Trace] = []
     for head in heads:
         rows = table[table["head"] == head]
-        traces += _dumbbells(rows, [lanes[pair, head] for pair in rows["pair"]], head, theme)
+        traces += _dumbbells(rows, lanes.of(rows["pair"], rows["head"]), head, theme)
     observed = table.drop_duplicates("pair")["observed"]
-    ends = [[lanes[pair, heads[0]] - 0.55, lanes[pair, heads[-1]] + 0.55] for pair in pairs]
+    ends = [(first - 0.55, last + 0.55) for first, last in map(lanes.ends, pairs)]
     across, down = broken(observed, observed), broken(*zip(*ends, strict=True))
     traces.append(line(across, down, theme.text, width=2.5, hover="truth: %{x:.2%} of pixels", name="truth"))
     traces += _keys(theme, threshold)
-    last = lanes[pairs[-1], heads[-1]]
-    middles = [lanes[pair, heads[0]] + (len(heads) - 1) / 2 for pair in pairs]
-    rows_axis = {"showgrid": False, "ticklabelstandoff": 8, "ticktext": pairs, "tickvals": middles}
     return draw(
         traces,
         theme,
-        height=round(150 + _LANE * (last + 1)),
+        height=round(150 + _LANE * (lanes.last + 1)),
         title="Pairs: expected and decided overlap",
         xaxis={"rangemode": "tozero", "tickformat": "~p", "title": "share of pixels with both", "nticks": 6},
-        yaxis=rows_axis | {"range": [last + 0.9, -0.9]},
+        yaxis=lanes.axis(ticklabelstandoff=8),
     )
 
 

@@ -9,18 +9,17 @@ from typing import Any, Final, TypeAlias
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.charts import Drawn, Lanes, Trace, around_zero, draw, interval, mark, points, sides
 from dashboard.displays.base import Display, Picture
 from dashboard.rounding import NO_VALUE, with_interval
 from dashboard.tables import RATES, SHOWN, difference_row
-from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme, words_in
+from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, Theme
 from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
 from pipelines.schema import DIFFERENCES, HEADS, Head
 from pipelines.sentences import KIND_TITLES, shortened, size_in_words
 from pipelines.store.runs import Interval, Run, Summary
 
-Lanes: TypeAlias = Mapping[tuple[str, str], float]
 Texts: TypeAlias = dict[str, dict[float, str]]
 
 KEY_METRICS: Final = ("dice", "classwise_ece", "brier", "overlap_rate")
@@ -41,7 +40,6 @@ _SETTINGS: Final = {
     "replicates": "Bootstrap replicates",
 }
 _LANE: Final = 30  # CSS pixels of a head's lane
-_BETWEEN: Final = 0.7  # lanes between two runs
 _LONGEST: Final = 20  # characters of a run's or a data set's label
 
 
@@ -265,7 +263,7 @@ def comparison(runs: Sequence[Run], theme: Theme, *, metric: str = "dice") -> Di
             title=gap_title,
             subtitle=f"within each run{band}",
             margin=margin,
-            sides=better != "neither",
+            named=better != "neither",
         )
         alts = [f"{row['run']}, over {row['head']} {_interval(row, signed=True)}" for row in gaps.to_dict("records")]
         pictures.append(Picture("runs_differences", figure, f"{gap_title}, within each run: {'; '.join(alts)}."))
@@ -297,16 +295,10 @@ def _interval(row: dict[Any, Any], *, signed: bool = False) -> str:
     return with_interval(row["value"], row["low"], row["high"], signed=signed)
 
 
-def lanes_of(table: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Where each run and head stands, from the top, so that figures side by side agree. table: run, head."""
-    lanes: dict[tuple[str, str], float] = {}
-    end = 0.0
-    for run, rows in table.groupby("run", sort=False):
-        for head in (head for head in HEADS if (rows["head"] == head).any()):
-            lanes[str(run), head] = end
-            end += 1
-        end += _BETWEEN
-    return lanes
+def lanes_of(table: pd.DataFrame) -> Lanes:
+    """Where each run and head stands, so that figures side by side agree. table: run, head."""
+    rows = table.groupby("run", sort=False)["head"].agg(set).items()
+    return Lanes(((str(run), head) for run, there in rows for head in HEADS if head in there), between=0.7, air=0.7)
 
 
 def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: str) -> Drawn:
@@ -320,17 +312,16 @@ def values_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: st
         for head in HEADS
         if (table["head"] == head).any()
     ]
-    x = axis(theme, nticks=6, tickformat="~g", title=" ")
-    return _figure(traces, table, lanes, theme, title=title, subtitle=subtitle, xaxis=x)
+    return _figure(traces, table, lanes, theme, title=title, subtitle=subtitle, xaxis={"nticks": 6})
 
 
 def differences_figure(
-    table: pd.DataFrame, theme: Theme, *, lanes: Lanes, title: str, subtitle: str, margin: float, sides: bool
+    table: pd.DataFrame, theme: Theme, *, lanes: Lanes, title: str, subtitle: str, margin: float, named: bool
 ) -> Drawn:
     """Sigmoid against each other head within each run, in the lane of that head.
 
     table: run, data, head (the other one), value, low, high (of the difference, above 0 for sigmoid); lanes: of the
-    figure beside it. margin: half-width of the band of practical equivalence, 0 for none. sides: whether one side of
+    figure beside it. margin: half-width of the band of practical equivalence, 0 for none. named: whether one side of
     zero is better, and is named. A point takes a head's colour only when its interval lies wholly beyond the band.
     """
     ends = table[["value", "low", "high"]].abs().max().max()
@@ -338,99 +329,64 @@ def differences_figure(
     traces = []
     for row in table.to_dict("records"):
         color = theme.text
-        if sides:
+        if named:
             color = theme.heads["sigmoid"] if row["low"] > margin else theme.muted
             color = theme.heads[row["head"]] if row["high"] < -margin else color
         name = f"sigmoid − {HEAD_SHORT[row['head']].lower()}"
         traces.append(_points(pd.DataFrame([row]), lanes, color, name, sign="+"))
-    shapes = [_rule(theme.muted, x0=0, x1=0, yref="paper", y0=0, y1=1)]
-    if margin:
-        band = {"type": "rect", "x0": -margin, "x1": margin, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-        shapes.insert(0, band | {"fillcolor": theme.band, "line": {"width": 0}})
-    notes = _sides(theme, sorted(set(table["head"]), key=HEADS.index)) if sides else []
-    x = axis(theme, range=[-reach, reach], nticks=5, tickformat="~g", title=" ")
-    options = {"title": title, "subtitle": subtitle, "xaxis": x, "annotations": notes}
-    return _figure(traces, table, lanes, theme, shapes=shapes, **options)
+    others = sorted(set(table["head"]), key=HEADS.index)
+    left = ("Sigmoid worse", theme.muted)
+    if len(others) == 1:
+        left = (f"{HEAD_SHORT[others[0]]} better", theme.heads[others[0]])
+    options: dict[str, Any] = {"title": title, "subtitle": subtitle, "xaxis": {"range": [-reach, reach], "nticks": 5}}
+    notes = sides(theme, *left) if named else []
+    return _figure(traces, table, lanes, theme, shapes=around_zero(margin, theme), annotations=notes, **options)
 
 
 def _figure(
-    traces: list[dict[str, Any]],
+    traces: list[Trace],
     table: pd.DataFrame,
     lanes: Lanes,
     theme: Theme,
     *,
+    xaxis: dict[str, Any],
     shapes: Sequence[dict[str, Any]] = (),
     **options: Any,
 ) -> Drawn:
     """Traces in their lanes, each run's name in the middle of its own, and its data set where there are several."""
     data_of = dict(zip(table["run"], table["data"], strict=True))
-    places: dict[str, list[float]] = {}
-    for (run, _), place in lanes.items():
-        places.setdefault(run, []).append(place)
-    edges = [min(own) - (1 + _BETWEEN) / 2 for own in list(places.values())[1:]]
-    rules = [_rule(theme.line, xref="paper", x0=0, x1=1, y0=edge, y1=edge) for edge in edges]
     several = len(set(data_of.values())) > 1
     names = [
         escape(shortened(run, _LONGEST))
         + (f'<br><span style="font-size:11px">{escape(shortened(data, _LONGEST))}</span>' if several else "")
         for run, data in data_of.items()
     ]
-    last = max(lanes.values())
-    y = axis(
+    return draw(
+        traces,
         theme,
-        showgrid=False,
-        range=[last + 0.7, -0.7],
-        tickvals=[sum(places[run]) / len(places[run]) for run in data_of],
-        ticktext=names,
+        height=round(118 + _LANE * (lanes.last + 1.4)),
+        legend=False,
+        shapes=[*shapes, *lanes.rules(theme)],
+        xaxis=xaxis | {"tickformat": "~g", "title": " "},
+        yaxis=lanes.axis(names, tickvals=[sum(lanes.ends(run)) / 2 for run in data_of]),
+        **options,
     )
-    height = round(118 + _LANE * (last + 1.4))
-    shared = layout(theme, height=height, legend=False, shapes=[*shapes, *rules], yaxis=y, **options)
-    return figure_of({"data": traces, "layout": shared})
 
 
-def _points(rows: pd.DataFrame, lanes: Lanes, color: str, name: str, *, sign: str = "") -> dict[str, Any]:
+def _points(rows: pd.DataFrame, lanes: Lanes, color: str, name: str, *, sign: str = "") -> Trace:
     """Values of one head with their intervals; sign: "+" where the sign is to be shown."""
-    error = {
-        "type": "data",
-        "symmetric": False,
-        "array": rows["high"] - rows["value"],
-        "arrayminus": rows["value"] - rows["low"],
-        "width": 0,
-        "thickness": 2.5,
-        "color": color,
-    }
 
     def hovered(row: dict[Any, Any]) -> list[str]:
         low, high = row["low"], row["high"]
         ends = "no interval" if math.isnan(low) else f"{low:{sign}.4f} to {high:{sign}.4f}"
         return [escape(str(row["run"])), escape(str(row["data"])), ends]
 
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": rows["value"],
-        "error_x": error,
-        "y": [lanes[run, head] for run, head in zip(rows["run"], rows["head"], strict=True)],
-        "marker": {"symbol": HEAD_MARKERS[rows["head"].iloc[0]], "size": 10, "color": color},
-        "customdata": [hovered(row) for row in rows.to_dict("records")],
-        "hovertemplate": f"<b>%{{customdata[0]}}</b><br>%{{customdata[1]}}<br>{name}: %{{x:{sign}.4f}}"
-        "<br>%{customdata[2]}<extra></extra>",
-    }
-
-
-def _sides(theme: Theme, others: Sequence[Head]) -> list[dict[str, Any]]:
-    """What lies left and right of zero, under the axis."""
-    left = ("← Sigmoid worse", theme.muted)
-    if len(others) == 1:
-        left = (f"← {HEAD_SHORT[others[0]]} better", theme.heads[others[0]])
-    right = ("Sigmoid better →", theme.heads["sigmoid"])
-    common = {"y": 0, "xref": "paper", "yref": "paper", "yanchor": "top", "yshift": -24, "showarrow": False}
-    return [
-        common | {"x": x, "xanchor": anchor, "text": words, "font": {"color": words_in(color, theme), "size": 12}}
-        for (words, color), x, anchor in ((left, 0.0, "left"), (right, 1.0, "right"))
-    ]
-
-
-def _rule(color: str, **places: Any) -> dict[str, Any]:
-    return {"type": "line", "line": {"color": color, "width": 1}} | places
+    return points(
+        rows["value"],
+        lanes.of(rows["run"], rows["head"]),
+        mark(color, 10, symbol=HEAD_MARKERS[rows["head"].iloc[0]]),
+        error_x=interval(rows, color, thickness=2.5),
+        name=name,
+        customdata=[hovered(row) for row in rows.to_dict("records")],
+        hover=f"<b>%{{customdata[0]}}</b><br>%{{customdata[1]}}<br>{name}: %{{x:{sign}.4f}}<br>%{{customdata[2]}}",
+    )

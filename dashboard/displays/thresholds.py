@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from dashboard.charts import Drawn, Trace, broken, draw, interval, line, mark, points, shortened, upright
+from dashboard.charts import Drawn, Lanes, Trace, broken, draw, interval, line, mark, points, shortened, upright
 from dashboard.displays import base
 from dashboard.displays.base import Display, Picture
 from dashboard.displays.threshold_choice import (
@@ -363,7 +364,8 @@ def choices_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: s
     table: class, head, tuned, best, best_low, best_high, half_optimum of `metrics.decisions.threshold_choices`. A bar
     spans the thresholds that are as good as the best.
     """
-    place, where = _places(table), _positions(table, scale)
+    place = pd.Series(_lanes(table).of(table["class"], table["head"]), table.index)
+    where = _positions(table, scale)
     traces = []
     for head, rows in _by_head(where.assign(place=place)):
         reach, down = broken(rows["best_low"], rows["best_high"]), broken(rows["place"], rows["place"])
@@ -393,7 +395,7 @@ def choices_figure(table: pd.DataFrame, theme: Theme, *, title: str, subtitle: s
     middle, ends = (0.5, (-0.02, 1.02)) if scale == "p" else (0.0, (-6.0, 6.0))
     half = upright(middle, theme.line, width=2) | {"layer": "below"}
     xaxis = threshold_axis(scale, ends)
-    return _lanes(traces, table, theme, title=title, subtitle=subtitle, shapes=[half], xaxis=xaxis)
+    return _lanes_figure(traces, table, theme, title=title, subtitle=subtitle, shapes=[half], xaxis=xaxis)
 
 
 def dots_figure(
@@ -411,7 +413,7 @@ def dots_figure(
     table: class, head, value, low, high, and, if before is given, before; NaN where there is none. before, after: what
     hollow and filled points are called in the legend.
     """
-    table = table.assign(place=_places(table))
+    table = table.assign(place=_lanes(table).of(table["class"], table["head"]))
     traces: list[Trace] = []
     for head, rows in _by_head(table):
         color, symbol = theme.heads[head], HEAD_MARKERS[head]
@@ -430,10 +432,15 @@ def dots_figure(
         hollow = mark(theme.surface, 8, symbol="circle", edge=theme.muted, width=2)
         traces += [_entry(before, hollow, theme), _entry(after, {"symbol": "circle", "size": 9}, theme)]
     xaxis = {"title": x_title, "nticks": 6}
-    return _lanes(traces, table, theme, title=title, subtitle=subtitle, xaxis=xaxis, shapes=[])
+    return _lanes_figure(traces, table, theme, title=title, subtitle=subtitle, xaxis=xaxis)
 
 
-def _lanes(
+def _lanes(table: pd.DataFrame) -> Lanes:
+    """Classes from the top, their heads below each other, a free lane between classes."""
+    return Lanes(product(dict.fromkeys(table["class"]), dict.fromkeys(table["head"])), between=1, air=1)
+
+
+def _lanes_figure(
     traces: list[Trace],
     table: pd.DataFrame,
     theme: Theme,
@@ -441,31 +448,19 @@ def _lanes(
     title: str,
     subtitle: str,
     xaxis: dict[str, Any],
-    shapes: list[dict[str, Any]],
+    shapes: Sequence[dict[str, Any]] = (),
 ) -> Drawn:
-    names, heads = list(dict.fromkeys(table["class"])), table["head"].nunique()
-    lane = heads + 1
-    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "layer": "below"}
-    across |= {"line": {"color": theme.line, "width": 1}}
-    between = [across | {"y0": lane * k - 1, "y1": lane * k - 1} for k in range(1, len(names))]
-    middles = [lane * k + (heads - 1) / 2 for k in range(len(names))]
-    written = [shortened(name, most=_LONGEST) for name in names]
+    lanes, names = _lanes(table), [shortened(name, most=_LONGEST) for name in dict.fromkeys(table["class"])]
     return draw(
         traces,
         theme,
-        height=170 + _LANE * lane * len(names),
+        height=round(170 + _LANE * (lanes.last + 2)),
         title=title,
         subtitle=subtitle,
-        shapes=shapes + between,
+        shapes=[*shapes, *(rule | {"layer": "below"} for rule in lanes.rules(theme))],
         xaxis=xaxis,
-        yaxis={"tickvals": middles, "ticktext": written, "showgrid": False, "range": [lane * len(names) - 1, -1]},
+        yaxis=lanes.axis(names),
     )
-
-
-def _places(table: pd.DataFrame) -> pd.Series:
-    """Height of each row: classes from the top, their heads below each other, a free lane between classes."""
-    names, heads = list(dict.fromkeys(table["class"])), list(dict.fromkeys(table["head"]))
-    return table["class"].map(names.index) * (len(heads) + 1) + table["head"].map(heads.index)
 
 
 def _positions(table: pd.DataFrame, scale: Scale) -> pd.DataFrame:

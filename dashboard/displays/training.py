@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, axis, figure_of, layout
+from dashboard.charts import Drawn, Trace, draw, mark, scatter
 from dashboard.displays.base import Display, Picture
 from dashboard.rounding import rounded
 from dashboard.theme import HEAD_DASHES, HEAD_SHORT, Theme
@@ -81,15 +81,15 @@ def curve_figure(
     rings = [_ring(point, theme) for point in known if point.get("best")]
     last = max((int(point["epoch"]) for point in known), default=1)
     scores = {"range": [0, 1.05 * top]} if top else {"rangemode": "tozero"}
-    shared = layout(
+    return draw(
+        [*_lines(known, "score", theme, markers=True), *rings],
         theme,
         height=_HEIGHT,
         title=title,
         subtitle=subtitle,
-        xaxis=_epochs(theme, 0.5, last),
-        yaxis=axis(theme, title="validation Dice", **scores),
+        xaxis=_epochs(0.5, last),
+        yaxis={"title": "validation Dice"} | scores,
     )
-    return figure_of({"data": [*_lines(known, "score", theme, markers=True), *rings], "layout": shared})
 
 
 def loss_figure(
@@ -104,55 +104,47 @@ def loss_figure(
 
     by_epoch: the points are means of whole epochs, few enough to be seen one by one.
     """
-    traces = _lines(points, "loss", theme, markers=by_epoch or len(points) < 2 * len(HEADS))
     last = max((math.ceil(point["epoch"]) for point in points), default=1)
-    shared = layout(
+    return draw(
+        _lines(points, "loss", theme, markers=by_epoch or len(points) < 2 * len(HEADS)),
         theme,
         height=_HEIGHT,
         title=title,
         subtitle=subtitle,
-        xaxis=_epochs(theme, 0.5 if by_epoch else 0.0, last),
-        yaxis=axis(theme, title="training loss", rangemode="tozero"),
+        xaxis=_epochs(0.5 if by_epoch else 0.0, last),
+        yaxis={"title": "training loss", "rangemode": "tozero"},
     )
-    return figure_of({"data": traces, "layout": shared})
 
 
-def _lines(points: Sequence[Mapping[Any, Any]], value: str, theme: Theme, *, markers: bool) -> list[dict[str, Any]]:
-    traces: list[dict[str, Any]] = []
+def _lines(points: Sequence[Mapping[Any, Any]], value: str, theme: Theme, *, markers: bool) -> list[Trace]:
+    traces: list[Trace] = []
     for head in HEADS:
         seeds = sorted({int(point["seed"]) for point in points if point["head"] == head})
         name, epoch = HEAD_SHORT[head], "%{x}" if value == "score" else "%{x:.1f}"
         for seed in seeds:
-            line = sorted((p["epoch"], p[value]) for p in points if p["head"] == head and p["seed"] == seed)
-            trace = {
-                "type": "scatter",
-                "mode": "lines+markers" if markers else "lines",
-                "x": [x for x, _ in line],
-                "y": [y for _, y in line],
-                "name": name,
-                "legendgroup": head,
-                "showlegend": seed == seeds[0],
-                "marker": {"size": 5},
-                "line": {"color": theme.heads[head], "width": 2 if markers else 1.5, "dash": HEAD_DASHES[head]},
-                "hovertemplate": f"<b>{name}</b>, seed {seed}<br>epoch {epoch}: %{{y:.3f}}<extra></extra>",
-            }
+            places = sorted((p["epoch"], p[value]) for p in points if p["head"] == head and p["seed"] == seed)
+            trace = scatter(
+                "lines+markers" if markers else "lines",
+                [x for x, _ in places],
+                [y for _, y in places],
+                name=name,
+                legendgroup=head,
+                showlegend=seed == seeds[0],
+                marker={"size": 5},
+                line={"color": theme.heads[head], "width": 2 if markers else 1.5, "dash": HEAD_DASHES[head]},
+                hover=f"<b>{name}</b>, seed {seed}<br>epoch {epoch}: %{{y:.3f}}",
+            )
             traces.append(trace)
     return traces
 
 
-def _ring(point: Mapping[Any, Any], theme: Theme) -> dict[str, Any]:
+def _ring(point: Mapping[Any, Any], theme: Theme) -> Trace:
     color = theme.heads[point["head"]]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [point["epoch"]],
-        "y": [point["score"]],
-        "showlegend": False,
-        "legendgroup": point["head"],
-        "hoverinfo": "skip",
-        "marker": {"symbol": "circle-open", "size": 14, "color": color, "line": {"width": 2, "color": color}},
-    }
+    around = mark(color, 14, symbol="circle-open", edge=color, width=2)
+    return scatter(
+        "markers", [point["epoch"]], [point["score"]], marker=around, legendgroup=point["head"], showlegend=False
+    )
 
 
-def _epochs(theme: Theme, first: float, last: int) -> dict[str, Any]:
-    return axis(theme, title="epoch", range=[first, last + (0.5 if first else 0.0)], dtick=-(-last // 10), tick0=0)
+def _epochs(first: float, last: int) -> dict[str, Any]:
+    return {"title": "epoch", "range": [first, last + (0.5 if first else 0.0)], "dtick": -(-last // 10), "tick0": 0}

@@ -18,7 +18,7 @@ from pipelines.imports.models.opening import Inspection, inspect_model
 from pipelines.imports.models.process import Limits
 from pipelines.imports.models.settings import Facts, Order
 from pipelines.imports.models.wanted import wanted_models
-from pipelines.imports.trial import AskedModel, AskedModels, Looked, Truth, try_apart
+from pipelines.imports.trial import AskedModel, AskedModels, Looked, Preview, Truth, try_apart
 from pipelines.requests import HeadModel, ModelImportRequest, Normalisation, Values
 from pipelines.schema import Head, Split
 from pipelines.uploads import ARCHIVES, in_use
@@ -27,7 +27,6 @@ KINDS: Final = (".onnx", *ARCHIVES)
 LIMITS: Final = Limits(memory=2 * 2**30, seconds=30, opening=60, threads=1)  # while somebody looks at the page
 _NUMBERS: Final = "In numbers …"
 _ORDERS: Final[tuple[Order, ...]] = ("RGB", "BGR")
-_TRIED: Final = "model_tried"
 _MOST_KEPT: Final = 12
 _PREPARATIONS: Final[dict[Normalisation, str]] = {
     "imagenet": "ImageNet: mean 0.485, 0.456, 0.406; std 0.229, 0.224, 0.225",
@@ -71,7 +70,9 @@ def draw(chosen: Chosen) -> None:
     if request is None:
         return
     st.header("4. Try")
-    if _try(chosen, request):
+    changed = "What you say is another than what was tried. Try again."
+    words: dict[str, Any] = {"label": "Try on the first images", "key": "model_try", "again": changed}
+    if imports.tried(chosen.truth, trial_of(request), _try, **words):
         st.header("5. Import")
         imports.start(chosen.truth, request, label="Run the models and import", prefix="model")
 
@@ -97,14 +98,11 @@ def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> ModelImportRequest 
                 components.problem(for_model_page(one))
                 continue
             heads[head], now = _ask_head(head, one, paths[head], chosen.truth)
-            lacks = lacking(head, now, heads[head], binary=chosen.truth.kind == "binary")
+            lacks = lacking(head, now, heads[head], chosen.truth)
             missing += [f"{HEAD_TITLES[head]}: say {lacks}."] if lacks else []
     channels = {head: model.classes for head, model in heads.items()}
     background = imports.ask_background(channels, chosen.truth, prefix="model")
-    fits = [imports.fits(head, names, chosen.truth, background) for head, names in channels.items()]
-    if missing:
-        components.bullets(missing, state.theme())
-    if missing or not all(fits) or len(heads) < len(paths):
+    if not imports.is_complete(channels, missing, chosen.truth, background) or len(heads) < len(paths):
         return None
     return ModelImportRequest(
         name="",
@@ -176,7 +174,7 @@ def _ask_head(head: Head, found: Inspection, path: Path, truth: Truth) -> tuple[
         components.problem(for_model_page(found.untried))
     if read.classes is not None:
         components.paragraph(f"The file names its channels: {', '.join(read.classes)}.", state.theme())
-    elif found.channels is not None and not _is_only_class(head, found, binary=truth.kind == "binary"):
+    elif found.channels is not None and not imports.is_only_class(head, found.channels, truth):
         given["classes"] = imports.ask_channels(head, found.channels, truth)
     return HeadModel(path=str(path), **given), found
 
@@ -243,12 +241,7 @@ def says_its_size(facts: Facts) -> bool:
     return facts.read.size not in (None, "own") or None not in facts.axes[1:]
 
 
-def _is_only_class(head: Head, found: Inspection, *, binary: bool) -> bool:
-    """Whether there is a channel for the only class, which needs no name."""
-    return head == "sigmoid" and binary and found.channels == 1
-
-
-def lacking(head: Head, found: Inspection, model: HeadModel, *, binary: bool) -> str | None:
+def lacking(head: Head, found: Inspection, model: HeadModel, truth: Truth) -> str | None:
     """What has yet to be said of a model before it can be tried, as the end of "say …"; None when all is said."""
     read = found.facts.read
     if len(found.facts.outputs) > 1 and model.tensor is None:
@@ -259,7 +252,7 @@ def lacking(head: Head, found: Inspection, model: HeadModel, *, binary: bool) ->
     if not given and (read.mean is None or read.std is None) and found.facts.dtype != "uint8":
         return "how images were prepared in its training"
     named = read.classes or (model.classes and all(model.classes))
-    if not named and not _is_only_class(head, found, binary=binary):
+    if not named and not imports.is_only_class(head, found.channels, truth):
         return "what each channel is"
     return None
 
@@ -279,24 +272,11 @@ def trial_of(request: ModelImportRequest) -> AskedModels:
     )
 
 
-def _try(chosen: Chosen, request: ModelImportRequest) -> bool:
-    """Run the first images and show what comes out; whether an import may start."""
-    asked = trial_of(request)
-    if st.button("Try on the first images", key="model_try", icon=":material/fact_check:"):
-        with st.spinner("Running the first images …"):
-            looked, preview = try_apart(asked)
-            st.session_state[_TRIED] = (asked, (_in_page_words(looked), preview))
-    tried, answer = st.session_state.get(_TRIED, (None, None))
-    if answer is None:
-        return False
-    if tried != asked:
-        components.empty("Changed since", "What you say is another than what was tried. Try again.")
-        return False
-    looked, preview = answer
-    imports.show_findings(looked)
-    if preview is not None:
-        imports.show_preview(chosen.truth, looked, preview)
-    return imports.verdict_on(looked)[0]
+def _try(asked: AskedModels) -> tuple[Looked, Preview | None]:
+    """Run the first images."""
+    with st.spinner("Running the first images …"):
+        looked, preview = try_apart(asked)
+    return _in_page_words(looked), preview
 
 
 def _in_page_words(looked: Looked) -> Looked:

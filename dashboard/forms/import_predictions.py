@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 
@@ -19,7 +19,6 @@ from pipelines.uploads import ARCHIVES
 
 KINDS: Final = (*ARCHIVES, ".npz", ".npy", ".safetensors", ".parquet")
 _VALUES: Final[dict[Values, str]] = {"probabilities": "Probabilities", "logits": "Logits"}
-_CHECKED: Final = "import_checked"
 
 
 def draw(chosen: Chosen) -> None:
@@ -39,7 +38,10 @@ def draw(chosen: Chosen) -> None:
     if request is None:
         return
     st.header("4. Check")
-    if _check(chosen, request):
+    asked = imports.asked_of(request)
+    changed = "What you say is another than what was checked. Check again."
+    words: dict[str, Any] = {"label": "Check the first images", "key": "import_check", "again": changed}
+    if imports.tried(chosen.truth, asked, lambda asked: imports.look(asked, fresh=True), **words):
         st.header("5. Import")
         imports.start(chosen.truth, request, label="Start the import", prefix="import")
 
@@ -81,14 +83,12 @@ def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> ImportRequest | Non
     for head, seen in looked.heads.items():
         with st.container(border=True, key=f"import_said_{head}"):
             heads[head] = _ask_head(head, seen, paths[head], chosen.truth)
-            lacks = lacking(head, seen, heads[head], binary=chosen.truth.kind == "binary")
+            lacks = lacking(head, seen, heads[head], chosen.truth)
             missing += [f"{HEAD_TITLES[head]}: say {lacks}."] if lacks and not seen.problem else []
     channels = {head: outputs.classes for head, outputs in heads.items()}
     background = imports.ask_background(channels, chosen.truth, prefix="import")
-    fits = [imports.fits(head, names, chosen.truth, background) for head, names in channels.items()]
-    if missing:
-        components.bullets(missing, state.theme())
-    if missing or not all(fits) or any(seen.problem for seen in looked.heads.values()):
+    complete = imports.is_complete(channels, missing, chosen.truth, background)
+    if not complete or any(seen.problem for seen in looked.heads.values()):
         return None
     return request.model_copy(update={"heads": heads, "background": background})
 
@@ -127,39 +127,16 @@ def _ask_head(head: Head, seen: Seen, path: Path, truth: Truth) -> HeadOutputs:
     channels: tuple[str, ...] | None = None
     if seen.channels is not None:
         components.paragraph(f"The files name their channels: {', '.join(seen.channels)}.", theme)
-    elif seen.count is not None and not _is_only_class(head, seen, binary=truth.kind == "binary"):
+    elif seen.count is not None and not imports.is_only_class(head, seen.count, truth):
         channels = imports.ask_channels(head, seen.count, truth)
     return HeadOutputs(path=path, format=form, values=values, classes=channels)
 
 
-def _is_only_class(head: Head, seen: Seen, *, binary: bool) -> bool:
-    """Whether there is a channel for the only class, which needs no name."""
-    return head == "sigmoid" and binary and seen.count == 1
-
-
-def lacking(head: Head, seen: Seen, outputs: HeadOutputs, *, binary: bool) -> str | None:
+def lacking(head: Head, seen: Seen, outputs: HeadOutputs, truth: Truth) -> str | None:
     """What has yet to be said of a head before it can be checked, as the end of "say …"; None when all is said."""
     if outputs.values is None and seen.values is None:
         return "whether these are probabilities or logits"
     named = seen.channels or (outputs.classes and all(outputs.classes))
-    if not named and not _is_only_class(head, seen, binary=binary):
+    if not named and not imports.is_only_class(head, seen.count, truth):
         return "what each channel is"
     return None
-
-
-def _check(chosen: Chosen, request: ImportRequest) -> bool:
-    """Read the first images and show them; whether an import may start."""
-    asked = imports.asked_of(request)
-    if st.button("Check the first images", key="import_check", icon=":material/fact_check:"):
-        st.session_state[_CHECKED] = (asked, imports.look(asked, fresh=True))
-    checked, answer = st.session_state.get(_CHECKED, (None, None))
-    if answer is None:
-        return False
-    if checked != asked:
-        components.empty("Changed since", "What you say is another than what was checked. Check again.")
-        return False
-    looked, preview = answer
-    imports.show_findings(looked)
-    if preview is not None:
-        imports.show_preview(chosen.truth, looked, preview)
-    return imports.verdict_on(looked)[0]

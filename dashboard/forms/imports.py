@@ -3,16 +3,16 @@
 The two forms fill an `ImportRequest` or a `ModelImportRequest`; the first look and the job are made of the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import components, queries, state
 from dashboard.boundary import callback
-from dashboard.displays.labels import SPLIT_TITLES
+from dashboard.displays.base import SPLIT_TITLES
 from dashboard.displays.verdict import finding_card
 from dashboard.forms import sources
 from dashboard.forms.jobs import import_started
@@ -31,6 +31,7 @@ from pipelines.schema import BACKGROUND_CHANNEL, HEADS, Head, Split
 from pipelines.sentences import KIND_TITLES
 from pipelines.store.files import check_name
 
+T = TypeVar("T")
 _MOST: Final = 12  # looks that are kept
 _ROW: Final = 35  # CSS pixels
 _ROWS: Final = 10  # that are seen at once
@@ -322,6 +323,43 @@ def seen_facts(seen: Seen) -> list[str]:
     count = f"{seen.count} channel{'s' if seen.count != 1 else ''}" if seen.count else ""
     seeds = f"seeds {', '.join(map(str, seen.seeds))}" if seen.in_folders else ""
     return [f"recognised: {seen.title}", count, size, f"the files say: {seen.values}" if seen.values else "", seeds]
+
+
+def is_only_class(head: Head, count: int | None, truth: Truth) -> bool:
+    """Whether there is a channel for the only class, which needs no name."""
+    return head == "sigmoid" and truth.kind == "binary" and count == 1
+
+
+def is_complete(
+    channels: Mapping[Head, Sequence[str] | None], missing: Sequence[str], truth: Truth, background: str | None
+) -> bool:
+    """Whether all is said and fits the data set; else what is missing is told. missing: a sentence each."""
+    fitting = [fits(head, names, truth, background) for head, names in channels.items()]
+    if missing:
+        components.bullets(missing, state.theme())
+    return not missing and all(fitting)
+
+
+def tried(
+    truth: Truth, asked: T, find: Callable[[T], tuple[Looked, Preview | None]], *, label: str, key: str, again: str
+) -> bool:
+    """A button that looks at the first images, and what was found; whether an import may start.
+
+    key: of the button. again: what is to be done where something else is asked than was looked at, in a sentence.
+    """
+    if st.button(label, key=key, icon=":material/fact_check:"):
+        st.session_state[f"{key}_answer"] = (asked, find(asked))
+    before, answer = st.session_state.get(f"{key}_answer", (None, None))
+    if answer is None:
+        return False
+    if before != asked:
+        components.empty("Changed since", again)
+        return False
+    looked, preview = answer
+    show_findings(looked)
+    if preview is not None:
+        show_preview(truth, looked, preview)
+    return verdict_on(looked)[0]
 
 
 def show_findings(looked: Looked) -> None:

@@ -147,20 +147,10 @@ def _link_to_data(query: dict[str, str], label: str) -> None:
 # Settings drawn from the data ----------------------------------------------------------------------------------------
 
 
-class Choices(NamedTuple):
-    """Settings of a training. size: None for the images' own; losses: each makes a run of its own."""
+class Choices(TrainingConfig):
+    """Settings of a training, for each of some losses, which make a run each."""
 
-    size: Size | None
-    epochs: int
-    batch_size: int
-    seeds: tuple[int, ...]
     losses: tuple[Loss, ...]
-    rule: SoftmaxRule = "both"
-    encoder: str = "tu-resnet10t"
-    architecture: str = "Unet"
-    weights: str | None = None
-    rate: float = 0.002
-    augment: bool = True
 
 
 def suggest(facts: DataFacts, *, gpu: bool) -> Choices:
@@ -176,6 +166,7 @@ def suggest(facts: DataFacts, *, gpu: bool) -> Choices:
         seeds=(0, 1, 2),
         losses=("ce+dice",) if rare else ("ce",),
         encoder="resnet18" if gpu else "tu-resnet10t",
+        learning_rate=0.002,
     )
 
 
@@ -223,7 +214,7 @@ def bytes_needed(choices: Choices, facts: DataFacts, *, parameters: int | None =
         kind=facts.kind,
         classes=len(facts.classes),
         seeds=len(choices.seeds),
-        rule=choices.rule,
+        rule=choices.softmax_rule,
         parameters=parameters,
     )
 
@@ -237,19 +228,11 @@ def request_of(
     for what, word in (("encoder", choices.encoder), ("architecture", choices.architecture)):
         if not _WORD.fullmatch(word):
             raise ConfigError(f"{word!r} is no {what}; give the name of one, such as {ENCODERS[1]} or Unet")
-    training = TrainingConfig(
-        size=choices.size,
-        epochs=choices.epochs,
-        batch_size=choices.batch_size,
-        seeds=choices.seeds,
-        loss=loss,
-        learning_rate=choices.rate,
-        encoder=choices.encoder,
-        architecture=choices.architecture,
-        encoder_weights=choices.weights,
-        softmax_rule=choices.rule if facts.kind == "overlapping" else "both",
-        augment=choices.augment,
-        threads=1 if _pixels(choices) <= _ONE_THREAD else 0,
+    height, width = choices.size or choices.crop
+    training = TrainingConfig.model_validate(
+        choices.model_dump(exclude={"losses"})
+        | {"loss": loss, "threads": 1 if height * width * choices.batch_size <= _ONE_THREAD else 0}
+        | ({} if facts.kind == "overlapping" else {"softmax_rule": "both"})
     )
     return RunRequest(dataset=str(data), reading=reading, name=name, training=training)
 
@@ -257,11 +240,6 @@ def request_of(
 def run_names(stem: str, losses: Sequence[Loss]) -> list[str]:
     """A name for the run of each loss; stem alone where there is one."""
     return [stem] if len(losses) == 1 else [f"{stem[:55]}-{loss.replace('+', '-')}" for loss in losses]
-
-
-def _pixels(choices: Choices) -> int:
-    height, width = choices.size or (_CROP, _CROP)
-    return height * width * choices.batch_size
 
 
 def _usual_size(facts: DataFacts, longest: int) -> Size | None:
@@ -330,7 +308,7 @@ def ask_settings(chosen: Chosen) -> Choices:
             "Learning rate",
             0.00001,
             1.0,
-            usual.rate,
+            usual.learning_rate,
             step=0.0005,
             format="%.5f",
             key=f"{key}_rate",
@@ -345,18 +323,18 @@ def ask_settings(chosen: Chosen) -> Choices:
         help="Each in its sigmoid and its softmax form. Every loss makes a run of its own; the page Losses compares "
         "them.",
     )
-    rule = usual.rule
+    rule = usual.softmax_rule
     if facts.kind == "overlapping":
         picked = st.segmented_control(
             "Softmax on overlapping labels",
             list(RULE_TITLES),
-            default=usual.rule,
+            default=rule,
             required=True,
             key=f"{key}_rule",
             format_func=RULE_TITLES.__getitem__,
             help=_RULE_HELP,
         )
-        rule = picked or usual.rule
+        rule = picked or rule
     with st.expander("More settings", key=f"{key}_more"):
         left, right = st.columns(2)
         with left:
@@ -376,18 +354,18 @@ def ask_settings(chosen: Chosen) -> Choices:
         batch_size=int(batch),
         seeds=tuple(range(int(seeds))),
         losses=tuple(losses),
-        rule=rule,
+        softmax_rule=rule,
         encoder=str(encoder or usual.encoder),
         architecture=architecture,
-        weights=weights,
-        rate=float(rate),
+        encoder_weights=weights,
+        learning_rate=float(rate),
         augment=augment,
     )
 
 
 def heads_words(chosen: Chosen, choices: Choices) -> str:
     """Which networks are trained, and for how many steps."""
-    heads = {"binary": 2, "exclusive": 2}.get(chosen.facts.kind, len(HEADS) if choices.rule == "both" else 2)
+    heads = {"binary": 2, "exclusive": 2}.get(chosen.facts.kind, len(HEADS) if choices.softmax_rule == "both" else 2)
     seeds = len(choices.seeds)
     steps = steps_of(choices, chosen.facts)
     pairs = f"{seeds} seed{'s' if seeds > 1 else ''}"

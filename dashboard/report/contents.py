@@ -323,9 +323,7 @@ def _thresholds(subject: Subject) -> Chapter:
 
 def _training(subject: Subject) -> Chapter:
     display = training.learning(subject.run, THEME)
-    named = (
-        None if display is None else replace(display, key="learning")
-    )  # without the run's name in the name of its CSV
+    named = display and replace(display, key="learning")  # without the run's name in the name of its CSV
     imported = subject.run.config["training"] is None
     missing = "the networks were trained elsewhere" if imported else "the networks were loaded, not trained here"
     return _chapter("training", "Training", "How the networks learned.", [("Training", named, missing)])
@@ -491,8 +489,10 @@ def _tables(run: Run, report: Report) -> Iterator[tuple[str, pd.DataFrame, str]]
     training = run.training()
     training = pd.DataFrame(columns=TRAINING_SCHEMA.names) if training is None else training
     yield "training", training, "Loss of every step and validation score of every epoch; empty if loaded."
-    yield "temperatures", _temperatures(facts), "Temperatures fitted on validation."
-    yield "tuned-thresholds", _tuned_thresholds(facts), "Thresholds that were best on validation."
+    fitted = {name: facts.get(name.replace("-", "_"), {}) for name in ("temperature", "temperature-by-class")}
+    yield "temperatures", _by_class(fitted, "temperature"), "Temperatures fitted on validation."
+    tuned = _by_class(facts.get("thresholds", {}), "threshold")
+    yield "tuned-thresholds", tuned, "Thresholds that were best on validation."
     yield "data-classes", pd.DataFrame(dataset["class_facts"]), "The classes in the truth, over all splits."
     yield "data-splits", _splits(dataset), "Images and pixels of each split, and pixels of each class in it."
     findings = pd.DataFrame(dataset["findings"], columns=list(_FINDING))
@@ -533,28 +533,16 @@ def _output_findings(facts: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["split", "head", *_FINDING])
 
 
-def _temperatures(facts: dict[str, Any]) -> pd.DataFrame:
-    """Fitted temperatures: variant, head, seed, class ("all" for one of the whole head), temperature."""
-    rows = [
-        ("temperature", head, int(seed), "all", value)
-        for head, by_seed in facts.get("temperature", {}).items()
-        for seed, value in by_seed.items()
-    ] + [
-        ("temperature-by-class", head, int(seed), name, value)
-        for head, by_seed in facts.get("temperature_by_class", {}).items()
-        for seed, by_class in by_seed.items()
-        for name, value in by_class.items()
-    ]
-    return pd.DataFrame(rows, columns=["variant", "head", "seed", "class", "temperature"])
+def _by_class(values: Mapping[str, Any], name: str) -> pd.DataFrame:
+    """What was fitted on validation: variant, head, seed, class ("all" for one of the whole head) and the value.
 
-
-def _tuned_thresholds(facts: dict[str, Any]) -> pd.DataFrame:
-    """Thresholds tuned on validation: variant, head, seed, class, threshold."""
+    values: by variant, head, seed and class; a number in the place of the classes is one of the whole head.
+    """
     rows = [
-        (variant, head, int(seed), name, value)
-        for variant, by_head in facts.get("thresholds", {}).items()
+        (variant, head, int(seed), class_name, value)
+        for variant, by_head in values.items()
         for head, by_seed in by_head.items()
-        for seed, by_class in by_seed.items()
-        for name, value in by_class.items()
+        for seed, fitted in by_seed.items()
+        for class_name, value in (fitted if isinstance(fitted, dict) else {"all": fitted}).items()
     ]
-    return pd.DataFrame(rows, columns=["variant", "head", "seed", "class", "threshold"])
+    return pd.DataFrame(rows, columns=["variant", "head", "seed", "class", name])

@@ -24,13 +24,14 @@ For pages:
 
 from dashboard.upload.component import find, mine, remove, uploader
 from dashboard.upload.owners import owner
-from dashboard.upload.server import lifespan, middleware, routes
+from dashboard.upload.server import address, lifespan, middleware, routes
 from pipelines.uploads import ARCHIVES, Upload, in_use
 from pipelines.uploads import allowed_path as server_path
 
 __all__ = [
     "ARCHIVES",
     "Upload",
+    "address",
     "find",
     "in_use",
     "lifespan",

@@ -54,10 +54,10 @@ def uploads() -> Uploads:
     return Uploads(runs_folder(), Quota.from_environment())
 
 
-def address() -> str:
-    """Path of the requests on this server."""
+def address(name: str = "upload") -> str:
+    """Path on this server of a name, such as that of these requests."""
     base = str(config.get_option("server.baseUrlPath") or "").strip("/")
-    return f"/{base}/upload" if base else "/upload"
+    return f"/{base}/{name}" if base else f"/{name}"
 
 
 def routes() -> list[Route]:

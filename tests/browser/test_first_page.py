@@ -34,6 +34,16 @@ def test_first_page_needs_no_plotly(site, window):
     assert not [url for url in asked if re.search("Plotly|DataFrame|SyntaxHighlighter", url)]
 
 
+def test_first_page_also_answers_under_its_name(site, window):
+    view = window().open(f"{site}/verdict?run=landcover&margin=0.02")
+    assert view.page.get_by_text("Page not found").count() == 0
+    assert view.page.get_by_role("dialog").count() == 0
+    assert view.page.locator(".forest-plot svg[role=img]").count() == 3
+    assert "run=landcover" in view.page.url
+    assert "margin=0.02" in view.page.url
+    assert view.shown_errors() == []
+
+
 @pytest.mark.parametrize("run", ["cells"])
 def test_points_lie_where_the_table_says(site, window, real_runs, run):
     table = differences(real_runs, run, "dice")
