@@ -154,8 +154,8 @@ def class_of(names: Sequence[str]) -> str:
 def image_link(run: Run, split: Split, image: str, *, label: str = "Open the image", seed: int | None = None) -> None:
     """A link that opens one image on the page Images."""
     query = {RUN: run.name, "image": image}
-    query |= {"pair": str(seed)} if seed is not None and len(run.seeds) > 1 else {}
     query |= {"split": SPLIT_TITLES[split]} if len(run.splits) > 1 else {}
+    query |= {"pair": str(seed)} if seed is not None and len(run.seeds) > 1 else {}
     st.page_link("app_pages/images.py", label=label, icon=":material/image:", query_params=query)
 
 

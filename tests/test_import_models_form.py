@@ -19,7 +19,7 @@ from pipelines import cli
 from pipelines.config import EvaluationConfig
 from pipelines.imports.models.opening import KINDS, Inspection
 from pipelines.imports.models.settings import Described, Facts
-from pipelines.imports.trial import try_apart
+from pipelines.imports.trial import Truth, try_apart
 from pipelines.requests import HeadModel, ModelImportRequest
 from pipelines.store.runs import open_run
 
