@@ -373,12 +373,8 @@ def test_html_holds_no_markup_from_its_texts():
 # Figures ---------------------------------------------------------------------------------------------------------
 
 
-def plane(spec, **options):
-    given = {
-        "point": (2.2, 1.7), "truth": (True, True), "colors": ("#111111", "#222222"), "rule": "threshold",
-        "threshold": 0.5, "temperature": 1.0, "background": 0.0,
-    } | options  # fmt: skip
-    return plane_figure(spec, LIGHT, **given)
+def plane(spec, *, rule="threshold", **changes):
+    return plane_figure(spec, replace(guide.START, **changes), LIGHT, rule=rule)
 
 
 def labels_of(figure):
@@ -421,7 +417,7 @@ def test_borders_of_the_plane():
 
 def test_region_codes_count_both_labels_as_three():
     sigmoid = guide.START.specs[0]
-    codes = region_codes(sigmoid, rule="threshold", threshold=0.5, temperature=1.0, background=0.0)
+    codes = region_codes(sigmoid, guide.START, rule="threshold")
     assert codes[-1, -1] == 3  # both logits 6
     assert codes[0, -1] == 1  # the first 6, the second −6
     assert codes[-1, 0] == 2
@@ -429,11 +425,10 @@ def test_region_codes_count_both_labels_as_three():
 
 
 def test_one_class_curves_coincide_with_the_background_at_zero():
-    specs = PRESETS["One class"].specs
-    options = {"logit": 1.3, "threshold": 0.5, "temperature": 1.0}
-    same = curve_figure(specs, LIGHT, background=0.0, **options)
+    setting = PRESETS["One class"]
+    same = curve_figure(setting, LIGHT)
     assert np.allclose(same.data[0].y, same.data[2].y, atol=1e-6)
-    moved = curve_figure(specs, LIGHT, background=2.0, **options)
+    moved = curve_figure(replace(setting, background=2.0), LIGHT)
     assert float(moved.data[3].y[0]) == pytest.approx(1 / (1 + math.exp(0.7)), abs=1e-6)  # σ(1.3 − 2)
 
 
@@ -442,7 +437,7 @@ def test_figures_made_without_validation_are_valid(theme):
     sigmoid, softmax = guide.START.specs
     for figure in (
         plane(sigmoid), plane(softmax, rule="argmax"),
-        curve_figure(PRESETS["One class"].specs, theme, logit=1.0, background=0.0, threshold=0.5, temperature=1.0),
+        curve_figure(PRESETS["One class"], theme),
         guide_parts.reliability(theme, stretch=2.0).picture.figure,
     ):  # fmt: skip
         go.Figure(figure.to_dict())

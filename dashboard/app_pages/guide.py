@@ -139,14 +139,7 @@ def draw_losses(setting: Setting) -> None:
 def draw_maps(setting: Setting) -> None:
     """Which labels each head gives at any logits, for one class and for two."""
     if len(setting.logits) == 1:
-        figure = guide.curve_figure(
-            setting.specs,
-            theme,
-            logit=setting.logits[0],
-            background=setting.background or 0.0,
-            threshold=setting.threshold,
-            temperature=setting.temperature,
-        )
+        figure = guide.curve_figure(setting, theme)
         components.chart(figure, key="curve", alt=f"p against the logit. {guide.noticed(setting)[0]}", name="one-class")
         return
     if len(setting.logits) > 2:
@@ -157,17 +150,7 @@ def draw_maps(setting: Setting) -> None:
         rule = state.choose("Softmax decides by", _RULES, key="softmax_by", title=_rule_title)
     for column, spec in zip(st.columns(2), setting.specs, strict=True):
         used: Rule = rule if spec.is_softmax else "threshold"
-        figure = guide.plane_figure(
-            spec,
-            theme,
-            point=(setting.logits[0], setting.logits[1]),
-            truth=(setting.truth[0], setting.truth[1]),
-            colors=guide.class_colors(theme),
-            rule=used,
-            threshold=setting.threshold,
-            temperature=setting.temperature,
-            background=setting.background or 0.0,
-        )
+        figure = guide.plane_figure(spec, setting, theme, rule=used)
         given = guide.names_of(guide.called_by(setting, spec, used))
         alt = f"{spec.head.capitalize()} on the plane of both logits; at the chosen point it gives {given}."
         with column:

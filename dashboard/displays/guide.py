@@ -351,37 +351,19 @@ def _tempered(setting: Setting) -> list[str]:
 # Maps ----------------------------------------------------------------------------------------------------------------
 
 
-def plane_figure(
-    spec: HeadSpec,
-    theme: Theme,
-    *,
-    point: tuple[float, float],
-    truth: tuple[bool, bool],
-    colors: Sequence[str],
-    rule: Rule,
-    threshold: float,
-    temperature: float,
-    background: float,
-    height: int = 430,
-) -> Drawn:
-    """Where a head of two classes gives which labels, over the plane of their logits, and where a pixel stands.
+def plane_figure(spec: HeadSpec, setting: Setting, theme: Theme, *, rule: Rule) -> Drawn:
+    """Where a head of two classes gives which labels, over the plane of their logits, and where the pixel stands.
 
-    point: its two logits. truth: which labels it truly carries; the region that gives just these is marked. colors:
-    of the classes; where both are given the fills blend, as on images. background: logit of a softmax's background
-    channel, of no account to a head without one.
+    The region that gives just what the pixel truly carries is marked; where both labels are given the fills blend, as
+    on images.
     """
-    options: dict[str, Any] = {"rule": rule, "threshold": threshold, "temperature": temperature}
-    codes = region_codes(spec, background=background, **options)
+    codes, truth = region_codes(spec, setting, rule=rule), setting.truth
     named = {0: "neither", 1: spec.classes[0], 2: spec.classes[1], 3: "both"}
-    by = "argmax" if rule == "argmax" else f"p > {threshold:.2f}"
     return draw(
-        [
-            *(_region(spec, which, colors[which], background, options) for which in (0, 1)),
-            _point(spec, point, background, temperature, theme),
-        ],
+        [*(_region(spec, which, setting, rule, theme) for which in (0, 1)), _point(spec, setting, theme)],
         theme,
-        height=height,
-        title=f"{HEAD_TITLES[spec.head]}, {by}",
+        height=430,
+        title=f"{HEAD_TITLES[spec.head]}, {'argmax' if rule == 'argmax' else f'p > {setting.threshold:.2f}'}",
         subtitle=_missing(codes),
         legend=False,
         margin={"l": 8, "r": 12, "t": 64, "b": 8},
@@ -395,21 +377,15 @@ def plane_figure(
     )
 
 
-def curve_figure(
-    specs: Sequence[HeadSpec],
-    theme: Theme,
-    *,
-    logit: float,
-    background: float,
-    threshold: float,
-    temperature: float,
-    height: int = 320,
-) -> Drawn:
+def curve_figure(setting: Setting, theme: Theme) -> Drawn:
     """One class: its probability against its logit, for each head."""
     traces: list[Trace] = []
-    for at, spec in enumerate(specs):
+    logit, threshold = setting.logits[0], setting.threshold
+    for at, spec in enumerate(setting.specs):
         color, name = theme.heads[spec.head], HEAD_TITLES[spec.head]
-        p = _p_of(spec, np.append(_LINE, logit), background, temperature)
+        p = class_probabilities(
+            spec, _channels(spec, np.append(_LINE, logit)[None], setting), temperature=setting.temperature
+        )[0]
         hover = f"{name}: p %{{y:.3f}} at z %{{x:.1f}}"
         look: dict[str, Any] = {"width": 6 - 3 * at, "dash": HEAD_DASHES[spec.head]}  # one shows behind the other
         traces.append(line(_LINE, p[:-1], color, hover=hover, name=name, **look))
@@ -419,42 +395,39 @@ def curve_figure(
     return draw(
         traces,
         theme,
-        height=height,
+        height=320,
         title="p against the logit",
         shapes=[cut | {"line": {"color": theme.muted, "width": 1, "dash": "dot"}}],
-        xaxis=_logit_axis(specs[0].classes[0]),
+        xaxis=_logit_axis(setting.classes[0]),
         yaxis={"range": [-0.02, 1.02], "dtick": 0.25, "title": "probability p"},
     )
 
 
-def region_codes(
-    spec: HeadSpec, *, rule: Rule, threshold: float, temperature: float, background: float
-) -> Float64Array:
+def region_codes(spec: HeadSpec, setting: Setting, *, rule: Rule) -> Float64Array:
     """Labels given on a grid, (logit of the second class, of the first): 0 neither, 1 first, 2 second, 3 both."""
-    first, second = np.meshgrid(_COARSE, _COARSE)
-    channels = channel_logits(spec, np.stack([first, second]), background=background)
-    given: BoolArray = called(spec, channels, rule=rule, threshold=threshold, temperature=temperature)
+    channels = _channels(spec, np.stack(np.meshgrid(_COARSE, _COARSE)), setting)
+    given: BoolArray = called(spec, channels, rule=rule, threshold=setting.threshold, temperature=setting.temperature)
     return given[0] + 2.0 * given[1]
 
 
-def _p_of(spec: HeadSpec, logits: Float64Array, background: float, temperature: float) -> Float64Array:
-    channels = channel_logits(spec, logits[None], background=background)
-    return class_probabilities(spec, channels, temperature=temperature)[0]
+def _channels(spec: HeadSpec, logits: Any, setting: Setting) -> Float64Array:
+    """Channel logits of other pixels with the background of this one."""
+    return channel_logits(spec, logits, background=setting.background or 0.0)
 
 
-def _region(spec: HeadSpec, which: int, color: str, background: float, options: dict[str, Any]) -> dict[str, Any]:
+def _region(spec: HeadSpec, which: int, setting: Setting, rule: Rule, theme: Theme) -> Trace:
     """The part of the plane where one class is called: beyond a border that may depend on the other's logit."""
-    others = channel_logits(spec, _LINE[None], background=background)
-    border = np.clip(least_logit(spec, others, **options), -REACH, REACH)
-    own, other = np.append(border, [REACH, REACH]), np.append(_LINE, [REACH, -REACH])
+    options: dict[str, Any] = {"threshold": setting.threshold, "temperature": setting.temperature}
+    least = least_logit(spec, _channels(spec, _LINE[None], setting), rule=rule, **options)
+    own = np.append(np.clip(least, -REACH, REACH), [REACH, REACH])
+    other, color = np.append(_LINE, [REACH, -REACH]), class_colors(theme)[which]
     x, y = (own, other) if which == 0 else (other, own)
     return line(x, y, color, width=1.5, fill="toself", fillcolor=faded(color, 0.34), name=spec.classes[which])
 
 
-def _point(
-    spec: HeadSpec, point: tuple[float, float], background: float, temperature: float, theme: Theme
-) -> dict[str, Any]:
-    p = class_probabilities(spec, channel_logits(spec, point, background=background), temperature=temperature)
+def _point(spec: HeadSpec, setting: Setting, theme: Theme) -> Trace:
+    point = setting.logits[:2]
+    p = class_probabilities(spec, _channels(spec, point, setting), temperature=setting.temperature)
     values = zip(spec.classes, point, p, strict=True)
     hover = "<br>".join(f"{name}: z {z:.1f}, p {share:.3f}" for name, z, share in values)
     marker = mark(theme.heads[spec.head], 15, symbol=HEAD_MARKERS[spec.head], edge=theme.surface, width=2.5)

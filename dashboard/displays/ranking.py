@@ -50,10 +50,29 @@ def curves(
     under = {name: _areas_said(look, tables[name], theme, said) for name, (_, said) in _RANKS.items()}
     hist = look.of(look.heads[0]).hist[0, look.index]
     share = float(hist[1].sum() / hist[:2].sum())
-    roc = roc_figure(rates, _curve_marks(look, rates, cuts), theme, subtitle=under["auroc"], near=near)
-    points = _curve_marks(look, precisions, cuts)
-    average = under["average_precision"]
-    pr = precision_recall_figure(precisions, points, theme, share=share, subtitle=average, near=near)
+    roc = _curves(
+        rates,
+        _curve_marks(look, rates, cuts),
+        theme,
+        hover="recall %{y:.4g}, false positive rate %{x:.4g}",
+        reference=line([0, 1], [0, 1], theme.muted, dash="dot", name="coin toss"),
+        near=near,
+        axes=("false positive rate", "true positive rate (recall)"),
+        title="ROC",
+        subtitle=under["auroc"],
+    )
+    # A score that knows nothing has the share of the class as its precision.
+    pr = _curves(
+        precisions,
+        _curve_marks(look, precisions, cuts),
+        theme,
+        hover="precision %{y:.4g}, recall %{x:.4g}",
+        reference=line([0, 1], [share, share], theme.muted, dash="dot", name="share of the class"),
+        near=near,
+        axes=("recall", "precision"),
+        title="Precision and recall",
+        subtitle=under["average_precision"],
+    )
     alt = f"curve of {look.title}, {' and '.join(look.heads)}, with the chosen threshold marked."
     pictures = (Picture("threshold_roc", roc, f"ROC {alt}"), Picture("threshold_pr", pr, f"Precision-recall {alt}"))
     return Display("threshold_curves", "ROC and precision-recall", pictures, table, "threshold_curves", columns=2)
@@ -151,59 +170,6 @@ def _risk(look: Look, head: Head) -> Float64Array:
     return look.curve(at)
 
 
-def roc_figure(
-    curves: Mapping[Head, Curve],
-    marks: Sequence[Mark],
-    theme: Theme,
-    *,
-    subtitle: str,
-    near: bool = False,
-    height: int = 440,
-) -> Drawn:
-    """True against false positive rate. curves: per head, both at every cut, (CELLS + 1) each; near: show the corner
-    that the points are in instead of the whole.
-    """
-    return _curves(
-        curves,
-        marks,
-        theme,
-        hover="at p > %{customdata:.3g}<br>recall %{y:.4g}, false positive rate %{x:.4g}",
-        reference=line([0, 1], [0, 1], theme.muted, dash="dot", name="coin toss"),
-        near=near,
-        axes=("false positive rate", "true positive rate (recall)"),
-        title="ROC",
-        subtitle=subtitle,
-        height=height,
-    )
-
-
-def precision_recall_figure(
-    curves: Mapping[Head, Curve],
-    marks: Sequence[Mark],
-    theme: Theme,
-    *,
-    share: float,
-    subtitle: str,
-    near: bool = False,
-    height: int = 440,
-) -> Drawn:
-    """Precision against recall. curves: per head, recall and precision at every cut; share: of the pixels that have the
-    class, which is the precision of a score that knows nothing.
-    """
-    return _curves(
-        curves,
-        marks,
-        theme,
-        hover="at p > %{customdata:.3g}<br>precision %{y:.4g}, recall %{x:.4g}",
-        reference=line([0, 1], [share, share], theme.muted, dash="dot", name="share of the class"),
-        near=near,
-        axes=("recall", "precision"),
-        title="Precision and recall",
-        subtitle=subtitle,
-        height=height,
-    )
-
-
 def risk_figure(
     curves: Mapping[Head, Float64Array], at: Float64Array, theme: Theme, *, title: str, subtitle: str, height: int = 400
 ) -> Drawn:
@@ -231,16 +197,21 @@ def _curves(
     reference: Trace,
     near: bool,
     axes: tuple[str, str],
+    title: str,
     subtitle: str,
-    **look: Any,
 ) -> Drawn:
+    """One measure against another at every threshold. curves: per head, both at every cut, (CELLS + 1) each; near: show
+    the corner that the points are in instead of the whole.
+    """
     traces = [reference]
     for head, (x, y) in curves.items():
-        traces.append(curve_trace(head, x[INSIDE], y[INSIDE], theme, hover=hover, at=INSIDE_P))
+        traces.append(
+            curve_trace(head, x[INSIDE], y[INSIDE], theme, hover=f"at p > %{{customdata:.3g}}<br>{hover}", at=INSIDE_P)
+        )
     traces += mark_traces(marks, theme, hover="%{x:.4g}, %{y:.4g}")
     across, up = _ends([one.x for one in marks] if near else []), _ends([one.y for one in marks] if near else [])
     named: dict[str, Any] = {"xaxis": across | {"title": axes[0]}, "yaxis": up | {"title": axes[1]}}
-    return draw(traces, theme, subtitle=subtitle, **room(subtitle), **named, **look)
+    return draw(traces, theme, height=440, title=title, subtitle=subtitle, **room(subtitle), **named)
 
 
 def _ends(values: Sequence[float | None]) -> dict[str, Any]:
