@@ -257,8 +257,8 @@ def test_ten_thousand_files_are_recognised_at_once(tmp_path):
 def test_a_mask_is_looked_at_once_in_a_process(tmp_path):
     root = pairs(tmp_path, [index_mask(1, 2)] * 3)
     paths = sorted((root / "masks").iterdir())
-    first = values.look(paths, "index")
-    again = values.look(paths, "index")
+    first = values.count_files(paths, "index")
+    again = values.count_files(paths, "index")
     assert first.total() == again.total() == {0: 24, 1: 48, 2: 72}  # three masks of 1, 2 and 3 rows of 8
     assert all(again.files[path] is first.files[path] for path in paths)
 

@@ -13,7 +13,7 @@ from mask_layouts import index_mask, rows
 
 from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats import tiff_images
-from pipelines.datasets.formats.tiff_images import TiffReading, parse_options, read_channels, read_mask, read_picture
+from pipelines.datasets.formats.tiff_images import PictureOptions, parse_options, read_channels, read_mask, read_picture
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 
@@ -81,7 +81,7 @@ def test_tags_of_maps_are_passed_over(tmp_path):
 def test_the_first_three_channels_are_red_green_and_blue(tmp_path):
     values = values_of((6, 8, 5), np.uint16)
     path = write(tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig")
-    image, own, orientation = read_picture(path, TiffReading())
+    image, own, orientation = read_picture(path, PictureOptions())
     assert (image.dtype, own, orientation) == (np.float32, (6, 8), 1)
     np.testing.assert_allclose(image, values[:, :, :3] / 65535, atol=1e-6)
 
@@ -118,11 +118,11 @@ def test_a_range_maps_values_to_black_and_white(tmp_path):
 
 def test_floats_beyond_one_need_a_range_and_values_that_are_not_finite_are_black(tmp_path):
     values = np.array([[0.0, 0.5, 1.0, np.nan]], np.float32)
-    image, _, _ = read_picture(write(tmp_path / "a.tif", values), TiffReading())
+    image, _, _ = read_picture(write(tmp_path / "a.tif", values), PictureOptions())
     assert image[0, :, 0].tolist() == [0, 0.5, 1, 0]
     path = write(tmp_path / "b.tif", np.array([[0.0, 812.5, np.inf]], np.float32))
     with pytest.raises(DatasetError, match=r"holds values from 0 to 812.5 \(float32\).*range=0,4000"):
-        read_picture(path, TiffReading())
+        read_picture(path, PictureOptions())
     image, _, _ = read_picture(path, parse_options({"range": "0,1625"}))
     assert image[0, :, 0].tolist() == [0, 0.5, 0]
 
@@ -130,9 +130,9 @@ def test_floats_beyond_one_need_a_range_and_values_that_are_not_finite_are_black
 def test_sixteen_bit_rgb_keeps_its_steps_and_is_resized(tmp_path):
     values = values_of((6, 8, 3), np.uint16)
     path = write(tmp_path / "a.tif", values, photometric="rgb")
-    image, _, _ = read_picture(path, TiffReading())
+    image, _, _ = read_picture(path, PictureOptions())
     np.testing.assert_allclose(image, values / 65535, atol=1e-6)
-    smaller, own, _ = read_picture(path, TiffReading(), size=(3, 4))
+    smaller, own, _ = read_picture(path, PictureOptions(), size=(3, 4))
     assert (smaller.shape, own) == ((3, 4, 3), (6, 8))
     assert smaller.min() >= 0
     assert smaller.max() <= 1
@@ -328,4 +328,4 @@ def test_a_multi_file_ome_description_reads_no_other_file(tmp_path):
 def test_a_png_called_tif_is_named(tmp_path):
     path = save(tmp_path / "a.png", picture(0)).rename(tmp_path / "a.tif")
     with pytest.raises(DatasetError, match="is no TIFF file; save it again"):
-        read_picture(path, TiffReading())
+        read_picture(path, PictureOptions())

@@ -290,7 +290,7 @@ def test_upright_sets_say_nothing_of_exif(tmp_path):
 
 def test_another_word_for_the_option_is_refused(tmp_path):
     indexed(tmp_path, images_of(WIDE, "stored", (3,)))
-    with pytest.raises(DatasetError, match="orientation is 'sideways', expected upright or stored"):
+    with pytest.raises(DatasetError, match="orientation must be upright, stored or left out, got 'sideways'"):
         open_dataset(tmp_path, DataReading(options={"orientation": "sideways"}))
 
 

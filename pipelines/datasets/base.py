@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.arrays import BoolArray, Float32Array
@@ -15,8 +16,11 @@ from pipelines.schema import Kind, Split
 from pipelines.sentences import printable
 
 Severity: TypeAlias = Literal["error", "warning", "note"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 Role: TypeAlias = Literal["class", "background", "ignore"]
 Size: TypeAlias = tuple[int, int]  # (height, width)
+
+MAX_LAYER_BYTES: Final = 1 << 30  # of the truth of one image
 
 # Codes of findings on which files were taken for what, to be told with the format.
 FILES_READ: Final = frozenset({"MASKS-UNUSED", "MASKS-ALIKE", "FIELD-OF-VIEW", "FIELD-MISSING", "SPLIT-LOST"})
@@ -33,11 +37,6 @@ class Finding(BaseModel):
     code: str
     severity: Severity
     message: str
-
-    @classmethod
-    def of(cls, code: str, severity: Severity, message: str) -> Self:
-        """The same from values by position."""
-        return cls(code=code, severity=severity, message=message)
 
     @classmethod
     def error(cls, code: str, message: str) -> Self:
@@ -225,20 +224,37 @@ class Format:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-# Words for messages --------------------------------------------------------------------------------------------------
+# Words and layers ----------------------------------------------------------------------------------------------------
 
 
-def short(path: Path, parts: int = 2) -> str:
-    """A file's name with the last folders above it: enough to find it, no more of the machine than needed."""
-    text = printable("/".join(path.parts[-parts:]))
-    return text if parts > 2 or len(text) <= 120 else f"…{text[-119:]}"
+def source_name(root: Path, otherwise: str) -> str:
+    """The name of a data set in a folder, printable."""
+    return printable(root.name)[:100] or otherwise
 
 
-def examples(names: Iterable[str], most: int, more: str = " …") -> str:
-    """The first names of a list, and a word if there are more.
+def distinct(names: Iterable[str], again: str = "{} {}") -> list[str]:
+    """Names made distinct. again: what a name becomes that was there before, with a number from 2.
 
-    >>> examples(["a", "b", "c"], 2)
-    'a, b …'
+    >>> distinct(["car", "road", "car"])
+    ['car', 'road', 'car 2']
     """
-    every = list(names)
-    return ", ".join(every[:most]) + (more if len(every) > most else "")
+    taken: dict[str, None] = {}
+    for name in names:
+        fresh, number = name, 2
+        while fresh in taken:
+            fresh, number = again.format(name, number), number + 1
+        taken[fresh] = None
+    return list(taken)
+
+
+def blank_layers(labels: int, size: tuple[int, ...], where: str = "an image") -> BoolArray:
+    """Layers without any label, (labels, H, W) bool. where: the mask, for messages.
+
+    Raises DatasetError when they would take more than MAX_LAYER_BYTES.
+    """
+    if labels * int(np.prod(size)) > MAX_LAYER_BYTES:
+        raise DatasetError(
+            f"{where} is {size[1]}×{size[0]} with {labels:,} labels, more than {MAX_LAYER_BYTES:,} values; cut it into "
+            "tiles, or leave labels out"
+        )
+    return np.zeros((labels, *size), np.bool_)

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from pipelines.datasets import orientation
-from pipelines.datasets.base import Finding, Severity, Turn
+from pipelines.datasets.base import SEVERITIES, Finding, Turn
 from pipelines.datasets.dataset import Dataset, open_dataset
 from pipelines.datasets.facts import Ceiling, FactsCounter, SplitFacts, best_dice, best_iou, by_priority
 from pipelines.heads import head_specs
 from pipelines.progress import Progress
 from pipelines.schema import SPLITS, Kind, Split
+from pipelines.sentences import count_of, listed
 
 # The report ----------------------------------------------------------------------------------------------------------
 
@@ -177,7 +178,7 @@ def _truth_of_pixels(report: CheckReport) -> str:
 def _heading(report: CheckReport) -> str:
     sizes = ", ".join(f"{width}×{height}" + (f" ({n})" if n > 1 else "") for height, width, n in report.sizes[:4])
     more = f" and {len(report.sizes) - 4} more sizes" if len(report.sizes) > 4 else ""
-    count = "1 class" if len(report.classes) == 1 else f"{len(report.classes)} classes"
+    count = count_of(len(report.classes), "class", "classes")
     return (
         f"{report.name}\n{report.kind}, {count}, {report.images} images; width×height: {sizes or 'none readable'}{more}"
     )
@@ -246,10 +247,9 @@ def _finding_block(findings: Sequence[Finding]) -> str:
     if not findings:
         return "Nothing wrong was found."
     lines: list[str] = []
-    severities: tuple[Severity, ...] = ("error", "warning", "note")
-    counts = [sum(finding.severity == severity for finding in findings) for severity in severities]
-    lines.append(", ".join(_plural(n, word) for n, word in zip(counts, severities, strict=True) if n))
-    for severity in severities:
+    counts = [sum(finding.severity == severity for finding in findings) for severity in SEVERITIES]
+    lines.append(", ".join(count_of(n, word) for n, word in zip(counts, SEVERITIES, strict=True) if n))
+    for severity in SEVERITIES:
         by_code: dict[str, list[Finding]] = defaultdict(list)
         for finding in findings:
             if finding.severity == severity:
@@ -271,10 +271,6 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
         for pairs in (list(zip(row, widths, strict=True)) for row in rows)
     ]
     return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _score(value: float) -> str:
@@ -460,7 +456,7 @@ def check_dataset(
     findings += _all_ignored(facts)
     findings += _copies(same, in_splits)
     findings += _class_findings(dataset, facts, total)
-    return summarise(dataset, facts, total, _ordered(findings))
+    return summarise(dataset, facts, total, sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
 def _membership(dataset: Dataset) -> dict[str, list[Split]]:
@@ -475,7 +471,7 @@ def _split_findings(dataset: Dataset, in_splits: Mapping[str, list[Split]]) -> I
     """Leaks between splits, images outside all of them, and splits too small to conclude anything from."""
     for name, splits in in_splits.items():
         if len(splits) > 1:
-            yield Finding.error("SPLIT-LEAK", f"{name} is in {_and(splits)}; an image belongs to one split, keep one")
+            yield Finding.error("SPLIT-LEAK", f"{name} is in {listed(splits)}; an image belongs to one split, keep one")
     for name in dataset.names():
         if name not in in_splits:
             yield Finding.note("SPLIT-NONE", f"{name} is in no split and is not used; add it to a list in splits/")
@@ -483,7 +479,7 @@ def _split_findings(dataset: Dataset, in_splits: Mapping[str, list[Split]]) -> I
     for group in sorted(set().union(*groups_of.values())):
         splits = [split for split in SPLITS if group in groups_of[split]]
         if len(splits) > 1:
-            problem = f"group {group} is in {_and(splits)}, so scores will look too good; keep a group in one split"
+            problem = f"group {group} is in {listed(splits)}, so scores will look too good; keep a group in one split"
             yield Finding.warning("GROUP-LEAK", problem)
     for split in SPLITS:
         if not dataset.images(split):
@@ -491,7 +487,7 @@ def _split_findings(dataset: Dataset, in_splits: Mapping[str, list[Split]]) -> I
     units, word = (len(groups_of["test"]), "group") if dataset.groups else (len(dataset.images("test")), "image")
     if 0 < units < _FEW:
         problem = (
-            f"test has {units} {word}{'s' * (units > 1)}, and fewer than {_FEW} give no honest interval; "
+            f"test has {count_of(units, word)}, and fewer than {_FEW} give no honest interval; "
             f"add {word}s, or read its intervals as too narrow"
         )
         yield Finding.warning("TEST-FEW", problem)
@@ -511,10 +507,10 @@ def _copies(same: Mapping[bytes, list[str]], in_splits: Mapping[str, list[Split]
     for names in same.values():
         splits = [split for split in SPLITS if any(split in in_splits.get(name, ()) for name in names)]
         if len(names) > 1 and len(splits) > 1:
-            problem = f"{_and(names[:5])} are the same picture, in {_and(splits)}; keep one of them"
+            problem = f"{listed(names[:5])} are the same picture, in {listed(splits)}; keep one of them"
             yield Finding.warning("COPY-LEAK", problem)
         elif len(names) > 1:
-            yield Finding.note("COPY", f"{_and(names[:5])} are the same picture; keep one if that is no intention")
+            yield Finding.note("COPY", f"{listed(names[:5])} are the same picture; keep one if that is no intention")
 
 
 def _class_findings(dataset: Dataset, facts: Mapping[Split, SplitFacts], total: SplitFacts) -> Iterable[Finding]:
@@ -534,13 +530,3 @@ def _class_findings(dataset: Dataset, facts: Mapping[Split, SplitFacts], total: 
     if dataset.kind == "overlapping" and total.images and labels < 2:
         problem = 'declared kind is overlapping, but no pixel carries two labels; kind = "exclusive" would say the same'
         yield Finding.note("KIND-NO-OVERLAP", problem)
-
-
-def _and(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    rank = {"error": 0, "warning": 1, "note": 2}
-    return tuple(sorted(findings, key=lambda finding: rank[finding.severity]))

@@ -8,11 +8,11 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pipelines.datasets.base import Finding, Label, examples
+from pipelines.datasets.base import Finding, Label
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, ClassRule, DataReading
 from pipelines.schema import BACKGROUND_CHANNEL, RESERVED_CLASS_NAMES, Kind
-from pipelines.sentences import printable
+from pipelines.sentences import first_of, printable
 
 MAX_CLASSES: Final = 64
 IGNORE_LAYER: Final = "_ignore"  # masks/_ignore/<stem>.png: pixels to ignore where labels may overlap
@@ -274,5 +274,4 @@ def safe_class_name(label: str, taken: Iterable[str] = ()) -> str:
 
 def list_labels(names: Iterable[str]) -> str:
     """Names of labels for a message: the first twelve, and how many more there are."""
-    every = [printable(name[:60]) for name in names]
-    return examples(every, 12, f" and {len(every) - 12} more")
+    return first_of([printable(name[:60]) for name in names], 12)

@@ -11,13 +11,13 @@ import numpy as np
 from pipelines import links
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, listing, orientation, splits
-from pipelines.datasets.base import FILES_READ, Examination, Finding, Item, Size, Source, Truth, UnusableTruth, examples
+from pipelines.datasets.base import FILES_READ, Examination, Finding, Item, Size, Source, Truth, UnusableTruth
 from pipelines.datasets.classes import Classes, describe, list_labels, order_of, plan_classes
 from pipelines.datasets.formats import FORMATS
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, DataReading, SplitRule
 from pipelines.schema import SPLITS, Kind, Split
-from pipelines.sentences import printable
+from pipelines.sentences import first_of, printable
 
 
 class Dataset:
@@ -46,7 +46,7 @@ class Dataset:
         self.source = source
         self.root, self.name = source.root, source.name
         self._names = frozenset(source.names())
-        self._alignment = orientation.Alignment(source, spec.options.get(orientation.OPTION))
+        self._alignment = orientation.Alignment(source, spec.options)
         # Files that describe themselves are taken at their word, and need nothing said to be opened again.
         own = source.spec if spec == DataReading(format=spec.format) else None
         self._as_files_say = own is not None
@@ -326,7 +326,7 @@ def _first(root: Path, path: str | Path) -> str:
     if name is not None:
         return name
     there = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
-    holds = examples([printable(name)[:40] for name in there], 5) or "nothing"
+    holds = first_of([printable(name)[:40] for name in there], 5) or "nothing"
     closed = sum(entry.is_symlink() and not links.of(root).follows(entry) for entry in root.iterdir())
     if closed:
         holds += f", {closed} of them links that lead nowhere or out of the folders that may be read"

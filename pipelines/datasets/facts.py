@@ -84,10 +84,10 @@ class FactsCounter:
             ignored_pixels=self._ignored,
             set_counts=counts,
             sizes=dict(sorted(self._sizes.items(), key=lambda entry: (-entry[1], entry[0]))),
-            class_pixels=class_pixels(counts, self._classes),
-            class_images=tuple(int(n) for n in self._class_images),
-            mean=(float(mean[0]), float(mean[1]), float(mean[2])),
-            std=(float(std[0]), float(std[1]), float(std[2])),
+            class_pixels=tuple(class_pixels(counts, self._classes).astype(np.int64).tolist()),
+            class_images=tuple(self._class_images.tolist()),
+            mean=tuple(mean.tolist()),
+            std=tuple(std.tolist()),
         )
 
 
@@ -125,13 +125,12 @@ def count_label_sets(truth: BoolArray, valid: BoolArray) -> dict[tuple[int, ...]
     return {_members(int(value)): int(n) for value, n in zip(values, counts, strict=True)}
 
 
-def class_pixels(set_counts: dict[tuple[int, ...], int], classes: int) -> tuple[int, ...]:
-    """Pixels that carry each class."""
-    totals = [0] * classes
+def class_pixels(set_counts: SetCounts, classes: int) -> Float64Array:
+    """Pixels that carry each class, (C,): whole numbers up to 2^53."""
+    totals = np.zeros(classes)
     for members, n in set_counts.items():
-        for index in members:
-            totals[index] += n
-    return tuple(totals)
+        totals[list(members)] += n
+    return totals
 
 
 def _members(code: int) -> tuple[int, ...]:
@@ -166,7 +165,7 @@ def best_iou(set_counts: SetCounts, classes: int) -> Ceiling:
 
     Macro IoU is the sum of TP_c / (N_c C): linear, so every pixel of a set goes where 1 / N_c is largest.
     """
-    totals = _totals(set_counts, classes)
+    totals = class_pixels(set_counts, classes)
     order = sorted(range(classes), key=lambda index: (totals[index], index))
     return by_priority(set_counts, order)
 
@@ -181,7 +180,7 @@ def by_priority(set_counts: SetCounts, order: Sequence[int]) -> Ceiling:
     for members, n in set_counts.items():
         if members:
             kept[min(members, key=rank.__getitem__)] += n
-    return _scores(kept, _totals(set_counts, len(order)))
+    return _scores(kept, class_pixels(set_counts, len(order)))
 
 
 def best_dice(set_counts: SetCounts, classes: int) -> Ceiling:
@@ -192,7 +191,7 @@ def best_dice(set_counts: SetCounts, classes: int) -> Ceiling:
     which bounds the distance to the optimum from above, is below GAP (Jaggi 2013, eq. 2). Shares may be fractions of a
     pixel, so the ceiling holds for whole pixels too.
     """
-    totals = _totals(set_counts, classes)
+    totals = class_pixels(set_counts, classes)
     sets = [(np.array(members, np.int64), float(n)) for members, n in set_counts.items() if members and n]
     shares = [np.full(len(members), n / len(members)) for members, n in sets]
     kept = np.zeros(classes)
@@ -253,10 +252,3 @@ def _scores(kept: Float64Array, totals: Float64Array, *, gap: float = 0.0) -> Ce
         macro_iou=float(iou[occurs].mean()) if occurs.any() else float("nan"),
         gap=gap,
     )
-
-
-def _totals(set_counts: SetCounts, classes: int) -> Float64Array:
-    totals = np.zeros(classes)
-    for members, n in set_counts.items():
-        totals[list(members)] += n
-    return totals

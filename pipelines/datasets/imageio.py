@@ -20,8 +20,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pipelines.arrays import Float32Array, UInt8Array
-from pipelines.datasets.base import short
+from pipelines.datasets.files import damage_named, read_limited, readable
 from pipelines.errors import DatasetError
+from pipelines.sentences import path_tail
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -66,12 +67,13 @@ def read_picture(
         deep = np.asarray(picture).astype(np.uint16)[:, :, None]
     if deep is not None:
         own = (deep.shape[0], deep.shape[1])
-        return _sixteen_bit(deep, size), own, decoded.orientation
+        colors = deep[:, :, : 3 if deep.shape[2] > 2 else 1]  # alpha is the last of two or four
+        return as_rgb(colors.astype(np.float32) * np.float32(1 / 65535), size), own, decoded.orientation
     own = (picture.height, picture.width)
     if picture.mode in ("I", "F"):
         raise DatasetError(
-            f"{short(path, 3)} holds 32-bit values (mode {picture.mode}), whose range is not known; save it with 16 "
-            "bits"
+            f"{path_tail(path, 3)} holds 32-bit values (mode {picture.mode}), whose range is not known; save it with "
+            "16 bits"
         )
     picture = picture.convert("RGB") if picture.mode != "RGB" else picture
     if size is not None and size != own:
@@ -84,10 +86,8 @@ def read_head(path: Path, *, content: bytes | None = None) -> tuple[tuple[int, i
 
     content: the picture's bytes where they are no file of their own. Raises DatasetError for a damaged file.
     """
-    try:
+    with readable(path, parts=3):
         stream: BinaryIO = path.open("rb") if content is None else io.BytesIO(content)
-    except OSError as error:
-        raise DatasetError(f"{short(path, 3)} cannot be read ({error.strerror}); check that it exists") from None
     with stream, _explained(path), Image.open(stream, formats=FORMATS) as picture:
         own = (picture.height, picture.width)
         if picture.format == "PNG" and not _may_turn(stream, content):
@@ -129,7 +129,7 @@ def read_mask(path: Path, *, content: bytes | None = None) -> NDArray[Any]:
     if picture.mode == "I":
         return np.asarray(picture)
     raise DatasetError(
-        f"{short(path, 3)} is a colour image (mode {picture.mode}), but a mask has one channel whose value is the "
+        f"{path_tail(path, 3)} is a colour image (mode {picture.mode}), but a mask has one channel whose value is the "
         "class; save the class indices as a grey or palette PNG"
     )
 
@@ -147,8 +147,8 @@ def read_colors(path: Path, *, content: bytes | None = None) -> UInt8Array:
     if colors.max(initial=0) > 255:
         if (colors % 257).any():
             raise DatasetError(
-                f"{short(path, 3)} has colours of 16 bits that 8 bits cannot hold; save it as an 8-bit RGB PNG, or its "
-                "class indices as a grey one"
+                f"{path_tail(path, 3)} has colours of 16 bits that 8 bits cannot hold; save it as an 8-bit RGB PNG, or "
+                "its class indices as a grey one"
             )
         colors = colors // np.uint16(257)
     return colors.astype(np.uint8)
@@ -190,21 +190,31 @@ def resize_mask(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return values[..., rows[:, None], columns]
 
 
+def as_rgb(values: Float32Array, size: tuple[int, int] | None) -> Float32Array:
+    """One to three channels, (H, W, C) float32 in [0, 1], as RGB; one is grey, two are red and green.
+
+    size: (height, width) to resize to, bilinear with antialiasing; None keeps their own.
+    """
+    if size is not None and size != values.shape[:2]:
+        planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, 2, 0)]
+        planes = [plane.resize((size[1], size[0]), Image.Resampling.BILINEAR) for plane in planes]
+        values = np.clip(np.stack([np.asarray(plane) for plane in planes], axis=2), 0, 1)
+    if values.shape[2] == 1:
+        return np.repeat(values, 3, axis=2)
+    return np.pad(values, ((0, 0), (0, 0), (0, 3 - values.shape[2]))) if values.shape[2] < 3 else values
+
+
+def fitted(own: Sequence[int], side: int) -> tuple[int, int]:
+    """The (height, width) of a picture made small enough for its longer side."""
+    factor = min(1.0, side / max(own))
+    return max(1, round(own[0] * factor)), max(1, round(own[1] * factor))
+
+
 def distinct_values(values: NDArray[Any]) -> list[int]:
     """The different values of an integer array, ascending."""
     if values.dtype == np.uint8:  # counting is ten times faster than sorting
         return [int(value) for value in np.flatnonzero(np.bincount(values.ravel(), minlength=1))]
     return [int(value) for value in np.unique(values)]
-
-
-def list_values(values: Sequence[int]) -> str:
-    """Values for a message: the first eight, and how many more there are.
-
-    >>> list_values(range(10))
-    '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
-    """
-    shown = ", ".join(str(value) for value in values[:8])
-    return shown if len(values) <= 8 else f"{shown} and {len(values) - 8} more"
 
 
 @dataclass(frozen=True)
@@ -217,37 +227,26 @@ class _Decoded:
     deep: NDArray[np.uint16] | None
 
 
-def _content(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DatasetError(f"{short(path, 3)} has {path.stat().st_size:,} bytes, allowed are {MAX_BYTES:,}; cut it")
-        return path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{short(path, 3)} cannot be read ({error.strerror}); check that it exists") from None
-
-
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Whatever a damaged file raises inside becomes a DatasetError that names it."""
-    try:
-        with warnings.catch_warnings():
-            # Damage that matters raises below; odd metadata alone is no reason to refuse or to chatter.
-            warnings.simplefilter("ignore", UserWarning)
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
-    except UnidentifiedImageError:
-        raise DatasetError(f"{short(path, 3)} is not a readable {', '.join(FORMATS)} file; save it again") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DatasetError(f"{short(path, 3)} has more than {MAX_PIXELS:,} pixels; cut it into tiles") from None
-    except DatasetError:
-        raise
-    except _DAMAGE as error:
-        raise DatasetError(f"{short(path, 3)} is damaged or truncated ({error}); copy or save it again") from None
+    where = path_tail(path, 3)
+    with damage_named(path, "is damaged or truncated ({}); copy or save it again", _DAMAGE, parts=3):
+        try:
+            with warnings.catch_warnings():
+                # Damage that matters raises below; odd metadata alone is no reason to refuse or to chatter.
+                warnings.simplefilter("ignore", UserWarning)
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                yield
+        except UnidentifiedImageError:
+            raise DatasetError(f"{where} is not a readable {', '.join(FORMATS)} file; save it again") from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise DatasetError(f"{where} has more than {MAX_PIXELS:,} pixels; cut it into tiles") from None
 
 
 def _open(path: Path, content: bytes | None = None) -> _Decoded:
     """Decode the whole file, or say in one line why not."""
-    content = _content(path) if content is None else content
+    content = read_limited(path, MAX_BYTES, "cut it into tiles", parts=3) if content is None else content
     with _explained(path):
         picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
         form = picture.format
@@ -283,8 +282,8 @@ def _deep(path: Path, picture: Image.Image, content: bytes) -> NDArray[np.uint16
         return None
     if values.dtype != np.uint16 or values.ndim != 3 or not 2 <= values.shape[2] <= 4 or picture.mode == "CMYK":
         raise DatasetError(
-            f"{short(path, 3)} has {values.dtype} values of the shape {values.shape}, expected 8 or 16 bits and up to "
-            "4 channels; save it as an RGB PNG"
+            f"{path_tail(path, 3)} has {values.dtype} values of the shape {values.shape}, expected 8 or 16 bits and up "
+            "to 4 channels; save it as an RGB PNG"
         )
     return np.asarray(values)
 
@@ -297,11 +296,13 @@ def _tiff_values(path: Path, content: bytes) -> NDArray[Any]:
         with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as tif:
             page: Any = tif.pages[0]
             if page.is_tiled and int(np.prod(page.chunks)) * 2 > MAX_BYTES:
-                raise DatasetError(f"{short(path, 3)} has tiles of more than {MAX_BYTES:,} bytes; save smaller ones")
+                raise DatasetError(
+                    f"{path_tail(path, 3)} has tiles of more than {MAX_BYTES:,} bytes; save smaller ones"
+                )
             values: NDArray[Any] = page.asarray()
             return np.moveaxis(values, 0, 2) if page.planarconfig == 2 and values.ndim == 3 else values
     except tifffile.TiffFileError as error:
-        raise DatasetError(f"{short(path, 3)} is damaged or truncated ({error}); copy or save it again") from None
+        raise DatasetError(f"{path_tail(path, 3)} is damaged or truncated ({error}); copy or save it again") from None
 
 
 def _tiff_bits(picture: Image.Image) -> tuple[int, ...]:
@@ -316,7 +317,9 @@ def _colors(path: Path, decoded: _Decoded) -> NDArray[Any]:
         colors = deep[:, :, :3] if deep.shape[2] > 2 else np.repeat(deep[:, :, :1], 3, axis=2)
         return colors if deep.shape[2] == 3 else np.where(deep[:, :, -1:] == 0, np.uint16(0), colors)
     if picture.mode in (*_SIXTEEN_BIT, "I", "F"):
-        raise DatasetError(f"{short(path, 3)} has no colours of 8 bits (mode {picture.mode}); save it as an RGB PNG")
+        raise DatasetError(
+            f"{path_tail(path, 3)} has no colours of 8 bits (mode {picture.mode}); save it as an RGB PNG"
+        )
     colors = np.array(picture.convert("RGB"))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         colors[np.asarray(picture.convert("RGBA"))[:, :, 3] == 0] = 0
@@ -326,11 +329,14 @@ def _colors(path: Path, decoded: _Decoded) -> NDArray[Any]:
 def _check_header(path: Path, picture: Image.Image) -> None:
     if picture.width * picture.height > MAX_PIXELS:
         raise DatasetError(
-            f"{short(path, 3)} is {picture.width}×{picture.height}, more than {MAX_PIXELS:,} pixels; cut it into tiles"
+            f"{path_tail(path, 3)} is {picture.width}×{picture.height}, more than {MAX_PIXELS:,} pixels; cut it "
+            "into tiles"
         )
     frames = getattr(picture, "n_frames", 1)
     if frames != 1:
-        raise DatasetError(f"{short(path, 3)} holds {frames} images, but one file is one image; save them one by one")
+        raise DatasetError(
+            f"{path_tail(path, 3)} holds {frames} images, but one file is one image; save them one by one"
+        )
 
 
 def _check_whole(path: Path, content: bytes, form: str | None) -> None:
@@ -341,14 +347,18 @@ def _check_whole(path: Path, content: bytes, form: str | None) -> None:
             length, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
             end = at + 12 + length
             if end > len(content):
-                raise DatasetError(f"{short(path, 3)} is truncated (no IEND chunk at its end); copy or save it again")
+                raise DatasetError(
+                    f"{path_tail(path, 3)} is truncated (no IEND chunk at its end); copy or save it again"
+                )
             if zlib.crc32(content[at + 4 : end - 4]) != int.from_bytes(content[end - 4 : end], "big"):
-                raise DatasetError(f"{short(path, 3)} is damaged (wrong checksum at byte {at}); copy or save it again")
+                raise DatasetError(
+                    f"{path_tail(path, 3)} is damaged (wrong checksum at byte {at}); copy or save it again"
+                )
             if kind == b"IEND":
                 return
             at = end
     if form == "JPEG" and content.rfind(b"\xff\xd9") < content.find(b"\xff\xda"):
-        raise DatasetError(f"{short(path, 3)} is truncated (no end marker); copy or save it again")
+        raise DatasetError(f"{path_tail(path, 3)} is truncated (no end marker); copy or save it again")
 
 
 def _png_depth(path: Path, content: bytes | None) -> int:
@@ -356,13 +366,3 @@ def _png_depth(path: Path, content: bytes | None) -> int:
         return content[24]
     with path.open("rb") as file:
         return file.read(25)[24]  # signature 8, length 4, IHDR 4, width 4, height 4, bit depth
-
-
-def _sixteen_bit(values: NDArray[np.uint16], size: tuple[int, int] | None) -> Float32Array:
-    """One to four channels, (H, W, C), as RGB in [0, 1]; alpha, the last of two or four, is dropped."""
-    colors = values[:, :, : 3 if values.shape[2] > 2 else 1].astype(np.float32) * np.float32(1 / 65535)
-    if size is not None and size != values.shape[:2]:
-        layers = [Image.fromarray(np.ascontiguousarray(colors[:, :, index])) for index in range(colors.shape[2])]
-        layers = [layer.resize((size[1], size[0]), Image.Resampling.BILINEAR) for layer in layers]
-        colors = np.stack([np.asarray(layer) for layer in layers], axis=2)
-    return np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors

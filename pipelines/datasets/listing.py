@@ -164,7 +164,7 @@ def _passed_over(name: str) -> bool:
 
 
 class FileSource(Source):
-    """A source whose pictures are image files. images: name to file, sorted."""
+    """A source whose pictures are image files, or lie in files. images: name to file, sorted."""
 
     images: Mapping[str, Path]
 
@@ -173,9 +173,15 @@ class FileSource(Source):
         return tuple(self.images)
 
     def picture(self, name: str, *, size: Size | None = None) -> Picture:
-        """The picture of an image, upright by its EXIF orientation."""
-        return Picture(*imageio.read_picture(self.images[name], size=size))
+        """The picture of an image, upright by its EXIF orientation. Raises DatasetError, one line."""
+        path, content = self.content(name)
+        return Picture(*imageio.read_picture(path, size=size, content=content))
 
     def head(self, name: str) -> tuple[Size, int]:
         """Size and orientation of a picture, told by the head of its file."""
-        return imageio.read_head(self.images[name])
+        path, content = self.content(name)
+        return imageio.read_head(path, content=content)
+
+    def content(self, name: str) -> tuple[Path, bytes | None]:
+        """The file of a picture, and its bytes where they are no file of their own. Raises DatasetError, one line."""
+        return self.images[name], None

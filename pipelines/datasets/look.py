@@ -22,6 +22,7 @@ from pipelines.schema import Kind, Split
 IMAGES: Final = 8
 SIDE: Final = 320  # pixels of the longer side
 _TRIED: Final = 40  # images read to find some with labels
+_COPIED: Final = ("name", "exclusive", "declared", "complete", "splits", "groups", "priority")  # of the source
 
 
 class _Model(BaseModel):
@@ -59,11 +60,11 @@ class Looked(_Model):
     exclusive: bool = True
     declared: Kind | None = None
     complete: bool = False
-    names: list[str] = []
-    splits: dict[Split, list[str]] = {}
+    names: tuple[str, ...] = ()
+    splits: dict[Split, tuple[str, ...]] = {}
     groups: dict[str, str] = {}
-    findings: list[Finding] = []
-    priority: list[str] = []
+    findings: tuple[Finding, ...] = ()
+    priority: tuple[str, ...] = ()
     shown: list[str] = []
     sizes: list[tuple[int, int]] = []
     unread: list[Finding] = []
@@ -73,13 +74,12 @@ class LookedSource(Source):
     """What was looked at as a source in memory: every name, and the pictures and truth of the images that were read."""
 
     def __init__(self, looked: Looked, images: Mapping[str, tuple[UInt8Array, BoolArray, BoolArray]]) -> None:
-        self.root, self.name = Path(), looked.name
+        self.root = Path()
         self.labels = tuple(Label(label.name, label.color, label.role) for label in looked.labels)
-        self.declared, self.priority = looked.declared, tuple(looked.priority)
-        self.exclusive, self.complete = looked.exclusive, looked.complete
-        self.splits = {split: tuple(names) for split, names in looked.splits.items()}
-        self.groups, self.findings = looked.groups, tuple(looked.findings)
-        self._names, self._images = tuple(looked.names), images
+        for field in _COPIED:
+            setattr(self, field, getattr(looked, field))
+        self.findings = looked.findings
+        self._names, self._images = looked.names, images
 
     def names(self) -> tuple[str, ...]:
         """Every image of the set."""
@@ -138,91 +138,80 @@ def look(request: Asked) -> tuple[Looked, dict[str, Any]]:
         chosen, source = open_source(request.path, DataReading(format=request.format, options=request.options))
         if not source.names():
             raise DatasetError(f"{source.name} holds no image in the format {chosen} ({FORMATS[chosen].title})")
-        alignment = orientation.Alignment(source, request.options.get(orientation.OPTION))
+        alignment = orientation.Alignment(source, request.options)
     except PipelineError as error:
         problem = str(error).replace(request.path, Path(request.path).name)  # where uploads lie is nobody's business
         return Looked(recognised=recognised, problem=problem), {}
-    arrays, shown, sizes, unread, shares, turns = _images(source, alignment)
+    sample = _Sample(source, alignment)
     labels = [
         FoundLabel(name=row.name, color=row.color, role=row.role, share=float(n))
-        for row, n in zip(source.labels, shares, strict=True)
+        for row, n in zip(source.labels, sample.pixels / max(1, sample.whole), strict=True)
     ]
-    findings = [*source.findings, *orientation.findings(turns)]
     looked = Looked(
         recognised=recognised,
         format=chosen,
-        name=source.name,
         labels=labels,
-        exclusive=source.exclusive,
-        declared=source.declared,
-        complete=source.complete,
-        names=list(source.names()),
-        splits={split: list(names) for split, names in source.splits.items()},
-        groups=dict(source.groups),
-        findings=findings,
-        priority=list(source.priority),
-        shown=shown,
-        sizes=sizes,
-        unread=unread,
+        names=source.names(),
+        findings=(*source.findings, *orientation.findings(sample.turns)),
+        shown=sample.shown,
+        sizes=sample.sizes,
+        unread=sample.unread[:50],
+        **{field: getattr(source, field) for field in _COPIED},
     )
-    return looked, arrays
+    return looked, sample.arrays
 
 
-def _images(
-    source: Source, alignment: orientation.Alignment
-) -> tuple[dict[str, Any], list[str], list[tuple[int, int]], list[Finding], np.ndarray, dict[str, Turn]]:
-    """A few images spread over the set, those with labels that are not shown yet first."""
-    pixels, whole = np.zeros(len(source.labels), np.int64), 0
-    arrays: dict[str, Any] = {}
-    shown: list[str] = []
-    sizes: list[tuple[int, int]] = []
-    unread: list[Finding] = []
-    turns: dict[str, Turn] = {}
-    later: list[tuple[str, Picture, BoolArray, BoolArray]] = []
+class _Sample:
+    """A few images spread over the set, those with labels that are not shown yet first.
 
-    def keep(name: str, picture: Picture, layers: BoolArray, valid: BoolArray) -> None:
-        at = len(shown)
-        arrays[f"image{at}"] = np.rint(picture.image * 255).astype(np.uint8)
-        arrays[f"layers{at}"], arrays[f"valid{at}"] = np.packbits(layers, axis=-1), valid
-        shown.append(name)
-        sizes.append(picture.own)
+    arrays: to keep. pixels: by label, of those of all images that were read (whole).
+    """
 
-    seen = np.zeros(len(source.labels), np.bool_)
-    for name in _spread(source.names(), _TRIED):
-        if len(shown) == IMAGES:
-            break
-        try:
-            truth = source.truth(name)
-            size = _small(truth.valid.shape)
-            picture = source.picture(name, size=size)
-            truth, turn = alignment.align(picture, truth)
-            if size != _small(truth.valid.shape):  # it was turned along
-                size = size[::-1]
+    def __init__(self, source: Source, alignment: orientation.Alignment) -> None:
+        self.pixels, self.whole = np.zeros(len(source.labels), np.int64), 0
+        self.arrays: dict[str, Any] = {}
+        self.shown: list[str] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.unread: list[Finding] = []
+        self.turns: dict[str, Turn] = {}
+        later: list[tuple[str, Picture, BoolArray, BoolArray]] = []
+        seen = np.zeros(len(source.labels), np.bool_)
+        for name in _spread(source.names(), _TRIED):
+            if len(self.shown) == IMAGES:
+                break
+            try:
+                truth = source.truth(name)
+                size = imageio.fitted(truth.valid.shape, SIDE)
                 picture = source.picture(name, size=size)
-            if picture.own != truth.valid.shape:
-                raise DatasetError(f"the truth of {name} has another size than its image")
-        except PipelineError as error:
-            unread.append(Finding.error("IMAGE-UNREADABLE", str(error)))
-            continue
-        turns |= {} if turn is None else {name: turn}
-        unread += [finding for finding in truth.findings if finding.severity == "error"]
-        counts = truth.layers.sum(axis=(1, 2))
-        pixels += counts
-        whole += truth.valid.size
-        small = name, picture, imageio.resize_mask(truth.layers, size), imageio.resize_mask(truth.valid, size)
-        if ((counts > 0) & ~seen).any():
-            keep(*small)
-            seen |= counts > 0
-        elif len(later) < IMAGES:
-            later.append(small)
-    for small in later[: IMAGES - len(shown)]:
-        keep(*small)
-    return arrays, shown, sizes, unread[:50], pixels / max(1, whole), turns
+                truth, turn = alignment.align(picture, truth)
+                if size != imageio.fitted(truth.valid.shape, SIDE):  # it was turned along
+                    size = size[::-1]
+                    picture = source.picture(name, size=size)
+                if picture.own != truth.valid.shape:
+                    raise DatasetError(f"the truth of {name} has another size than its image")
+            except PipelineError as error:
+                self.unread.append(Finding.error("IMAGE-UNREADABLE", str(error)))
+                continue
+            self.turns |= {} if turn is None else {name: turn}
+            self.unread += [finding for finding in truth.findings if finding.severity == "error"]
+            counts = truth.layers.sum(axis=(1, 2))
+            self.pixels += counts
+            self.whole += truth.valid.size
+            small = name, picture, imageio.resize_mask(truth.layers, size), imageio.resize_mask(truth.valid, size)
+            if ((counts > 0) & ~seen).any():
+                self._show(*small)
+                seen |= counts > 0
+            elif len(later) < IMAGES:
+                later.append(small)
+        for small in later[: IMAGES - len(self.shown)]:
+            self._show(*small)
 
-
-def _small(own: tuple[int, ...]) -> tuple[int, int]:
-    factor = min(1.0, SIDE / max(own))
-    return max(1, round(own[0] * factor)), max(1, round(own[1] * factor))
+    def _show(self, name: str, picture: Picture, layers: BoolArray, valid: BoolArray) -> None:
+        at = len(self.shown)
+        self.arrays[f"image{at}"] = np.rint(picture.image * 255).astype(np.uint8)
+        self.arrays[f"layers{at}"], self.arrays[f"valid{at}"] = np.packbits(layers, axis=-1), valid
+        self.shown.append(name)
+        self.sizes.append(picture.own)
 
 
 def _spread(names: Sequence[str], most: int) -> list[str]:

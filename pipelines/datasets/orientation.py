@@ -1,15 +1,17 @@
 """EXIF orientation: pictures are read upright, and truth that was drawn on the stored pixels is turned with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, Literal, Protocol, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, cast
 
 import numpy as np
 
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio
-from pipelines.datasets.base import Finding, Picture, Truth, Turn
+from pipelines.datasets.base import Finding, Picture, Source, Truth, Turn
+from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
+from pipelines.sentences import count_of
 
 OPTION: Final = "orientation"
 OPTIONS: Final[dict[str, str]] = {
@@ -24,22 +26,6 @@ _SIDE: Final = 256  # pixels of the longer side, for colours
 Drawn: TypeAlias = Literal["upright", "stored"]
 
 
-class Images(Protocol):
-    """What is needed of a source or a native data set."""
-
-    def names(self) -> Sequence[str]:
-        """Every image."""
-
-    def head(self, name: str) -> tuple[tuple[int, int], int]:
-        """A picture's size, upright, and its EXIF orientation."""
-
-    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
-        """A picture, upright."""
-
-    def truth(self, name: str) -> Truth:
-        """The truth of an image as its files have it."""
-
-
 class Alignment:
     """Lays the truth of a data set on its pictures, image by image.
 
@@ -48,12 +34,10 @@ class Alignment:
     Where nothing tells, the truth is taken as upright.
     """
 
-    def __init__(self, images: Images, option: str | None = None) -> None:
-        """option: its value, None where nothing was said. Raises DatasetError for one that it does not have."""
-        if option not in (None, "upright", "stored"):
-            raise DatasetError(f"orientation is {option[:30]!r}, expected upright or stored; correct the option")
-        self._option = cast("Drawn | None", option)
-        self._images = images
+    def __init__(self, source: Source, options: Mapping[str, str]) -> None:
+        """options: of the format, this one among them. Raises DatasetError for a value that it does not have."""
+        self._option = cast("Drawn | None", choice(options, OPTION, ["upright", "stored"]) or None)
+        self._source = source
         self._of_others: Turn | None = None
 
     def align(self, picture: Picture, truth: Truth) -> tuple[Truth, Turn | None]:
@@ -80,11 +64,11 @@ class Alignment:
         """What tells about images whose own size does not."""
         sizes: list[Drawn] = []
         unsized: list[str] = []
-        for name in self._images.names():
+        for name in self._source.names():
             try:
-                own, orientation = self._images.head(name)
+                own, orientation = self._source.head(name)
                 if orientation > 4 and own[0] != own[1]:
-                    truth = self._images.truth(name)
+                    truth = self._source.truth(name)
                     drawn = _by_size(own, truth.valid.shape, orientation)
                     sizes += [drawn] if drawn is not None and truth.layers.any() else []
                 elif orientation > 1:
@@ -105,10 +89,9 @@ class Alignment:
     def _gain_of(self, name: str) -> float:
         """As `_gain`, of a picture made small; 0 where its colours tell nothing."""
         try:
-            own, orientation = self._images.head(name)
-            factor = min(1.0, _SIDE / max(own))
-            size = (max(1, round(own[0] * factor)), max(1, round(own[1] * factor)))
-            picture, truth = self._images.picture(name, size=size), self._images.truth(name)
+            own, orientation = self._source.head(name)
+            picture = self._source.picture(name, size=imageio.fitted(own, _SIDE))
+            truth = self._source.truth(name)
         except DatasetError:
             return 0.0
         turned = _turned(truth, orientation)
@@ -122,8 +105,8 @@ def findings(turns: Mapping[str, Turn]) -> list[Finding]:
         return []
     along = sum(turn.drawn == "stored" for turn in turns.values())
     problem = (
-        f"{_pictures(len(turns))} turned upright by EXIF; the truth of {along:,} was taken as drawn on the stored "
-        f"pixels and turned along, that of {len(turns) - along:,} as upright already"
+        f"{count_of(len(turns), 'picture is', 'pictures are')} turned upright by EXIF; the truth of {along:,} was "
+        f"taken as drawn on the stored pixels and turned along, that of {len(turns) - along:,} as upright already"
     )
     made = [Finding.note("EXIF-TURNED", problem)]
     unsized = {name: turn for name, turn in turns.items() if turn.by in _REASONS}
@@ -131,10 +114,11 @@ def findings(turns: Mapping[str, Turn]) -> list[Finding]:
         name, turn = next(iter(unsized.items()))
         stored = sum(turn.stored_fits for turn in unsized.values())
         problem = (
-            f"{_pictures(len(unsized))} turned by EXIF, such as {name}, whose size does not tell whether the truth was "
-            f"drawn on the stored or on the upright picture; it was taken as {turn.drawn}, {_REASONS[turn.by]} "
-            f"(classes differ more in colour as stored in {stored:,} of {len(unsized):,}); look at some, and settle it "
-            "with the option orientation of the reading, stored or upright"
+            f"{count_of(len(unsized), 'picture is', 'pictures are')} turned by EXIF, such as {name}, whose size does "
+            "not tell whether the truth was drawn on the stored or on the upright picture; it was taken as "
+            f"{turn.drawn}, {_REASONS[turn.by]} (classes differ more in colour as stored in {stored:,} of "
+            f"{len(unsized):,}); look at some, and settle it with the option orientation of the reading, stored "
+            "or upright"
         )
         made.append(Finding.warning("EXIF-UNDECIDED", problem))
     return made
@@ -145,10 +129,6 @@ _REASONS: Final = {
     "colors": "as colours tell",
     "default": "since nothing tells otherwise",
 }
-
-
-def _pictures(count: int) -> str:
-    return "1 picture is" if count == 1 else f"{count:,} pictures are"
 
 
 def _by_size(own: tuple[int, int], shape: tuple[int, ...], orientation: int) -> Drawn | None:
@@ -170,8 +150,7 @@ def _gain(picture: Picture, truth: Truth, turned: Truth) -> float:
 
 def _contrast(image: Float32Array, layers: BoolArray) -> float:
     """Share of the variance of an image's colours, (H, W, 3), that its first labels explain; 0 for a flat image."""
-    factor = min(1.0, _SIDE / max(image.shape[:2]))
-    size = (max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
+    size = imageio.fitted(image.shape[:2], _SIDE)
     layers, channels = imageio.resize_mask(layers, size), imageio.resize_mask(np.moveaxis(image, 2, 0), size)
     label = np.where(layers.any(axis=0), layers.argmax(axis=0), len(layers)).ravel()
     pixels = channels.reshape(3, -1).astype(np.float64)

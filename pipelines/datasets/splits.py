@@ -43,14 +43,17 @@ def split_named(name: str) -> Split | None:
     >>> split_named("train2017"), split_named("my_Test-set"), split_named("train_val")
     ('train', 'test', None)
     """
-    named = {split for word in _WORD.findall(name.casefold()) if (split := split_word(word)) is not None}
-    return named.pop() if len(named) == 1 else None
+    return _only(map(split_word, _WORD.findall(name.casefold())))
 
 
 def split_of(path: Path, root: Path) -> Split | None:
     """The split that a file's folders name, such as val for images/validation/a.png; None when none or several do."""
-    named = {split for part in path.relative_to(root).parts[:-1] if (split := split_named(part)) is not None}
-    return named.pop() if len(named) == 1 else None
+    return _only(map(split_named, path.relative_to(root).parts[:-1]))
+
+
+def _only(named: Iterable[Split | None]) -> Split | None:
+    splits = set(named) - {None}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def given_splits(
@@ -113,10 +116,10 @@ def _by_name(images: Mapping[str, Path], findings: list[Finding]) -> dict[str, S
     splits: dict[str, Split] = {}
     for name, path in images.items():
         words = _WORD.findall(stem(path).casefold())
-        named = {split for word in words[:1] + words[-1:] if (split := split_word(word)) is not None}
-        if len(named) != 1:
+        split = _only(map(split_word, words[:1] + words[-1:]))
+        if split is None:
             return {}
-        splits[name] = named.pop()
+        splits[name] = split
     if len(set(splits.values())) < 2:
         return {}
     problem = f"names of images say their splits, such as {next(iter(splits))}; choose other splits if that is wrong"

@@ -15,13 +15,14 @@ import numpy as np
 
 from pipelines.arrays import UInt8Array
 from pipelines.datasets import imageio, listing, splits
-from pipelines.datasets.base import Finding, Format, Label, Role, Size, Source, Truth, examples
+from pipelines.datasets.base import Finding, Format, Label, Role, Size, Truth, blank_layers, source_name
 from pipelines.datasets.formats import json_file, polygons
 from pipelines.datasets.listing import FileSource
+from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import SPLITS
-from pipelines.sentences import printable
+from pipelines.sentences import first_of, printable
 
 # Files and their tables ----------------------------------------------------------------------------------------------
 
@@ -115,7 +116,7 @@ def choose_files(root: Path, pattern: str | None, findings: list[Finding]) -> li
         )
     left = [title for path, title in titles.items() if path not in taken]
     if left:
-        problem = f"{examples(left, 5, ' and others')} are not read; the option annotations names the files to take"
+        problem = f"{first_of(left, 5)} are not read; the option annotations names the files to take"
         findings.append(Finding.note("FILE-UNUSED", problem))
     return taken
 
@@ -233,7 +234,7 @@ class Drawing:
 
     def __init__(self, size: tuple[int, int], labels: int) -> None:
         self._size = size
-        self._layers = polygons.blank_layers(labels, size)
+        self._layers = blank_layers(labels, size)
         self._valid = np.ones(size, np.bool_)
         self._runs: dict[int, list[polygons.Run]] = defaultdict(list)
         self._work = polygons.Work()
@@ -297,19 +298,14 @@ def _recognise(root: Path) -> str | None:
     return None if first is None else f"{listing.shown(first, root)} holds images, annotations and categories"
 
 
-def _open(root: Path, options: Mapping[str, str]) -> Source:
-    return CocoSource(root, crowd=options.get("crowd", "ignore"), pattern=options.get("annotations"))
-
-
 class CocoSource(FileSource):
-    """Images of COCO files. crowd: what regions with iscrowd = 1 are. pattern: names of the JSON files to take."""
+    """Images of COCO files."""
 
-    def __init__(self, root: Path, *, crowd: str = "ignore", pattern: str | None = None) -> None:
-        if crowd not in _CROWD:
-            raise DatasetError(f"crowd is {crowd[:50]!r}, expected {', '.join(_CROWD)}; correct the option")
+    def __init__(self, root: Path, options: Mapping[str, str]) -> None:
         self.root = root
-        self.name = printable(root.name)[:100] or "COCO"
-        self._crowd = crowd
+        self.name = source_name(root, "COCO")
+        self._crowd = choice(options, "crowd", list(_CROWD), "ignore")
+        pattern = options.get("annotations")
         findings: list[Finding] = []
         self._documents = [read_document(path, root) for path in choose_files(root, pattern, findings)]
         self._labels = self._name_labels(findings)
@@ -502,14 +498,14 @@ def _role(name: str) -> Role:
 
 def _list(findings: list[Finding], code: str, names: list[str], problem: str) -> None:
     if names:
-        listed = examples((printable(name[-80:]) for name in names), 5)
+        listed = first_of([printable(name[-80:]) for name in names], 5)
         findings.append(Finding.error(code, f"{len(names):,} images {problem}: {listed}"))
 
 
 FORMAT = Format(
     "COCO JSON of images, annotations and categories, with folders of pictures",
     _recognise,
-    _open,
+    CocoSource,
     {
         "crowd": "what regions with iscrowd = 1 are: ignore (their pixels do not count), class (like others) or drop",
         "annotations": "names of the JSON files to take, such as instances_*.json",

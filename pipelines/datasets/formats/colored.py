@@ -1,19 +1,17 @@
 """Pictures with one mask each, whose colour is the label: RGB images with a table of colours, given or found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipelines.datasets.base import Finding, Label, Truth
-from pipelines.datasets.formats.indexed import holds_indices
+from pipelines.datasets.base import Finding, Label
 from pipelines.datasets.formats.masks import values
 from pipelines.datasets.formats.masks.pairing import Pairing
-from pipelines.datasets.formats.masks.source import MaskSource, mask_format
-from pipelines.datasets.formats.masks.values import BACKGROUND, Counts, Named, Seen
+from pipelines.datasets.formats.masks.source import LabelMapSource, mask_format
+from pipelines.datasets.formats.masks.values import BACKGROUND, Counts, MaskValues, Named, Names, ValueLabels
+from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.sentences import printable
 
@@ -26,84 +24,47 @@ _MAX_COLORS: Final = 256  # without a table; more are no label colours
 _COLOR_MODES: Final = frozenset({"RGB", "RGBA", "P", "PA", "LA", "CMYK"})
 
 
-@dataclass(frozen=True)
-class ColorLabels:
-    """Labels, and the colour of each as 0xRRGGBB. nearest: whether other colours go to the nearest of them."""
-
-    labels: tuple[Label, ...]
-    codes: tuple[int, ...]
-    nearest: bool
-
-    def truth(self, codes: NDArray[np.int32], where: str) -> Truth:
-        """Layers of a mask of colours (H, W) as 0xRRGGBB. Raises DatasetError when they would not fit."""
-        layers = values.empty_layers(len(self.codes), codes.shape, where)
-        for layer, code in zip(layers, self.codes, strict=True):
-            np.equal(codes, code, out=layer)
-        valid = np.asarray(layers.any(axis=0), np.bool_)
-        if valid.all():
-            return Truth(layers, valid)
-        if self.nearest:
-            chosen = _closest(codes[~valid], self.codes)
-            for index, layer in enumerate(layers):
-                layer[~valid] = chosen == index
-            return Truth(layers, np.ones(codes.shape, np.bool_))
-        wrong = np.unique(codes[~valid])
-        examples = ", ".join(f"#{int(code):06x}" for code in wrong[:5])
-        more = f" and {len(wrong) - 5} more colours" if len(wrong) > 5 else ""
-        return Truth(layers, valid, (values.wrong_values(where, f"{examples}{more}"),))
-
-
-class ColoredSource(MaskSource):
+class ColoredSource(LabelMapSource):
     """One mask an image; labels are the colours of all masks, or those of a table."""
-
-    exclusive = True
-    complete = True
 
     def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
         super().__init__(root, paired, options)
         self.only_one_each()
-        self._colors, self.tables, findings = read_colors(root, self.mask_paths(), self.names_folders(), options)
-        self.labels = self._colors.labels
-        self.findings = (*self.findings, *findings)
-
-    def marked(self, name: str) -> Truth:
-        """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
-        path = self.masks[name][0].path
-        return self._colors.truth(values.read_codes(path), self.shown(path))
+        self.use_labels(*read_colors(root, self.mask_paths(), self.names_folders(), options))
 
 
 def read_colors(
     root: Path, masks: Sequence[Path], folders: Sequence[Path], options: Mapping[str, str]
-) -> tuple[ColorLabels, tuple[Path, ...], list[Finding]]:
+) -> tuple[ValueLabels, Names | None, list[Finding]]:
     """Labels of masks by the option colors, else by a table in one of the folders, else by the colours they hold.
 
-    Also returns the table's file and what was found and guessed. Raises DatasetError when colours are blurred and no
+    Also returns the table in a file and what was found and guessed. Raises DatasetError when colours are blurred and no
     table says which of them are meant, or for an option that is none.
     """
-    seen = values.look(masks, "color")
+    seen = values.count_files(masks, "color")
     findings = seen.findings(root)
     table: tuple[Named, ...] = ()
-    tables: tuple[Path, ...] = ()
+    names = None
     if options.get("colors"):
         table = values.parse_colors(options["colors"])
     elif (names := values.find_names(root, folders, options)) is not None:
         bare = next((row for row in names.rows if row.color is None), None)
         if bare is None:
-            table, tables = names.rows, (names.path,)
+            table = names.rows
         else:
             problem = (
                 f"{names.path.name} gives {printable(bare.name[:60])} no colour, so its names are not used; write "
                 "name,r,g,b there, or say colors="
             )
             findings.append(Finding.warning("NAMES-UNUSED", problem))
-    given = options.get("nearest", "").strip().casefold()
-    if given not in ("", "yes", "no"):
-        raise DatasetError(f"nearest must be yes or no, got {given[:50]!r}")
-    labels = _color_labels(seen, table, {"yes": True, "no": False}.get(given), findings)
-    return labels, tables, findings
+            names = None
+    nearest = {"yes": True, "no": False}.get(choice(options, "nearest", ["yes", "no"]))
+    return _color_labels(seen, table, nearest, findings), names, findings
 
 
-def _color_labels(seen: Seen, table: Sequence[Named], nearest: bool | None, findings: list[Finding]) -> ColorLabels:
+def _color_labels(
+    seen: MaskValues, table: Sequence[Named], nearest: bool | None, findings: list[Finding]
+) -> ValueLabels:
     total, crowded, lossy = seen.total(), seen.crowded, seen.lossy is not None
     if not total and not table:
         raise DatasetError(f"none of the masks can be read, so there are no colours: {seen.problem}")
@@ -127,7 +88,8 @@ def _color_labels(seen: Seen, table: Sequence[Named], nearest: bool | None, find
     elif others and table:
         rows = _with_unnamed(rows, others, findings)
     labels = [Label(row.name, f"#{code:06x}", values.role_of(row.name)) for code, row in rows]
-    return ColorLabels(values.with_distinct_names(labels), tuple(code for code, _ in rows), bool(nearest))
+    codes = tuple((code,) for code, _ in rows)
+    return ValueLabels(values.with_distinct_names(labels), codes, colors=True, nearest=bool(nearest))
 
 
 def _too_close(total: Counts) -> bool:
@@ -140,20 +102,6 @@ def _too_close(total: Counts) -> bool:
 def _code_of(color: str) -> int:
     """A colour "#rrggbb" as a number."""
     return int(color[1:], 16)
-
-
-def _closest(codes: NDArray[np.int32], known: Sequence[int]) -> NDArray[np.int64]:
-    """Index of the nearest known colour, by squared distance in RGB."""
-    distinct, inverse = np.unique(codes, return_inverse=True)
-    best = np.full(distinct.shape, np.iinfo(np.int64).max, np.int64)
-    chosen = np.zeros(distinct.shape, np.int64)
-    for index, code in enumerate(known):
-        distance = np.zeros(distinct.shape, np.int64)
-        for shift in (16, 8, 0):
-            distance += (((distinct >> shift) & 255).astype(np.int64) - ((code >> shift) & 255)) ** 2
-        chosen[distance < best] = index
-        best = np.minimum(best, distance)
-    return chosen[inverse]
 
 
 def _name(code: int, total: Counts) -> str:
@@ -203,7 +151,7 @@ def _blurred_message(total: Counts, crowded: bool) -> str:
 
 def _reason(root: Path, paired: Pairing) -> str | None:
     masks = paired.first_masks()
-    if not all(values.mode_of(path) in _COLOR_MODES for path in masks) or holds_indices(masks):
+    if not all(values.mode_of(path) in _COLOR_MODES for path in masks) or values.holds_indices(masks):
         return None
     return f"every picture has one mask in colours, such as {masks[0].relative_to(root).as_posix()[:100]!r}"
 

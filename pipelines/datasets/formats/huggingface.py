@@ -6,9 +6,10 @@ import struct
 import threading
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Final
@@ -17,15 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.datasets import imageio, listing, splits
-from pipelines.datasets.base import Finding, Format, Picture, Source, Truth, short
+from pipelines.datasets import listing, splits
+from pipelines.datasets.base import Finding, Format, Truth, distinct, source_name
+from pipelines.datasets.files import damage_named
 from pipelines.datasets.formats import json_file
 from pipelines.datasets.formats.masks import values
-from pipelines.datasets.formats.masks.values import Counts, Named, Names, Seen, distinct, find_names, value_labels
+from pipelines.datasets.formats.masks.values import Counts, MaskValues, Named, Names, find_names, value_labels
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
-from pipelines.schema import Split
-from pipelines.sentences import printable
+from pipelines.schema import SPLITS
+from pipelines.sentences import path_tail, printable
 
 # Columns and their roles ---------------------------------------------------------------------------------------------
 
@@ -48,7 +50,7 @@ def choose(schema: pa.Schema, options: Mapping[str, str], path: Path) -> tuple[s
     for key, name in given.items():
         if name and (name not in every or "." in name):
             raise DatasetError(
-                f"{short(path)} has no column {name[:60]!r} of pictures for {key}; such columns are {listed}"
+                f"{path_tail(path)} has no column {name[:60]!r} of pictures for {key}; such columns are {listed}"
             )
     open_ = [name for name in every if name not in given.values() and "." not in name]
     image = given["image"] or _first(open_, _IMAGES)
@@ -58,8 +60,8 @@ def choose(schema: pa.Schema, options: Mapping[str, str], path: Path) -> tuple[s
     mask = mask or (left[0] if given["image"] and len(left) == 1 else "")
     if not image or not mask or image == mask:
         raise DatasetError(
-            f"{short(path)} has no two columns that are known as image and mask; its columns of pictures are {listed}; "
-            "name them with the options image and mask"
+            f"{path_tail(path)} has no two columns that are known as image and mask; its columns of pictures are "
+            f"{listed}; name them with the options image and mask"
         )
     return image, mask
 
@@ -196,17 +198,11 @@ def holds_pictures(kind: pa.DataType) -> bool:
 def told(path: Path) -> Iterator[None]:
     """What Arrow raises for damage becomes a DatasetError that names the file."""
     try:
-        yield
-    except DatasetError:
-        raise
+        with damage_named(path, f"is damaged or no {path.suffix[1:]} file ({{}}); copy it again", _DAMAGE):
+            yield
     except MemoryError:
-        raise DatasetError(f"{short(path)} needs more memory than there is; write it with smaller row groups") from None
-    except _DAMAGE as error:
-        text = (str(error) or type(error).__name__).split("\n")[0]
-        text = printable(text)
-        raise DatasetError(
-            f"{short(path)} is damaged or no {path.suffix[1:]} file ({text[:200]}); copy it again"
-        ) from None
+        problem = "needs more memory than there is; write it with smaller row groups"
+        raise DatasetError(f"{path_tail(path)} {problem}") from None
 
 
 def _binary(kind: pa.DataType) -> bool:
@@ -217,8 +213,8 @@ def _bytes(path: Path, row: int, column: str, value: Any) -> bytes:
     held = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(held, bytes) or not held:
         raise DatasetError(
-            f"{short(path)}, row {row}: the cell of {column[:40]!r} holds no picture, at most the name of one; write "
-            "the set with to_parquet or save_to_disk, which put the pictures into it"
+            f"{path_tail(path)}, row {row}: the cell of {column[:40]!r} holds no picture, at most the name of one; "
+            "write the set with to_parquet or save_to_disk, which put the pictures into it"
         )
     return held
 
@@ -287,8 +283,8 @@ class _Parquet(Shard):
         size = file.metadata.row_group(group).total_byte_size
         if not 0 <= size <= MAX_GROUP_BYTES:
             raise DatasetError(
-                f"{short(self.path)}: row group {group} unpacks to {size:,} bytes, allowed are {MAX_GROUP_BYTES:,}; "
-                "write it with smaller row groups"
+                f"{path_tail(self.path)}: row group {group} unpacks to {size:,} bytes, allowed are "
+                f"{MAX_GROUP_BYTES:,}; write it with smaller row groups"
             )
         return iter(file.iter_batches(batch_size=rows, row_groups=[group], columns=[leaf], use_threads=False))
 
@@ -420,7 +416,6 @@ _SUFFIXES: Final = (".parquet", ".arrow")
 _DEPTH: Final = 3
 _MOST_SHARDS: Final = 10_000
 _LOOKED_AT: Final = 10
-_KEPT: Final = 200_000  # masks whose values are remembered
 
 
 def _recognise(root: Path) -> str | None:
@@ -439,11 +434,7 @@ def _stream_schema(path: Path) -> pa.Schema:
         return pa.ipc.open_stream(source).schema
 
 
-def _open(root: Path, options: Mapping[str, str]) -> Source:
-    return HuggingFaceSource(root, options)
-
-
-class HuggingFaceSource(Source):
+class HuggingFaceSource(listing.FileSource):
     """Rows of shards. Only pictures inside the shards are read, never files that they name."""
 
     exclusive = True
@@ -451,7 +442,7 @@ class HuggingFaceSource(Source):
 
     def __init__(self, root: Path, options: Mapping[str, str]) -> None:
         self.root = root
-        self.name = printable(root.name)[:100] or "datasets"
+        self.name = source_name(root, "datasets")
         self._lock = threading.RLock()
         findings: list[Finding] = []
         self._tables: list[Path] = []
@@ -472,15 +463,14 @@ class HuggingFaceSource(Source):
             split = files[bisect_right(self._starts, number) - 1][1]
             if split is not None:
                 splits[split].append(name)
-        order: tuple[Split, ...] = ("train", "val", "test")
-        self.splits = {split: tuple(splits[split]) for split in order if splits.get(split)}
+        self.splits = {split: tuple(splits[split]) for split in SPLITS if splits.get(split)}
         self._last: Shard | None = None
         names, table = class_names(root, self._shards[0].schema, self._mask, options)
         self._tables += [table] if table is not None else []
-        seen = self._look(findings)
-        self._values, told_of_labels = value_labels(seen, names)
+        held = self._count()
+        self._values, of_labels = value_labels(held, names)
         self.labels = self._values.labels
-        self.findings = (*findings, *told_of_labels)
+        self.findings = (*findings, *held.findings(root), *of_labels)
 
     def _find(self, findings: list[Finding]) -> list[tuple[Path, str | None]]:
         """Shards with the split that each belongs to, in the order of names."""
@@ -507,7 +497,9 @@ class HuggingFaceSource(Source):
         self._tables.append(state)
         listed = json_file.read_object(state)
         if listed.get("_indices_data_files"):
-            raise DatasetError(f"{short(state)} picks rows by an index; call flatten_indices() and save the set again")
+            raise DatasetError(
+                f"{path_tail(state)} picks rows by an index; call flatten_indices() and save the set again"
+            )
         rows = listed.get("_data_files")
         names = (
             [row.get("filename") if isinstance(row, dict) else None for row in rows]
@@ -518,7 +510,7 @@ class HuggingFaceSource(Source):
         lost = next((name for name in names if not isinstance(name, str) or name not in files), "")
         if lost != "":
             raise DatasetError(
-                f"{short(state)} lists {str(lost)[:80]!r}, which is not beside it; copy the whole folder"
+                f"{path_tail(state)} lists {str(lost)[:80]!r}, which is not beside it; copy the whole folder"
             )
         return [files[name] for name in dict.fromkeys(names) if isinstance(name, str)]
 
@@ -544,26 +536,16 @@ class HuggingFaceSource(Source):
                 counts[prefix] += 1
         return dict(sorted(names.items()))
 
-    def _look(self, findings: list[Finding]) -> Seen:
-        """Values of every mask; each is looked at once in a process."""
-        counts: dict[Path, Counts | None] = {}
-        lost: list[str] = []
-        for name, number in sorted(self._rows.items(), key=lambda row: row[1]):  # as they lie in the files
-            shard, row = self._place(number)
-            facts = shard.path.stat()
-            key = (str(shard.path), facts.st_size, facts.st_mtime_ns, self._mask, row)
-            try:
-                if key not in _seen:
-                    _remember(key, values.count_values(self._mask_values(name)))
-                counts[Path(name)] = _seen[key]
-            except DatasetError:
-                lost.append(name)
-        if lost:
-            problem = (
-                f"{len(lost)} masks cannot be read and named no labels, such as that of {lost[0]}; save them again"
-            )
-            findings.append(Finding.warning("MASK-UNREADABLE", problem))
-        return Seen(counts, ())
+    def _count(self) -> MaskValues:
+        """Values of every mask, as they lie in the files; each is looked at once in a process."""
+        rows = sorted(self._rows.items(), key=lambda row: row[1])
+        places = ((name, *self._place(number)) for name, number in rows)
+        return values.count_masks(
+            (Path(name), shard.path, (self._mask, row), partial(self._counts, name)) for name, shard, row in places
+        )
+
+    def _counts(self, name: str) -> Counts | None:
+        return values.count_values(self._mask_values(name))
 
     def _place(self, number: int) -> tuple[Shard, int]:
         index = bisect_right(self._starts, number) - 1
@@ -582,20 +564,15 @@ class HuggingFaceSource(Source):
 
     def _where(self, name: str) -> str:
         shard, row = self._place(self._rows[name])
-        return f"{short(shard.path).replace('/', ' ')}, row {row}"
+        return f"{path_tail(shard.path).replace('/', ' ')}, row {row}"
 
     def names(self) -> tuple[str, ...]:
         """Every row, sorted by name."""
         return tuple(self._rows)
 
-    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
-        """The picture of a row, upright by its EXIF orientation. Raises DatasetError, one line."""
-        content = self._cell(name, self._image)
-        return Picture(*imageio.read_picture(Path(self._where(name)), size=size, content=content))
-
-    def head(self, name: str) -> tuple[tuple[int, int], int]:
-        """Size and orientation of a row's picture, told by its first bytes."""
-        return imageio.read_head(Path(self._where(name)), content=self._cell(name, self._image))
+    def content(self, name: str) -> tuple[Path, bytes | None]:
+        """Where a row's picture is, for messages, and its bytes."""
+        return Path(self._where(name)), self._cell(name, self._image)
 
     def truth(self, name: str) -> Truth:
         """The labels of a row's mask. Raises DatasetError, one line."""
@@ -616,20 +593,6 @@ class HuggingFaceSource(Source):
         self.__dict__.update(state, _lock=threading.RLock(), _last=None)
 
 
-_Key = tuple[str, int, int, str, int]
-_seen: Final[OrderedDict[_Key, Counts | None]] = OrderedDict()
-_seen_lock: Final = threading.Lock()
-
-
-def _remember(key: _Key, counts: Counts | None) -> None:
-    """Keep what a mask holds."""
-    with _seen_lock:
-        _seen[key] = counts
-        # Those of the set that is being opened are the newest and more than it can have rows.
-        while len(_seen) > _KEPT + MAX_ROWS:
-            _seen.popitem(last=False)
-
-
 def _stem(path: str | None) -> str:
     return listing.stem(Path(posixpath.basename(path.replace("\\", "/")))) if path and len(path) < 1000 else ""
 
@@ -637,7 +600,7 @@ def _stem(path: str | None) -> str:
 FORMAT = Format(
     "Hugging Face datasets: parquet files or a save_to_disk folder with columns of images and masks",
     _recognise,
-    _open,
+    HuggingFaceSource,
     {
         "image": "the column of pictures",
         "mask": "the column of masks",

@@ -4,38 +4,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from pipelines.datasets.base import Label, Source, Truth
 from pipelines.datasets.formats.masks.pairing import Pairing
-from pipelines.datasets.formats.masks.source import MaskSource, mask_format
-from pipelines.datasets.formats.masks.values import BACKGROUND, empty_layers, read_index
+from pipelines.datasets.formats.masks.source import LabelMapSource, mask_format
+from pipelines.datasets.formats.masks.values import BACKGROUND, ValueLabels, read_index
 from pipelines.datasets.formats.per_class import LONGEST, OBJECT, OPTIONS, BinaryMasksSource
 from pipelines.errors import DatasetError
 from pipelines.sentences import printable
 
 
-class ObjectMapsSource(MaskSource):
+class ObjectMapsSource(LabelMapSource):
     """One mask an image: 0 is the background, every other value an object of one class."""
-
-    exclusive = True
-    complete = True
 
     def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
         super().__init__(root, paired, options)
         name = options["maps"].strip()
         if not name or name.casefold() == BACKGROUND or len(name) > LONGEST:
             raise DatasetError(f"maps must be the name of the objects, such as cell, got {printable(name[:60])!r}")
-        self.labels = (Label(BACKGROUND, None, "background"), Label(name))
+        self.use_labels(ValueLabels((Label(BACKGROUND, None, "background"), Label(name)), ((0,), (1,))))
 
     def marked(self, name: str) -> Truth:
         """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
-        objects = read_index(path)
-        layers = empty_layers(2, objects.shape, self.shown(path))
-        np.not_equal(objects, 0, out=layers[1])
-        np.equal(objects, 0, out=layers[0])
-        return Truth(layers, np.ones(objects.shape, np.bool_))
+        return self.by_value.truth(read_index(path) != 0, self.shown(path))
 
 
 def _open(root: Path, paired: Pairing, options: Mapping[str, str]) -> Source:
@@ -46,7 +37,7 @@ def _open(root: Path, paired: Pairing, options: Mapping[str, str]) -> Source:
     return ObjectMapsSource(root, paired, options)
 
 
-def _reason(root: Path, paired: Pairing) -> str:
+def _reason(root: Path, paired: Pairing) -> str | None:
     name, masks = next(iter(paired.masks.items()))
     labels = [printable(label[:60]) for label in paired.labels if label]
     of = f", of {', '.join(labels[:6])}" if labels else ""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.datasets.base import short
+from pipelines.datasets.files import decode_text, read_limited, readable
 from pipelines.errors import DatasetError
+from pipelines.sentences import path_tail
 
 MAX_BYTES: Final = 512 << 20
 MAX_VALUE: Final = 16 << 20  # bytes of one value; parsed, it can take thirty times as much
@@ -34,28 +35,25 @@ class Member:
     end: int
 
 
-def read_object(path: Path, *, most: int = MAX_VALUE) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """A small JSON file that holds an object. Raises DatasetError, one line."""
-    try:
-        if path.stat().st_size > most:
-            raise DatasetError(f"{short(path)} is larger than {most:,} bytes; leave out what is not needed")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
-    value = parse(content, path)
+    value = read_value(path)
     if not isinstance(value, dict):
-        raise DatasetError(f"{short(path)} holds no object ({{…}}) but {_kind(value)}; write it again")
+        raise DatasetError(f"{path_tail(path)} holds no object ({{…}}) but {_kind(value)}; write it again")
     return value
+
+
+def read_value(path: Path) -> Any:
+    """A small JSON file. Raises DatasetError, one line."""
+    return parse(read_limited(path, MAX_VALUE, "leave out what is not needed"), path)
 
 
 def parse(content: bytes, path: Path) -> Any:
     """Bytes of a JSON value; the path is named in errors. Raises DatasetError, one line."""
     try:
-        return json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise DatasetError(f"{short(path)} is not UTF-8 text; save it as UTF-8") from None
+        return json.loads(decode_text(content, path))
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{short(path)} is not valid JSON ({_reason(error)}); correct it") from None
+        raise DatasetError(f"{path_tail(path)} is not valid JSON ({_reason(error)}); correct it") from None
 
 
 def members(path: Path, *, lists: Collection[str], texts: Collection[str] = ()) -> Iterator[Member]:
@@ -64,27 +62,22 @@ def members(path: Path, *, lists: Collection[str], texts: Collection[str] = ()) 
     texts: members whose value is kept even where it is one long text. Raises DatasetError, one line, for what is no
     JSON object, larger than MAX_BYTES, or holds a value larger than MAX_VALUE (a text: MAX_TEXT).
     """
-    try:
+    with readable(path):
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise DatasetError(f"{short(path)} has {size:,} bytes, allowed are {MAX_BYTES:,}; split it into parts")
+            raise DatasetError(f"{path_tail(path)} has {size:,} bytes, allowed are {MAX_BYTES:,}; split it into parts")
         if size == 0:
-            raise DatasetError(f"{short(path)} is empty; copy it again")
+            raise DatasetError(f"{path_tail(path)} is empty; copy it again")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             yield from _Scan(path, content).members(frozenset(lists), frozenset(texts))
-    except OSError as error:
-        raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
 
 
 def pieces(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[Any]:
     """Values of a JSON file by their places, (start, end), as `members` told them. Raises DatasetError, one line."""
-    try:
-        with path.open("rb") as file:
-            for start, end in places:
-                file.seek(start)
-                yield parse(file.read(end - start), path)
-    except OSError as error:
-        raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
+    with readable(path), path.open("rb") as file:
+        for start, end in places:
+            file.seek(start)
+            yield parse(file.read(end - start), path)
 
 
 def ends(path: Path) -> bytes:
@@ -122,7 +115,7 @@ class _Scan:
             if not isinstance(key, str):
                 raise self._broken("expected a name in quotes")
             if key in seen and key in lists | texts:
-                raise DatasetError(f"{short(self._path)} has {key!r} twice; keep one")
+                raise DatasetError(f"{path_tail(self._path)} has {key!r} twice; keep one")
             seen.add(key)
             self._expect(b":")
             if key in lists and self._is(b"["):
@@ -165,14 +158,14 @@ class _Scan:
                 if end < reached or reached == len(self._content):
                     break
             except RecursionError:
-                raise DatasetError(f"{short(self._path)} is nested too deeply; it holds no data set") from None
+                raise DatasetError(f"{path_tail(self._path)} is nested too deeply; it holds no data set") from None
             except ValueError as error:
                 problem = _reason(error)
             if reached == len(self._content):
                 raise self._broken(problem)
             if size >= MAX_VALUE:
                 raise DatasetError(
-                    f"{short(self._path)} is not valid JSON after byte {start:,}, or holds a value of more than "
+                    f"{path_tail(self._path)} is not valid JSON after byte {start:,}, or holds a value of more than "
                     f"{MAX_VALUE:,} bytes there; correct it"
                 )
             size = size * 4 if self._base == start else size
@@ -187,7 +180,7 @@ class _Scan:
             raise self._broken("a text does not end")
         end = match.end()
         if end - start > MAX_TEXT:
-            raise DatasetError(f"{short(self._path)} holds a text of more than {MAX_TEXT:,} bytes; take it out")
+            raise DatasetError(f"{path_tail(self._path)} holds a text of more than {MAX_TEXT:,} bytes; take it out")
         self._at = end
         small = end - start <= _WINDOW
         return Member("", parse(self._content[start:end], self._path) if keep or small else None, start, end)
@@ -209,7 +202,7 @@ class _Scan:
 
     def _broken(self, problem: str) -> DatasetError:
         return DatasetError(
-            f"{short(self._path)} is not valid JSON ({problem} at byte {self._at:,} of {len(self._content):,}); "
+            f"{path_tail(self._path)} is not valid JSON ({problem} at byte {self._at:,} of {len(self._content):,}); "
             "write or copy it again"
         )
 

@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw
 
 from pipelines.arrays import BoolArray, Float64Array
 from pipelines.datasets import imageio, listing, splits
-from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth
+from pipelines.datasets.base import Finding, Format, Label, Role, Truth, blank_layers, source_name
 from pipelines.datasets.formats import json_file, polygons
+from pipelines.datasets.options import whole_number
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
-from pipelines.sentences import printable
 
 # Shapes to pixels ----------------------------------------------------------------------------------------------------
 
@@ -221,22 +221,13 @@ def _like_labelme(path: Path) -> bool:
     )
 
 
-def _open(root: Path, options: Mapping[str, str]) -> Source:
-    width = options.get("line_width", str(LINE_WIDTH))
-    if not (width.isascii() and width.isdecimal() and 1 <= int(width[:9]) <= 1000):
-        raise DatasetError(f"line_width is {width[:20]!r}, expected pixels from 1 to 1000; correct the option")
-    return LabelmeSource(root, line_width=int(width))
+class LabelmeSource(listing.FileSource):
+    """A folder of labelme files."""
 
-
-class LabelmeSource(Source):
-    """A folder of labelme files. line_width: pixels that lines and line strips are drawn with."""
-
-    exclusive = False
-
-    def __init__(self, root: Path, *, line_width: int = LINE_WIDTH) -> None:
+    def __init__(self, root: Path, options: Mapping[str, str]) -> None:
         self.root = root
-        self.name = printable(root.name)[:100] or "labelme"
-        self._line_width = line_width
+        self.name = source_name(root, "labelme")
+        self._line_width = whole_number(options, "line_width", 1, 1000, f"such as {LINE_WIDTH}") or LINE_WIDTH
         findings: list[Finding] = []
         pictures = {path.relative_to(root).as_posix(): path for path in listing.images(root)}
         sheets = self._read_sheets(findings)
@@ -305,17 +296,7 @@ class LabelmeSource(Source):
         """Every image that has a labelme file, sorted."""
         return tuple(self._sheets)
 
-    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
-        """The file beside the JSON, else the picture inside it. Raises DatasetError, one line."""
-        path, content = self._file(name)
-        return Picture(*imageio.read_picture(path, size=size, content=content))
-
-    def head(self, name: str) -> tuple[tuple[int, int], int]:
-        """Size and orientation of a picture, told by its first bytes."""
-        path, content = self._file(name)
-        return imageio.read_head(path, content=content)
-
-    def _file(self, name: str) -> tuple[Path, bytes | None]:
+    def content(self, name: str) -> tuple[Path, bytes | None]:
         """The file of a picture; or that of its shapes, and the bytes of the picture inside it."""
         path, sheet = self._pictures[name], self._sheets[name]
         if path is not None:
@@ -333,7 +314,7 @@ class LabelmeSource(Source):
             size = self.head(name)[0] if None in sheet.size else polygons.checked_size(*sheet.size)
         except DatasetError as error:
             raise DatasetError(f"{shown}: {error}") from None
-        layers = polygons.blank_layers(len(self.labels), size)
+        layers = blank_layers(len(self.labels), size)
         canvas = Canvas(size, sheet.path, line_width=self._line_width)
         findings: list[Finding] = []
         for number, shape in enumerate(shapes(sheet.path), start=1):
@@ -369,6 +350,6 @@ def _picture(sheet: Sheet, root: Path, pictures: Mapping[str, Path]) -> Path | N
 FORMAT = Format(
     "one labelme JSON file of shapes an image",
     _recognise,
-    _open,
+    LabelmeSource,
     {"line_width": f"pixels that lines and line strips are drawn wide, {LINE_WIDTH} if nothing is said, as in labelme"},
 )

@@ -14,13 +14,15 @@ from pydantic import ValidationError
 from pipelines import links
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding, Format, Label, Size, Source, Truth, UnusableTruth
+from pipelines.datasets.base import Finding, Format, Label, Size, Truth, UnusableTruth
 from pipelines.datasets.classes import IGNORE_LAYER, Description
-from pipelines.datasets.imageio import IMAGE_SUFFIXES, MASK_SUFFIXES, distinct_values, list_values
+from pipelines.datasets.files import decode_text, read_limited
+from pipelines.datasets.imageio import IMAGE_SUFFIXES, MASK_SUFFIXES, distinct_values
 from pipelines.datasets.listing import MAX_NAME
 from pipelines.errors import DatasetError
 from pipelines.reading import ClassRule, DataReading
 from pipelines.schema import SPLITS, Kind, Split
+from pipelines.sentences import first_of
 
 DESCRIPTION: Final = "dataset.toml"
 _FOLDERS: Final = ("images", "masks", "splits", "probabilities")
@@ -34,7 +36,7 @@ class NativeSource(listing.FileSource):
     masks: (layer, name) to file; the layer is a folder under masks/, or "" for masks/ itself.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, options: Mapping[str, str]) -> None:
         """Read tables and file names, no pixels. Raises DatasetError."""
         self._description = description = read_description(root)
         self.root, self.name, self.declared = root, description.name, description.kind
@@ -161,7 +163,7 @@ class NativeSource(listing.FileSource):
             "binary": f"0 (background), 1 (foreground){ignored}, or 0 and 255",
             "overlapping": "0 and 255",
         }[self._description.kind]
-        problem = f"masks/{mask} holds {list_values(wrong)}, allowed are {allowed}; correct the mask or dataset.toml"
+        problem = f"masks/{mask} holds {first_of(wrong, 8)}, allowed are {allowed}; correct the mask or dataset.toml"
         findings.append(Finding.error("MASK-VALUES", problem))
 
 
@@ -361,13 +363,7 @@ def _resolve(line: str, images: Mapping[str, Path]) -> str:
 
 
 def _text(path: Path) -> str:
-    where = "/".join(path.parts[-2:])
-    if path.stat().st_size > _MAX_TABLE:
-        raise DatasetError(f"{where} is larger than {_MAX_TABLE:,} bytes; it needs one short line an image")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise DatasetError(f"{where} is not UTF-8 text; save it as UTF-8") from None
+    return decode_text(read_limited(path, _MAX_TABLE, "it needs one short line an image"), path)
 
 
 def recognise(root: Path) -> str | None:
@@ -376,8 +372,4 @@ def recognise(root: Path) -> str | None:
     return f"it holds {DESCRIPTION}" if there else None
 
 
-def _open(root: Path, options: Mapping[str, str]) -> Source:
-    return NativeSource(root)
-
-
-FORMAT: Final = Format("dataset.toml with images/ and masks/", recognise, _open)
+FORMAT: Final = Format("dataset.toml with images/ and masks/", recognise, NativeSource)

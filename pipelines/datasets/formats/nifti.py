@@ -3,27 +3,23 @@
 import gzip
 import logging
 import math
-import struct
 import threading
 import warnings
-import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
-from pipelines.datasets.base import short
+from pipelines.datasets.base import Size
+from pipelines.datasets.files import damage_named, readable
 from pipelines.datasets.formats import tiff_images
 from pipelines.errors import DatasetError
-from pipelines.sentences import printable
+from pipelines.sentences import path_tail
 
 NIFTI: Final = (".nii.gz", ".nii")
 SUFFIXES: Final = (*NIFTI, ".png", ".bmp", ".tif", ".tiff")
@@ -36,20 +32,7 @@ _MOST_HEADER: Final = 16 << 20  # bytes before the values: header and extensions
 _SAMPLE: Final = 1 << 20  # voxels of a channel that its percentiles are taken of
 _NIFTI_1: Final = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")  # 348, the header's size
 _NIFTI_2: Final = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")  # 540
-_DAMAGE: Final = (
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    AttributeError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-    AssertionError,
-)
+_DAMAGED: Final = "is damaged or truncated ({}); copy or export it again"
 
 
 @dataclass(frozen=True)
@@ -80,7 +63,7 @@ def read_head(path: Path) -> Head:
     """Slices and channels of a file. Raises DatasetError, one line, when it can't be read or is too large."""
     if suffix(path) in NIFTI:
         shape = _nifti_shape(path)
-        return Head(shape[2], shape[3], flat=_dimensions(path) == 2)
+        return Head(shape[2], shape[3], flat=len(_nifti_header(path).get_data_shape()) == 2)
     if tiff_images.is_tiff(path):
         head = tiff_images.read_head(path, "slices")
         return Head(head.slices, head.channels, flat=head.slices == 1)
@@ -92,14 +75,16 @@ def read_plane(path: Path, index: int, channel: int) -> NDArray[Any]:
     if suffix(path) in NIFTI:
         volume = _volumes.get(path)
         if index >= volume.values.shape[2] or channel >= volume.values.shape[3]:
-            raise DatasetError(f"{short(path)} has no slice {index} of channel {channel + 1}; export the case again")
+            raise DatasetError(
+                f"{path_tail(path)} has no slice {index} of channel {channel + 1}; export the case again"
+            )
         plane = np.asarray(volume.values[:, :, index, channel]).T
         if (volume.slope, volume.inter) == (1.0, 0.0):
             return plane
         with np.errstate(over="ignore", invalid="ignore"):
             return plane * volume.slope + volume.inter
     if tiff_images.is_tiff(path):
-        return _tiff(path, index)[:, :, channel]
+        return tiff_images.read_channels(path, **_page(path, index))[:, :, channel]
     image, _, _ = imageio.read_picture(path)
     return image[:, :, channel]
 
@@ -109,9 +94,14 @@ def read_values(path: Path, index: int) -> NDArray[Any]:
     if suffix(path) in NIFTI:
         return tiff_images.whole_numbers(path, read_plane(path, index, 0))
     if tiff_images.is_tiff(path):
-        stacked = tiff_images.read_head(path, "slices").slices > 1
-        return tiff_images.read_mask(path, page=index if stacked else None, pages="slices" if stacked else "")
+        return tiff_images.read_mask(path, **_page(path, index))
     return imageio.read_mask(path)
+
+
+def _page(path: Path, index: int) -> dict[str, Any]:
+    """How a slice of a TIFF file is asked for."""
+    stacked = tiff_images.read_head(path, "slices").slices > 1
+    return {"page": index, "pages": "slices"} if stacked else {}
 
 
 def percentiles(path: Path, channel: int, low: float, high: float) -> tuple[float, float]:
@@ -156,23 +146,14 @@ def orientation_of(path: Path) -> int:
     return imageio.read_head(path)[1]
 
 
-def as_picture(channels: list[Float32Array], size: tuple[int, int] | None) -> tuple[Float32Array, tuple[int, int]]:
+def as_picture(channels: list[Float32Array], size: Size | None) -> tuple[Float32Array, Size]:
     """One to three channels, (H, W) in [0, 1], as RGB (H, W, 3), and the size before resizing; one is grey, two are
     red and green. Raises DatasetError when their sizes differ.
     """
-    own = (int(channels[0].shape[0]), int(channels[0].shape[1]))
-    if any(channel.shape != own for channel in channels):
+    if len({channel.shape for channel in channels}) > 1:
         raise DatasetError("the channels of a case have different sizes; export it again")
-    if size is not None and size != own:
-        channels = [
-            np.clip(np.asarray(Image.fromarray(channel).resize((size[1], size[0]), Image.Resampling.BILINEAR)), 0, 1)
-            for channel in channels
-        ]
-    image = np.zeros((*channels[0].shape, 3), np.float32)
-    for index in range(3):
-        if index < len(channels) or len(channels) == 1:
-            image[:, :, index] = channels[min(index, len(channels) - 1)]
-    return image, own
+    image = np.stack(channels, axis=2)
+    return imageio.as_rgb(image, size), (image.shape[0], image.shape[1])
 
 
 def forget() -> None:
@@ -188,10 +169,8 @@ class _Volumes:
         self._lock = threading.Lock()
 
     def get(self, path: Path) -> _Volume:
-        try:
+        with readable(path):
             facts = path.stat()
-        except OSError as error:
-            raise DatasetError(f"{short(path)} cannot be read ({error.strerror}); check that it exists") from None
         key = (str(path), facts.st_mtime_ns, facts.st_size)
         with self._lock:
             if key in self._kept:
@@ -218,68 +197,49 @@ def _nifti_header(path: Path) -> Any:
     import nibabel  # slow to import, and most data sets hold no volumes
 
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)  # what matters raises
-    with _told(path):
+    with damage_named(path, _DAMAGED):
         with _opened(path) as file:
             start = file.read(540)
         if start[:4] not in (*_NIFTI_1, *_NIFTI_2):
-            raise DatasetError(f"{short(path)} is no NIfTI file; export it again")
+            raise DatasetError(f"{path_tail(path)} is no NIfTI file; export it again")
         second = start[:4] in _NIFTI_2
         kind: Any = nibabel.Nifti2Header if second else nibabel.Nifti1Header
         header = kind(start if second else start[:348], check=False)
         if header["magic"].item()[:3] not in (b"n+1", b"n+2"):
-            raise DatasetError(f"{short(path)} is no NIfTI file of one piece; save it as .nii.gz")
+            raise DatasetError(f"{path_tail(path)} is no NIfTI file of one piece; save it as .nii.gz")
         return header
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Whatever damage raises inside becomes a DatasetError that names the file."""
-    try:
-        yield
-    except DatasetError:
-        raise
-    except Exception as error:
-        # nibabel's own errors have no common base besides Exception.
-        if not isinstance(error, _DAMAGE) and not type(error).__module__.startswith("nibabel"):
-            raise
-        text = str(error) or type(error).__name__
-        text = printable(text)
-        raise DatasetError(f"{short(path)} is damaged or truncated ({text[:200]}); copy or export it again") from None
 
 
 def _opened(path: Path) -> Any:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def _dimensions(path: Path) -> int:
-    with _told(path):
-        return len(_nifti_header(path).get_data_shape())
-
-
 def _nifti_shape(path: Path) -> tuple[int, int, int, int]:
     """(X, Y, Z, C). Raises DatasetError, before anything is unpacked, for what is too large or has other axes."""
     header = _nifti_header(path)
-    with _told(path):
+    with damage_named(path, _DAMAGED):
         stored = tuple(int(length) for length in header.get_data_shape())
         dtype, begin = header.get_data_dtype(), float(header["vox_offset"])
     shape = (*stored, *(1,) * (3 - len(stored)))
     if len(stored) < 2 or any(length < 1 for length in shape) or (len(shape) > 4 and math.prod(shape[3:-1]) != 1):
-        raise DatasetError(f"{short(path)} has the shape {stored}, expected (X, Y), (X, Y, Z) or (X, Y, Z, channels)")
+        raise DatasetError(
+            f"{path_tail(path)} has the shape {stored}, expected (X, Y), (X, Y, Z) or (X, Y, Z, channels)"
+        )
     padded = (*shape[:3], shape[-1] if len(shape) > 3 else 1)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise DatasetError(f"{short(path)} holds values of the type {dtype}; save whole or floating-point numbers")
+        raise DatasetError(f"{path_tail(path)} holds values of the type {dtype}; save whole or floating-point numbers")
     if _size(padded, dtype) > MAX_BYTES:
         raise DatasetError(
-            f"{short(path)} holds {_size(padded, dtype):,} bytes of {dtype}, allowed are {MAX_BYTES:,}; save it as "
+            f"{path_tail(path)} holds {_size(padded, dtype):,} bytes of {dtype}, allowed are {MAX_BYTES:,}; save it as "
             "int16 or float32, or cut it"
         )
     if padded[0] * padded[1] > imageio.MAX_PIXELS or padded[2] > MAX_SLICES or padded[3] > MAX_CHANNELS:
         raise DatasetError(
-            f"{short(path)} has the shape {padded}, allowed are {imageio.MAX_PIXELS:,} pixels, {MAX_SLICES:,} slices "
-            f"and {MAX_CHANNELS} channels; cut it"
+            f"{path_tail(path)} has the shape {padded}, allowed are {imageio.MAX_PIXELS:,} pixels, {MAX_SLICES:,} "
+            f"slices and {MAX_CHANNELS} channels; cut it"
         )
     if not 0 <= begin <= _MOST_HEADER:
-        raise DatasetError(f"{short(path)} has its values at byte {begin:.0f}; it is damaged, export it again")
+        raise DatasetError(f"{path_tail(path)} has its values at byte {begin:.0f}; it is damaged, export it again")
     return padded  # type: ignore[return-value]
 
 
@@ -291,17 +251,12 @@ def _load(path: Path) -> _Volume:
     import nibabel
 
     shape = _nifti_shape(path)
-    with _told(path), warnings.catch_warnings():
+    with damage_named(path, _DAMAGED), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image: Any = nibabel.load(path, mmap=False)
         proxy = image.dataobj
         values = np.asanyarray(proxy.get_unscaled()).reshape(shape, order="F")
         slope, inter = float(proxy.slope), float(proxy.inter)
     if not (math.isfinite(slope) and math.isfinite(inter)):
-        raise DatasetError(f"{short(path)} scales its values by {slope} and {inter}; export it again")
+        raise DatasetError(f"{path_tail(path)} scales its values by {slope} and {inter}; export it again")
     return _Volume(values, slope, inter)
-
-
-def _tiff(path: Path, index: int) -> NDArray[Any]:
-    stacked = tiff_images.read_head(path, "slices").slices > 1
-    return tiff_images.read_channels(path, page=index if stacked else None, pages="slices" if stacked else "")

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines import links
-from pipelines.arrays import BoolArray, Float32Array
+from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth
-from pipelines.datasets.formats import json_file, nifti, polygons
+from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth, distinct, source_name
+from pipelines.datasets.formats import json_file, nifti
+from pipelines.datasets.formats.masks.values import ValueLabels
+from pipelines.datasets.options import channel_numbers, limits, whole_number
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
@@ -57,7 +58,7 @@ def read_tables(path: Path, findings: list[Finding]) -> Tables:
     )
     if sum(len(values) for _, values in pairs) > MAX_VALUES:
         raise DatasetError(f"the labels of dataset.json name more than {MAX_VALUES:,} values; leave some out")
-    names = _distinct([name for name, _ in pairs])
+    names = distinct([name for name, _ in pairs], "{} ({})")
     labels = tuple(Label(name, role=_role(name, values)) for name, (_, values) in zip(names, pairs, strict=True))
     tables = Tables(
         labels,
@@ -74,7 +75,9 @@ def read_tables(path: Path, findings: list[Finding]) -> Tables:
 
 def read_fold(path: Path, fold: int) -> dict[str, tuple[str, ...]]:
     """Cases of train and val of one fold of splits_final.json. Raises DatasetError, one line."""
-    folds = _folds(path)
+    folds = json_file.read_value(path)
+    if not isinstance(folds, list):
+        raise DatasetError(f"{path.name} is no list of folds; write it again or remove it")
     if fold >= len(folds):
         raise DatasetError(f"splits_final.json has {len(folds)} folds, asked for is fold {fold}; they count from 0")
     chosen = folds[fold]
@@ -83,20 +86,6 @@ def read_fold(path: Path, fold: int) -> dict[str, tuple[str, ...]]:
         if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
             raise DatasetError(f"fold {fold} of splits_final.json has no lists of cases train and val; write it again")
     return {split: tuple(dict.fromkeys(cases)) for split, cases in lists.items() if cases}
-
-
-def _folds(path: Path) -> list[Any]:
-    try:
-        if path.stat().st_size > json_file.MAX_VALUE:
-            raise DatasetError(
-                f"{path.name} is larger than {json_file.MAX_VALUE:,} bytes; it needs lists of cases only"
-            )
-        folds = json_file.parse(path.read_bytes(), path)
-    except OSError as error:
-        raise DatasetError(f"{path.name} cannot be read ({error.strerror}); check that it exists") from None
-    if not isinstance(folds, list):
-        raise DatasetError(f"{path.name} is no list of folds; write it again or remove it")
-    return folds
 
 
 def _is_version_1(given: dict[str, Any]) -> bool:
@@ -123,16 +112,6 @@ def _values(name: str, given: Any) -> tuple[int, ...]:
             "region"
         )
     return tuple(dict.fromkeys(values))
-
-
-def _distinct(names: list[str]) -> list[str]:
-    taken: dict[str, None] = {}
-    for name in names:
-        fresh, number = name, 2
-        while fresh in taken:
-            fresh, number = f"{name} ({number})", number + 1
-        taken[fresh] = None
-    return list(taken)
 
 
 def _role(name: str, values: tuple[int, ...]) -> Role:
@@ -330,7 +309,6 @@ _TABLE: Final = "dataset.json"
 _FOLDS: Final = "splits_final.json"
 _MOST_IMAGES: Final = 500_000
 _WINDOW: Final = (0.5, 99.5)  # percentiles of a case
-_COMPARED: Final = 256  # values; with more, looking each pixel's value up is faster
 _MOST_WINDOWS: Final = 4096
 
 
@@ -354,44 +332,23 @@ def _recognise(root: Path) -> str | None:
     return "dataset.json names labels and channels, and labelsTr/ is there"
 
 
-def _open(root: Path, options: Mapping[str, str]) -> Source:
-    return NnunetSource(root, _parse(options))
-
-
 def _parse(options: Mapping[str, str]) -> _Options:
     slices = options.get("slices", "all").strip()
     every = re.fullmatch(r"every:([1-9]\d{0,4})", slices)
     if slices not in ("all", "labelled") and every is None:
         raise DatasetError(f"slices is {slices[:30]!r}, expected all, labelled or every:N such as every:5; correct it")
-    chosen = options.get("channels", "").strip()
-    if chosen and not re.fullmatch(r"[1-9]\d?(\s*,\s*[1-9]\d?){0,2}", chosen):
+    window = options.get("window", "").strip()
+    if window and limits(window) is None:
         raise DatasetError(
-            f"channels is {chosen[:30]!r}, expected one to three numbers from 1 such as 1,2,4; correct it"
+            f"window is {window[:30]!r}, expected the lowest and highest intensity such as -160,240; correct it"
         )
-    fold = options.get("fold", "0").strip()
-    if not re.fullmatch(r"[0-9]{1,3}", fold):
-        raise DatasetError(f"fold is {fold[:30]!r}, expected a whole number from 0; correct it")
     return _Options(
-        window=_window(options.get("window", "").strip()),
+        window=limits(window),
         slices="every" if every else slices,
         every=int(every[1]) if every else 1,
-        channels=tuple(int(number) - 1 for number in chosen.split(",")) if chosen else (),
-        fold=int(fold),
+        channels=channel_numbers(options),
+        fold=whole_number(options, "fold", 0, 999, "such as 0") or 0,
     )
-
-
-def _window(text: str) -> tuple[float, float] | None:
-    if not text:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low = high = 0.0
-    if not (np.isfinite((low, high)).all() and low < high):
-        raise DatasetError(
-            f"window is {text[:30]!r}, expected the lowest and highest intensity such as -160,240; correct it"
-        )
-    return low, high
 
 
 class NnunetSource(Source):
@@ -399,10 +356,10 @@ class NnunetSource(Source):
 
     complete = True
 
-    def __init__(self, root: Path, options: _Options) -> None:
+    def __init__(self, root: Path, options: Mapping[str, str]) -> None:
         self.root = root
-        self.name = printable(root.name)[:100] or "nnU-Net"
-        self._options = options
+        self.name = source_name(root, "nnU-Net")
+        self._options = _parse(options)
         findings: list[Finding] = []
         table = listing.child(root, _TABLE)
         if table is None:
@@ -410,9 +367,9 @@ class NnunetSource(Source):
         self._tables = [table]
         tables = read_tables(table, findings)
         self.labels = tables.labels
-        self._known = np.array(sorted({value for values in tables.values for value in values}), np.int64)
-        self._member = np.stack([np.isin(self._known, values) for values in tables.values])
-        self.exclusive = bool((self._member.sum(axis=0) <= 1).all())
+        self._by_value = ValueLabels(tables.labels, tables.values)
+        every = [value for values in tables.values for value in values]
+        self.exclusive = len(set(every)) == len(every)
         if tables.order:
             order = ", ".join(printable(name[:60]) for name in reversed(tables.order))
             problem = f"by regions_class_order the first of {order} gets a pixel of several, under one label a pixel"
@@ -460,8 +417,8 @@ class NnunetSource(Source):
         elif self._options.slices == "all":
             yield from range(case.slices)
         else:
-            empty = np.array([label.role == "background" for label in self.labels])
-            marks = self._known[self._member[~empty].any(axis=0)]
+            pairs = zip(self.labels, self._by_value.values, strict=True)
+            marks = [value for label, values in pairs if label.role != "background" for value in values]
             for index in range(case.slices):
                 if np.isin(nifti.read_values(case.label, index), marks).any():
                     yield index
@@ -532,29 +489,7 @@ class NnunetSource(Source):
     def truth(self, name: str) -> Truth:
         """Labels and regions of a slice. Raises DatasetError, one line."""
         case, index = self._images[name]
-        return self._decode(name, case, nifti.read_values(case.label, index))
-
-    def _decode(self, name: str, case: Case, values: NDArray[Any]) -> Truth:
-        layers = polygons.blank_layers(len(self.labels), (values.shape[0], values.shape[1]))
-        if len(self._known) <= _COMPARED:
-            for layer, member in zip(layers, self._member, strict=True):
-                for value in self._known[member]:
-                    layer |= values == value
-            known: BoolArray = np.asarray(layers.any(axis=0), np.bool_)
-        else:
-            place = np.minimum(np.searchsorted(self._known, values), len(self._known) - 1)
-            known = np.asarray(self._known[place] == values, np.bool_)
-            for layer, member in zip(layers, self._member, strict=True):
-                np.logical_and(member[place], known, out=layer)
-        findings = []
-        if not known.all():
-            examples = ", ".join(str(value) for value in np.unique(values[~known])[:5])
-            problem = (
-                f"the label map of {name} holds {examples}, which dataset.json does not name; add the label or correct "
-                "the map"
-            )
-            findings.append(Finding.error("MASK-VALUES", problem))
-        return Truth(layers, np.ones(values.shape, np.bool_), tuple(findings))
+        return self._by_value.truth(nifti.read_values(case.label, index), f"the label map of {name}")
 
     def files(self) -> Iterable[Path]:
         """Tables, images and label maps."""
@@ -568,7 +503,7 @@ class NnunetSource(Source):
 FORMAT = Format(
     "nnU-Net raw: dataset.json with imagesTr/ and labelsTr/",
     _recognise,
-    _open,
+    NnunetSource,
     {
         "slices": "of volumes: all, labelled (those that carry a label), or every:N such as every:5",
         "window": "intensities that become black and white, such as -160,240; the 0.5th and 99.5th percentile of each "

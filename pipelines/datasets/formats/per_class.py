@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray
-from pipelines.datasets.base import Finding, Label, Truth
-from pipelines.datasets.formats.indexed import read_threshold
+from pipelines.datasets.base import Finding, Label, Truth, blank_layers
 from pipelines.datasets.formats.masks import values
 from pipelines.datasets.formats.masks.pairing import Mask, Pairing
 from pipelines.datasets.formats.masks.source import MaskSource, mask_format
+from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.sentences import printable
@@ -32,11 +31,7 @@ class BinaryMasksSource(MaskSource):
     """
 
     def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
-        missing = options.get("missing", "").strip().casefold()
-        if missing not in ("", "empty"):
-            raise DatasetError(f"missing must be empty or left out, got {missing[:50]!r}")
-        super().__init__(root, paired, options, empty=missing == "empty")
-        self._threshold = read_threshold(options)
+        super().__init__(root, paired, options, empty=bool(choice(options, "missing", ["empty"])))
         names = sorted({_label(mask) for masks in self.masks.values() for mask in masks})
         if len(names) > MAX_LABELS:
             raise DatasetError(f"folders and names tell {len(names):,} classes, allowed are {MAX_LABELS:,}; use fewer")
@@ -51,22 +46,18 @@ class BinaryMasksSource(MaskSource):
         for mask in self.masks[name]:
             marks = values.read_index(mask.path)
             if layers is None:
-                layers = values.empty_layers(len(self.labels), marks.shape, self.shown(mask.path))
-            elif marks.shape != layers.shape[1:]:
+                layers = blank_layers(len(self.labels), marks.shape, self.shown(mask.path))
+            if marks.shape != layers.shape[1:]:
                 raise DatasetError(
                     f"the masks of {name} differ in size: {self.shown(mask.path)} is {marks.shape[1]}×{marks.shape[0]},"
                     f" another {layers.shape[2]}×{layers.shape[1]}; save them at the size of the picture"
                 )
-            layers[self._at[_label(mask)]] |= self._decode(mask, marks, findings)
+            layers[self._at[_label(mask)]] |= self.foreground(
+                mask.path, marks, findings, advice=", or save the mask with 0 and 255"
+            )
         if layers is None:
-            layers = values.empty_layers(len(self.labels), self.picture(name).own, name)
+            layers = blank_layers(len(self.labels), self.picture(name).own, name)
         return Truth(layers, np.ones(layers.shape[1:], np.bool_), tuple(findings))
-
-    def _decode(self, mask: Mask, marks: NDArray[Any], findings: list[Finding]) -> BoolArray:
-        if self._threshold is not None:
-            return marks >= self._threshold
-        values.check_two_values(marks, self.shown(mask.path), ", or save the mask with 0 and 255", findings)
-        return marks != 0
 
 
 def _label(mask: Mask) -> str:

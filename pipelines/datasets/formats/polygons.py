@@ -20,7 +20,6 @@ Run = dict[str, Any]  # pycocotools' own form: {"size": [height, width], "counts
 
 _COST: Final = 20  # of a pixel of an outline, against one that is only filled
 _LONGEST_NUMBER: Final = 7  # letters; 35 bits
-MAX_LAYER_BYTES: Final = 1 << 30
 
 
 class Work:
@@ -34,17 +33,6 @@ class Work:
         self._left -= pixels
         if self._left < 0:
             raise DatasetError(f"its shapes run over more than {MAX_WORK:,} pixels; simplify them or cut the image")
-
-
-def blank_layers(labels: int, size: tuple[int, int]) -> BoolArray:
-    """Layers without any label, (labels, H, W) bool. Raises DatasetError when they'd take more than a gigabyte."""
-    height, width = size
-    if labels * height * width > MAX_LAYER_BYTES:
-        raise DatasetError(
-            f"{labels:,} labels at {width}×{height} take more than {MAX_LAYER_BYTES:,} bytes an image; cut the images "
-            "into tiles, or leave labels out"
-        )
-    return np.zeros((labels, height, width), np.bool_)
 
 
 def checked_size(height: Any, width: Any) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Multi-channel TIFF: pictures, label maps and channels that are masks."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.datasets import listing
-from pipelines.datasets.base import Finding, Label, Truth
+from pipelines.datasets.base import Finding, Label, Truth, blank_layers, distinct
 from pipelines.datasets.formats import tiff_images
-from pipelines.datasets.formats.indexed import read_threshold
 from pipelines.datasets.formats.masks import values
 from pipelines.datasets.formats.masks.pairing import Pairing
 from pipelines.datasets.formats.masks.source import MaskSource, mask_format
-from pipelines.datasets.formats.masks.values import Counts, Seen
+from pipelines.datasets.formats.masks.values import Counts, MaskValues
 from pipelines.datasets.formats.tiff_images import Pages, TiffHead
 from pipelines.errors import DatasetError
 
@@ -29,7 +29,6 @@ class TiffSource(MaskSource):
         super().__init__(root, paired, options)
         self.only_one_each()
         self._pages: Pages = self.tiff.pages
-        self._threshold = read_threshold(options)
         self._slice: dict[str, tuple[str, int]] = {}
         if self._pages == "slices":
             self._cut_slices()
@@ -44,7 +43,7 @@ class TiffSource(MaskSource):
                 raise DatasetError(
                     f"{names.path.name} names {len(rows)} classes, the masks have {channels} channels; name each"
                 )
-            spoken = values.distinct(rows or [f"channel {index + 1}" for index in range(channels)])
+            spoken = distinct(rows or [f"channel {index + 1}" for index in range(channels)])
             self.labels = tuple(Label(name, None, values.role_of(name)) for name in spoken)
         else:
             seen = self._look()
@@ -72,18 +71,12 @@ class TiffSource(MaskSource):
                 f"{self.shown(path)} has {marks.shape[2]} channels, the masks of this set have {len(self.labels)}; "
                 "save it with one channel a class"
             )
-        layers = values.empty_layers(len(self.labels), marks.shape[:2], self.shown(path))
+        layers = blank_layers(len(self.labels), marks.shape[:2], self.shown(path))
         findings: list[Finding] = []
         for index, layer in enumerate(layers):
-            layer[:] = self._layer(path, index, marks[:, :, index], findings)
+            where = f"channel {index + 1} of "
+            layer[:] = self.foreground(path, marks[:, :, index], findings, where=where)
         return Truth(layers, np.ones(marks.shape[:2], np.bool_), tuple(findings))
-
-    def _layer(self, path: Path, index: int, marks: NDArray[Any], findings: list[Finding]) -> NDArray[np.bool_]:
-        if self._threshold is not None:
-            return marks >= self._threshold
-        where = f"channel {index + 1} of {self.shown(path)}"
-        values.check_two_values(tiff_images.whole_numbers(path, marks), where, "", findings)
-        return marks != 0
 
     def _read_index(self, path: Path, page: int | None) -> NDArray[Any]:
         if tiff_images.is_tiff(path):
@@ -102,18 +95,13 @@ class TiffSource(MaskSource):
                 problem = str(error)
         raise DatasetError(f"none of the masks can be read: {problem}")
 
-    def _look(self) -> Seen:
+    def _look(self) -> MaskValues:
         if not self._slice and self._pages == "":
-            return values.look(self.mask_paths(), "index")
-        files: dict[Path, Counts | None] = {}
-        broken: list[Path] = []
-        for name in self.images:
-            path = self.masks[name][0].path
-            try:
-                files[path] = _stack_counts(path, self._pages)
-            except DatasetError:
-                broken.append(path)
-        return Seen(files, tuple(broken))
+            return values.count_files(self.mask_paths(), "index")
+        paths = self.mask_paths()
+        return values.count_masks(
+            (path, path, ("pages", self._pages), partial(_stack_counts, path, self._pages)) for path in paths
+        )
 
     def _cut_slices(self) -> None:
         """Names of slices for every stack, grouped by file, in the splits of their files."""

@@ -6,21 +6,23 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
-from pipelines.datasets.base import short
+from pipelines.datasets.files import damage_named, readable
+from pipelines.datasets.options import channel_numbers, choice, limits
 from pipelines.errors import DatasetError
+from pipelines.sentences import path_tail
 
 # The file ------------------------------------------------------------------------------------------------------------
 
 Pages: TypeAlias = Literal["", "channels", "slices"]
+Range: TypeAlias = tuple[float, float] | Literal["dtype", "percentile"]  # values that become black and white
 
 SUFFIXES: Final = (".tif", ".tiff")
 MAX_BYTES: Final = 2**29  # of decoded values in one file: 512 MB
@@ -71,37 +73,33 @@ def read_channels(path: Path, *, page: int | None = None, pages: Pages = "") -> 
 
 
 def _with_file(path: Path, read: Callable[[tifffile.TiffFile], Any]) -> Any:
-    try:
+    with readable(path, parts=3):
         if path.stat().st_size > imageio.MAX_BYTES:
-            raise DatasetError(f"{short(path, 3)} is larger than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
+            raise DatasetError(f"{path_tail(path, 3)} is larger than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
         file = path.open("rb")
-    except OSError as error:
-        raise DatasetError(f"{short(path, 3)} cannot be read ({error.strerror}); check that it exists") from None
-    try:
-        with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _check_pages(path, content)
-            with tifffile.TiffFile(file, _multifile=False, **_PLAIN) as tif:
-                return read(tif)
-    except DatasetError:
-        raise
-    except Exception as error:  # tifffile and its codecs raise a dozen types, their own and others', on damage
-        reason = " ".join(str(error).split())[:100]
-        reason = reason if reason.isprintable() else type(error).__name__
-        raise DatasetError(f"{short(path, 3)} is no TIFF file that can be read ({reason}); save it again") from None
+    # tifffile and its codecs raise a dozen types, their own and others', on damage.
+    with (
+        file,
+        damage_named(path, "is no TIFF file that can be read ({}); save it again", parts=3),
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        _check_pages(path, content)
+        with tifffile.TiffFile(file, _multifile=False, **_PLAIN) as tif:
+            return read(tif)
 
 
 def _check_pages(path: Path, content: mmap.mmap) -> None:
     """Follow the chain of pages once: tifffile would follow a circle for ever."""
     order = {b"II": "<", b"MM": ">"}.get(content[:2])
     if order is None or len(content) < 8:
-        raise DatasetError(f"{short(path, 3)} is no TIFF file; save it again")
+        raise DatasetError(f"{path_tail(path, 3)} is no TIFF file; save it again")
     big = struct.unpack(order + "H", content[2:4])[0] == 43
     at = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)[0]
     seen: set[int] = set()
     while at:
         if at in seen or len(seen) >= MAX_PAGES:
             problem = "its pages go round in a circle" if at in seen else f"it has more than {MAX_PAGES:,} pages"
-            raise DatasetError(f"{short(path, 3)} cannot be read: {problem}; save its images one by one")
+            raise DatasetError(f"{path_tail(path, 3)} cannot be read: {problem}; save its images one by one")
         seen.add(at)
         count = struct.unpack_from(order + ("Q" if big else "H"), content, at)[0]
         after = at + (8 + 20 * count if big else 2 + 12 * count)
@@ -115,23 +113,27 @@ def _head(path: Path, tif: tifffile.TiffFile, pages: Pages) -> TiffHead:
     height, width, channels = sizes["Y"], sizes["X"], sizes.get("C", 1)
     slices = sizes.get("Z", 1)
     if min(height, width, channels) < 1:
-        raise DatasetError(f"{short(path, 3)} is empty ({width}×{height}); save it again")
+        raise DatasetError(f"{path_tail(path, 3)} is empty ({width}×{height}); save it again")
     if height * width > imageio.MAX_PIXELS:
         raise DatasetError(
-            f"{short(path, 3)} is {width}×{height}, more than {imageio.MAX_PIXELS:,} pixels; cut it into tiles"
+            f"{path_tail(path, 3)} is {width}×{height}, more than {imageio.MAX_PIXELS:,} pixels; cut it into tiles"
         )
     if channels > MAX_CHANNELS:
-        raise DatasetError(f"{short(path, 3)} has {channels} channels, allowed are {MAX_CHANNELS}; leave some out")
+        raise DatasetError(f"{path_tail(path, 3)} has {channels} channels, allowed are {MAX_CHANNELS}; leave some out")
     dtype = np.dtype(page.dtype) if page.dtype is not None else None
     if dtype is None or dtype.kind not in "biuf":
-        raise DatasetError(f"{short(path, 3)} holds values of a kind that is no picture; save 8 or 16 bit or float32")
+        raise DatasetError(
+            f"{path_tail(path, 3)} holds values of a kind that is no picture; save 8 or 16 bit or float32"
+        )
     if page.compression not in _COMPRESSIONS:
         raise DatasetError(
-            f"{short(path, 3)} is compressed in a way that is not read here ({int(page.compression)}); save it "
+            f"{path_tail(path, 3)} is compressed in a way that is not read here ({int(page.compression)}); save it "
             "uncompressed, or with deflate, LZW or zstd"
         )
     if page.is_tiled and int(np.prod(page.chunks)) * dtype.itemsize > MAX_BYTES:
-        raise DatasetError(f"{short(path, 3)} has tiles of more than {MAX_BYTES:,} bytes; save it with smaller tiles")
+        raise DatasetError(
+            f"{path_tail(path, 3)} has tiles of more than {MAX_BYTES:,} bytes; save it with smaller tiles"
+        )
     ordinary = _ordinary(tif, page, dtype)
     return TiffHead((height, width), channels, slices, dtype, int(page.photometric), ordinary, _orientation(page))
 
@@ -159,7 +161,7 @@ def _axes(path: Path, tif: tifffile.TiffFile, pages: Pages) -> tuple[str, tuple[
     """
     series = tif.series
     if len(series) != 1 and pages == "":
-        raise DatasetError(f"{short(path, 3)} holds {len(series)} images of different sizes; save them one by one")
+        raise DatasetError(f"{path_tail(path, 3)} holds {len(series)} images of different sizes; save them one by one")
     axes = series[0].axes.replace("S", "C")
     shape = tuple(int(length) for length in series[0].shape)
     if len(shape) == 3 and shape[2] == 1 and tif.is_shaped:
@@ -176,12 +178,12 @@ def _axes(path: Path, tif: tifffile.TiffFile, pages: Pages) -> tuple[str, tuple[
     elif others:
         ways = "×".join(str(length) for length in shape)
         raise DatasetError(
-            f"{short(path, 3)} is a stack of {len(tif.pages)} pages ({ways}), but one file is one image; say what its "
-            "pages are with pages=channels or pages=slices, or save them one by one"
+            f"{path_tail(path, 3)} is a stack of {len(tif.pages)} pages ({ways}), but one file is one image; say what "
+            "its pages are with pages=channels or pages=slices, or save them one by one"
         )
     if sorted(axes.replace("Z", "").replace("C", "")) != ["X", "Y"] or axes.count("C") > 1:
         raise DatasetError(
-            f"{short(path, 3)} holds an array with the axes {axes[:20]}; save height, width and channels"
+            f"{path_tail(path, 3)} holds an array with the axes {axes[:20]}; save height, width and channels"
         )
     return axes, shape
 
@@ -197,13 +199,15 @@ def _values(path: Path, tif: tifffile.TiffFile, page: int | None, pages: Pages) 
     count = head.shape[0] * head.shape[1] * head.channels * (1 if alone else head.slices)
     if count * head.dtype.itemsize > MAX_BYTES:
         raise DatasetError(
-            f"{short(path, 3)} holds {count * head.dtype.itemsize:,} bytes of values, allowed are {MAX_BYTES:,}; cut "
-            "it into tiles, or leave channels out"
+            f"{path_tail(path, 3)} holds {count * head.dtype.itemsize:,} bytes of values, allowed are {MAX_BYTES:,}; "
+            "cut it into tiles, or leave channels out"
         )
     if head.slices > 1 and page is None:
-        raise DatasetError(f"{short(path, 3)} is a stack of {head.slices} slices; choose one of them")
+        raise DatasetError(f"{path_tail(path, 3)} is a stack of {head.slices} slices; choose one of them")
     if page is not None and not 0 <= page < head.slices:
-        raise DatasetError(f"{short(path, 3)} has {head.slices} slices, asked for is slice {page + 1}; save it again")
+        raise DatasetError(
+            f"{path_tail(path, 3)} has {head.slices} slices, asked for is slice {page + 1}; save it again"
+        )
     axes, shape = _axes(path, tif, pages)
     if alone:
         plane = np.asarray(tif.asarray(key=page, series=0)).reshape(head.shape)
@@ -228,11 +232,11 @@ OPTIONS: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class TiffReading:
+class PictureOptions:
     """How to make pictures of TIFF files. channels: from 0; (): the first three. limits: black and white."""
 
     channels: tuple[int, ...] = ()
-    limits: tuple[float, float] | Literal["dtype", "percentile"] = "dtype"
+    limits: Range = "dtype"
     pages: Pages = ""
 
     @property
@@ -241,22 +245,18 @@ class TiffReading:
         return not self.channels and self.limits == "dtype"
 
 
-def parse_options(options: Mapping[str, str]) -> TiffReading:
+def parse_options(options: Mapping[str, str]) -> PictureOptions:
     """Options channels, range and pages. Raises DatasetError, one line."""
-    chosen, limits, pages = options.get("channels", ""), options.get("range", "dtype"), options.get("pages", "")
-    try:
-        channels = tuple(int(number) - 1 for number in chosen.split(",")) if chosen.strip() else ()
-    except ValueError:
-        channels = (-1,)
-    if len(channels) > 3 or any(not 0 <= number < MAX_CHANNELS for number in channels):
-        raise DatasetError(f"channels must be one to three numbers from 1, such as 4,3,2, got {chosen[:50]!r}")
-    if pages not in ("", "channels", "slices"):
-        raise DatasetError(f"pages must be channels or slices, got {pages[:50]!r}")
-    return TiffReading(channels, _limits(limits.strip()), pages)  # type: ignore[arg-type]
+    given = options.get("range", "dtype").strip()
+    black_white = cast("Range | None", given if given in ("dtype", "percentile") else limits(given))
+    if black_white is None:
+        raise DatasetError(f'range must be "dtype", "percentile" or two numbers such as 0,4095, got {given[:50]!r}')
+    pages = choice(options, "pages", ["channels", "slices"])
+    return PictureOptions(channel_numbers(options), black_white, cast("Pages", pages))
 
 
 def read_picture(
-    path: Path, reading: TiffReading, *, size: tuple[int, int] | None = None, page: int | None = None
+    path: Path, options: PictureOptions, *, size: tuple[int, int] | None = None, page: int | None = None
 ) -> tuple[Float32Array, tuple[int, int], int]:
     """A picture as `imageio.read_picture` gives it, from any image file; TIFF files may have any number of channels.
 
@@ -264,41 +264,31 @@ def read_picture(
     """
     if not is_tiff(path):
         return imageio.read_picture(path, size=size)
-    if reading.plain and page is None and not reading.pages and read_head(path).ordinary:
+    if options.plain and page is None and not options.pages and read_head(path).ordinary:
         return imageio.read_picture(path, size=size)
-    values = read_channels(path, page=page, pages=reading.pages)
+    values = read_channels(path, page=page, pages=options.pages)
     own = (values.shape[0], values.shape[1])
-    chosen = reading.channels or tuple(range(min(3, values.shape[2])))
+    chosen = options.channels or tuple(range(min(3, values.shape[2])))
     if max(chosen) >= values.shape[2]:
         raise DatasetError(
-            f"{short(path, 3)} has {values.shape[2]} channels, asked for is channel {max(chosen) + 1}; correct channels"
+            f"{path_tail(path, 3)} has {values.shape[2]} channels, asked for is channel {max(chosen) + 1}; correct "
+            "channels"
         )
-    image = np.zeros((*own, 3), np.float32)
-    used = image[:, :, : len(chosen)]
-    for index, channel in enumerate(chosen):
-        used[:, :, index] = values[:, :, channel]
-    _scale(path, used, values.dtype, reading.limits)
-    if len(chosen) == 1:
-        image[:, :, 1:] = used
-    if size is not None and size != own:
-        layers = [
-            Image.fromarray(image[:, :, index]).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            for index in range(3)
-        ]
-        image = np.clip(np.stack([np.asarray(layer) for layer in layers], axis=2), 0, 1)
-    return image, own, _file_head(path, reading, page).orientation
+    image = values[:, :, list(chosen)].astype(np.float32)
+    _scale(path, image, values.dtype, options.limits)
+    return imageio.as_rgb(image, size), own, _file_head(path, options, page).orientation
 
 
-def read_picture_head(path: Path, reading: TiffReading, *, page: int | None = None) -> tuple[tuple[int, int], int]:
+def read_picture_head(path: Path, options: PictureOptions, *, page: int | None = None) -> tuple[tuple[int, int], int]:
     """A picture's (height, width), upright, and its orientation, as `read_picture` gives them, without its pixels."""
     if not is_tiff(path):
         return imageio.read_head(path)
-    head = _file_head(path, reading, page)
+    head = _file_head(path, options, page)
     return (head.shape[::-1] if head.orientation > 4 else head.shape), head.orientation
 
 
-def _file_head(path: Path, reading: TiffReading, page: int | None) -> TiffHead:
-    return read_head(path, reading.pages if page is None else "slices")
+def _file_head(path: Path, options: PictureOptions, page: int | None) -> TiffHead:
+    return read_head(path, options.pages if page is None else "slices")
 
 
 def read_mask(path: Path, *, page: int | None = None, pages: Pages = "") -> NDArray[Any]:
@@ -311,8 +301,8 @@ def read_mask(path: Path, *, page: int | None = None, pages: Pages = "") -> NDAr
     values = read_channels(path, page=page, pages=pages)
     if values.shape[2] != 1:
         raise DatasetError(
-            f"{short(path, 3)} has {values.shape[2]} channels, but a mask has one channel whose value is the class; "
-            "save one channel, or read it in the format tiff, a class a channel"
+            f"{path_tail(path, 3)} has {values.shape[2]} channels, but a mask has one channel whose value is the "
+            "class; save one channel, or read it in the format tiff, a class a channel"
         )
     return whole_numbers(path, values[:, :, 0])
 
@@ -330,29 +320,13 @@ def whole_numbers(path: Path, values: NDArray[Any]) -> NDArray[Any]:
     whole = values.astype(np.int32) if kept else None
     if whole is None or not np.array_equal(whole, values):
         raise DatasetError(
-            f"{short(path, 3)} holds values that are no whole numbers ({values.dtype}), but a mask's values are "
+            f"{path_tail(path, 3)} holds values that are no whole numbers ({values.dtype}), but a mask's values are "
             "classes; save them as whole numbers"
         )
     return whole
 
 
-def _limits(text: str) -> tuple[float, float] | Literal["dtype", "percentile"]:
-    if text == "dtype":
-        return "dtype"
-    if text == "percentile":
-        return "percentile"
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low = high = 0.0
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise DatasetError(f'range must be "dtype", "percentile" or two numbers such as 0,4095, got {text[:50]!r}')
-    return low, high
-
-
-def _scale(
-    path: Path, image: Float32Array, dtype: np.dtype[Any], limits: tuple[float, float] | Literal["dtype", "percentile"]
-) -> None:
+def _scale(path: Path, image: Float32Array, dtype: np.dtype[Any], limits: Range) -> None:
     """Bring values to [0, 1] in place."""
     finite = np.isfinite(image)
     if limits == "percentile":
@@ -370,8 +344,8 @@ def _scale(
         least, most = (float(image[finite].min()), float(image[finite].max())) if finite.any() else (0.0, 1.0)
         if least < -1e-3 or most > 1 + 1e-3:
             raise DatasetError(
-                f"{short(path, 3)} holds values from {least:.6g} to {most:.6g} ({dtype}), whose range is not known; "
-                "say which become black and white, such as range=0,4000, or range=percentile"
+                f"{path_tail(path, 3)} holds values from {least:.6g} to {most:.6g} ({dtype}), whose range is not "
+                "known; say which become black and white, such as range=0,4000, or range=percentile"
             )
     image[~finite] = low
     image -= np.float32(low)

@@ -6,14 +6,12 @@ from typing import Final
 
 from pipelines import links
 from pipelines.datasets import listing, splits
-from pipelines.datasets.base import Finding, Format, Source, Truth
+from pipelines.datasets.base import Finding, Format, Source
 from pipelines.datasets.formats import colored, tiff_images
-from pipelines.datasets.formats.colored import ColorLabels
-from pipelines.datasets.formats.indexed import holds_indices
 from pipelines.datasets.formats.masks import values
 from pipelines.datasets.formats.masks.pairing import Mask, Pairing
-from pipelines.datasets.formats.masks.source import MaskSource, voc_base
-from pipelines.datasets.formats.masks.values import Named, Names, ValueLabels
+from pipelines.datasets.formats.masks.source import LabelMapSource, voc_base
+from pipelines.datasets.formats.masks.values import Named, Names
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS
 from pipelines.sentences import printable
@@ -27,11 +25,8 @@ _BORDER: Final = 255
 _LISTS: Final = ("train.txt", "val.txt", "trainval.txt", "test.txt", "default.txt")
 
 
-class VocSource(MaskSource):
+class VocSource(LabelMapSource):
     """A VOC tree whose masks hold indices, or colours with a table of names."""
-
-    exclusive = True
-    complete = True
 
     def __init__(self, root: Path, base: Path, options: Mapping[str, str]) -> None:
         super().__init__(root, _pair(base), options)
@@ -46,26 +41,22 @@ class VocSource(MaskSource):
             folder for folder in (base, base / "SegmentationClass", *base.parents) if folder.is_relative_to(root)
         ]
         paths = self.mask_paths()
-        self._coded: ValueLabels | ColorLabels
-        if holds_indices(paths[:: max(1, len(paths) // 4)][:4]):
-            self._coded, findings = self._read_values(paths, folders, options)
+        self.findings = (*self.findings, *absent)
+        if values.holds_indices(paths[:: max(1, len(paths) // 4)][:4]):
+            self._read_values(paths, folders, options)
         else:
-            self._coded, self.tables, findings = colored.read_colors(root, paths, folders, options)
-        self.labels = self._coded.labels
-        self.findings = (*self.findings, *absent, *findings)
+            self.use_labels(*colored.read_colors(root, paths, folders, options))
 
-    def _read_values(
-        self, paths: list[Path], folders: Sequence[Path], options: Mapping[str, str]
-    ) -> tuple[ValueLabels, list[Finding]]:
+    def _read_values(self, paths: list[Path], folders: Sequence[Path], options: Mapping[str, str]) -> None:
         """Labels of the masks' values, named by a table, else by VOC's own names where masks have its colours."""
-        seen = values.look(paths, "index")
+        seen = values.count_files(paths, "index")
         total = seen.total()
         names = values.find_names(self.root, folders, options)
         sampled = paths[:: max(1, len(paths) // 8)][:8]
         palette = max((values.palette_of(path) for path in sampled), key=len, default=[])
         guessed: list[Finding] = []
+        table = names
         if names is not None:
-            self.tables = (names.path,)
             names = _by_palette(names, palette)
         elif set(total) <= {*range(len(CLASSES)), _BORDER} and _is_voc(palette, total):
             rows = tuple(Named(name, value, voc_color(value)) for value, name in enumerate(CLASSES))
@@ -73,14 +64,7 @@ class VocSource(MaskSource):
             problem = "no file names the classes; the masks have VOC's colours, so its 20 names were taken"
             guessed.append(Finding.note("NAMES-GUESSED", problem))
         labels, findings = values.value_labels(seen, names)
-        return labels, [*seen.findings(self.root), *guessed, *findings]
-
-    def marked(self, name: str) -> Truth:
-        """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
-        path = self.masks[name][0].path
-        if isinstance(self._coded, ColorLabels):
-            return self._coded.truth(values.read_codes(path), self.shown(path))
-        return self._coded.truth(values.read_index(path), self.shown(path))
+        self.use_labels(labels, table, [*seen.findings(self.root), *guessed, *findings])
 
     def files(self) -> Iterable[Path]:
         """Lists, tables, pictures and masks."""

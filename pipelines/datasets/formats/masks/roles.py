@@ -20,6 +20,7 @@ from pipelines.datasets import listing
 from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.masks.names import Part, Role, RoleName, role_named
 from pipelines.datasets.formats.masks.values import read_index
+from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
 from pipelines.sentences import printable
@@ -107,9 +108,7 @@ def choose_truth(
     Also returns picture to field of view, and what is to be said of the other masks.
     Raises DatasetError when the options name an observer or a field of view that is not there.
     """
-    extra = options.get("extra_masks", "").strip().casefold()
-    if extra not in ("", "classes"):
-        raise DatasetError(f"extra_masks must be classes or left out, got {extra[:50]!r}")
+    extra = choice(options, "extra_masks", ["classes"])
     labels = {label for pair in pairs for label in pair.says if label and role_named(label) is None}
     classes = frozenset(label.casefold() for label in labels)
     people = {next(filter(None, reversed(pair.says)), "").casefold() for pair in pairs} >= set(_PEOPLE)

@@ -6,17 +6,23 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from pipelines.datasets import listing
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.arrays import BoolArray
+from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Finding, Format, Picture, Size, Source, Truth
 from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.masks import pairing, roles, values
 from pipelines.datasets.formats.masks.pairing import Layout, Mask, Pairing, match
+from pipelines.datasets.formats.masks.values import Names, ValueLabels
 from pipelines.datasets.formats.tiff_images import is_tiff, read_head
+from pipelines.datasets.options import whole_number
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
-from pipelines.sentences import printable
+from pipelines.sentences import first_of, printable
 
 OPTIONS: Final[dict[str, str]] = {**pairing.OPTIONS, **roles.OPTIONS, **values.OPTIONS, **tiff_images.OPTIONS}
 _NOT_READ: Final = (".gif", ".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ras", ".bif")
@@ -35,6 +41,7 @@ class MaskSource(listing.FileSource):
         self.root = root
         self.name = printable(root.name[:60])
         self.tiff = tiff_images.parse_options(options)
+        self.threshold = whole_number(options, "threshold", 1, 65535, "such as 128")
         findings = [*paired.findings]
         self.images: Mapping[str, Path] = _with_masks(root, paired, findings, empty=empty)
         self.splits = _splits(paired, self.images, findings)
@@ -98,6 +105,25 @@ class MaskSource(listing.FileSource):
         """The picture file of an image, by name, and the page of it that the image is; None for all of it."""
         return name, None
 
+    def foreground(
+        self, path: Path, marks: NDArray[Any], findings: list[Finding], *, where: str = "", advice: str = ""
+    ) -> BoolArray:
+        """Pixels of a mask of one class: from the threshold on, else all but 0, noting more than two values.
+
+        where: the mask if it is not all of the file; advice: what else to do about them.
+        """
+        if self.threshold is not None:
+            return np.asarray(marks >= self.threshold, np.bool_)
+        marks = tiff_images.whole_numbers(path, marks)
+        present = imageio.distinct_values(marks)
+        if len(present) > 2 or (len(present) == 2 and present[0] != 0):
+            problem = (
+                f"{where}{self.shown(path)} holds {first_of(present, 8)}, allowed are 0 and one other value; say from "
+                f"which value a pixel belongs, such as threshold=128{advice}"
+            )
+            findings.append(Finding.error("MASK-VALUES", problem))
+        return np.asarray(marks != 0, np.bool_)
+
     def files(self) -> Iterable[Path]:
         """Tables, pictures, masks and fields of view."""
         return [*self.tables, *self.images.values(), *self.mask_paths(), *self.fields.values()]
@@ -115,6 +141,26 @@ class MaskSource(listing.FileSource):
     def shown(self, path: Path) -> str:
         """A file of the set for messages."""
         return listing.shown(path, self.root)
+
+
+class LabelMapSource(MaskSource):
+    """One mask an image, whose value or colour is the label. by_value: the labels of values."""
+
+    exclusive = True
+    complete = True
+    by_value: ValueLabels
+
+    def use_labels(self, by_value: ValueLabels, names: Names | None = None, findings: Iterable[Finding] = ()) -> None:
+        """Take labels, the table that names them, and what was found when they were made."""
+        self.by_value, self.labels = by_value, by_value.labels
+        self.tables = () if names is None else (names.path,)
+        self.findings = (*self.findings, *findings)
+
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
+        path = self.masks[name][0].path
+        read = values.read_codes if self.by_value.colors else values.read_index
+        return self.by_value.truth(read(path), self.shown(path))
 
 
 def _with_masks(root: Path, paired: Pairing, findings: list[Finding], *, empty: bool) -> dict[str, Path]:
@@ -199,10 +245,7 @@ def _layout(paired: Pairing) -> Layout | None:
 
 
 def _many_values(path: Path) -> bool:
-    try:
-        counts = values.look([path], "index" if values.mode_of(path) != "RGB" else "color").files
-    except DatasetError:
-        return False
+    counts = values.count_files([path], "index" if values.mode_of(path) != "RGB" else "color").files
     return any(held is None or len(held) > 2 for held in counts.values())
 
 

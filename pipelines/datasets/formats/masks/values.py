@@ -7,8 +7,9 @@ import re
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
@@ -17,14 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines import links
-from pipelines.arrays import BoolArray
 from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding, Label, Role, Truth
+from pipelines.datasets.base import Finding, Label, Role, Truth, blank_layers, distinct
 from pipelines.datasets.formats import tiff_images
-from pipelines.datasets.imageio import list_values
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
-from pipelines.sentences import printable
+from pipelines.sentences import first_of, printable
 
 # Masks to the values they hold, each file looked at once in a process ------------------------------------------------
 
@@ -33,14 +32,15 @@ Counts: TypeAlias = dict[int, int]  # value, or colour as 0xRRGGBB, to number of
 
 MOST: Final = 4096  # different values of one file; more are not told apart
 LOSSY: Final = (".jpg", ".jpeg", ".webp")
-_KEPT: Final = 200_000
-_cache: OrderedDict[tuple[str, How, int, int], Counts | None] = OrderedDict()
+_INDEX_MODES: Final = frozenset({"1", "L", "P", "I", "I;16", "I;16B"})
+_KEPT: Final = 200_000 + listing.MAX_FILES  # more than one set can have
+_cache: OrderedDict[tuple[Hashable, ...], Counts | None] = OrderedDict()
 _lock: Final = threading.Lock()
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Seen:
+class MaskValues:
     """What the masks of a data set hold: each file's counts; None for one with more than MOST values.
 
     unreadable: files that cannot be read; examining their image says why. problem: of the first of them.
@@ -79,28 +79,37 @@ class Seen:
         return [Finding.warning("MASK-UNREADABLE", problem)]
 
 
-def look(paths: Iterable[Path], how: How) -> Seen:
-    """Look at every mask once; what was seen is kept as long as the file does not change."""
+def count_files(paths: Iterable[Path], how: How) -> MaskValues:
+    """The values or colours of mask files."""
+    count = _index_counts if how == "index" else _color_counts
+    return count_masks((path, path, (how,), partial(count, path)) for path in paths)
+
+
+def count_masks(masks: Iterable[tuple[Path, Path, tuple[Hashable, ...], Callable[[], Counts | None]]]) -> MaskValues:
+    """Count every mask once; counts are kept as long as the file does not change.
+
+    masks: what each is called, the file that holds it, what tells it from others in there, and how it is counted.
+    """
     files: dict[Path, Counts | None] = {}
     unreadable: dict[Path, str] = {}
-    for path in paths:
+    for name, path, which, count in masks:
         try:
             facts = path.stat()
-            key = (str(path), how, facts.st_size, facts.st_mtime_ns)
+            key = (str(path), facts.st_size, facts.st_mtime_ns, *which)
             with _lock:
                 known, counts = key in _cache, _cache.get(key)
             if not known:
-                counts = _index_counts(path) if how == "index" else _color_counts(path)
+                counts = count()
         except (DatasetError, OSError) as error:
-            unreadable[path] = str(error)
+            unreadable[name] = str(error)
             continue
-        files[path] = counts
+        files[name] = counts
         with _lock:
             _cache[key] = counts
             _cache.move_to_end(key)
             while len(_cache) > _KEPT:
                 _cache.popitem(last=False)
-    return Seen(files, tuple(unreadable), *list(unreadable.values())[:1])
+    return MaskValues(files, tuple(unreadable), *list(unreadable.values())[:1])
 
 
 def read_index(path: Path, *, content: bytes | None = None) -> NDArray[Any]:
@@ -134,6 +143,25 @@ def palette_of(path: Path) -> list[str]:
     """Colours "#rrggbb" of a palette image by value; [] for others."""
     flat = _from_head(path, lambda picture: picture.getpalette("RGB") if picture.mode == "P" else None, None) or []
     return [f"#{flat[at]:02x}{flat[at + 1]:02x}{flat[at + 2]:02x}" for at in range(0, len(flat) - 2, 3)]
+
+
+def holds_indices(paths: list[Path]) -> bool:
+    """Whether masks hold one value a pixel, told by their heads; colour images by whether all of them are grey."""
+    modes = [mode_of(path) for path in paths]
+    if not modes or not all(modes):
+        return bool(modes) and all(mode or tiff_images.is_tiff(path) for mode, path in zip(modes, paths, strict=True))
+    if all(mode in _INDEX_MODES for mode in modes):
+        first, *others = [palette_of(path) for path in paths]
+        # One palette begins with the other, as those of one table do that were cut to the colours in use.
+        return all(a == b for other in others for a, b in zip(first, other, strict=False))
+    return all(mode in _INDEX_MODES or _is_grey(path) for mode, path in zip(modes, paths, strict=True))
+
+
+def _is_grey(path: Path) -> bool:
+    try:
+        return path.stat().st_size < 1 << 22 and read_index(path).ndim == 2
+    except (DatasetError, OSError):
+        return False
 
 
 def _from_head(file: Path | bytes, ask: Callable[[Image.Image], _T], otherwise: _T) -> _T:
@@ -280,21 +308,6 @@ def role_of(name: str) -> Role:
     return "background" if folded in _BACKGROUND_NAMES else "ignore" if folded in _IGNORED_NAMES else "class"
 
 
-def distinct(names: Iterable[str]) -> list[str]:
-    """Names made distinct.
-
-    >>> distinct(["car", "road", "car"])
-    ['car', 'road', 'car 2']
-    """
-    taken: dict[str, None] = {}
-    for name in names:
-        fresh, number = name, 2
-        while fresh in taken:
-            fresh, number = f"{name} {number}", number + 1
-        taken[fresh] = None
-    return list(taken)
-
-
 def _read_names(path: Path) -> Names:
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -381,36 +394,58 @@ def _checked(rows: Sequence[Named], where: str) -> tuple[Named, ...]:
 
 # Values to labels ----------------------------------------------------------------------------------------------------
 
-MAX_LAYERS_BYTES: Final = 2**30
 BACKGROUND: Final = "background"
 FOREGROUND: Final = "foreground"
 _STRETCH: Final = 257  # 65535 / 255
 _PALETTES: Final = 50  # files whose palettes are compared; later ones are only asked for values not met before
+_COMPARED: Final = 256  # values
 _CLOSE: Final = 16  # neighbouring values of label maps are closer; those of pictures of label maps are further apart
 
 
 @dataclass(frozen=True)
 class ValueLabels:
-    """Labels, and which mask values carry each."""
+    """Labels, and which mask values carry each.
+
+    colors: values are colours, 0xRRGGBB. nearest: whether other colours go to the nearest of them. threshold: values
+    are 0 below it and 1 from it on.
+    """
 
     labels: tuple[Label, ...]
     values: tuple[tuple[int, ...], ...]
+    colors: bool = False
+    nearest: bool = False
+    threshold: int | None = None
 
     def truth(self, values: NDArray[Any], where: str) -> Truth:
         """Layers of a mask (H, W). where: the mask, for messages. Raises DatasetError when they would not fit."""
-        layers = empty_layers(len(self.labels), values.shape, where)
-        for layer, carrying in zip(layers, self.values, strict=True):
-            for value in carrying:
-                layer |= values == value
-        valid = np.asarray(layers.any(axis=0), np.bool_)
+        values = values if self.threshold is None else values >= self.threshold
+        layers = blank_layers(len(self.labels), values.shape, where)
+        known = np.array(sorted(set(itertools.chain(*self.values))), np.int64)
+        if len(known) <= _COMPARED:
+            for layer, carrying in zip(layers, self.values, strict=True):
+                for value in carrying:
+                    layer |= values == value
+            valid = np.asarray(layers.any(axis=0), np.bool_)
+        else:  # looking the value of each pixel up is faster
+            place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+            valid = np.asarray(known[place] == values, np.bool_)
+            for layer, carrying in zip(layers, self.values, strict=True):
+                np.logical_and(np.isin(known, carrying)[place], valid, out=layer)
         if valid.all():
             return Truth(layers, valid)
-        wrong = [int(value) for value in np.unique(values[~valid])]
-        return Truth(layers, valid, (wrong_values(where, list_values(wrong)),))
+        if self.nearest:
+            chosen = _closest(values[~valid], [carrying[0] for carrying in self.values])
+            for index, layer in enumerate(layers):
+                layer[~valid] = chosen == index
+            return Truth(layers, np.ones(values.shape, np.bool_))
+        wrong = np.unique(values[~valid])
+        held = first_of([f"#{value:06x}" if self.colors else int(value) for value in wrong], 8)
+        problem = f"{where} holds {held}, which no label has; correct the mask or the table of names"
+        return Truth(layers, valid, (Finding.error("MASK-VALUES", problem),))
 
 
 def value_labels(
-    seen: Seen, names: Names | None, *, colors: Mapping[int, str] | None = None
+    seen: MaskValues, names: Names | None, *, colors: Mapping[int, str] | None = None
 ) -> tuple[ValueLabels, list[Finding]]:
     """A label for every value, and findings about what was guessed.
 
@@ -424,7 +459,7 @@ def value_labels(
             path: counts and {value // _STRETCH: n for value, n in counts.items()}
             for path, counts in seen.files.items()
         }
-        labels, notes = value_labels(Seen(eight, seen.unreadable), names, colors=colors)
+        labels, notes = value_labels(MaskValues(eight, seen.unreadable), names, colors=colors)
         problem = f"the masks' values are 8-bit values made 16, all multiples of {_STRETCH}: {_STRETCH} is read as 1"
         stretched = tuple(tuple(value * _STRETCH for value in carrying) for carrying in labels.values)
         return ValueLabels(labels.labels, stretched), [Finding.note("VALUES-STRETCHED", problem), *notes]
@@ -448,7 +483,7 @@ def value_labels(
         ignored.add(255)
     if ignored:
         problem = (
-            f"the mask value {list_values(sorted(ignored))} lies outside the others and is left out of everything; "
+            f"the mask value {first_of(sorted(ignored), 8)} lies outside the others and is left out of everything; "
             "edit the classes if not"
         )
         findings.append(Finding.note("VALUE-IGNORED", problem))
@@ -456,7 +491,7 @@ def value_labels(
     unnamed = [value for value in values if named and value not in named and value not in ignored and value != 0]
     if names is not None and unnamed:
         problem = (
-            f"the masks hold {list_values(unnamed)}, which {names.path.name} does not name; name them there, or "
+            f"the masks hold {first_of(unnamed, 8)}, which {names.path.name} does not name; name them there, or "
             "merge or drop them in the table of classes"
         )
         findings.append(Finding.warning("MASK-VALUES", problem))
@@ -470,34 +505,21 @@ def with_distinct_names(labels: Sequence[Label]) -> tuple[Label, ...]:
     return tuple(Label(name, label.color, label.role) for name, label in zip(names, labels, strict=True))
 
 
-def empty_layers(count: int, shape: tuple[int, ...], where: str) -> BoolArray:
-    """(count, H, W) bool, all False. Raises DatasetError for more than MAX_LAYERS_BYTES."""
-    if count * int(np.prod(shape)) > MAX_LAYERS_BYTES:
-        raise DatasetError(
-            f"{where} is {shape[1]}×{shape[0]} with {count} labels, more than {MAX_LAYERS_BYTES:,} values; cut it into "
-            "tiles, or leave labels out of the masks"
-        )
-    return np.zeros((count, *shape), np.bool_)
+def _closest(codes: NDArray[Any], known: Sequence[int]) -> NDArray[np.int64]:
+    """Index of the nearest known colour, by squared distance in RGB."""
+    distinct, inverse = np.unique(codes, return_inverse=True)
+    best = np.full(distinct.shape, np.iinfo(np.int64).max, np.int64)
+    chosen = np.zeros(distinct.shape, np.int64)
+    for index, code in enumerate(known):
+        distance = np.zeros(distinct.shape, np.int64)
+        for shift in (16, 8, 0):
+            distance += (((distinct >> shift) & 255).astype(np.int64) - ((code >> shift) & 255)) ** 2
+        chosen[distance < best] = index
+        best = np.minimum(best, distance)
+    return chosen[inverse]
 
 
-def wrong_values(where: str, values: str) -> Finding:
-    """The finding for a mask that holds what no label has."""
-    problem = f"{where} holds {values}, which no label has; correct the mask or the table of names"
-    return Finding.error("MASK-VALUES", problem)
-
-
-def check_two_values(values: NDArray[Any], where: str, advice: str, findings: list[Finding]) -> None:
-    """Note it where a mask of one class holds more than 0 and one other value."""
-    present = imageio.distinct_values(values)
-    if len(present) > 2 or (len(present) == 2 and present[0] != 0):
-        problem = (
-            f"{where} holds {list_values(present)}, allowed are 0 and one other value; say from which value a pixel "
-            f"belongs, such as threshold=128{advice}"
-        )
-        findings.append(Finding.error("MASK-VALUES", problem))
-
-
-def _check_count(seen: Seen, total: Counts) -> None:
+def _check_count(seen: MaskValues, total: Counts) -> None:
     if seen.crowded or len(total) > MAX_LABELS:
         held = f"more than {MOST:,}" if seen.crowded else f"{len(total):,}"
         raise DatasetError(
@@ -519,7 +541,9 @@ def _check_count(seen: Seen, total: Counts) -> None:
         )
 
 
-def _foreground(seen: Seen, total: Counts, named: Mapping[int, Named], findings: list[Finding]) -> tuple[int, ...]:
+def _foreground(
+    seen: MaskValues, total: Counts, named: Mapping[int, Named], findings: list[Finding]
+) -> tuple[int, ...]:
     """Values of the only class, if there is one beside 0."""
     if len(named) > 2 or any(value not in (0, 1) and value in total for value in named):
         return ()
@@ -540,7 +564,7 @@ def _stands_apart(total: Counts) -> bool:
     return bool(gaps) and min(gaps) <= _CLOSE and others[-1] < 254 and max(total) == 255
 
 
-def _palette_colors(seen: Seen, findings: list[Finding]) -> dict[int, str]:
+def _palette_colors(seen: MaskValues, findings: list[Finding]) -> dict[int, str]:
     """Colours of values by the palettes of the first files that hold them; {} where palettes are grey."""
     colors: dict[int, str] = {}
     conflict: Path | None = None
