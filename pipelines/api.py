@@ -169,7 +169,7 @@ def _write_data_set(
     *,
     name: str,
 ) -> tuple[str, ...]:
-    """A data set folder (docs/data-format.md) of these arrays; returns the images' names."""
+    """A data set folder (docs/data-formats.md) of these arrays; returns the images' names."""
     stems = tuple(f"image-{number:0{len(str(len(truth)))}d}" for number in range(1, len(truth) + 1))
     for place in ("images", "masks", "splits"):
         (folder / place).mkdir(parents=True)

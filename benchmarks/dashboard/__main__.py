@@ -5,7 +5,7 @@
 
 --data holds the runs; they are made there the first time, in some twenty minutes and 7 GB, without the part tenfold in
 seven minutes. --quick takes tiny runs instead, which shows that everything works; its numbers mean nothing. --write
-puts the tables into docs/dashboard-speed.md. Exit status 1 if a bound is missed.
+puts the tables into docs/benchmarks.md. Exit status 1 if a bound is missed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--pages", default=",".join(VIEWS), help="comma-separated, to look at a few (default all)")
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated, to measure one again (default all)")
     parser.add_argument("--quick", action="store_true", help="tiny runs")
-    parser.add_argument("--write", action="store_true", help="write the tables into docs/dashboard-speed.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/benchmarks.md")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that neither the app nor the browser is left behind
     sizes = runs.QUICK if options.quick else (runs.FULL, runs.ONCE, runs.TENFOLD)

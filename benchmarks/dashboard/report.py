@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.counting import markdown
 from benchmarks.dashboard.measure import NEXT, Opening, Series
 
-PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "dashboard-speed.md"
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 FIRST_PAGE: Final = 2.0  # seconds until it can be used
 SLIDER: Final = 0.1  # seconds of the server, 95th percentile
 IMAGE: Final = 0.3  # seconds until it is drawn, 95th percentile
@@ -93,24 +93,36 @@ def _openings(results: Results) -> str:
 
 
 def _tenfold(results: Results) -> str:
+    """Controls and pages opened again; of first openings, which have no bound, the one of the highest ratio."""
     rows = [
         (
             f"{one.page}: {one.control}",
             milliseconds(_typical(one)),
             milliseconds(_typical(ten)),
-            f"{ratio:.2f}",
-            allowed,
+            ratio,
+            f"{TENFOLD:.2f}",
         )
         for (one, ten), ratio in zip(results.tenfold_controls, control_ratios(results), strict=True)
-        for allowed in (f"{TENFOLD:.2f}",)
+        if one.page != "guide"  # shows no run
     ]
-    for one, ten in results.tenfold_openings:
-        for what, once, tenfold in (("first opened", one.first, ten.first), ("opened again", one.again, ten.again)):
-            bound = f"{TENFOLD:.2f}" if what == "opened again" else ""
-            rows.append(
-                (f"{one.page}: {what}", milliseconds(once), milliseconds(tenfold), f"{tenfold / once:.2f}", bound)
-            )
-    return markdown(("cost", "ms", "ms with ten times the images", "ratio", "allowed"), rows)
+    openings = results.tenfold_openings
+    rows += [
+        (
+            f"{one.page}: opened again",
+            milliseconds(one.again),
+            milliseconds(ten.again),
+            ten.again / one.again,
+            f"{TENFOLD:.2f}",
+        )
+        for one, ten in openings
+        if one.page != "guide"
+    ]
+    for one, ten in sorted(openings, key=lambda pair: pair[1].first / pair[0].first)[-1:]:
+        rows.append(
+            (f"{one.page}: first opened", milliseconds(one.first), milliseconds(ten.first), ten.first / one.first, "")
+        )
+    head = ("cost", "ms", "ms with ten times the images", "ratio", "allowed")
+    return markdown(head, [(what, once, tenfold, f"{ratio:.2f}", bound) for what, once, tenfold, ratio, bound in rows])
 
 
 def _typical(series: Series) -> float:

@@ -20,6 +20,7 @@ _FAMILIES: Final = {
 }
 _SHOWN: Final = ("Dice, macro, difference", "Brier, difference", "ECE, macro, difference")
 _SHOWN_UNITS: Final = 50
+_METHODS_UNITS: Final = (30, 200)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -32,8 +33,9 @@ def _percent(share: float, *, digits: int = 1) -> str:
 
 
 def methods_table(rows: pd.DataFrame) -> str:
-    """Lowest and highest coverage over scenarios of each kind of statistic, by size and method."""
+    """Lowest and highest coverage over scenarios of each kind of statistic, by the least and most images and method."""
     rows = _varied(rows)
+    rows = rows[rows["units"].isin(_METHODS_UNITS)]
     lines = []
     for family, statistics in _FAMILIES.items():
         for units, some in rows[rows["statistic"].isin(statistics)].groupby("units"):
@@ -76,17 +78,18 @@ def seeds_table(rows: pd.DataFrame) -> str:
 
 
 def decisions_table(rows: pd.DataFrame) -> str:
-    """Where the interval of macro Dice's difference lies, and what the verdict says, in % of repeats."""
-    lines = [
-        [
-            row["kind"], row["case"], f"{row['difference']:+.4f}", f"{100 * row['brier']:+.1f}%", str(row["units"]),
-            *(_percent(row[name]) for name in ("off_zero", "above", "below", "inside")),
-            *("–" if pd.isna(row[name]) else _percent(row[name]) for name in ("right", "wrong", "strong", "undecided")),
+    """Verdicts right/wrong and intervals that leave 0 out, in % of repeats, by number of images."""
+    lines = []
+    for (kind, case), some in rows.groupby(["kind", "case"], sort=False):
+        first = some.iloc[0]
+        verdicts = [
+            "–" if pd.isna(row["right"]) else f"{_percent(row['right'])}/{_percent(row['wrong'])}"
+            for row in some.to_dict("records")
         ]
-        for row in rows.to_dict("records")
-    ]  # fmt: skip
-    head = ["truth", "case", "Dice", "Brier", "images", "without 0", "above", "below", "inside"]
-    return _table([*head, "verdict right", "wrong", "of them strong", "undecided"], lines)
+        off_zero = ", ".join(_percent(share) for share in some["off_zero"])
+        lines.append([kind, case, f"{first['difference']:+.4f}", f"{100 * first['brier']:+.1f}%", *verdicts, off_zero])
+    images = [f"{units} images" for units in rows["units"].unique()]
+    return _table(["truth", "case", "Dice", "Brier", *images, "without 0"], lines)
 
 
 def summary(results: dict[str, pd.DataFrame]) -> str:

@@ -1,1 +1,1 @@
-"""Predictions and models of other people to runs (docs/import-predictions.md, docs/import-models.md)."""
+"""Predictions and models of other people to runs (docs/imports.md, docs/import-models.md)."""
