@@ -13,7 +13,7 @@ from make_dataset import exclusive, overlapping, picture, save
 from pipelines import links
 from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
-from pipelines.datasets.look import Asked, look_apart
+from pipelines.datasets.preview import PreviewRequest, preview_in_sandbox
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.imports.readers import open_outputs
 from pipelines.imports.sources import Said
@@ -199,9 +199,9 @@ def test_native_tables_and_folders_obey_the_allowed_folders(tmp_path, monkeypatc
 
 def test_the_process_of_a_first_look_keeps_the_allowed_folders(tmp_path, monkeypatch):
     root = linked(tmp_path / "allowed" / "set", pairs(tmp_path / "outside"))
-    assert look_apart(Asked(path=str(root)))[0].problem is None
+    assert preview_in_sandbox(PreviewRequest(path=str(root)))[0].problem is None
     monkeypatch.setenv(links.ROOTS, str(tmp_path / "allowed"))
-    assert "2 of them links" in look_apart(Asked(path=str(root)))[0].problem
+    assert "2 of them links" in preview_in_sandbox(PreviewRequest(path=str(root)))[0].problem
 
 
 def test_a_job_keeps_the_allowed_folders_that_it_was_started_with(tmp_path, monkeypatch):

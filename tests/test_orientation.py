@@ -14,7 +14,7 @@ from places import shared_data
 
 from pipelines.datasets import FORMATS, open_dataset
 from pipelines.datasets.check import check_dataset
-from pipelines.datasets.look import Asked, look
+from pipelines.datasets.preview import PreviewRequest, preview_dataset
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 
@@ -318,7 +318,7 @@ def test_known_probabilities_are_turned_with_their_truth(tmp_path):
 def test_a_first_look_shows_picture_and_truth_alike(tmp_path, drawn):
     images = images_of((60, 400), drawn, (6,)) | images_of(SQUARE, drawn, (3,))  # the first is made smaller
     indexed(tmp_path, images)
-    looked, arrays = look(Asked(path=str(tmp_path)))
+    looked, arrays = preview_dataset(PreviewRequest(path=str(tmp_path)))
     assert sorted(looked.shown) == sorted(images)
     for at, name in enumerate(looked.shown):
         layers = np.unpackbits(arrays[f"layers{at}"], axis=-1, count=arrays[f"valid{at}"].shape[1]).astype(bool)

@@ -17,7 +17,7 @@ from pipelines import readings
 from pipelines.datasets import FORMATS
 from pipelines.datasets.base import FILES_READ
 from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.look import Asked, Looked, LookedSource
+from pipelines.datasets.preview import DatasetPreview, PreviewRequest, PreviewSource
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 from pipelines.sentences import capitalised
@@ -48,8 +48,8 @@ def begin() -> None:
 class Read(NamedTuple):
     """What the files hold in the format that was recognised or chosen. options: of the format, that were said."""
 
-    looked: Looked
-    source: LookedSource | None
+    looked: DatasetPreview
+    source: PreviewSource | None
     options: dict[str, str]
 
 
@@ -64,7 +64,7 @@ def read_as(path: Path) -> Read:
         for name in (FORMATS[known].options if known in FORMATS else ())
         if (text := st.session_state.get(f"{key}_{known}_{name}", "").strip())
     }
-    asked = Asked(path=str(path), format=chosen, options=options)
+    asked = PreviewRequest(path=str(path), format=chosen, options=options)
     looked, source = form.look(asked)
     reasons = dict(looked.recognised)
     names = [*reasons, *(name for name in FORMATS if name not in reasons)]
@@ -115,7 +115,7 @@ def follow_link(path: Path, key: str) -> None:
         st.session_state[f"{key}_{said.format}_{name}"] = text
 
 
-def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> DataReading:
+def first_of(path: Path, looked: DatasetPreview, source: PreviewSource, key: str) -> DataReading:
     """What the table begins with: what a link says, else what the files say."""
     held = f"{key}_first"
     if held not in st.session_state:
@@ -138,7 +138,7 @@ def first_of(path: Path, looked: Looked, source: LookedSource, key: str) -> Data
 
 
 def described(
-    looked: Looked, source: LookedSource, first: DataReading, key: str, options: dict[str, str]
+    looked: DatasetPreview, source: PreviewSource, first: DataReading, key: str, options: dict[str, str]
 ) -> tuple[Dataset, DataReading]:
     """The table of classes and the splits, and the data set they make. Raises DatasetError when they do not fit."""
     st.header("Classes")
@@ -186,7 +186,7 @@ def described(
 
 
 @guarded
-def preview(looked: Looked, dataset: Dataset) -> None:
+def preview(looked: DatasetPreview, dataset: Dataset) -> None:
     """Some images with their classes over them."""
     st.header("A first look")
     more = f" and {len(dataset.classes) - 12} more" if len(dataset.classes) > 12 else ""

@@ -15,7 +15,7 @@ from pipelines.arrays import UInt8Array
 from pipelines.datasets.base import Item
 from pipelines.datasets.classes import safe_class_name
 from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.look import Asked, Looked, LookedSource, look_apart
+from pipelines.datasets.preview import DatasetPreview, PreviewRequest, PreviewSource, preview_in_sandbox
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.reading import NO_BACKGROUND, ClassRule, DataReading, SplitRule
 from pipelines.schema import BACKGROUND_CHANNEL, KINDS, SPLITS, Kind, Split
@@ -50,28 +50,28 @@ _GROUPS = {"given": "As the data set has them", "name": "From the names of image
 
 
 _MOST: Final = 6
-Found: TypeAlias = tuple[Looked, LookedSource | None]
+Found: TypeAlias = tuple[DatasetPreview, PreviewSource | None]
 
 # What the files hold -------------------------------------------------------------------------------------------------
 
 
-def look(asked: Asked, *, fresh: bool = False) -> Found:
-    """As `look_apart`. fresh: read the files again even if nothing that was asked has changed."""
+def look(asked: PreviewRequest, *, fresh: bool = False) -> Found:
+    """As `preview_in_sandbox`. fresh: read the files again even if nothing that was asked has changed."""
     return kept("data_looks", asked.model_dump_json(), [asked.path], lambda: _look(asked), most=_MOST, fresh=fresh)
 
 
-def _look(asked: Asked) -> Found:
+def _look(asked: PreviewRequest) -> Found:
     try:
         with in_use(Path(asked.path)):
-            return look_apart(asked)
+            return preview_in_sandbox(asked)
     except PipelineError as error:
-        return Looked(problem=str(error)), None
+        return DatasetPreview(problem=str(error)), None
 
 
 # Labels to a reading, and back ---------------------------------------------------------------------------------------
 
 
-def first_reading(looked: Looked, source: LookedSource) -> DataReading:
+def first_reading(looked: DatasetPreview, source: PreviewSource) -> DataReading:
     """What the files say by themselves, spelt out but for the kind, which all images decide; bare where that fails."""
     plain = DataReading(format=looked.format)
     try:
@@ -80,7 +80,7 @@ def first_reading(looked: Looked, source: LookedSource) -> DataReading:
         return plain
 
 
-def rows_of(looked: Looked, reading: DataReading) -> pd.DataFrame:
+def rows_of(looked: DatasetPreview, reading: DataReading) -> pd.DataFrame:
     """One row a label: its share of the pixels looked at, what it is used for, and the classes it is part of."""
     classes: dict[str, list[str]] = {}
     for rule in reading.classes:
@@ -107,7 +107,7 @@ def rows_of(looked: Looked, reading: DataReading) -> pd.DataFrame:
 def reading_of(
     rows: pd.DataFrame,
     *,
-    looked: Looked,
+    looked: DatasetPreview,
     options: Mapping[str, str],
     kind: Kind | None,
     unlabelled: Unlabelled,
@@ -216,7 +216,7 @@ class Table(NamedTuple):
     unlabelled: Unlabelled
 
 
-def edit_table(looked: Looked, first: DataReading, *, key: str) -> Table:
+def edit_table(looked: DatasetPreview, first: DataReading, *, key: str) -> Table:
     """Draw the table and the two choices beside it. first: what it begins with; key: changes with the data set."""
     st.caption(_HELP)
     rows = st.data_editor(
@@ -268,7 +268,7 @@ def _follow_names(rows: pd.DataFrame, key: str) -> None:
             picked[name] = picked[old]
 
 
-def _first_rows(looked: Looked, first: DataReading, key: str) -> pd.DataFrame:
+def _first_rows(looked: DatasetPreview, first: DataReading, key: str) -> pd.DataFrame:
     """The same table on every run of the page: an editor whose data changes forgets what was typed."""
     held = f"{key}_rows"
     if held not in st.session_state:
@@ -337,7 +337,7 @@ def edit_priority(classes: Sequence[str], first: Sequence[str], *, key: str) -> 
 # Splits and groups ---------------------------------------------------------------------------------------------------
 
 
-def edit_splits(looked: Looked, first: SplitRule, *, key: str) -> SplitRule:
+def edit_splits(looked: DatasetPreview, first: SplitRule, *, key: str) -> SplitRule:
     """Draw the choices; what is given is offered only where the data set gives it."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = "fraction"

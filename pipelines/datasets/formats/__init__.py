@@ -1,4 +1,4 @@
-"""The registry of formats: one module each, whose FORMAT says how to know a folder, how to open it and its options."""
+"""The registry of formats: modules whose FORMAT says how to know a folder, how to open it and its options."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,7 +10,6 @@ from pipelines.datasets.formats import (
     colored,
     huggingface,
     indexed,
-    instances,
     labelme,
     native,
     nnunet,
@@ -31,7 +30,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "indexed": indexed.FORMAT,
     "colored": colored.FORMAT,
     "per_class": per_class.FORMAT,
-    "instances": instances.FORMAT,
+    "instances": per_class.INSTANCES,
 }
 FORMATS: Final[dict[str, Format]] = {
     name: replace(form, options={**form.options, **orientation.OPTIONS}) for name, form in _FORMATS.items()

@@ -1,4 +1,7 @@
-"""Pictures with one mask a class: folders or file names tell the class, and masks may overlap."""
+"""Pictures with several masks: one a class, or one an object; folders or file names tell the class. Masks may overlap.
+
+Or with label maps whose every value is an object.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,18 +10,18 @@ from typing import Final
 import numpy as np
 
 from pipelines.arrays import BoolArray
-from pipelines.datasets.base import Finding, Label, Truth, blank_layers
+from pipelines.datasets.base import Finding, Label, Source, Truth, blank_layers
 from pipelines.datasets.formats.masks import values
 from pipelines.datasets.formats.masks.pairing import Mask, Pairing
-from pipelines.datasets.formats.masks.source import MaskSource, mask_format
+from pipelines.datasets.formats.masks.source import LabelMapSource, MaskSource, mask_format
 from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.sentences import printable
 
-OBJECT: Final = "object"  # what masks show whose class nothing tells
-LONGEST: Final = 200
-OPTIONS: Final[dict[str, str]] = {
+_OBJECT: Final = "object"  # what masks show whose class nothing tells
+_LONGEST: Final = 200
+_OPTIONS: Final[dict[str, str]] = {
     "threshold": "soft masks: the value from which a pixel belongs, such as 128; else masks hold two values",
     "missing": "empty: pictures without any mask show nothing; else they are left out",
 }
@@ -62,7 +65,7 @@ class BinaryMasksSource(MaskSource):
 
 def _label(mask: Mask) -> str:
     """The class of a mask; names that are no text (not UTF-8) have their odd bytes replaced."""
-    return mask.label.encode("utf-8", "replace").decode()[:LONGEST] or OBJECT
+    return mask.label.encode("utf-8", "replace").decode()[:_LONGEST] or _OBJECT
 
 
 def _open(root: Path, paired: Pairing, options: Mapping[str, str]) -> BinaryMasksSource:
@@ -85,5 +88,47 @@ def _reason(root: Path, paired: Pairing) -> str:
 
 
 FORMAT: Final = mask_format(
-    "pictures with one mask a class, in folders or files named after the class", "classes", _reason, _open, OPTIONS
+    "pictures with one mask a class, in folders or files named after the class", "classes", _reason, _open, _OPTIONS
+)
+
+# A mask for each object ----------------------------------------------------------------------------------------------
+
+
+class ObjectMapsSource(LabelMapSource):
+    """One mask an image: 0 is the background, every other value an object of one class."""
+
+    def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
+        super().__init__(root, paired, options)
+        name = options["maps"].strip()
+        if not name or name.casefold() == values.BACKGROUND or len(name) > _LONGEST:
+            raise DatasetError(f"maps must be the name of the objects, such as cell, got {printable(name[:60])!r}")
+        self.use_labels(values.ValueLabels((Label(values.BACKGROUND, None, "background"), Label(name)), ((0,), (1,))))
+
+    def marked(self, name: str) -> Truth:
+        """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
+        path = self.masks[name][0].path
+        return self.by_value.truth(values.read_index(path) != 0, self.shown(path))
+
+
+def _open_objects(root: Path, paired: Pairing, options: Mapping[str, str]) -> Source:
+    if "maps" not in options:
+        return BinaryMasksSource(root, paired, options)
+    if any(len(masks) > 1 for masks in paired.masks.values()):
+        raise DatasetError("maps is for one label map a picture, but pictures here have several masks; leave it out")
+    return ObjectMapsSource(root, paired, options)
+
+
+def _reason_objects(root: Path, paired: Pairing) -> str | None:
+    name, masks = next(iter(paired.masks.items()))
+    labels = [printable(label[:60]) for label in paired.labels if label]
+    of = f", of {', '.join(labels[:6])}" if labels else ""
+    return f"pictures have a mask for each object, such as {len(masks)} for {printable(name[:60])}{of}"
+
+
+INSTANCES: Final = mask_format(
+    f"pictures with a mask for each object, united by class (without one: {_OBJECT})",
+    "instances",
+    _reason_objects,
+    _open_objects,
+    {**_OPTIONS, "maps": "masks are label maps whose every value is an object of this class, such as cell"},
 )

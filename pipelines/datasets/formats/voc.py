@@ -7,8 +7,8 @@ from typing import Final
 from pipelines import links
 from pipelines.datasets import listing, splits
 from pipelines.datasets.base import Finding, Format, Source
-from pipelines.datasets.formats import colored, tiff_images
-from pipelines.datasets.formats.masks import values
+from pipelines.datasets.formats import tiff_images
+from pipelines.datasets.formats.masks import colors, values
 from pipelines.datasets.formats.masks.pairing import Mask, Pairing
 from pipelines.datasets.formats.masks.source import LabelMapSource, voc_base
 from pipelines.datasets.formats.masks.values import Named, Names
@@ -45,7 +45,7 @@ class VocSource(LabelMapSource):
         if values.holds_indices(paths[:: max(1, len(paths) // 4)][:4]):
             self._read_values(paths, folders, options)
         else:
-            self.use_labels(*colored.read_colors(root, paths, folders, options))
+            self.use_labels(*colors.read_colors(root, paths, folders, options))
 
     def _read_values(self, paths: list[Path], folders: Sequence[Path], options: Mapping[str, str]) -> None:
         """Labels of the masks' values, named by a table, else by VOC's own names where masks have its colours."""
@@ -139,7 +139,7 @@ FORMAT: Final = Format(
     {
         **values.OPTIONS,
         **tiff_images.OPTIONS,
-        **colored.OPTIONS,
+        **colors.OPTIONS,
         "colors": 'masks in colours: their table, such as "sky=#0000ff, road=#808080"; else labelmap.txt or its like',
     },
 )

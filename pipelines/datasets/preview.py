@@ -1,4 +1,4 @@
-"""A first look into a data set: its format, labels and splits, and a few images small enough to work with.
+"""A preview of a data set: its format, labels and splits, and a few images small enough to work with.
 
 Files are read in a process of its own. What it found is a source again, so that a table of classes can be tried.
 """
@@ -29,7 +29,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Asked(_Model):
+class PreviewRequest(_Model):
     """What is to be looked at. format: None for the one that is recognised."""
 
     path: str
@@ -37,7 +37,7 @@ class Asked(_Model):
     options: dict[str, str] = {}
 
 
-class FoundLabel(_Model):
+class PreviewLabel(_Model):
     """A label of the files. share: of the pixels that were read."""
 
     name: str
@@ -46,7 +46,7 @@ class FoundLabel(_Model):
     share: float = 0.0
 
 
-class Looked(_Model):
+class DatasetPreview(_Model):
     """What there is. recognised: formats and reasons. problem: why it cannot be read, in one line, with a code.
 
     shown: images that were read. unread: images among those tried that could not be, and why.
@@ -56,7 +56,7 @@ class Looked(_Model):
     format: str | None = None
     problem: str | None = None
     name: str = ""
-    labels: list[FoundLabel] = []
+    labels: list[PreviewLabel] = []
     exclusive: bool = True
     declared: Kind | None = None
     complete: bool = False
@@ -70,16 +70,16 @@ class Looked(_Model):
     unread: list[Finding] = []
 
 
-class LookedSource(Source):
+class PreviewSource(Source):
     """What was looked at as a source in memory: every name, and the pictures and truth of the images that were read."""
 
-    def __init__(self, looked: Looked, images: Mapping[str, tuple[UInt8Array, BoolArray, BoolArray]]) -> None:
+    def __init__(self, preview: DatasetPreview, images: Mapping[str, tuple[UInt8Array, BoolArray, BoolArray]]) -> None:
         self.root = Path()
-        self.labels = tuple(Label(label.name, label.color, label.role) for label in looked.labels)
+        self.labels = tuple(Label(label.name, label.color, label.role) for label in preview.labels)
         for field in _COPIED:
-            setattr(self, field, getattr(looked, field))
-        self.findings = looked.findings
-        self._names, self._images = looked.names, images
+            setattr(self, field, getattr(preview, field))
+        self.findings = preview.findings
+        self._names, self._images = preview.names, images
 
     def names(self) -> tuple[str, ...]:
         """Every image of the set."""
@@ -105,23 +105,23 @@ class LookedSource(Source):
         return self._images[name]
 
 
-def look_apart(
-    asked: Asked, *, seconds: float = sandbox.SECONDS, memory: int = sandbox.MEMORY
-) -> tuple[Looked, LookedSource | None]:
+def preview_in_sandbox(
+    request: PreviewRequest, *, seconds: float = sandbox.SECONDS, memory: int = sandbox.MEMORY
+) -> tuple[DatasetPreview, PreviewSource | None]:
     """Look in a process of its own; never raises for what files hold. The source is None where there is a problem."""
-    asked = asked.model_copy(update={"path": str(Path(asked.path).expanduser().resolve())})
+    request = request.model_copy(update={"path": str(Path(request.path).expanduser().resolve())})
     try:
         answer, content = sandbox.answer_apart(
-            f"{__name__}:answer", asked.model_dump(), what="the first images", seconds=seconds, memory=memory
+            f"{__name__}:answer", request.model_dump(), what="the first images", seconds=seconds, memory=memory
         )
     except DatasetError as error:
-        return Looked(problem=str(error)), None
-    looked = Looked.model_validate(answer)
-    if looked.problem is not None:
-        return looked, None
+        return DatasetPreview(problem=str(error)), None
+    preview = DatasetPreview.model_validate(answer)
+    if preview.problem is not None:
+        return preview, None
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        images = {name: _unpacked(arrays, at) for at, name in enumerate(looked.shown)}
-    return looked, LookedSource(looked, images)
+        images = {name: _unpacked(arrays, at) for at, name in enumerate(preview.shown)}
+    return preview, PreviewSource(preview, images)
 
 
 def _unpacked(arrays: Mapping[str, Any], at: int) -> tuple[UInt8Array, BoolArray, BoolArray]:
@@ -130,7 +130,7 @@ def _unpacked(arrays: Mapping[str, Any], at: int) -> tuple[UInt8Array, BoolArray
     return arrays[f"image{at}"], layers.view(np.bool_), valid
 
 
-def look(request: Asked) -> tuple[Looked, dict[str, Any]]:
+def preview_dataset(request: PreviewRequest) -> tuple[DatasetPreview, dict[str, Any]]:
     """Look in this process: what there is, and arrays to keep. Never raises for what files hold."""
     recognised: list[tuple[str, str]] = []
     try:
@@ -141,13 +141,13 @@ def look(request: Asked) -> tuple[Looked, dict[str, Any]]:
         alignment = orientation.Alignment(source, request.options)
     except PipelineError as error:
         problem = str(error).replace(request.path, Path(request.path).name)  # where uploads lie is nobody's business
-        return Looked(recognised=recognised, problem=problem), {}
+        return DatasetPreview(recognised=recognised, problem=problem), {}
     sample = _Sample(source, alignment)
     labels = [
-        FoundLabel(name=row.name, color=row.color, role=row.role, share=float(n))
+        PreviewLabel(name=row.name, color=row.color, role=row.role, share=float(n))
         for row, n in zip(source.labels, sample.pixels / max(1, sample.whole), strict=True)
     ]
-    looked = Looked(
+    preview = DatasetPreview(
         recognised=recognised,
         format=chosen,
         labels=labels,
@@ -158,7 +158,7 @@ def look(request: Asked) -> tuple[Looked, dict[str, Any]]:
         unread=sample.unread[:50],
         **{field: getattr(source, field) for field in _COPIED},
     )
-    return looked, sample.arrays
+    return preview, sample.arrays
 
 
 class _Sample:
@@ -222,8 +222,8 @@ def _spread(names: Sequence[str], most: int) -> list[str]:
 
 
 def answer(question: dict[str, Any], _: bytes) -> sandbox.Message:
-    """`look`, as `sandbox.serve` wants it."""
-    looked, arrays = look(Asked.model_validate(question))
+    """`preview_dataset`, as `sandbox.serve` wants it."""
+    preview, arrays = preview_dataset(PreviewRequest.model_validate(question))
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
-    return looked.model_dump(mode="json"), content.getvalue()
+    return preview.model_dump(mode="json"), content.getvalue()

@@ -9,14 +9,14 @@ from pipelines import readings
 from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.look import IMAGES, SIDE, Asked, look, look_apart
+from pipelines.datasets.preview import IMAGES, SIDE, PreviewRequest, preview_dataset, preview_in_sandbox
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, SplitRule, parse_reading
 
 
 def test_a_look_tells_what_is_there_and_gives_images_to_work_with(tmp_path):
     root = overlapping(tmp_path / "set")
-    looked, source = look_apart(Asked(path=str(root)))
+    looked, source = preview_in_sandbox(PreviewRequest(path=str(root)))
     assert looked.problem is None
     assert (looked.format, looked.recognised) == ("native", [("native", "it holds dataset.toml")])
     assert [(one.name, one.role) for one in looked.labels] == [("cell", "class"), ("nucleus", "class")]
@@ -42,7 +42,7 @@ def test_large_images_are_made_small_and_rare_labels_are_looked_for(tmp_path):
         save(root / "masks" / "cell" / f"im{index:02d}.png", cell)
         save(root / "masks" / "nucleus" / f"im{index:02d}.png", cell * 0 if index != 23 else cell)
     tables(root, OVERLAPPING, None)
-    looked, arrays = look(Asked(path=str(root)))
+    looked, arrays = preview_dataset(PreviewRequest(path=str(root)))
     assert "im23" in looked.shown
     assert arrays["image0"].shape == (round(700 * SIDE / 900), SIDE, 3)
     assert looked.sizes[0] == (700, 900)
@@ -52,7 +52,7 @@ def test_large_images_are_made_small_and_rare_labels_are_looked_for(tmp_path):
 def test_files_that_cannot_be_read_are_told_and_the_others_shown(tmp_path):
     root = exclusive(tmp_path / "set")
     (root / "images" / "im00.png").write_bytes(b"broken")
-    looked, _source = look_apart(Asked(path=str(root)))
+    looked, _source = preview_in_sandbox(PreviewRequest(path=str(root)))
     assert looked.problem is None
     assert "im00" not in looked.shown
     assert [one.code for one in looked.unread] == ["IMAGE-UNREADABLE"]
@@ -64,7 +64,7 @@ def test_what_is_no_data_set_is_one_line(tmp_path, what):
     root = tmp_path / "set"
     if what != "nothing":
         root.mkdir()
-    looked, source = look_apart(Asked(path=str(root), format="nobodys" if what == "format" else None))
+    looked, source = preview_in_sandbox(PreviewRequest(path=str(root), format="nobodys" if what == "format" else None))
     assert source is None
     assert looked.problem
     assert "\n" not in looked.problem
@@ -76,16 +76,16 @@ def test_a_process_without_memory_or_time_is_a_problem_and_no_crash(tmp_path):
     save(root / "images" / "a.png", np.zeros((4000, 4000, 3), np.uint8))
     save(root / "masks" / "a.png", np.zeros((4000, 4000), np.uint8))
     tables(root, 'name = "a"\nkind = "binary"\nclasses = ["a"]\n', None)
-    looked, _ = look_apart(Asked(path=str(root)), memory=30 * 2**20)
+    looked, _ = preview_in_sandbox(PreviewRequest(path=str(root)), memory=30 * 2**20)
     assert looked.problem is not None
     assert looked.problem.startswith("LOOK-DIED")
-    looked, _ = look_apart(Asked(path=str(root)), seconds=0.2)
+    looked, _ = preview_in_sandbox(PreviewRequest(path=str(root)), seconds=0.2)
     assert looked.problem is not None
     assert looked.problem.startswith("LOOK-TIME")
 
 
 def seen(tmp_path, make):
-    looked, arrays = look_apart(Asked(path=str(make(tmp_path / "set"))))
+    looked, arrays = preview_in_sandbox(PreviewRequest(path=str(make(tmp_path / "set"))))
     return looked, arrays
 
 
@@ -149,7 +149,7 @@ def test_splits_and_leaks_are_told(tmp_path):
     root = exclusive(tmp_path / "set")
     lines = [f"im{index:02d},{'p' if index in (0, 11) else f'q{index}'}" for index in range(12)]
     (root / "groups.csv").write_text("image,group\n" + "\n".join(lines) + "\n")
-    looked, source = look_apart(Asked(path=str(root)))
+    looked, source = preview_in_sandbox(PreviewRequest(path=str(root)))
     dataset = Dataset(source, form.first_reading(looked, source))
     assert [(one.split, one.images, one.groups, one.shared) for one in form.split_rows(dataset)] == [
         ("train", 8, 8, 1), ("val", 2, 2, 0), ("test", 2, 2, 1),
