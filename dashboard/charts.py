@@ -27,6 +27,14 @@ _HOVER = (
 _WRITTEN = 14  # up to so many rows the numbers stand in the cells
 _ZEROS = 6  # in a matrix of so many rows a 0 is worth saying
 _DECIMALS = 8  # up to so many rows there is room for them
+# A matrix of which classes share pixels, for `matrix_figure`.
+SHARED: Final[dict[str, Any]] = {
+    "rows": "first",
+    "columns": "second",
+    "row_title": "share of",
+    "column_title": "that is also",
+    "top": 1.0,
+}
 
 
 class Drawn(go.Figure):  # type: ignore[misc]

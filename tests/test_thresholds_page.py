@@ -186,7 +186,7 @@ def test_dice_on_the_curve_is_the_dice_that_evaluation_stored(landcover):
 
 def test_the_mean_draws_thresholds_that_differ_as_heights(landcover):
     look = look_at(landcover)
-    own = {head: look.tuned_cuts(head) for head in look.heads}
+    own = {head: look.tuned_cuts[head] for head in look.heads}
     panel = panels.scores(look, LIGHT, cuts=own)
     level = named(panel.pictures[0].figure, "Softmax, each class tuned")
     stored = row(landcover, "dice_tuned", head="softmax", name="macro")["value"]

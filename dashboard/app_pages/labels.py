@@ -56,18 +56,17 @@ def draw_kinds() -> None:
         return
     st.header("Every class at its largest" if dataset["kind"] == "exclusive" else "Every kind of pixel")
     whole = max(sum(pixels for _, pixels in queries.images.label_sets(run, split)), 1)
-    for start in range(0, len(kinds), _ACROSS):
-        for column, kind in zip(st.columns(_ACROSS), kinds[start : start + _ACROSS], strict=False):
-            found = queries.images.example_of(run, split, kind.labels, kind.members)
-            if found is None:
-                continue
-            image, marked = queries.images.marked(run, split, found.image, kind.labels, kind.members, _MARK)
-            with column:
-                components.picture(image, alt=f"Image {found.image}")
-                components.picture(marked, alt=f"{kind.title}: {count(found.pixels)} pixels marked")
-                st.text(f"{kind.title}, {percent(kind.pixels / whole)} of all pixels")
-                st.caption(components.plain(f"{found.image}: {percent(found.share)} of it"))
-                state.image_link(run, split, found.image)
+    for column, kind in components.in_rows(kinds, _ACROSS):
+        found = queries.images.example_of(run, split, kind.labels, kind.members)
+        if found is None:
+            continue
+        image, marked = queries.images.marked(run, split, found.image, kind.labels, kind.members, _MARK)
+        with column:
+            components.picture(image, alt=f"Image {found.image}")
+            components.picture(marked, alt=f"{kind.title}: {count(found.pixels)} pixels marked")
+            st.text(f"{kind.title}, {percent(kind.pixels / whole)} of all pixels")
+            st.caption(components.plain(f"{found.image}: {percent(found.share)} of it"))
+            state.image_link(run, split, found.image)
     st.caption(HOW_TO_READ["kinds"])
 
 

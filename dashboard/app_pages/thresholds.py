@@ -111,7 +111,7 @@ def threshold_slider(head: Head) -> None:
 def threshold_buttons() -> None:
     """Ways to set the thresholds of all classes at once."""
     halves = (HALF_CELL,) * len(look.classes)
-    tuned = {head: cuts for head in look.heads if (cuts := look.tuned_cuts(head)) is not None}
+    tuned = {head: cuts for head in look.heads if (cuts := look.tuned_cuts[head]) is not None}
     with st.container(horizontal=True):
         st.button(
             "Reset to 0.5", on_click=take, args=(dict.fromkeys(look.heads, halves),), icon=":material/restart_alt:"

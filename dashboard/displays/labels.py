@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, broken, draw, line, mark, matrix_figure, points, shortened, upright
+from dashboard.charts import SHARED, Drawn, broken, draw, line, mark, matrix_figure, points, shortened, upright
 from dashboard.displays.base import SPLIT_TITLES, Display, Picture
 from dashboard.rounding import percent
 from dashboard.theme import LIGHT, Theme, faded
@@ -76,18 +76,7 @@ def pairs(subject: Run | Facts, theme: Theme = LIGHT) -> Display | None:
     names = facts["classes"]
     rows = [(a, b, share.get((a, b), 0.0)) for a in names for b in names if a != b]
     table = pd.DataFrame(rows, columns=["first", "second", "share"])
-    figure = matrix_figure(
-        table,
-        theme,
-        rows="first",
-        columns="second",
-        value="share",
-        title="Classes that share pixels",
-        color=theme.text,
-        top=1.0,
-        row_title="share of",
-        column_title="that is also",
-    )
+    figure = matrix_figure(table, theme, value="share", title="Classes that share pixels", color=theme.text, **SHARED)
     picture = Picture("pairs", figure, "Share of each class that also carries another.")
     return Display("pairs", "Classes that share pixels", (picture,), table, "pairs_truth", ("share",))
 

@@ -8,7 +8,20 @@ import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import Drawn, Lanes, Trace, broken, draw, line, mark, matrix_figure, points, scatter, upright
+from dashboard.charts import (
+    SHARED,
+    Drawn,
+    Lanes,
+    Trace,
+    broken,
+    draw,
+    line,
+    mark,
+    matrix_figure,
+    points,
+    scatter,
+    upright,
+)
 from dashboard.displays.base import Display, Picture, Selection, selection_of
 from dashboard.rounding import percent
 from dashboard.theme import HEAD_DASHES, HEAD_MARKERS, HEAD_SHORT, HEAD_TITLES, LIGHT, Theme, faded
@@ -147,18 +160,7 @@ def pairs(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 
 
 
 def _pairs(table: pd.DataFrame, theme: Theme, title: str, value: str, color: str) -> Picture:
-    figure = matrix_figure(
-        table,
-        theme,
-        rows="first",
-        columns="second",
-        value=value,
-        title=title,
-        color=color,
-        top=1.0,
-        row_title="share of",
-        column_title="that is also",
-    )
+    figure = matrix_figure(table, theme, value=value, title=title, color=color, **SHARED)
     return Picture(f"pairs_{title}", figure, f"{title}: share of each class that also carries another class.")
 
 

@@ -89,7 +89,7 @@ def _areas_said(look: Look, table: pd.DataFrame, theme: Theme, what: str) -> str
 def _curve_marks(look: Look, found: Mapping[Head, Curve], cuts: Cuts | None) -> list[Mark]:
     chosen, marks = look.filled(cuts), []
     for head, (x, y) in found.items():
-        tuned = look.tuned_cuts(head)
+        tuned = look.tuned_cuts[head]
         places: list[tuple[Role, str, Sequence[int] | None]] = [("half", "0.5", (HALF_CELL,) * len(look.classes))]
         places += [("tuned", "tuned on validation", tuned), ("chosen", "chosen", chosen[head])]
         for role, said, some in places:

@@ -141,7 +141,8 @@ class Look(Selection):
         return mean[self.present].mean(axis=0) if self.present.any() else np.full(mean.shape[-1], np.nan)
 
     @cached_property
-    def _tuned(self) -> dict[Head, tuple[int, ...] | None]:
+    def tuned_cuts(self) -> dict[Head, tuple[int, ...] | None]:
+        """The cut of each class that was tuned on validation, by head; None without validation images."""
         found = {head: tuned(self.run, head, self.seeds, self.variant) for head in self.heads}
         return {
             head: None if some is None else tuple(first_cell_above(round(one * STEPS) / STEPS) for one in some)
@@ -152,10 +153,6 @@ class Look(Selection):
     def untuned(self) -> tuple[str, ...]:
         """Classes that validation has no pixel of, which keep 0.5."""
         return queries.counts.absent_classes(self.run, "val") if "val" in self.run.splits else ()
-
-    def tuned_cuts(self, head: Head) -> tuple[int, ...] | None:
-        """The cut of each class that was tuned on validation; None without validation images."""
-        return self._tuned[head]
 
     def filled(self, cuts: Cuts | None) -> dict[Head, tuple[int, ...]]:
         """Cuts of both heads, 0.5 where none are given."""

@@ -156,7 +156,7 @@ def _score_marks(
     """The points of one head on its curve. dice: its Dice at every cut, for half the greatest."""
     places: list[tuple[Role, str, int | None]] = [("half", "0.5", HALF_CELL)]
     places.append(("chosen", "chosen", look.shown_cut(chosen)))
-    tuned, best = look.tuned_cuts(head), float(thresholds.greatest(curve)[0])
+    tuned, best = look.tuned_cuts[head], float(thresholds.greatest(curve)[0])
     if tuned is not None and (look.index is None or look.title not in look.untuned):
         places.append(("tuned", "tuned on validation", look.shown_cut(tuned)))
     if not np.isnan(best):
@@ -169,7 +169,7 @@ def _score_marks(
 
 def _score_levels(look: Look, head: Head, name: str, chosen: tuple[int, ...], theme: Theme) -> list[Level]:
     """Means over the classes, each at a threshold of its own, which no point on the curve stands for."""
-    tuned = look.tuned_cuts(head)
+    tuned = look.tuned_cuts[head]
     rules = [("each class tuned", "dot", tuned)] + ([("chosen", "longdash", chosen)] if chosen != tuned else [])
     curve = _CURVES[name](look.of(head).hist).mean(axis=0)
     levels = []

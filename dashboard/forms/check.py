@@ -113,8 +113,7 @@ def show_report(report: CheckReport, *, name: str) -> None:
         panels.splits(facts, theme) if report.kind == "overlapping" else None,
     ]
     there = [panel for panel in made if panel is not None]
-    for start in range(0, len(there), 2):
-        for column, panel in zip(st.columns(2), there[start : start + 2], strict=False):
-            with column:
-                components.show(panel, run=name)
+    for column, panel in components.in_rows(there, 2):
+        with column:
+            components.show(panel, run=name)
     components.paragraph(panels.leakage(facts), theme)
