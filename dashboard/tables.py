@@ -1,16 +1,16 @@
-"""Rows of metrics.parquet to the tables that pages show."""
+"""Estimates of a run to the tables that pages show."""
 
 import math
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from dashboard.rounding import with_interval
 from dashboard.theme import HEAD_SHORT
 from pipelines.metrics import METRICS
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, MACRO, Head, Split, Variant
+from pipelines.store.runs import Run
 
 # In the order in which they are read: labels, probabilities, overlap.
 SHOWN: Final = (
@@ -40,21 +40,17 @@ def difference_row(contender: Head) -> str:
 
 
 def differences(
-    frame: pd.DataFrame, *, metric: str, split: Split, variant: Variant, contender: Head, classes: Sequence[str]
+    run: Run, *, metric: str, split: Split, variant: Variant, contender: Head, classes: Sequence[str]
 ) -> pd.DataFrame:
     """Paired differences of one metric over all pixels and seeds, the mean of the classes first.
 
     Returns rows class, advantage (of sigmoid: sigmoid minus contender, turned round where lower is better), low, high,
     sigmoid, softmax (the heads' own values). Classes without a value are left out.
     """
-    rows = _rows(frame, split, variant).query("metric == @metric")
-    sign = -1.0 if METRICS[metric].better == "lower" else 1.0
-    numbers = {
-        (str(head), str(name)): (float(value), float(low), float(high))
-        for head, name, value, low, high in zip(
-            rows["head"], rows["class"], rows["value"], rows["low"], rows["high"], strict=True
-        )
-    }
+    rows = run.estimates(metric=metric, split=split, variant=variant)
+    sign = _sign(metric)
+    columns = (rows[name].tolist() for name in ("head", "class", "value", "low", "high"))
+    numbers = {(head, name): interval for head, name, *interval in zip(*columns, strict=True)}
     entries = []
     for name in [MACRO, *classes] if len(classes) > 1 else list(classes):
         value, low, high = numbers.get((difference_row(contender), name), (math.nan, math.nan, math.nan))
@@ -67,11 +63,10 @@ def differences(
 
 
 def levels(
-    frame: pd.DataFrame, *, metric: str, split: Split, variant: Variant, heads: Sequence[Head], names: Sequence[str]
+    run: Run, *, metric: str, split: Split, variant: Variant, heads: Sequence[Head], names: Sequence[str]
 ) -> pd.DataFrame:
     """One metric of each head over all pixels and seeds: class, head, value, low, high; classes in the order given."""
-    rows = _rows(frame, split, variant)
-    rows = rows[(rows["metric"] == metric) & rows["head"].isin(heads) & rows["class"].isin(names)]
+    rows = run.estimates(metric=metric, head=heads, class_=names, split=split, variant=variant)
     place = rows["class"].map(list(names).index) * len(heads) + rows["head"].map(list(heads).index)
     rows = rows.assign(place=place)[rows["value"].notna()].sort_values("place")
     return (
@@ -80,24 +75,25 @@ def levels(
 
 
 def seed_advantages(
-    frame: pd.DataFrame, *, metric: str, split: Split, variant: Variant, contender: Head, class_name: str
+    run: Run, *, metric: str, split: Split, variant: Variant, contender: Head, class_name: str
 ) -> list[float]:
     """Advantage of sigmoid in each seed, ascending by seed; empty when there is one seed."""
-    wanted = {"head": difference_row(contender), "split": split, "variant": variant, "region": "all"}
-    wanted |= {"metric": metric, "class": class_name}
-    keep = np.logical_and.reduce([frame[column] == value for column, value in wanted.items()])
-    rows = frame[keep & (frame["seed"] != ALL_SEEDS)].sort_values("seed")
-    sign = -1.0 if METRICS[metric].better == "lower" else 1.0
-    values = [sign * float(value) for value in rows["value"]]
+    head = difference_row(contender)
+    rows = run.estimates(metric=metric, head=head, class_=class_name, split=split, seed=None, variant=variant)
+    rows = rows[rows["seed"] != ALL_SEEDS].sort_values("seed")
+    values = [_sign(metric) * float(value) for value in rows["value"]]
     return values if len(values) > 1 else []
 
 
-def scores(frame: pd.DataFrame, *, split: Split, variant: Variant, heads: Sequence[Head]) -> pd.DataFrame:
+def _sign(metric: str) -> float:
+    """What makes an advantage of a difference."""
+    return -1.0 if METRICS[metric].better == "lower" else 1.0
+
+
+def scores(run: Run, *, split: Split, variant: Variant, heads: Sequence[Head]) -> pd.DataFrame:
     """Every metric's mean over the classes, one row a metric and head or difference: metric, head, value, low, high."""
-    rows = _rows(frame, split, variant)
-    rows = rows[rows["class"].isin([MACRO, ALL_CLASSES]) & rows["metric"].isin(SHOWN)]
     order = [*heads, *(name for name, head in DIFFERENCES.items() if head in heads)]
-    rows = rows[rows["head"].isin(order)]
+    rows = run.estimates(metric=SHOWN, head=order, class_=[MACRO, ALL_CLASSES], split=split, variant=variant)
     place = rows["metric"].map(SHOWN.index) * len(order) + rows["head"].map(order.index)
     return (
         rows.assign(place=place).sort_values("place")[["metric", "head", "value", "low", "high"]].reset_index(drop=True)
@@ -125,9 +121,3 @@ def _written(metric: str, numbers: tuple[float, float, float], *, signed: bool) 
         return with_interval(*numbers, signed=signed)
     value, low, high = (100 * number for number in numbers)
     return with_interval(value, low, high, signed=signed, unit="%")
-
-
-def _rows(frame: pd.DataFrame, split: Split, variant: Variant) -> pd.DataFrame:
-    """Rows over all pixels and seeds."""
-    keep = (frame["split"] == split) & (frame["variant"] == variant) & (frame["region"] == "all")
-    return frame[keep & (frame["seed"] == ALL_SEEDS)]

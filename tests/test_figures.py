@@ -16,7 +16,8 @@ from dashboard.displays.overlap import labels_figure, rate_figure
 from dashboard.displays.training import curve_figure
 from dashboard.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
 from pipelines.layouts import METRICS_SCHEMA
-from pipelines.schema import HEADS
+from pipelines.schema import ALL_SEEDS, HEADS
+from pipelines.store.runs import Estimates
 
 
 def traces(figure, **wanted):
@@ -195,13 +196,23 @@ def test_learning_curves_have_a_line_a_head_and_seed_and_whole_epochs():
     assert figure.layout.xaxis.dtick == 1
 
 
+class Stored:
+    """As much of a run as tables ask."""
+
+    def __init__(self, rows):
+        self._rows = Estimates(rows)
+
+    def estimates(self, *, split, variant, metric=None, head=None, class_=None, seed=ALL_SEEDS, region="all"):
+        return self._rows.pick((metric, head, class_, split, seed, variant, region))
+
+
 def metrics(rows):
     names = METRICS_SCHEMA.names
     full = [
         {"seed": -1, "split": "test", "variant": "raw", "region": "all", "low": None, "high": None, "images": 3} | row
         for row in rows
     ]
-    return pd.DataFrame(full, columns=names).astype({"value": float, "low": float, "high": float})
+    return Stored(pd.DataFrame(full, columns=names).astype({"value": float, "low": float, "high": float}))
 
 
 def test_differences_turn_round_where_lower_is_better():

@@ -35,6 +35,10 @@ def reliability(counts, names, *, bins, units=None):
     return calibration.reliability(steps, names=names, bins=bins)
 
 
+def label_rates(counts, **thresholds):
+    return overlap.rates_of(overlap.label_cuts(counts, **thresholds), **thresholds)
+
+
 def test_bins_must_divide_the_grid():
     with pytest.raises(ShapeError, match="divide 300"):
         calibration.reliability(calibration.Steps(np.zeros((1, 3, 300)), np.zeros((1, 1, 2, 300))), names=["x"], bins=7)
@@ -103,7 +107,7 @@ def test_bands_resample_groups_where_they_are_known():
 def test_one_image_gives_no_band():
     counts = counted([("i", [[[0.55, 0.55]], [[0.2, 0.3]]], [[[0, 1]], [[0, 0]]])], exclusive=False)
     assert reliability(counts, ["x", "y"], bins=10)[["low", "high"]].isna().all(axis=None)
-    assert overlap.label_rates(counts)[["low", "high"]].isna().all(axis=None)
+    assert label_rates(counts)[["low", "high"]].isna().all(axis=None)
 
 
 def test_top_label_reliability_asks_whether_the_argmax_is_right():
@@ -158,7 +162,7 @@ def test_label_rates_are_the_shares_of_pixels_with_several_labels_and_none():
     # p of (a, b): (0.9, 0.8), (0.6, 0.1), (0.3, 0.3), (0.7, 0.6); truth has two labels on the first pixel only.
     p = [[[0.9, 0.6, 0.3, 0.7]], [[0.8, 0.1, 0.3, 0.6]]]
     counts = counted([("i", p, [[[1, 1, 0, 0]], [[1, 0, 0, 1]]])], exclusive=False)
-    table = overlap.label_rates(counts, thresholds=[0.5, 0.75])
+    table = label_rates(counts, thresholds=[0.5, 0.75])
     several = table[table["rate"] == "overlap"].set_index("threshold")
     none = table[table["rate"] == "no label"].set_index("threshold")
     assert several["value"].to_dict() == {0.5: 0.5, 0.75: 0.25}
@@ -169,7 +173,7 @@ def test_label_rates_are_the_shares_of_pixels_with_several_labels_and_none():
 
 def test_one_class_has_no_overlap_rate():
     counts = counted([("i", [[[0.9, 0.1]]], [[[1, 0]]])], exclusive=False)
-    assert set(overlap.label_rates(counts)["rate"]) == {"no label"}
+    assert set(label_rates(counts)["rate"]) == {"no label"}
     assert overlap.predicted_labels(counts, threshold=0.5)["predicted_labels"].unique().tolist() == ["0", "1"]
 
 

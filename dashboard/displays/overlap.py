@@ -170,7 +170,7 @@ def _together(found: Mapping[Head, pd.DataFrame]) -> pd.DataFrame:
 
 
 def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, threshold: float) -> Drawn:
-    """One rate against the threshold, with one marked. tables: per head, `metrics.overlap.label_rates`."""
+    """One rate against the threshold, with one marked. tables: per head, `metrics.overlap.rates_of`."""
     traces: list[Trace] = []
     truth = float("nan")
     for head, table in tables.items():

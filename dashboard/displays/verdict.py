@@ -74,13 +74,12 @@ def figures_of(run: Run, theme: Theme, *, split: Split, verdict: Verdict) -> Dis
 
 def levels(run: Run, theme: Theme, *, split: Split) -> Display:
     """Dice, ECE and Brier score of every head by class with their intervals, for a run without a pair."""
-    frame = queries.runs.metrics(run)
     classes = list(queries.runs.dataset(run)["classes"])
     names = [MACRO, *classes] if len(classes) > 1 else classes
     absent = queries.counts.absent_classes(run, split)
     pictures, parts = [], []
     for metric, title, subtitle, variant in _plots(run):
-        table = tables.levels(frame, metric=metric, split=split, variant=variant, heads=run.heads, names=names)
+        table = tables.levels(run, metric=metric, split=split, variant=variant, heads=run.heads, names=names)
         table = table[~table["class"].isin(absent)].reset_index(drop=True)
         parts.append(table.assign(metric=metric, variant=variant))
         if table.empty:

@@ -239,22 +239,6 @@ def _set_names(masks: UInt64Array, classes: Sequence[str]) -> list[str]:
 THRESHOLDS: Final[tuple[float, ...]] = tuple(step / 300 for step in range(3, 300, 3))
 
 
-def label_rates(
-    counts: Counts,
-    *,
-    region: Region = "all",
-    thresholds: Sequence[float] = THRESHOLDS,
-    units: UnitOfImage | None = None,
-) -> pd.DataFrame:
-    """Shares of pixels with two classes or more, and with none, at each common threshold (k/300).
-
-    Returns one row a threshold and rate: threshold, rate ("overlap" or "no label"), value, low, high, truth. There is
-    no overlap row when there is one class.
-    """
-    cuts = label_cuts(counts, region=region, thresholds=thresholds)
-    return rates_of(cuts, thresholds=thresholds, units=units)
-
-
 class LabelCuts(NamedTuple):
     """Pixels of N images by labels. true: (N, 4) by true number (0, 1, 2, 3 or more); above: (N, K, T) with at least
     1, … K <= 3 classes called at each of T common thresholds.
@@ -265,7 +249,7 @@ class LabelCuts(NamedTuple):
 
 
 def label_cuts(counts: Counts, *, region: Region = "all", thresholds: Sequence[float] = THRESHOLDS) -> LabelCuts:
-    """What `label_rates` is made from."""
+    """What `rates_of` is made from."""
     ranks = in_region(counts.ranks, region, axis=1).sum(axis=1)  # (N, K, CELLS)
     above = ranks[:, :, ::-1].cumsum(axis=-1)[:, :, ::-1][:, :, [first_cell_above(t) for t in thresholds]]
     return LabelCuts(in_region(pixels_by_labels(counts), region, axis=1), above)
@@ -274,7 +258,11 @@ def label_cuts(counts: Counts, *, region: Region = "all", thresholds: Sequence[f
 def rates_of(
     cuts: LabelCuts, *, thresholds: Sequence[float] = THRESHOLDS, units: UnitOfImage | None = None
 ) -> pd.DataFrame:
-    """Rows of `label_rates`."""
+    """Shares of pixels with two classes or more, and with none, at each common threshold (k/300).
+
+    Returns one row a threshold and rate: threshold, rate ("overlap" or "no label"), value, low, high, truth. There is
+    no overlap row when there is one class.
+    """
     by_labels, above = cuts
     pixels = by_labels.sum(axis=1)
     parts = {"no label": (pixels[:, None] - above[:, 0], by_labels[:, 0].sum())}

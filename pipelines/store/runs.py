@@ -272,7 +272,7 @@ class Run:
 _KEYS: Final = ("metric", "head", "class", "split", "seed", "variant", "region")
 
 
-class _Estimates:
+class Estimates:
     """All rows of a metrics.parquet, and each key of theirs as a number, by which rows are found much faster."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
@@ -295,10 +295,10 @@ class _Estimates:
 
 
 @lru_cache(maxsize=8)
-def _estimates(path: Path, _stamp: tuple[int, ...]) -> _Estimates:
+def _estimates(path: Path, _stamp: tuple[int, ...]) -> Estimates:
     table = files.read_table(path)
     with files.reading(path):
-        return _Estimates(table.to_pandas())
+        return Estimates(table.to_pandas())
 
 
 @lru_cache(maxsize=16)

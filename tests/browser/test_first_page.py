@@ -20,7 +20,7 @@ _MARKS = """plot => [...plot.querySelectorAll("svg[role=img] > circle, svg[role=
 def differences(runs, run, metric):
     found = open_run(runs, run)
     return tables.differences(
-        found.metrics(), metric=metric, split="test", variant="raw", contender="softmax",
+        found, metric=metric, split="test", variant="raw", contender="softmax",
         classes=found.dataset["classes"],
     )  # fmt: skip
 
