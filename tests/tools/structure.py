@@ -4,8 +4,8 @@
 
 Prints a markdown table for the packages (default: pipelines and dashboard). Lines are all lines of a file, as
 `wc -l` counts them; an import's lines are all lines of the statement. The longest chain counts modules, each of which
-imports the next at the top of its file; imports inside functions do not count. A module has a single importer when
-exactly one other module of the product names it.
+imports the next when it is imported itself; imports inside functions and for types do not count. A module has a
+single importer when exactly one other module of the product names it.
 """
 
 import argparse
@@ -61,11 +61,13 @@ def read(packages: tuple[str, ...]) -> dict[str, Module]:
 
 
 def _at_top(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Statements that run when the module is imported, those under `if` and `try` too."""
+    """Statements that run when the module is imported, those under `if` and `try` too; not what only types need."""
     waiting: list[ast.stmt] = list(tree.body)
     while waiting:
         node = waiting.pop()
         yield node
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         if isinstance(node, ast.If | ast.Try | ast.With):
             waiting += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
 
