@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from pipelines.counting.outlines import label_masks, regions
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.schema import LOG_ODDS_LIMIT
 
 SIZE: Final = (360, 480)  # CamVid's, as are the number of classes and the share of ignored pixels

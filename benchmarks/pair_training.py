@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from pipelines.config import TrainingConfig
-from pipelines.datasets import Dataset, open_dataset
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.heads import HeadSpec, head_specs
 from pipelines.losses import loss_function
 from pipelines.progress import Progress

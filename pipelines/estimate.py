@@ -15,8 +15,10 @@ from torch import nn
 from pipelines import evaluation
 from pipelines.arrays import Float32Array
 from pipelines.config import RunConfig
-from pipelines.datasets import Dataset, Examination, Finding, open_dataset
+from pipelines.datasets.base import Examination, Finding
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.facts import SplitFacts, scan
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import Cancelled, DatasetError
 from pipelines.heads import HeadSpec, head_specs
 from pipelines.jobs.needs import Estimate, free_bytes, run_bytes

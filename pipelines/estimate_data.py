@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pipelines import sandbox
-from pipelines.datasets import Dataset, open_dataset, recognised_text
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset, recognised_text
 from pipelines.errors import PipelineError
 from pipelines.reading import DataReading, read_reading
 from pipelines.schema import SPLITS, Kind, Split

@@ -132,8 +132,8 @@ def _evaluate(request: EvaluateRequest, progress: Progress, runs: Path) -> Done:
 
 
 def _check(request: CheckRequest, progress: Progress) -> Done:
-    from pipelines.datasets import open_dataset, recognised_text
     from pipelines.datasets.check import check_dataset
+    from pipelines.datasets.opening import open_dataset, recognised_text
     from pipelines.reading import write_reading
 
     dataset = open_dataset(request.dataset, request.data_reading())
@@ -174,7 +174,7 @@ def _made(run: Run, *, opens: bool = False) -> Done:
 
 
 def _import(request: ImportRequest, progress: Progress, runs: Path) -> Done:
-    from pipelines.datasets import open_dataset
+    from pipelines.datasets.opening import open_dataset
     from pipelines.imports.readers import open_outputs
     from pipelines.imports.sources import Said
     from pipelines.uploads import in_use
@@ -208,7 +208,7 @@ def _import(request: ImportRequest, progress: Progress, runs: Path) -> Done:
 
 
 def _import_models(request: ModelImportRequest, progress: Progress, runs: Path) -> Done:
-    from pipelines.datasets import open_dataset
+    from pipelines.datasets.opening import open_dataset
     from pipelines.imports.models.opening import open_models
     from pipelines.imports.models.process import Limits
     from pipelines.imports.models.wanted import wanted_models

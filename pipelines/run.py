@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from pipelines.config import RunConfig, TrainingConfig
-from pipelines.datasets import Dataset, open_dataset
 from pipelines.datasets.check import check_dataset
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.facts import scan
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ConfigError
 from pipelines.heads import HeadSpec, head_specs
 from pipelines.layouts import TRAINING_SCHEMA

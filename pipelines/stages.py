@@ -7,8 +7,10 @@ from typing import Any, Final, TypeAlias
 
 from pipelines import evaluation
 from pipelines.config import RunConfig, TrainingConfig
-from pipelines.datasets import Dataset, listing, open_dataset
+from pipelines.datasets import listing
 from pipelines.datasets.check import CheckReport
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.heads import HeadSpec
 from pipelines.progress import Progress

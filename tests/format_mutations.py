@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from fuzzing import trials
 
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import PipelineError
 from pipelines.reading import DataReading
 

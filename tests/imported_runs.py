@@ -6,7 +6,7 @@ from pathlib import Path
 from synthetic import make_run
 
 from pipelines.config import EvaluationConfig, RunConfig
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.imports.predictions import make_import
 from pipelines.imports.readers import open_outputs
 from pipelines.imports.sources import Said

@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from pipelines import heads
 from pipelines.config import EvaluationConfig, RunConfig, TrainingConfig
-from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.facts import scan
+from pipelines.datasets.opening import open_dataset
 from pipelines.evaluation import Truth, evaluate
 from pipelines.progress import Progress
 from pipelines.store import files
@@ -82,7 +82,7 @@ def make_run(
     config = RunConfig(
         dataset=str(path), training=TrainingConfig(seeds=seeds), evaluation=EvaluationConfig(replicates=100)
     )
-    report = check_dataset(path)
+    report = check_dataset(open_dataset(path))
     with RunWriter.open(runs, name) as writer:
         for split in SPLITS:
             _write_predictions(writer.folder, dataset, specs, seeds, split)

@@ -20,7 +20,7 @@ from synthetic import make_run
 from pipelines import cli
 from pipelines.config import TrainingConfig
 from pipelines.counting.counts import PER_IMAGE, POOLED
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import RunError
 from pipelines.imports.readers import open_outputs
 from pipelines.imports.sources import Said

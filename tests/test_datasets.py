@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_dataset import BINARY, EXCLUSIVE, OVERLAPPING, exclusive, overlapping, picture, save, tables
 
-from pipelines.datasets import FORMATS, open_dataset
 from pipelines.datasets.classes import Description, default_colors
 from pipelines.datasets.facts import count_label_sets, scan
 from pipelines.datasets.formats.native import decode_index, decode_layer
+from pipelines.datasets.opening import FORMATS, open_dataset
 from pipelines.datasets.splits import seeded_split
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading

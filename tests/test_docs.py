@@ -4,7 +4,7 @@ from PIL import Image
 from places import REPO
 
 from pipelines.counting import grid
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.judgement import Margin
 from pipelines.metrics import METRICS
 from pipelines.metrics.inference import FEWEST_GROUPS

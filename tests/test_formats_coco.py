@@ -18,8 +18,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from pipelines import links
-from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats import json_file, polygons
+from pipelines.datasets.opening import open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import ClassRule, DataReading
 

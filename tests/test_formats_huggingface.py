@@ -18,9 +18,9 @@ from make_dataset import picture
 from PIL import Image
 from places import REPO
 
-from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats import huggingface
 from pipelines.datasets.formats import huggingface as huggingface_rows
+from pipelines.datasets.opening import open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

@@ -15,7 +15,7 @@ from PIL import Image
 from places import REPO
 
 from pipelines import links
-from pipelines.datasets import open_dataset, open_source, recognise
+from pipelines.datasets.opening import open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

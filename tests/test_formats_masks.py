@@ -25,9 +25,9 @@ from PIL import Image, ImageFilter
 from places import shared_data
 
 from pipelines import links
-from pipelines.datasets import FORMATS, open_dataset, open_source, recognise
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.formats.masks import values
+from pipelines.datasets.opening import FORMATS, open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 
@@ -322,7 +322,7 @@ def test_the_case_of_16_bit_colours_has_the_counts_of_its_masks():
     root = shared_data().parent / "cases" / "png16_rgb" / "data"
     if not root.is_dir():
         pytest.skip("the folder shared/cases is not beside this checkout")
-    assert [one.pixels for one in check_dataset(root).class_facts] == [8447, 591, 538, 664]
+    assert [one.pixels for one in check_dataset(open_dataset(root)).class_facts] == [8447, 591, 538, 664]
 
 
 def test_one_bit_masks_and_grey_rgb_masks_are_binary_too(tmp_path):

@@ -12,7 +12,7 @@ from make_dataset import picture, save
 from mask_layouts import FOLDERS, index_mask, rows
 
 from pipelines import links
-from pipelines.datasets import open_dataset, recognise
+from pipelines.datasets.opening import open_dataset, recognise
 from pipelines.errors import PipelineError
 from pipelines.reading import DataReading
 

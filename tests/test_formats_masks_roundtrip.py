@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays
 from make_dataset import picture, save
 from mask_layouts import FOLDERS, save_image, with_palette
 
-from pipelines.datasets import open_dataset, recognise
 from pipelines.datasets.formats.voc import CLASSES, voc_color
+from pipelines.datasets.opening import open_dataset, recognise
 from pipelines.reading import DataReading, parse_reading
 
 NAMES = ("soil", "grass", "tree", "lake road")

@@ -15,8 +15,8 @@ from fuzzing import trials
 from make_dataset import picture, save
 
 from pipelines import links
-from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats import nifti
+from pipelines.datasets.opening import open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.imports.readers.nnunet import open_nnunet
 from pipelines.imports.sources import Said

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from make_dataset import picture, save
 from mask_layouts import index_mask, rows
 
-from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats import tiff_images
 from pipelines.datasets.formats.tiff_images import PictureOptions, parse_options, read_channels, read_mask, read_picture
+from pipelines.datasets.opening import open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

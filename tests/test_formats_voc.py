@@ -7,8 +7,8 @@ from mask_layouts import color_mask, save_image
 from PIL import Image
 from torchvision.datasets import VOCSegmentation
 
-from pipelines.datasets import open_dataset, open_source, recognise
 from pipelines.datasets.formats.voc import CLASSES, voc_color
+from pipelines.datasets.opening import open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 

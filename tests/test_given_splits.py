@@ -8,8 +8,9 @@ from make_dataset import exclusive, picture, save
 from mask_layouts import index_mask, rows
 from places import shared_cases
 
-from pipelines.datasets import open_dataset, recognised_text, splits
+from pipelines.datasets import splits
 from pipelines.datasets.check import check_dataset
+from pipelines.datasets.opening import open_dataset, recognised_text
 from pipelines.datasets.splits import complete_splits
 from pipelines.reading import DataReading, SplitRule
 from pipelines.schema import SPLITS
@@ -67,7 +68,7 @@ def test_a_picture_has_the_mask_of_its_own_split(tmp_path, layout):
 @pytest.mark.skipif(not shared_cases().is_dir(), reason="the cases beside the checkout are not there")
 def test_counts_of_sets_with_equal_names_in_every_split(case):
     expected = json.loads((shared_cases() / case / "expect.json").read_text())
-    report = check_dataset(shared_cases() / case / "data")
+    report = check_dataset(open_dataset(shared_cases() / case / "data"))
     assert report.images == expected["images"]
     assert [facts.pixels for facts in report.class_facts] == list(expected["counts"].values())
     given = {"samename_words_tt": (None, None, 6), "samename_words_tvt": (6, 6, 6), "samename_suffix": (6, None, None)}
@@ -120,7 +121,7 @@ def test_the_option_masks_keeps_the_splits(tmp_path):
 
 
 def test_images_that_the_lists_leave_out_stay_out_and_are_named(tmp_path):
-    report = check_dataset(with_lists(tmp_path, **LISTS | {"test": LISTS["test"][:3]}))
+    report = check_dataset(open_dataset(with_lists(tmp_path, **LISTS | {"test": LISTS["test"][:3]})))
     assert [split.images for split in report.splits] == [3, 2, 3]
     unused = [finding.message for finding in report.findings if finding.code == "SPLIT-NONE"]
     assert [message.split()[0] for message in unused] == ["i8", "i9"]

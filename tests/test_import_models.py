@@ -16,7 +16,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from pipelines import cli
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ModelError
 from pipelines.imports.models.opening import Networks, inspect_model
 from pipelines.imports.models.process import Limits, ModelProcess, OpenRequest

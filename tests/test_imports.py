@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pipelines import cli, heads
 from pipelines.channels import Declaration, align
 from pipelines.config import EvaluationConfig, ImportConfig, RunConfig
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import Cancelled, ConfigError, DatasetError, PipelineError, ShapeError
 from pipelines.imports.predictions import make_import
 from pipelines.imports.sources import OutputSource

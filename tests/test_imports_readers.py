@@ -16,7 +16,7 @@ from synthetic import make_run, write_dataset
 
 from pipelines import heads
 from pipelines.channels import align
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ConfigError, DatasetError, PipelineError, ShapeError
 from pipelines.imports.readers import FORMATS, arrays, open_outputs, parquet
 from pipelines.imports.readers.maps import read_map

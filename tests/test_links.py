@@ -11,8 +11,8 @@ from listed import Listed
 from make_dataset import exclusive, overlapping, picture, save
 
 from pipelines import links
-from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.datasets.preview import PreviewRequest, preview_in_sandbox
 from pipelines.errors import ConfigError, DatasetError
 from pipelines.imports.readers import open_outputs
@@ -140,7 +140,7 @@ def test_links_of_a_split_to_pictures_of_the_same_set_give_the_split(tmp_path):
     dataset = open_dataset(root)
     assert [len(dataset.images(split)) for split in ("train", "val", "test")] == [6, 2, 4]
     (root / "val" / "images" / "im00.png").symlink_to(root / "all" / "images" / "im00.png")
-    leaks = [one.message for one in check_dataset(root).findings if one.code == "SPLIT-LEAK"]
+    leaks = [one.message for one in check_dataset(open_dataset(root)).findings if one.code == "SPLIT-LEAK"]
     assert leaks == ["im00 is in train and val; an image belongs to one split, keep one"]
 
 

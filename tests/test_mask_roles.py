@@ -11,9 +11,9 @@ from mask_layouts import color_mask, index_mask, rows
 from PIL import Image
 from places import shared_cases
 
-from pipelines.datasets import open_dataset, recognise, recognised_text
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.formats.masks.names import RoleName, role_named
+from pipelines.datasets.opening import open_dataset, recognise, recognised_text
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 from pipelines.schema import SPLITS
@@ -360,10 +360,10 @@ def test_case_of_two_observers_with_fields_of_view():
 
 @needs_cases
 def test_cases_of_soft_masks_and_of_chase():
-    soft = check_dataset(shared_cases() / "soft_masks" / "data")
+    soft = check_dataset(open_dataset(shared_cases() / "soft_masks" / "data"))
     assert (soft.kind, soft.classes, soft.ok) == ("binary", ("lesion",), True)
     expected = json.loads((shared_cases() / "chase" / "expect.json").read_text())["counts"]
-    chase = check_dataset(shared_cases() / "chase" / "data")
+    chase = check_dataset(open_dataset(shared_cases() / "chase" / "data"))
     assert (chase.kind, chase.class_facts[0].pixels) == ("binary", expected["1"])
     assert sum(chase.labels_per_pixel) - expected["1"] == expected["0"]
 

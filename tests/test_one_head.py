@@ -20,7 +20,7 @@ from dashboard.displays import runs as runs_panels
 from dashboard.report.contents import explained, report_of
 from pipelines import cli
 from pipelines.config import EvaluationConfig
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import RunError
 from pipelines.evaluation import Truth, evaluate
 from pipelines.heads import missing_head, only

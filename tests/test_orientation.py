@@ -12,8 +12,8 @@ from make_dataset import save
 from PIL import Image, ImageOps
 from places import shared_data
 
-from pipelines.datasets import FORMATS, open_dataset
 from pipelines.datasets.check import check_dataset
+from pipelines.datasets.opening import FORMATS, open_dataset
 from pipelines.datasets.preview import PreviewRequest, preview_dataset
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
@@ -285,7 +285,7 @@ def test_truth_that_looks_the_same_turned_needs_no_decision(tmp_path):
 
 def test_upright_sets_say_nothing_of_exif(tmp_path):
     native(tmp_path, images_of(WIDE, "stored", (1,)) | images_of(SQUARE, "stored", (1,)))
-    assert not [one for one in check_dataset(tmp_path).findings if one.code.startswith("EXIF")]
+    assert not [one for one in check_dataset(open_dataset(tmp_path)).findings if one.code.startswith("EXIF")]
 
 
 def test_another_word_for_the_option_is_refused(tmp_path):
@@ -340,7 +340,7 @@ def test_cases_from_bug_reports_are_read_as_they_were_drawn(case, counts):
     root = CASES / case / "data"
     if not root.is_dir():
         pytest.skip("the folder shared/cases is not beside this checkout")
-    report = check_dataset(root)
+    report = check_dataset(open_dataset(root))
     assert report.ok
     assert [one.pixels for one in report.class_facts] == counts
     dataset = open_dataset(root)

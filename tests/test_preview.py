@@ -6,9 +6,9 @@ from make_dataset import OVERLAPPING, exclusive, overlapping, save, tables
 
 from dashboard.forms import dataset as form
 from pipelines import readings
-from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.datasets.preview import IMAGES, SIDE, PreviewRequest, preview_dataset, preview_in_sandbox
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, SplitRule, parse_reading

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from make_dataset import exclusive, overlapping, picture
 
 from pipelines import datasets
-from pipelines.datasets import FORMATS, open_dataset, recognise, recognised_text
 from pipelines.datasets.base import Format, Label, Picture, Source, Truth
 from pipelines.datasets.classes import Description, safe_class_name
 from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import FORMATS, open_dataset, recognise, recognised_text
 from pipelines.datasets.splits import complete_splits, groups_by_name
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading, SplitRule, parse_reading, read_reading, write_reading

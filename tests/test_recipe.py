@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from pipelines import heads
 from pipelines.cli import app
 from pipelines.config import LOSSES, TrainingConfig
-from pipelines.datasets import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import RunError
 from pipelines.losses import loss_function
 from pipelines.recipe import Ingredients, code_of, ingredients_of

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.datasets import open_dataset
 from pipelines.datasets.check import check_dataset
+from pipelines.datasets.opening import open_dataset
 from sample_data import generate
 from sample_data.drawing import smooth_normal, uniform_field
 
@@ -43,7 +43,7 @@ def test_the_folder_in_the_repository_is_what_the_script_draws(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_set_is_sound_and_complete(name):
-    report = check_dataset(HERE / name)
+    report = check_dataset(open_dataset(HERE / name))
     assert report.findings == ()
     assert [one.images for one in report.splits] == [60, 20, 40]
     assert report.sizes == ((128, 128, 120),)
@@ -54,7 +54,7 @@ def test_the_sets_are_small_enough_for_git():
 
 
 def test_landcover_has_rare_classes_and_groups_that_do_not_cross_splits():
-    report = check_dataset(HERE / "landcover")
+    report = check_dataset(open_dataset(HERE / "landcover"))
     shares = {one.name: one.share for one in report.class_facts}
     assert report.exclusive
     assert 0.001 < shares["building"] < 0.02
@@ -64,7 +64,7 @@ def test_landcover_has_rare_classes_and_groups_that_do_not_cross_splits():
 
 
 def test_cells_have_nested_and_partial_overlap():
-    report = check_dataset(HERE / "cells")
+    report = check_dataset(open_dataset(HERE / "cells"))
     nested = {(one.inner, one.outer) for one in report.nested}
     assert nested == {("nucleus", "cell")}
     (crossing,) = [one for one in report.pairs if {one.first, one.second} == {"cell", "fibre"}]

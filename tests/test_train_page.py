@@ -328,7 +328,7 @@ def test_words_say_the_stage_and_the_time_left():
 def test_examples_on_disk_become_pictures_of_truth_and_heads(tmp_path):
     import torch
 
-    from pipelines.datasets import open_dataset
+    from pipelines.datasets.opening import open_dataset
 
     dataset = open_dataset(make_dataset.overlapping(tmp_path / "data"))
     collected = Examples(tmp_path, dataset, TrainingConfig(epochs=3), seed=1, epoch=3)

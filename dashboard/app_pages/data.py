@@ -14,9 +14,9 @@ from dashboard.forms import dataset as form
 from dashboard.pictures import jpeg, label_picture
 from dashboard.rounding import count
 from pipelines import readings
-from pipelines.datasets import FORMATS
 from pipelines.datasets.base import FILES_READ
 from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import FORMATS
 from pipelines.datasets.preview import DatasetPreview, PreviewRequest, PreviewSource
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading

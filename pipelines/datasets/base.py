@@ -1,10 +1,11 @@
 """What the parts of a data set are called: images with truth, findings, a format and the source that it reads."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Self, TypeAlias
+from typing import Final, Literal, Self, TypeAlias, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,9 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 Role: TypeAlias = Literal["class", "background", "ignore"]
 Size: TypeAlias = tuple[int, int]  # (height, width)
 
+_SPLIT_WORD: Final = re.compile(
+    r"(?:(?P<train>train|training)|(?P<val>val|valid|validation|dev)|(?P<test>test|testing))(?:set|data|dataset|[ab])?\d*"
+)
 MAX_LAYER_BYTES: Final = 1 << 30  # of the truth of one image
 
 # Codes of findings on which files were taken for what, to be told with the format.
@@ -210,7 +214,7 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """One way to lay out a data set; an entry of `formats.FORMATS`.
+    """One way to lay out a data set; an entry of `opening.FORMATS`.
 
     title: in words, for people. recognise: the reason to take a folder for it, in a few words ("instances.json holds
     images, annotations and categories"), or None; looks at names and the heads of a few files, and never raises for
@@ -245,6 +249,12 @@ def distinct(names: Iterable[str], again: str = "{} {}") -> list[str]:
             fresh, number = again.format(name, number), number + 1
         taken[fresh] = None
     return list(taken)
+
+
+def split_word(word: str) -> Split | None:
+    """The split that a word in lower case names: train, training, trainset, train2017; valid and dev are val."""
+    match = _SPLIT_WORD.fullmatch(word)
+    return None if match is None else cast("Split", match.lastgroup)
 
 
 def blank_layers(labels: int, size: tuple[int, ...], where: str = "an image") -> BoolArray:

@@ -6,14 +6,13 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from pipelines.datasets import orientation
 from pipelines.datasets.base import SEVERITIES, Finding, Turn
-from pipelines.datasets.dataset import Dataset, open_dataset
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.facts import Ceiling, FactsCounter, SplitFacts, best_dice, best_iou, by_priority
 from pipelines.heads import head_specs
 from pipelines.progress import Progress
@@ -415,15 +414,12 @@ _FEW: Final = 10  # groups or images in test: with fewer, an interval means litt
 
 
 def check_dataset(
-    data: str | Path | Dataset, *, size: tuple[int, int] | None = None, progress: Progress | None = None
+    dataset: Dataset, *, size: tuple[int, int] | None = None, progress: Progress | None = None
 ) -> CheckReport:
     """Read every image once, count what is there and list everything that is wrong, all at once.
 
-    data: an open data set, or the path of one that is read as its files say.
     size: (height, width) to count at, as training would resize; None counts at each image's own size.
-    Raises DatasetError only when there is no data set to look into: no folder, no readable dataset.toml, no images.
     """
-    dataset = data if isinstance(data, Dataset) else open_dataset(data)
     findings = list(dataset.structure())
     in_splits = _membership(dataset)
     counters = {split: FactsCounter(len(dataset.classes)) for split in SPLITS}

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines import sandbox
 from pipelines.arrays import BoolArray, UInt8Array
-from pipelines.datasets import FORMATS, imageio, open_source, orientation, recognise
+from pipelines.datasets import imageio, orientation
 from pipelines.datasets.base import Finding, Label, Picture, Role, Source, Truth, Turn
+from pipelines.datasets.opening import FORMATS, open_source, recognise
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.reading import DataReading
 from pipelines.schema import Kind, Split

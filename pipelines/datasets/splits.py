@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 
 from pipelines import links
-from pipelines.datasets.base import Finding
+from pipelines.datasets.base import Finding, split_word
 from pipelines.datasets.listing import child, shown, stem, walk
 from pipelines.reading import SplitRule
 from pipelines.schema import SPLITS, Split
@@ -22,19 +22,10 @@ MADE: Final = "SPLIT-MADE"  # code of the finding that says which splits are not
 
 _MAX_LIST: Final = 1 << 26  # bytes of a split list
 _WORD: Final = re.compile(r"[^\W_]+")
-_SPLIT_WORD: Final = re.compile(
-    r"(?:(?P<train>train|training)|(?P<val>val|valid|validation|dev)|(?P<test>test|testing))(?:set|data|dataset|[ab])?\d*"
-)
 _OTHER_LISTS: Final = (".csv", ".tsv")
 _LIST_WORDS: Final = frozenset({"list", "ids", "id", "images", "image", "names", "files", "split", "set"})
 
 # Splits that a data set gives ----------------------------------------------------------------------------------------
-
-
-def split_word(word: str) -> Split | None:
-    """The split that a word in lower case names: train, training, trainset, train2017; valid and dev are val."""
-    match = _SPLIT_WORD.fullmatch(word)
-    return None if match is None else cast("Split", match.lastgroup)
 
 
 def split_named(name: str) -> Split | None:

@@ -11,8 +11,10 @@ import numpy as np
 
 from pipelines.channels import Alignment, align
 from pipelines.config import ImportConfig, RunConfig
-from pipelines.datasets import Dataset, Item, open_dataset
+from pipelines.datasets.base import Item
 from pipelines.datasets.check import CheckReport, check_dataset
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ConfigError, DatasetError, ModelError, ShapeError
 from pipelines.imports.sources import OutputSource, named
 from pipelines.misuse import MisuseCheck

@@ -16,7 +16,9 @@ from pipelines import heads, sandbox
 from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.channels import Values, align
 from pipelines.config import Settings, Size
-from pipelines.datasets import Dataset, Finding, Item, open_dataset
+from pipelines.datasets.base import Finding, Item
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.imports.models.opening import OpenedModel, Wanted, open_models
 from pipelines.imports.models.process import Limits

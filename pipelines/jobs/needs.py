@@ -16,7 +16,7 @@ from pipelines.sentences import size_in_words
 from pipelines.store.manage import staged_attempts
 
 if TYPE_CHECKING:
-    from pipelines.datasets import Dataset
+    from pipelines.datasets.dataset import Dataset
 
 # Room on the disk ----------------------------------------------------------------------------------------------------
 
@@ -39,7 +39,7 @@ def needed_bytes(request: Request, *, folder: Path | None = None, parameters: in
     """
     if not isinstance(request, RunRequest):
         return None
-    from pipelines.datasets import open_dataset
+    from pipelines.datasets.opening import open_dataset
 
     folder = folder or Path.cwd()
     try:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from pipelines.arrays import Float32Array
 from pipelines.channels import Declaration
-from pipelines.datasets import Dataset
 from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import ConfigError, DatasetError, ModelError
 from pipelines.heads import LAST_LAYERS
 from pipelines.imports.models.process import Hardware, Limits, ModelProcess, OpenRequest

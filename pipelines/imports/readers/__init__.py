@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.channels import Values
-from pipelines.datasets import Dataset
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import ConfigError
 from pipelines.imports.readers import arrays, maps, nnunet, parquet, tensors
 from pipelines.imports.sources import Files, OutputSource, Said, gather

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
-from pipelines.datasets.splits import split_word
+from pipelines.datasets.base import split_word
 from pipelines.schema import Split
 
 Part: TypeAlias = Literal["image", "mask", ""]

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from pipelines.datasets import listing
 from pipelines.datasets import splits as split_lists
-from pipelines.datasets.base import Finding
+from pipelines.datasets.base import Finding, split_word
 from pipelines.datasets.formats.masks import names, roles
 from pipelines.datasets.formats.masks.names import Part, role_named
 from pipelines.datasets.formats.masks.roles import File, Pair, choose_truth, doubts
@@ -224,9 +224,7 @@ def _below(file: File, part: Part, folder: tuple[str, ...] | None) -> File:
     if folder is None:
         return replace(file, part=part)
     below = file.folders[len(folder) :]
-    says = tuple(
-        name for name in below if name[-1].isdigit() or not any(map(split_lists.split_word, names.words(name)))
-    )
+    says = tuple(name for name in below if name[-1].isdigit() or not any(map(split_word, names.words(name))))
     return replace(file, part=part, parts=says, own=says)
 
 
