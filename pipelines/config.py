@@ -90,7 +90,7 @@ Names: TypeAlias = Annotated[tuple[str, ...], _NAMES]
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # help is printed without building any
 
 
 class TrainingConfig(Settings):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from pipelines.errors import ConfigError
@@ -28,7 +29,15 @@ _ALSO: Final = "also__"  # before the name of an option that says the same as an
 
 def add_command(app: typer.Typer, model: type[Request], do: Callable[[Any, Path], Any]) -> None:
     """Give an app the command of a request. do: what is done with the request and the runs folder."""
-    _add(app, model, do, runs=None if model is CheckRequest else (Runs, RUNS))
+
+    class Later(TyperCommand):
+        """Its options are made when it is called: a list of commands needs names and first lines only."""
+
+        def make_context(self, *given: Any, **also: Any) -> Any:
+            runs = None if model is CheckRequest else (Runs, RUNS)
+            return _command(model, do, runs=runs).make_context(*given, **also)
+
+    app.command(model.model_fields["command"].default, cls=Later, help=inspect.getdoc(model))(lambda: None)
 
 
 def parse(words: Sequence[str]) -> tuple[Request, Path | None]:
@@ -39,19 +48,17 @@ def parse(words: Sequence[str]) -> tuple[Request, Path | None]:
     known = [str(model.model_fields["command"].default) for model in REQUESTS]
     if not words or words[0] not in known:
         raise ConfigError(f"a job runs one of {', '.join(known)}; got {words[0] if words else 'nothing'!r}")
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.callback()(lambda: None)  # with a single command, its name would be none
-    _add(app, REQUESTS[known.index(words[0])], lambda request, runs: (request, runs), runs=(_GIVEN_RUNS, None))
+    model = REQUESTS[known.index(words[0])]
+    command = _command(model, lambda request, runs: (request, runs), runs=(_GIVEN_RUNS, None))
     try:
-        parsed: tuple[Request, Path | None] = app(list(words), standalone_mode=False)
+        parsed: tuple[Request, Path | None] = command(list(words[1:]), standalone_mode=False)
     except TyperException as error:
         raise ConfigError(error.format_message()) from None
     return parsed
 
 
-def _add(
-    app: typer.Typer, model: type[Request], do: Callable[..., Any], *, runs: tuple[Any, Path | None] | None
-) -> None:
+def _command(model: type[Request], do: Callable[..., Any], *, runs: tuple[Any, Path | None] | None) -> Any:
+    """Typer's command of a request."""
     parameters: dict[str, tuple[Any, Any]] = {}
     settings = {_name(setting): setting for setting in (*settings_of(model), *common_settings(model))}
     for name, setting in settings.items():
@@ -71,7 +78,9 @@ def _add(
         [inspect.Parameter(name, kind, annotation=of, default=first) for name, (of, first) in parameters.items()]
     )
     command.__annotations__ = {name: of for name, (of, _) in parameters.items()}
-    app.command(model.model_fields["command"].default, help=inspect.getdoc(model))(command)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(help=inspect.getdoc(model))(command)
+    return typer.main.get_command(app)
 
 
 def _name(setting: Setting) -> str:

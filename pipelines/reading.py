@@ -17,7 +17,7 @@ Text = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ClassRule(_Settings):

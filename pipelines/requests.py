@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, Union, get_args, get_origin
 
-from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, TypeAdapter, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from pipelines.config import (
@@ -66,8 +66,6 @@ _Margin = Annotated[float | None, Field(description="Dice within which heads cou
 
 class Request(Settings):
     """Base of all requests. command: what it is called on the command line."""
-
-    model_config = ConfigDict(defer_build=True)  # help is printed without building any
 
     command: str
     makes_run: ClassVar[bool] = False  # its end is a run, or a run that has changed

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import signal
 import subprocess
@@ -77,12 +78,16 @@ def test_sizes_seeds_and_rates_are_parsed():
         training("--lr", "sigmoid=")
 
 
-def test_help_comes_without_the_libraries_that_compute():
+@pytest.mark.parametrize("command", ["--help", "list", "jobs"])
+def test_help_and_lists_come_without_the_libraries_that_compute(command, real_runs):
     script = (
-        "import sys; sys.argv = ['x', '--help']\nfrom pipelines.cli import main\ntry: main()\n"
+        f"import sys; sys.argv = ['x', '{command}']\nfrom pipelines.cli import main\ntry: main()\n"
         "finally: print({'pandas', 'pyarrow', 'numba', 'torch', 'numpy', 'streamlit'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, check=False)
+    surroundings = os.environ | {"PIPELINES_RUNS": str(real_runs)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, check=False, env=surroundings
+    )
     assert done.stdout.splitlines()[-1] == "set()", done.stdout + done.stderr
 
 
@@ -90,7 +95,7 @@ def test_every_command_is_on_the_page_and_every_option_explains_itself():
     text = (REPO / "docs" / "command-line.md").read_text()
     for name, command in __import__("typer").main.get_command(cli.app).commands.items():
         assert re.search(rf"(`|python -m pipelines ){name}\b", text), name
-        for parameter in command.params:
+        for parameter in command.make_context(name, [], resilient_parsing=True).command.params:
             if parameter.param_type_name == "option" and not parameter.hidden:
                 assert len(parameter.help or "") > 10, (name, parameter.opts)
 
@@ -195,3 +200,32 @@ def test_ctrl_c_leaves_a_resumable_run_and_resume_completes_it(data, tmp_path):
     assert done.returncode == 0, done.stderr
     assert Run(tmp_path / "stopped").verify() == []
     assert Run(tmp_path / "stopped").training()["epoch"].max() == 6
+
+
+# Another system -----------------------------------------------------------------------------------------------------
+
+WITHOUT_POSIX = """
+import ast, builtins, pathlib, sys
+known = builtins.__import__
+def hiding(name, globals=None, *rest):
+    if name in ("fcntl", "resource") and str((globals or {}).get("__name__")).startswith(("pipelines", "dashboard")):
+        raise ModuleNotFoundError(name)
+    return known(name, globals, *rest)
+builtins.__import__ = hiding
+import pipelines.cli, pipelines.execute, pipelines.imports.trial, pipelines.sandbox, pipelines.worker
+for page in [pathlib.Path("dashboard/app.py"), *pathlib.Path("dashboard/app_pages").glob("*.py")]:
+    for node in ast.parse(page.read_text()).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            exec(ast.unparse(node))
+print(pipelines.sandbox.resource, pipelines.locks.fcntl)
+sys.argv = ["x", "--help"]
+pipelines.cli.main()
+"""
+
+
+def test_command_line_and_pages_import_where_there_are_no_locks_and_limits_of_posix():
+    """Windows has neither fcntl nor resource: they are hidden from our modules (psutil needs its own on Linux)."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_POSIX], cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("None None")
+    assert "Commands:" in done.stdout
