@@ -210,24 +210,13 @@ def _import(request: ImportRequest, progress: Progress, runs: Path) -> Done:
 def _import_models(request: ModelImportRequest, progress: Progress, runs: Path) -> Done:
     from pipelines.datasets.opening import open_dataset
     from pipelines.imports.models.opening import open_models
-    from pipelines.imports.models.process import Limits
-    from pipelines.imports.models.wanted import wanted_models
     from pipelines.uploads import in_use
 
     dataset = open_dataset(request.data_folder, request.data_reading())
-    limits = {"seconds": request.seconds, "opening": request.opening_seconds, "threads": request.threads}
     with ExitStack() as stack:
         for path in (request.data_folder, *(Path(model.path) for model in request.heads.values())):
             stack.enter_context(in_use(path))
-        opened = open_models(
-            wanted_models(request),
-            dataset,
-            request.evaluation.splits,
-            stack,
-            limits=build(Limits, limits | {"memory": int(request.memory * 2**30)}),
-            trust=request.trust,
-            hardware=request.device,
-        )
+        opened = open_models(request, dataset, stack)
         sources = {head: one.sources for head, one in opened.items()}
         _check_background(request, sources)
         for head, one in opened.items():

@@ -8,18 +8,18 @@ from torch import nn
 from typer.testing import CliRunner
 
 from dashboard.forms.import_models import (
+    BOUNDS,
     for_model_page,
     lacking,
     model_facts,
     numbers,
     says_its_size,
-    trial_of,
 )
 from pipelines import cli
 from pipelines.config import EvaluationConfig
 from pipelines.imports.models.opening import KINDS, Inspection
 from pipelines.imports.models.settings import Described, Facts
-from pipelines.imports.trial import Truth, try_apart
+from pipelines.imports.trial import Truth, look_apart
 from pipelines.requests import HeadModel, ModelImportRequest
 from pipelines.store.runs import open_run
 
@@ -52,11 +52,12 @@ def asked(place, **softmax):
         background="nothing",
         channels_order="BGR",
         evaluation=EvaluationConfig(splits=("test",)),
+        **BOUNDS,
     )
 
 
 def test_a_trial_shows_what_both_models_call_present(place):
-    looked, preview = try_apart(trial_of(asked(place)))
+    looked, preview = look_apart(asked(place))
     assert looked.problem is None
     assert {head: (seen.count, seen.looked, seen.findings) for head, seen in looked.heads.items()} == {
         "sigmoid": (2, 3, ()), "softmax": (3, 3, ()),
@@ -78,7 +79,7 @@ def test_a_trial_shows_what_both_models_call_present(place):
 )
 def test_a_trial_says_what_stands_in_the_way(change, wanted, place):
     change = {name: str(place / value) if name == "path" else value for name, value in change.items()}
-    looked, _ = try_apart(trial_of(asked(place, **change)))
+    looked, _ = look_apart(asked(place, **change))
     told = [looked.problem, *(seen.problem for seen in looked.heads.values())]
     told += [f"{one.code} {one.message}" for seen in looked.heads.values() for one in seen.findings]
     assert wanted in "\n".join(filter(None, told))

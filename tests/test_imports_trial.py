@@ -14,7 +14,8 @@ from synthetic import make_run
 from dashboard.forms.imports import for_page, match, split_names, usual_names, verdict_on
 from dashboard.forms.sources import place_of, places
 from pipelines.imports.readers.parquet import unpacked_bytes
-from pipelines.imports.trial import Asked, AskedHead, Truth, look, look_apart
+from pipelines.imports.trial import Truth, look, look_apart
+from pipelines.requests import CheckRequest, HeadOutputs, ImportRequest
 from pipelines.uploads.workspace import UPLOADS
 
 CLASSES = ("cell", "nucleus")
@@ -32,12 +33,12 @@ def brought(tmp_path_factory):
     return folder
 
 
-def asked(brought, heads, **more):
-    return Asked(dataset=str(brought / "made" / ".data" / "cells"), heads=heads, **more)
+def asked(brought, heads):
+    return ImportRequest(name="", dataset=str(brought / "made" / ".data" / "cells"), heads=heads)
 
 
 def test_before_anything_is_said_the_facts_are_told(brought):
-    looked, preview = look(asked(brought, {"softmax": AskedHead(path=str(brought / "softmax"))}))
+    looked, preview = look(asked(brought, {"softmax": HeadOutputs(path=str(brought / "softmax"))}))
     seen = looked.heads["softmax"]
     assert (seen.format, seen.values, seen.channels) == ("arrays", None, None)
     assert (seen.count, seen.size, seen.seeds, seen.in_folders) == (3, (20, 28), (0, 3), True)
@@ -48,7 +49,7 @@ def test_before_anything_is_said_the_facts_are_told(brought):
 
 def test_files_that_name_their_channels_need_only_their_values(brought):
     looked, preview = look(
-        asked(brought, {"sigmoid": AskedHead(path=str(brought / "maps" / "sigmoid"), values="probabilities")})
+        asked(brought, {"sigmoid": HeadOutputs(path=str(brought / "maps" / "sigmoid"), values="probabilities")})
     )
     assert looked.heads["sigmoid"].channels == CLASSES
     assert looked.heads["sigmoid"].looked == 4  # two of val, two of test
@@ -58,7 +59,7 @@ def test_files_that_name_their_channels_need_only_their_values(brought):
 def test_swapped_channels_show_in_the_picture(brought):
     agree = {}
     for names in (CLASSES, CLASSES[::-1]):
-        head = AskedHead(path=str(brought / "sigmoid"), values="logits", classes=names)
+        head = HeadOutputs(path=str(brought / "sigmoid"), values="logits", classes=names)
         looked, preview = look(asked(brought, {"sigmoid": head}))
         assert verdict_on(looked) == (True, [])
         agree[names] = (preview.decided["sigmoid"] == preview.truth).mean()
@@ -76,7 +77,7 @@ def test_swapped_channels_show_in_the_picture(brought):
     ],
 )
 def test_what_stands_in_the_way_is_told(change, said, brought):
-    head = AskedHead(**({"path": str(brought / "sigmoid"), "values": "logits", "classes": CLASSES} | change))
+    head = HeadOutputs(**({"path": str(brought / "sigmoid"), "values": "logits", "classes": CLASSES} | change))
     looked, _ = look_apart(asked(brought, {"sigmoid": head}))
     good, lines = verdict_on(looked)
     told = "\n".join([*lines, *(f"{one.code}: {one.message}" for one in looked.heads["sigmoid"].findings)])
@@ -85,7 +86,7 @@ def test_what_stands_in_the_way_is_told(change, said, brought):
 
 
 def test_a_data_set_that_is_none_is_told(tmp_path):
-    looked, preview = look_apart(Asked(dataset=str(tmp_path)))
+    looked, preview = look_apart(CheckRequest(dataset=str(tmp_path)))
     assert (looked.truth, preview) == (None, None)
     assert looked.problem is not None
     assert "\n" not in looked.problem
@@ -95,12 +96,13 @@ def test_a_split_without_images_is_told(brought):
     data = brought / "made" / ".data" / "cells"
     shutil.copytree(data, brought / "short")
     (brought / "short" / "splits" / "val.txt").write_text("")
-    looked, _ = look(Asked(dataset=str(brought / "short"), heads={"sigmoid": AskedHead(path=str(brought / "sigmoid"))}))
+    heads = {"sigmoid": HeadOutputs(path=str(brought / "sigmoid"))}
+    looked, _ = look(ImportRequest(name="", dataset=str(brought / "short"), heads=heads))
     assert looked.problem.startswith("SPLIT-EMPTY: val")
 
 
 def test_a_process_that_takes_too_long_or_too_much_is_told_in_one_line(brought):
-    one = asked(brought, {"sigmoid": AskedHead(path=str(brought / "sigmoid"), values="logits", classes=CLASSES)})
+    one = asked(brought, {"sigmoid": HeadOutputs(path=str(brought / "sigmoid"), values="logits", classes=CLASSES)})
     slow, _ = look_apart(one, seconds=0.05)
     assert slow.problem.startswith("LOOK-TIME: the first images could not be read in 0.05 s; ")
     starved, _ = look_apart(one, memory=0)
@@ -109,7 +111,7 @@ def test_a_process_that_takes_too_long_or_too_much_is_told_in_one_line(brought):
 
 def test_an_upload_that_has_gone_is_told(brought, tmp_path):
     gone = tmp_path / UPLOADS / ("a" * 22) / "data"
-    looked, _ = look_apart(asked(brought, {"sigmoid": AskedHead(path=str(gone))}))
+    looked, _ = look_apart(asked(brought, {"sigmoid": HeadOutputs(path=str(gone))}))
     assert looked.problem.startswith("UPLOAD-GONE: ")
 
 
@@ -162,7 +164,7 @@ def test_folders_called_after_a_head_are_found_and_others_are_not_guessed(tmp_pa
 
 
 def test_messages_on_the_page_name_no_option(brought):
-    head = AskedHead(path=str(brought / "softmax"), values="logits", classes=("x", *CLASSES))
+    head = HeadOutputs(path=str(brought / "softmax"), values="logits", classes=("x", *CLASSES))
     looked, _ = look(asked(brought, {"softmax": head}))
     assert "--" in looked.heads["softmax"].problem
     assert "--" not in for_page(looked.heads["softmax"].problem)
@@ -199,5 +201,5 @@ def test_headers_that_make_no_sense_are_errors_that_the_reader_tells(content):
 def test_an_output_far_larger_than_its_truth_is_not_read(brought, tmp_path):
     for path in (brought / "sigmoid" / "seed=0").iterdir():
         np.save(tmp_path / path.name, np.zeros((2, 200, 280), np.float32))
-    looked, _ = look(asked(brought, {"sigmoid": AskedHead(path=str(tmp_path), values="logits", classes=CLASSES)}))
+    looked, _ = look(asked(brought, {"sigmoid": HeadOutputs(path=str(tmp_path), values="logits", classes=CLASSES)}))
     assert "has 280×200 pixels, its truth 28×20; predict at the size of the truth" in looked.heads["sigmoid"].problem

@@ -17,14 +17,15 @@ from pipelines.errors import PipelineError, worded
 from pipelines.imports.models.opening import Inspection, inspect_model
 from pipelines.imports.models.process import Limits
 from pipelines.imports.models.settings import Facts, Order
-from pipelines.imports.models.wanted import wanted_models
-from pipelines.imports.trial import AskedModel, AskedModels, Looked, Preview, Truth, try_apart
+from pipelines.imports.trial import Looked, Preview, Truth, look_apart
 from pipelines.requests import HeadModel, ModelImportRequest, Normalisation, Values
 from pipelines.schema import Head, Split
 from pipelines.uploads import ARCHIVES, in_use
 
 KINDS: Final = (".onnx", *ARCHIVES)
-LIMITS: Final = Limits(memory=2 * 2**30, seconds=30, opening=60, threads=1)  # while somebody looks at the page
+# Of a model's process while somebody looks at the page.
+BOUNDS: Final = {"memory": 2.0, "seconds": 30.0, "opening_seconds": 60.0, "threads": 1}
+LIMITS: Final = Limits(memory=2 * 2**30, seconds=30, opening=60, threads=1)
 _NUMBERS: Final = "In numbers …"
 _ORDERS: Final[tuple[Order, ...]] = ("RGB", "BGR")
 _MOST_KEPT: Final = 12
@@ -72,7 +73,7 @@ def draw(chosen: Chosen) -> None:
     st.header("4. Try")
     changed = "What you say is another than what was tried. Try again."
     words: dict[str, Any] = {"label": "Try on the first images", "key": "model_try", "again": changed}
-    if imports.tried(chosen.truth, trial_of(request), _try, **words):
+    if imports.tried(chosen.truth, request, _try, **words):
         st.header("5. Import")
         imports.start(chosen.truth, request, label="Run the models and import", prefix="model")
 
@@ -257,25 +258,10 @@ def lacking(head: Head, found: Inspection, model: HeadModel, truth: Truth) -> st
     return None
 
 
-def trial_of(request: ModelImportRequest) -> AskedModels:
-    """What is tried before an import, within bounds for a page. Raises ConfigError for what makes no sense."""
-    heads = {
-        head: AskedModel(path=wanted.path, described=wanted.described, tensor=wanted.tensor)
-        for head, wanted in wanted_models(request).items()
-    }
-    return AskedModels(
-        dataset=request.dataset,
-        reading=request.data_reading(),
-        heads=heads,
-        splits=request.evaluation.splits,
-        limits=LIMITS,
-    )
-
-
-def _try(asked: AskedModels) -> tuple[Looked, Preview | None]:
-    """Run the first images."""
+def _try(request: ModelImportRequest) -> tuple[Looked, Preview | None]:
+    """Run the first images, within bounds for a page."""
     with st.spinner("Running the first images …"):
-        looked, preview = try_apart(asked)
+        looked, preview = look_apart(request.model_copy(update=BOUNDS))
     return _in_page_words(looked), preview
 
 

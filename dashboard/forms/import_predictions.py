@@ -38,10 +38,9 @@ def draw(chosen: Chosen) -> None:
     if request is None:
         return
     st.header("4. Check")
-    asked = imports.asked_of(request)
     changed = "What you say is another than what was checked. Check again."
     words: dict[str, Any] = {"label": "Check the first images", "key": "import_check", "again": changed}
-    if imports.tried(chosen.truth, asked, lambda asked: imports.look(asked, fresh=True), **words):
+    if imports.tried(chosen.truth, request, lambda request: imports.look(request, fresh=True), **words):
         st.header("5. Import")
         imports.start(chosen.truth, request, label="Start the import", prefix="import")
 
@@ -74,7 +73,7 @@ def _ask_rest(chosen: Chosen, paths: Mapping[Head, Path]) -> ImportRequest | Non
         seed=None if seed is None else int(seed),
         size=size,
     )
-    looked, _ = imports.look(imports.asked_of(request))
+    looked, _ = imports.look(request)
     if looked.problem is not None:
         components.problem(for_page(looked.problem))
         return None

@@ -24,9 +24,9 @@ from pipelines import jobs, readings
 from pipelines.channels import Declaration, align
 from pipelines.config import build
 from pipelines.errors import ConfigError, PipelineError, worded
-from pipelines.imports.trial import Asked, AskedHead, Looked, Preview, Seen, Truth, look_apart
+from pipelines.imports.trial import Looked, Preview, Seen, Truth, look_apart
 from pipelines.readings import Kept
-from pipelines.requests import ImportRequest, ModelImportRequest
+from pipelines.requests import CheckRequest, ImportRequest, ModelImportRequest
 from pipelines.schema import BACKGROUND_CHANNEL, HEADS, Head, Split
 from pipelines.sentences import KIND_TITLES
 from pipelines.store.files import check_name
@@ -74,12 +74,7 @@ def choose() -> Chosen | None:
     if picked is None:
         return None
     described = _described(picked.path)
-    try:
-        reading = None if described is None else described.reading
-    except PipelineError as error:
-        components.problem(str(error))
-        return None
-    looked, _ = look(Asked(dataset=str(picked.path), reading=reading))
+    looked, _ = look(CheckRequest(dataset=str(picked.path), reading=None if described is None else described.file))
     if looked.truth is None:
         components.problem(for_page(looked.problem or "this data set cannot be read; choose another"))
         _link_to_data(picked.query, "Say how it is read on the page Data")
@@ -298,23 +293,11 @@ def fits(head: Head, channels: Sequence[str] | None, truth: Truth, background: s
 # A look at the first images ------------------------------------------------------------------------------------------
 
 
-def look(asked: Asked, *, fresh: bool = False) -> tuple[Looked, Preview | None]:
+def look(request: CheckRequest | ImportRequest, *, fresh: bool = False) -> tuple[Looked, Preview | None]:
     """As `trial.look_apart`, kept for the session. fresh: read the files again even if nothing has changed."""
-    paths = [asked.dataset, *(one.path for one in asked.heads.values())]
-    return kept("import_looks", asked.model_dump_json(), paths, lambda: look_apart(asked), most=_MOST, fresh=fresh)
-
-
-def asked_of(request: ImportRequest) -> Asked:
-    """What is looked at before an import. Raises ConfigError for what makes no sense."""
-    heads = {
-        head: AskedHead(path=str(one.path), format=one.format, values=one.values, classes=one.classes)
-        for head, one in request.heads.items()
-    }
-    shared = request.model_dump(include={"dataset", "background", "seed", "size"})
-    return build(
-        Asked,
-        shared | {"heads": heads, "splits": request.evaluation.splits, "reading": request.data_reading()},
-    )
+    heads = {} if isinstance(request, CheckRequest) else request.heads
+    paths = [request.dataset, *(str(one.path) for one in heads.values())]
+    return kept("import_looks", request.model_dump_json(), paths, lambda: look_apart(request), most=_MOST, fresh=fresh)
 
 
 def seen_facts(seen: Seen) -> list[str]:

@@ -7,26 +7,33 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
-from pipelines import heads, sandbox
+from pipelines import heads
 from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.channels import Values, align
-from pipelines.config import Settings, Size
+from pipelines.config import Settings
 from pipelines.datasets.base import Finding, Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
-from pipelines.errors import DatasetError, PipelineError
-from pipelines.imports.models.opening import OpenedModel, Wanted, open_models
-from pipelines.imports.models.process import Limits
-from pipelines.imports.models.settings import Described
-from pipelines.imports.readers import FORMATS, Recognised, recognise_outputs
+from pipelines.errors import ConfigError, DatasetError, PipelineError
+from pipelines.imports.models.opening import OpenedModel, open_models
+from pipelines.imports.readers import FORMATS, recognise_outputs
 from pipelines.imports.sources import OutputSource, Said, named
 from pipelines.misuse import MisuseCheck
-from pipelines.reading import DataReading
+from pipelines.requests import (
+    CheckRequest,
+    HeadModel,
+    HeadOutputs,
+    ImportRequest,
+    ModelImportRequest,
+    Request,
+    read_request,
+)
+from pipelines.sandbox import MEMORY, SECONDS, Message, answer_apart
 from pipelines.schema import HEADS, SPLITS, Head, Kind, Split
 from pipelines.uploads import in_use
 
@@ -34,49 +41,6 @@ LOOKED_AT: Final = 3  # images of a split
 _NAMED: Final = 20  # images whose names are told
 _LARGEST: Final = 512  # pixels of a preview's longer side
 _MODEL_SECONDS: Final = 240.0  # a trial of models may take: libraries are imported, once a head, and a few images run
-
-
-class AskedHead(Settings):
-    """What is said of one head's outputs; None where nothing was said yet."""
-
-    path: str
-    format: str | None = None
-    values: Values | None = None
-    classes: tuple[str, ...] | None = None
-
-
-class Asked(Settings):
-    """What is to be looked at. seed: of files in no folder seed=N; size: (height, width) images are read at.
-
-    reading: how the data set is read; None: as its files say.
-    """
-
-    dataset: str
-    reading: DataReading | None = None
-    heads: dict[Head, AskedHead] = Field(default_factory=dict)
-    background: str | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    size: Size | None = None
-    splits: tuple[Split, ...] = ("val", "test")
-
-
-class AskedModel(Settings):
-    """What is said of one head's model."""
-
-    path: str
-    described: Described = Described()
-    tensor: str | None = None
-
-
-class AskedModels(Settings):
-    """What is to be tried. reading: how the data set is read; None: as its files say. limits: of each model."""
-
-    dataset: str
-    reading: DataReading | None = None
-    heads: dict[Head, AskedModel]
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    splits: tuple[Split, ...] = ("val", "test")
-    limits: Limits = Limits()
 
 
 class Truth(Settings):
@@ -148,27 +112,22 @@ Trial: TypeAlias = tuple[Looked, Preview | None]
 # In a process of its own ---------------------------------------------------------------------------------------------
 
 
-def look_apart(asked: Asked, *, seconds: float = sandbox.SECONDS, memory: int = sandbox.MEMORY) -> Trial:
-    """As `look`, for files that nobody vouches for; a process that breaks a bound or dies is a problem too."""
-    return _apart("answer_look", asked, seconds=seconds, memory=memory)
-
-
-def try_apart(asked: AskedModels) -> Trial:
-    """As `try_models`, in a process of its own, which reads the images; each model has another."""
-    return _apart("answer_models", asked, seconds=_MODEL_SECONDS, memory=sandbox.MEMORY)
-
-
-def _apart(function: str, asked: Asked | AskedModels, *, seconds: float, memory: int) -> Trial:
-    """What a function below finds. Uploads that it reads are not deleted meanwhile."""
+def look_apart(
+    request: CheckRequest | ImportRequest | ModelImportRequest, *, seconds: float | None = None, memory: int = MEMORY
+) -> Trial:
+    """As `look`, for files that nobody vouches for: a process that breaks a bound or dies is a problem too, and uploads
+    that it reads are not deleted meanwhile. Each model has a process of its own besides.
+    """
+    models = isinstance(request, ModelImportRequest)
     try:
         with ExitStack() as stack:
-            for path in (asked.dataset, *(one.path for one in asked.heads.values())):
+            for path in (request.dataset, *(one.path for one in _heads(request).values())):
                 stack.enter_context(in_use(Path(path)))
-            answer, arrays = sandbox.answer_apart(
-                f"{__name__}:{function}",
-                asked.model_dump(mode="json"),
+            answer, arrays = answer_apart(
+                f"{__name__}:answer",
+                {"request": request.model_dump_json()},
                 what="the first images",
-                seconds=seconds,
+                seconds=seconds or (_MODEL_SECONDS if models else SECONDS),
                 memory=memory,
             )
     except PipelineError as error:
@@ -181,116 +140,99 @@ def _apart(function: str, asked: Asked | AskedModels, *, seconds: float, memory:
         return looked, Preview(kept["image"], kept["truth"], kept["valid"], decided)
 
 
-def answer_look(question: dict[str, Any], _: bytes) -> sandbox.Message:
+def answer(question: dict[str, Any], _: bytes) -> Message:
     """`look`, as `sandbox.serve` wants it."""
-    return _message(*look(Asked.model_validate(question)))
-
-
-def answer_models(question: dict[str, Any], _: bytes) -> sandbox.Message:
-    """`try_models`, as `sandbox.serve` wants it."""
-    return _message(*try_models(AskedModels.model_validate(question)))
-
-
-def _message(looked: Looked, preview: Preview | None) -> sandbox.Message:
+    looked, preview = look(read_request(question["request"]))
     content = io.BytesIO()
     if preview is not None:
-        image, truth, valid, decided = preview
-        arrays: dict[str, Any] = {"image": image, "truth": truth, "valid": valid}
-        arrays |= {str(head): labels for head, labels in decided.items()}
-        np.savez_compressed(content, **arrays)
+        arrays: dict[str, Any] = preview._asdict()
+        np.savez_compressed(content, **(arrays.pop("decided") | arrays))
     return looked.model_dump(mode="json"), content.getvalue()
+
+
+def look(request: Request) -> Trial:
+    """Open the data set of a check or an import, and read or compute the outputs of the first images of each split.
+
+    Never raises for what is in files.
+    """
+    if isinstance(request, ModelImportRequest):
+        return _try_models(request)
+    if isinstance(request, ImportRequest | CheckRequest):
+        return _look_at_files(request)
+    raise ConfigError(f"there is nothing to look at before {request.command}")
+
+
+def _heads(request: CheckRequest | ImportRequest | ModelImportRequest) -> Mapping[Head, HeadOutputs | HeadModel]:
+    return {} if isinstance(request, CheckRequest) else request.heads
 
 
 # Outputs in files ----------------------------------------------------------------------------------------------------
 
 
-def look(asked: Asked) -> Trial:
-    """Open the data set and the outputs, and read the first images of each split. Never raises for what is in files."""
+def _look_at_files(request: CheckRequest | ImportRequest) -> Trial:
     try:
-        dataset = open_dataset(asked.dataset, asked.reading)
+        dataset = open_dataset(request.dataset, request.data_reading())
         truth = truth_of(dataset)
-        empty = [split for split in asked.splits if asked.heads and not dataset.images(split)]
+        if isinstance(request, CheckRequest):
+            return _looked(truth, [], [], lambda head, shown: (Seen(), None))
+        splits = request.evaluation.splits
+        empty = [split for split in splits if not dataset.images(split)]
         if empty:
             raise DatasetError(f"SPLIT-EMPTY: {' and '.join(empty)} of {dataset.name} has no image; leave it out")
-        items = _first_items(dataset, asked.splits, asked.size) if asked.heads else []
+        items = _first_items(dataset, splits, request.size)
     except PipelineError as error:
         return Looked(problem=str(error)), None
-    return _looked(truth, asked.heads, items, lambda head, shown: _look_at(head, asked, dataset, items, shown))
+    return _looked(truth, request.heads, items, lambda head, shown: _look_at(head, request, dataset, items, shown))
 
 
 def _look_at(
-    head: Head, asked: Asked, dataset: Dataset, items: Sequence[Item], shown: Item | None
+    head: Head, request: ImportRequest, dataset: Dataset, items: Sequence[Item], shown: Item | None
 ) -> tuple[Seen, BoolArray | None]:
     """Everything that can be told of one head's outputs from what was said so far."""
-    seen = Seen()
+    facts: dict[str, Any] = {}
+    labels: BoolArray | None = None
     try:
-        found = recognise_outputs(Path(asked.heads[head].path), head, format=asked.heads[head].format, seed=asked.seed)
-        form = FORMATS[found.format]
-        seen = Seen(
-            format=found.format,
-            title=form.title,
-            values=form.values,
-            seeds=tuple(found.files),
-            in_folders=found.in_folders,
-        )
         with ExitStack() as stack:
-            return _look_into(seen, head, asked, dataset, found, items, shown, stack)
+            said = request.heads[head]
+            found = recognise_outputs(Path(said.path), head, format=said.format, seed=request.seed)
+            form = FORMATS[found.format]
+            facts = {"format": found.format, "title": form.title, "values": form.values}
+            facts |= {"seeds": tuple(found.files), "in_folders": found.in_folders}
+            values = said.values or (None if form.values else "probabilities")
+            words = Said(head, values, said.classes, request.background)
+            sources = [stack.enter_context(form.open(files, words, dataset)) for files in found.files.values()]
+            names = [name for split in request.evaluation.splits for name in dataset.images(split)]
+            absent = list(dict.fromkeys(name for source in sources for name in source.absent(names)))
+            surplus = sorted({name for source in sources for name in source.surplus(names)})
+            facts["channels"] = sources[0].declaration.classes if form.names_channels else None
+            facts |= {"absent": tuple(absent[:_NAMED]), "absent_count": len(absent)}
+            facts |= {"surplus": tuple(surplus[:_NAMED]), "surplus_count": len(surplus)}
+            items = [item for item in items if item.name not in set(absent)]
+            if items:
+                first = np.asarray(sources[0].read(items[0]))
+                facts |= {"count": len(first) if first.ndim == 3 else None, "size": first.shape[-2:]}
+                only_class = head == "sigmoid" and dataset.kind == "binary" and len(first) == 1
+                named_channels = said.classes or form.names_channels or only_class
+                if (said.values or form.values) and named_channels:  # else there is nothing to hold against yet
+                    findings, labels = _hold_against(head, sources, dataset, items, shown)
+                    facts |= {"looked": len(items), "findings": findings}
     except PipelineError as error:
-        return seen.model_copy(update={"problem": str(error)}), None
-
-
-def _look_into(
-    seen: Seen,
-    head: Head,
-    asked: Asked,
-    dataset: Dataset,
-    found: Recognised,
-    items: Sequence[Item],
-    shown: Item | None,
-    stack: ExitStack,
-) -> tuple[Seen, BoolArray | None]:
-    said, form = asked.heads[head], FORMATS[found.format]
-    words = Said(head, said.values or (None if form.values else "probabilities"), said.classes, asked.background)
-    sources = [stack.enter_context(form.open(files, words, dataset)) for files in found.files.values()]
-    names = [name for split in asked.splits for name in dataset.images(split)]
-    absent = list(dict.fromkeys(name for source in sources for name in source.absent(names)))
-    surplus = sorted({name for source in sources for name in source.surplus(names)})
-    facts: dict[str, Any] = {
-        "channels": sources[0].declaration.classes if form.names_channels else None,
-        "absent": tuple(absent[:_NAMED]),
-        "absent_count": len(absent),
-        "surplus": tuple(surplus[:_NAMED]),
-        "surplus_count": len(surplus),
-    }
-    seen = seen.model_copy(update=facts)
-    items = [item for item in items if item.name not in set(absent)]
-    if not items:
-        return seen, None
-    first = np.asarray(sources[0].read(items[0]))
-    seen = seen.model_copy(update={"count": len(first) if first.ndim == 3 else None, "size": first.shape[-2:]})
-    only_class = head == "sigmoid" and dataset.kind == "binary" and len(first) == 1
-    if (said.values or form.values) is None or not (said.classes or form.names_channels or only_class):
-        return seen, None  # nothing to hold against: it was not said yet
-    findings, labels = _hold_against(head, sources, dataset, items, shown)
-    return seen.model_copy(update={"looked": len(items), "findings": findings}), labels
+        facts["problem"] = str(error)
+    return Seen(**facts), labels
 
 
 # Models --------------------------------------------------------------------------------------------------------------
 
 
-def try_models(asked: AskedModels) -> Trial:
-    """Open the data set and the models, and run the first images of each split. Never raises for what is in files."""
+def _try_models(request: ModelImportRequest) -> Trial:
     truth = None
-    wanted = {
-        head: Wanted(model.path, model.described, model.tensor, seed=asked.seed) for head, model in asked.heads.items()
-    }
     try:
-        dataset = open_dataset(asked.dataset, asked.reading)
+        dataset = open_dataset(request.dataset, request.data_reading())
         truth = truth_of(dataset)
         with ExitStack() as stack:
-            opened = open_models(wanted, dataset, asked.splits, stack, limits=asked.limits)
+            opened = open_models(request, dataset, stack)
             size = next(iter(next(iter(opened.values())).sources.values())).size
-            items = _first_items(dataset, asked.splits, size)
+            items = _first_items(dataset, request.evaluation.splits, size)
             return _looked(truth, opened, items, lambda head, shown: _try(head, opened[head], dataset, items, shown))
     except PipelineError as error:
         return Looked(truth=truth, problem=str(error)), None
@@ -302,21 +244,15 @@ def _try(
     """Every seed on every image."""
     sources = list(model.sources.values())
     declared = sources[0].declaration
-    seen = Seen(
-        format=model.kind.name,
-        title=model.kind.title,
-        values=declared.values,
-        channels=declared.classes,
-        count=len(declared.classes) or 1,
-        seeds=tuple(model.sources),
-        in_folders=len(sources) > 1,
-        looked=len(items),
-    )
+    facts: dict[str, Any] = {"format": model.kind.name, "title": model.kind.title, "values": declared.values}
+    facts |= {"channels": declared.classes, "count": len(declared.classes) or 1, "looked": len(items)}
+    facts |= {"seeds": tuple(model.sources), "in_folders": len(sources) > 1}
+    labels: BoolArray | None = None
     try:
-        findings, labels = _hold_against(head, sources, dataset, items, shown)
-        return seen.model_copy(update={"findings": findings}), labels
+        facts["findings"], labels = _hold_against(head, sources, dataset, items, shown)
     except PipelineError as error:
-        return seen.model_copy(update={"problem": str(error)}), None
+        facts["problem"] = str(error)
+    return Seen(**facts), labels
 
 
 # What both do --------------------------------------------------------------------------------------------------------

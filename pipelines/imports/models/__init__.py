@@ -2,7 +2,6 @@
 
 inspect_model(Path("model.onnx"))          # what is in the file: kind, inputs, outputs, channels
 with ExitStack() as stack:
-    opened = open_models({"sigmoid": Wanted("model.onnx", Described(...))}, dataset, ("val", "test"), stack,
-                         limits=Limits())
+    opened = open_models(ModelImportRequest(...), dataset, stack)
     make_import(config, {head: model.sources for head, model in opened.items()}, ...)
 """

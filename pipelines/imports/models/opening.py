@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from pipelines.arrays import Float32Array
 from pipelines.channels import Declaration
+from pipelines.config import build
 from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import ConfigError, DatasetError, ModelError
 from pipelines.heads import LAST_LAYERS
-from pipelines.imports.models.process import Hardware, Limits, ModelProcess, OpenRequest
+from pipelines.imports.models.process import Limits, ModelProcess, OpenRequest
 from pipelines.imports.models.settings import (
     OPTIONS,
     Described,
@@ -39,7 +40,8 @@ from pipelines.imports.models.settings import (
     resolve_output,
 )
 from pipelines.imports.sources import OutputSource, named
-from pipelines.schema import BACKGROUND_CHANNEL, HEADS, Head, Split
+from pipelines.requests import ModelImportRequest
+from pipelines.schema import BACKGROUND_CHANNEL, HEADS, Head
 from pipelines.sentences import one_line
 
 # Kinds of files -------------------------------------------------------------------------------------------------------
@@ -271,23 +273,13 @@ class ModelSource(OutputSource):
 # Opened for an import -------------------------------------------------------------------------------------------------
 
 _WEIGHTS: Final = "model.safetensors"
-_NOTHING: Final = Described()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a user says of one head's models. path: a file, a folder, or a name on the Hugging Face hub.
-
-    seed: of a model that lies in no folder seed=N. tensor: which of several outputs. architecture, encoder: of the
-    network that a state dict belongs to.
-    """
-
-    path: str
-    described: Described = _NOTHING
-    tensor: str | None = None
-    architecture: str | None = None
-    encoder: str | None = None
-    seed: int | None = None
+# The network sees (scale · image - mean) / std with images in [0, 1].
+NORMALISATIONS: Final[dict[str, dict[str, Any]]] = {
+    "imagenet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "scale": 1},
+    "0-1": {"mean": (0.0,), "std": (1.0,), "scale": 1},
+    "-1-1": {"mean": (0.5,), "std": (0.5,), "scale": 1},
+    "0-255": {"mean": (0.0,), "std": (1.0,), "scale": 255},
+}
 
 
 @dataclass(frozen=True)
@@ -326,26 +318,17 @@ class OpenedModel:
 _TOLD_ELSEWHERE: Final = ("values", "classes", "background")
 
 
-def open_models(
-    wanted: Mapping[Head, Wanted],
-    dataset: Dataset,
-    splits: Sequence[Split],
-    stack: ExitStack,
-    *,
-    limits: Limits,
-    trust: bool = False,
-    hardware: Hardware = "cpu",
-) -> dict[Head, OpenedModel]:
+def open_models(request: ModelImportRequest, dataset: Dataset, stack: ExitStack) -> dict[Head, OpenedModel]:
     """Open every head's models, each head in a process of its own, and try each with the first image of the splits.
 
     stack: closes the processes. All sources read their images at one size: that which a model fixes or was said to
     have, else each image's own.
-    Raises ModelError for what cannot be opened, run or read as it was said to be, ConfigError when models fix different
-    sizes, DatasetError when there is no image.
+    Raises ModelError for what cannot be opened, run or read as it was said to be, ConfigError for what makes no sense
+    and when models fix different sizes, DatasetError when there is no image.
     """
-    request = OpenRequest(path="", hardware=hardware, threads=limits.threads)
-    opening = {head: _Opening(head, one, request, limits, trust, stack) for head, one in wanted.items()}
+    opening = {head: _Opening(head, request, stack) for head in request.heads}
     size = _one_size({head: one.sizes for head, one in opening.items()})
+    splits = request.evaluation.splits
     names = next((dataset.images(split) for split in splits if dataset.images(split)), dataset.names())
     if not names:
         raise DatasetError(f"SPLIT-EMPTY: {dataset.name} has no image; add some")
@@ -367,32 +350,36 @@ def open_models(
 class _Opening:
     """The models of one head while it is found out how they are used."""
 
-    def __init__(
-        self, head: Head, said: Wanted, request: OpenRequest, limits: Limits, trust: bool, stack: ExitStack
-    ) -> None:
-        self.head, self._said = head, said
-        place, self.place = _located(said.path)
+    def __init__(self, head: Head, request: ModelImportRequest, stack: ExitStack) -> None:
+        self.head, self._said = head, request.heads[head]
+        self._described = described(request, head)
+        place, self.place = _located(self._said.path)
         name = Path(self.place).name
         numbered = seeds_of(place, head)
-        if said.seed is not None and None not in numbered:
-            raise ConfigError(f"{one_line(said.path)} holds folders seed=N, so --seed cannot be given; leave it out")
+        if request.seed is not None and None not in numbered:
+            raise ConfigError(
+                f"{one_line(self._said.path)} holds folders seed=N, so --seed cannot be given; leave it out"
+            )
         self.paths: dict[int, Path] = {
-            (said.seed or 0) if seed is None else seed: path for seed, path in numbered.items()
+            (request.seed or 0) if seed is None else seed: path for seed, path in numbered.items()
         }
-        kinds = {recognise(path, trust=trust) for path in self.paths.values()}
+        kinds = {recognise(path, trust=request.trust) for path in self.paths.values()}
         if len(kinds) != 1:
             raise ModelError(
                 f"MODEL-KIND: the seeds of {head} are models of different kinds "
                 f"({named(sorted(kind.title for kind in kinds))}); bring one kind"
             )
         self.kind = kinds.pop()
-        process = stack.enter_context(ModelProcess(self.kind.name, name, limits=limits, trust=trust))
-        what = {"tensor": said.tensor, "architecture": said.architecture, "encoder": said.encoder}
-        self.networks = Networks(process, request.model_copy(update=what))
+        limits = limits_of(request)
+        process = stack.enter_context(ModelProcess(self.kind.name, name, limits=limits, trust=request.trust))
+        shared = request.model_dump(include={"architecture", "encoder", "threads"})
+        self.networks = Networks(
+            process, OpenRequest(path="", tensor=self._said.tensor, hardware=request.device, **shared)
+        )
         self._inputs: dict[int, tuple[Inputs, tuple[Row, ...], Facts]] = {}
         for seed, path in self.paths.items():
             facts = self.networks.open(path)
-            self._inputs[seed] = (*resolve_inputs(said.described, facts, process.name), facts)
+            self._inputs[seed] = (*resolve_inputs(self._described, facts, process.name), facts)
 
     @property
     def sizes(self) -> set[tuple[int, int]]:
@@ -405,7 +392,7 @@ class _Opening:
         inputs, rows, facts = self._inputs[seed]
         channels = len(self.networks.outputs(path, image, inputs))
         declaration, more = resolve_output(
-            self._said.described,
+            self._described,
             facts,
             self.networks.process.name,
             head=self.head,
@@ -417,6 +404,25 @@ class _Opening:
         if facts.output:
             rows = (*rows, Row("tensor", facts.output, "given" if self._said.tensor else "its only output"))
         return ModelSource(self.networks, path, inputs, declaration), (*rows, *more)
+
+
+def described(request: ModelImportRequest, head: Head) -> Described:
+    """What a request says of one head's model. Raises ConfigError for what makes no sense."""
+    model = request.heads[head]
+    values = request.model_dump(include={"layout", "size", "multiple", "background"})
+    values |= {"order": request.channels_order, "classes": model.classes}
+    if model.output is not None:
+        values["values"] = "logits" if model.output == "logits" else "probabilities"
+    prepared = {"mean": model.mean, "std": model.std}
+    found: Described = build(Described, values | NORMALISATIONS.get(model.normalisation or "", prepared))
+    return found
+
+
+def limits_of(request: ModelImportRequest) -> Limits:
+    """Bounds of each model's process. Raises ConfigError for what makes no sense."""
+    values = {"seconds": request.seconds, "opening": request.opening_seconds, "threads": request.threads}
+    limits: Limits = build(Limits, values | {"memory": int(request.memory * 2**30)})
+    return limits
 
 
 def usual_channels(head: Head, dataset: Dataset) -> tuple[str, ...]:
