@@ -411,6 +411,7 @@ def test_values_without_a_name_and_other_depths_are_told(tmp_path):
     root = raw(tmp_path / "set", top=7)
     (finding,) = open_dataset(root).examine("case_000_z0002").findings
     assert finding.code == "MASK-VALUES"
+    assert finding.message.endswith("which no label has; correct the mask or dataset.json")
     assert "holds 4, 5, 6, 7" in finding.message
     save_nifti(root / "labelsTr" / "case_001.nii.gz", label_map(1)[:, :, :3])
     save_nifti(root / "labelsTr" / "case_002.nii.gz", label_map(1)[:5])

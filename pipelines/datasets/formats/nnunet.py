@@ -367,7 +367,7 @@ class NnunetSource(Source):
         self._tables = [table]
         tables = read_tables(table, findings)
         self.labels = tables.labels
-        self._by_value = ValueLabels(tables.labels, tables.values)
+        self._by_value = ValueLabels(tables.labels, tables.values, table=_TABLE)
         every = [value for values in tables.values for value in values]
         self.exclusive = len(set(every)) == len(every)
         if tables.order:

@@ -407,7 +407,7 @@ class ValueLabels:
     """Labels, and which mask values carry each.
 
     colors: values are colours, 0xRRGGBB. nearest: whether other colours go to the nearest of them. threshold: values
-    are 0 below it and 1 from it on.
+    are 0 below it and 1 from it on. table: the file that names the values, for messages.
     """
 
     labels: tuple[Label, ...]
@@ -415,6 +415,7 @@ class ValueLabels:
     colors: bool = False
     nearest: bool = False
     threshold: int | None = None
+    table: str = "the table of names"
 
     def truth(self, values: NDArray[Any], where: str) -> Truth:
         """Layers of a mask (H, W). where: the mask, for messages. Raises DatasetError when they would not fit."""
@@ -440,7 +441,7 @@ class ValueLabels:
             return Truth(layers, np.ones(values.shape, np.bool_))
         wrong = np.unique(values[~valid])
         held = first_of([f"#{value:06x}" if self.colors else int(value) for value in wrong], 8)
-        problem = f"{where} holds {held}, which no label has; correct the mask or the table of names"
+        problem = f"{where} holds {held}, which no label has; correct the mask or {self.table}"
         return Truth(layers, valid, (Finding.error("MASK-VALUES", problem),))
 
 
