@@ -57,7 +57,7 @@ class SplitRule(_Settings):
 class DataReading(_Settings):
     """What is said about a data set beside its files; everything that is left out is taken from them.
 
-    format: a name in datasets.FORMATS. options: of the format, such as {"channels": "3,2,1"}.
+    format: a name in datasets.opening.FORMATS. options: of the format, such as {"channels": "3,2,1"}.
     classes: in index order; () makes a class of every label. Labels in no class carry none; labels in `ignore` mark
     pixels to leave out. background: on exclusive truth, the class of pixels that carry none of the others; "": there is
     none, they are ignored; None: as the data set has it. priority: class names, first wins: who gets a pixel of several

@@ -298,7 +298,7 @@ def reliability_figure(
 ) -> Drawn:
     """The heads over each other, with bands, above the share of pixels in each bin.
 
-    tables: per head, the rows of one class of `metrics.tables.reliability`, or just its columns. errors: per head,
+    tables: per head, the rows of one class of `metrics.calibration.reliability`, or just its columns. errors: per head,
     its calibration error. scale: of both axes; on log-odds, p nearer to 0 or 1 than 0.0003 is drawn there.
     """
     ends = place(np.array([0.0, 1.0]), scale).tolist()

@@ -118,7 +118,7 @@ def count_patterns(c, bits, masks, places, rows, exclusive, patterns):
 def reduce_patterns(patterns, segments, sum_tables, score, score_p, squared_error, nll):
     """Counts of one class's bit patterns to cells and exact sums; clears the patterns for the next class.
 
-    segments: tables.SEGMENTS, in which log-odds are first + k step, so that two sums of integers give theirs exactly.
+    segments: grid.SEGMENTS, in which log-odds are first + k step, so that two sums of integers give theirs exactly.
     sum_tables: by pattern, p, squared error and softplus, uint32, so that a product with a count is one step.
     Returns the sum of the log-odds over the pixels where the class is there, (2,) by region (NLL_UNIT), and how many
     values of valid pixels are not numbers.

@@ -188,7 +188,7 @@ def agreement_table(
     units: Resampling,
     stream: Sequence[int],
 ) -> pa.Table:
-    """Rows of schema.METRICS_SCHEMA whose `head` is a key of schema.AGREEMENTS, for the raw variant.
+    """Rows of layouts.METRICS_SCHEMA whose `head` is a key of schema.AGREEMENTS, for the raw variant.
 
     agreement: by seed and contender, one entry an image, between sigmoid (first) and the contender (second) of that
     seed; weights: (B, N) as everywhere. Empty when there is nothing to compare.

@@ -174,7 +174,7 @@ def alone(sums: Float64Array, statistic: Statistic, *, units: int, most: float =
 
 
 def _totals(terms: Float64Array, weights: Float64Array) -> Float64Array:
-    """`bootstrap.totals` on this thread alone: a slider calls it many times a second, beside other readers' sliders.
+    """`inference.totals` on this thread alone: a slider calls it many times a second, beside other readers' sliders.
 
     BLAS starts threads for products beyond a size, and they spin on after it: the few milliseconds they save here cost
     twice the processor time. Smaller pieces are below that size.

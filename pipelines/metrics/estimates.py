@@ -283,7 +283,7 @@ def metrics_table(
     units: Resampling,
     stream: Sequence[int],
 ) -> pa.Table:
-    """Rows of schema.METRICS_SCHEMA for one split and variant.
+    """Rows of layouts.METRICS_SCHEMA for one split and variant.
 
     estimates: by head (or other reading of a network) and seed, all over the same images in the same order and with
     the same images in each replicate; units: what was resampled; stream: seed of the draws of seeds. Rows with seed

@@ -65,7 +65,7 @@ def describe_part(path: Path) -> Part:
 
 
 def json_schema() -> dict[str, Any]:
-    """The contract: the models above, with the names and types that columns may have (schema.predictions_schema)."""
+    """The contract: the models above, with the names and types that columns may have (layouts.predictions_schema)."""
     contract = Part.model_json_schema(mode="serialization")
     layout = predictions_schema((_CLASS,), extra_channels=(_CLASS,), logsumexp=True)
     allowed = []

@@ -124,7 +124,7 @@ class Run:
         variant: Names = "raw",
         region: Names = "all",
     ) -> pd.DataFrame:
-        """Values with their 95% intervals: rows of metrics.parquet, columns of schema.METRICS_SCHEMA, in its order.
+        """Values with their 95% intervals: rows of metrics.parquet, columns of layouts.METRICS_SCHEMA, in its order.
 
         Each argument is one value, several, or None for all of them. By default every metric, head and class: on the
         split that a verdict judges (JUDGED: test, where there is one), over all seeds, as trained, of all pixels.
@@ -145,15 +145,15 @@ class Run:
         return table.pick((metric, head, class_, split, seed, variant, region))
 
     def metrics(self) -> pd.DataFrame:
-        """All of metrics.parquet, columns of schema.METRICS_SCHEMA."""
+        """All of metrics.parquet, columns of layouts.METRICS_SCHEMA."""
         return self.estimates(split=None, seed=None, variant=None, region=None)
 
     def image_scores(self) -> pd.DataFrame:
-        """image_scores.parquet, columns of schema.IMAGE_SCORES_SCHEMA."""
+        """image_scores.parquet, columns of layouts.IMAGE_SCORES_SCHEMA."""
         return files.read_table(self._listed("image_scores.parquet")).to_pandas()
 
     def training(self) -> pd.DataFrame | None:
-        """training.parquet, columns of schema.TRAINING_SCHEMA; None when the models were loaded, not trained."""
+        """training.parquet, columns of layouts.TRAINING_SCHEMA; None when the models were loaded, not trained."""
         if "training.parquet" not in self._files:
             return None
         return files.read_table(self._listed("training.parquet")).to_pandas()
@@ -475,7 +475,7 @@ SCORE_COLUMNS: Final = ("head", "seed", "epoch", "score", "best")
 def learning_curves(rows: pd.DataFrame, *, points: int = 80) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Losses and validation scores of each head and seed.
 
-    rows: columns of schema.TRAINING_SCHEMA. points: most points of a loss curve.
+    rows: columns of layouts.TRAINING_SCHEMA. points: most points of a loss curve.
     Returns losses (head, seed, epoch: float, where the middle of the block lies, counted in epochs; loss: mean over the
     block) and scores (head, seed, epoch: int from 1; score: macro Dice on validation; best: the epoch whose weights
     were kept, the first of equals; none where there was no validation).

@@ -125,7 +125,7 @@ def train_pair(
 
     folder/checkpoints/seed=S.pt is written on the way; if it is there, the training goes on from it and ends, on a
     CPU, with the weights of an uninterrupted one. models: networks to start from instead of build_pair's; they are
-    trained in place. Returns rows of schema.TRAINING_SCHEMA, epochs and steps counted from 1; without a validation
+    trained in place. Returns rows of layouts.TRAINING_SCHEMA, epochs and steps counted from 1; without a validation
     split the last weights are kept and the score is None.
     Raises Cancelled, with the checkpoint on disk, when progress was asked to stop.
     """

@@ -81,7 +81,7 @@ _EPOCHS: Final = 24  # files a seed has at most, roughly
 class Examples:
     """Collects the examples of one validation and writes them; does nothing where nobody will look.
 
-    folder: where files seed=S-epoch=EEEEE.parquet go, of schema.EXAMPLES_SCHEMA; None to write nothing.
+    folder: where files seed=S-epoch=EEEEE.parquet go, of layouts.EXAMPLES_SCHEMA; None to write nothing.
     """
 
     def __init__(self, folder: Path | None, dataset: Dataset, config: TrainingConfig, *, seed: int, epoch: int) -> None:

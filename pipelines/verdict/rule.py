@@ -21,7 +21,7 @@ def decide(
 ) -> Verdict:
     """Judge a run.
 
-    dataset: the check report; metrics: rows of schema.METRICS_SCHEMA; facts: evaluation.json; margin: what counts as
+    dataset: the check report; metrics: rows of layouts.METRICS_SCHEMA; facts: evaluation.json; margin: what counts as
     no practical difference, default Margin(). Where there is no pair to compare the answer is "nothing to compare".
     """
     return judge(Evidence(dataset, metrics, facts), margin)
