@@ -6,8 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +53,7 @@ IMAGES_FILE, POOLED_FILE, SETS_FILE, BINS_FILE = "images.parquet", "pooled.parqu
 USUAL_BINS: Final = 15
 
 
-class CountsWriter:
+class CountsWriter(files.Writer):
     """Writes blocks of images as they come, one row group a block; the files appear only when all went well.
 
     Leaves images.parquet (an `image` column and one fixed-size list of int64 per array of ImageCounts, its shape in
@@ -90,17 +89,10 @@ class CountsWriter:
         whole |= {name: total[None] for name, total in self._sums.items()}
         files.write_table(self._folder / POOLED_FILE, _table(("all",), whole))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._images.discard()
-            self._bins.discard()
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._images.discard()
+        self._bins.discard()
 
 
 class _Rows(files.TableWriter):

@@ -13,6 +13,7 @@ import re
 import struct
 import sys
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -241,11 +242,33 @@ def write_table(path: Path, table: pa.Table, **options: Any) -> None:
         pq.write_table(table, temporary, **(COMPRESSION | options))
 
 
-class TableWriter:
+class Writer(ABC):
+    """What appears only as a whole: as a context it is closed at the end, or discarded after an error."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish it and give it its name."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Leave nothing behind: a readable but short file must not stay."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+class TableWriter(Writer):
     """A parquet file written table by table; it appears under its name only when `close` has succeeded.
 
-    name: of what is written, for messages. As a context it is closed at the end, or nothing is left behind after an
-    error. Methods raise RunError when the disk refuses.
+    name: of what is written, for messages. Methods raise RunError when the disk refuses.
     """
 
     def __init__(self, path: Path, *, name: str | None = None) -> None:
@@ -274,21 +297,10 @@ class TableWriter:
             os.replace(self._temporary, self._path)
 
     def discard(self) -> None:
-        """Leave nothing behind: a readable but short file must not stay."""
+        """Leave nothing behind."""
         if self._writer is not None:
             self._writer.close()
         self._temporary.unlink(missing_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:

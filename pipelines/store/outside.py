@@ -3,8 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from pipelines.errors import ConfigError, ShapeError
 from pipelines.heads import LAST_LAYERS
 from pipelines.misuse import SLACK, MisuseCheck
 from pipelines.schema import BACKGROUND_CHANNEL, HEADS, KINDS, Head, Kind
+from pipelines.store import files
 from pipelines.store.predictions import PredictionWriter
 
 
@@ -34,7 +34,7 @@ class _Opened(NamedTuple):
     writer: PredictionWriter
 
 
-class PredictionsFile:
+class PredictionsFile(files.Writer):
     """Writes the outputs of one head and seed, image by image, to a folder that `python -m pipelines import` reads.
 
         with PredictionsFile("out/softmax", head="softmax", kind="exclusive", classes=("sky", "road")) as out:
@@ -182,16 +182,10 @@ class PredictionsFile:
             warnings.warn(f"{finding.code}: {finding.message}", PredictionsWarning, stacklevel=2)
         self._opened.writer.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        elif self._opened is not None:
-            self._opened.writer.__exit__(kind, error, trace)
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        if self._opened is not None:
+            self._opened.writer.discard()
 
 
 def _array(given: Any, image: str, what: str) -> NDArray[Any]:

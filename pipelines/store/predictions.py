@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -88,7 +87,7 @@ class Prediction(NamedTuple):
     logsumexp: Float16Array | None
 
 
-class PredictionWriter:
+class PredictionWriter(files.Writer):
     """Writes a part-*.parquet in a folder; the part appears under its name only when `close` has succeeded.
 
     Logits that look like something else, such as probabilities, are written all the same and noted in the part.
@@ -175,16 +174,9 @@ class PredictionWriter:
             raise RunError(f"{self._folder.name}: no image to predict; the split is empty")
         self._file.close(images=json.dumps(self._images), findings=json.dumps(findings))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._file.discard()
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._file.discard()
 
 
 def _half(values: Float32Array) -> list[pa.Array]:
