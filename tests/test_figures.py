@@ -12,7 +12,7 @@ from dashboard import tables
 from dashboard.charts import VALIDATE, figure_of, forest_figure, matrix_figure
 from dashboard.displays.calibration import reliability_figure
 from dashboard.displays.labels import class_share_figure, labels_per_pixel_figure
-from dashboard.displays.overlap import labels_figure, rate_figure
+from dashboard.displays.overlap import labels_figure, marked_at, rate_figure
 from dashboard.displays.training import curve_figure
 from dashboard.theme import DARK, HEAD_DASHES, HEAD_MARKERS, LIGHT, faded, ink_on, theme_of
 from pipelines.layouts import METRICS_SCHEMA
@@ -129,7 +129,7 @@ def rates():
 
 
 def test_rate_figure_draws_the_rate_asked_for_beside_the_truth():
-    figure = rate_figure({"sigmoid": rates(), "softmax": rates()}, LIGHT, rate="overlap", threshold=0.5)
+    figure = marked_at(rate_figure({"sigmoid": rates(), "softmax": rates()}, LIGHT, rate="overlap"), LIGHT, 0.5)
     assert list(traces(figure, name="Sigmoid")[0].y) == [0.4, 0.2]
     assert set(traces(figure, name="Truth")[0].y) == {0.25}
     assert figure.layout.shapes[0].x0 == 0.5

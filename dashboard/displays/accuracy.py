@@ -161,6 +161,23 @@ def by_class(subject: Run | Selection, theme: Theme = LIGHT, *, margin: float = 
     Without differences where there is no pair.
     """
     shown = selection_of(subject)
+    known = shown.once(_known_by_class, theme)
+    names, title = row_names(shown), METRICS[shown.metric].title
+    look: dict[str, Any] = {"contender": shown.contender, "margin": margin, "height": known.height}
+    forests = [_forest(rows, theme, average, names, title, **look) for average, rows in known.differences.items()]
+    return Display("accuracy", f"{title} by class", (known.values, *forests), known.table, "accuracy")
+
+
+class _KnownByClass(NamedTuple):
+    """What of `by_class` no margin changes. height: of its figures; differences: by average, none without a pair."""
+
+    values: Picture
+    height: int
+    differences: dict[str, pd.DataFrame]
+    table: pd.DataFrame
+
+
+def _known_by_class(shown: Selection, theme: Theme) -> _KnownByClass:
     names, title, heads = row_names(shown), METRICS[shown.metric].title, shown.run.heads
     found = {
         average: of_classes(frame[frame["seed"] == shown.row_seed], names) for average, frame in averages(shown).items()
@@ -174,13 +191,10 @@ def by_class(subject: Run | Selection, theme: Theme = LIGHT, *, margin: float = 
         for row in values[values["class"] == names[0]].to_dict("records")
     )
     alt = f"{title} of each head by class, {POOLED} and {BY_IMAGE}; {first}."
-    pictures, height = [Picture("accuracy_values", figure, alt)], height_of(len(names), len(heads))
-    for average, rows in found.items() if shown.pair else ():
-        differences = difference_rows(rows, shown.contender, names)
-        look: dict[str, Any] = {"contender": shown.contender, "margin": margin, "height": height}
-        pictures.append(_forest(differences, theme, average, names, title, **look))
-    table = every[["class", "head", "average", "value", "low", "high"]]
-    return Display("accuracy", f"{title} by class", tuple(pictures), table, "accuracy")
+    picture, height = Picture("accuracy_values", figure, alt), height_of(len(names), len(heads))
+    pairs = found.items() if shown.pair else ()
+    differences = {average: difference_rows(rows, shown.contender, names) for average, rows in pairs}
+    return _KnownByClass(picture, height, differences, every[["class", "head", "average", "value", "low", "high"]])
 
 
 def _forest(

@@ -1,19 +1,21 @@
 """What a page shows, a report prints and a notebook asks for: figures that share a table and an explanation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pandas as pd
 
 from dashboard import queries
 from dashboard.charts import Drawn
 from dashboard.how_to_read import HOW_TO_READ
+from dashboard.theme import Theme
 from pipelines.heads import missing_head
 from pipelines.schema import ALL_SEEDS, Head, Region, Split, Variant
 from pipelines.sentences import capitalised, no_value, none_carries, not_tuned
 from pipelines.store.runs import Run
 
+T = TypeVar("T")
 SPLIT_TITLES: Final[Mapping[str, str]] = {"train": "Training", "val": "Validation", "test": "Test"}
 VARIANT_TITLES: Final[Mapping[Variant, str]] = {
     "raw": "As trained",
@@ -104,6 +106,14 @@ class Selection:
     def row_seed(self) -> int:
         """`seed` of the stored rows over these seeds."""
         return ALL_SEEDS if self.seeds == self.run.seeds else self.seeds[0]
+
+    def once(self, make: "Callable[[Selection, Theme], T]", theme: Theme) -> T:
+        """What no slider of the page changes, made when it is first asked for: each step of a slider makes the rest."""
+        kept: dict[Any, T] = self.__dict__.setdefault("_kept", {})
+        key = (make, theme.dark)
+        if key not in kept:
+            kept[key] = make(self, theme)
+        return kept[key]
 
 
 def selection_of(subject: Run | Selection) -> Selection:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,24 +41,43 @@ _LABEL_COLORS: Final = {
 
 def rates(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5) -> Display:
     """Shares of pixels with several labels and with none, against the threshold, which is marked."""
-    shown = selection_of(subject)
-    run = shown.run
-    found = {head: queries.counts.label_rates(run, shown.split, head, shown.seeds, shown.region) for head in run.heads}
+    curves, table = selection_of(subject).once(_curves, theme)
     nearest = min(overlap.THRESHOLDS, key=lambda known: abs(known - threshold))
+    place = overlap.THRESHOLDS.index(nearest)
     pictures = []
-    for rate, words in _RATES.items():
-        rows = {head: table[table["rate"] == rate].sort_values("threshold") for head, table in found.items()}
-        first = rows[run.heads[0]]
-        if first.empty:
-            continue
-        place = overlap.THRESHOLDS.index(nearest)
-        said = ", ".join(f"{HEAD_TITLES[head]} {percent(table['value'].iloc[place])}" for head, table in rows.items())
-        alt = f"Pixels with {words} against the threshold; truth {percent(first['truth'].iloc[0])}; at {nearest:.2f}: "
-        figure = rate_figure(found, theme, rate=rate, threshold=threshold)
-        pictures.append(Picture(f"rate_{rate}", figure, f"{alt}{said}."))
+    for curve in curves:
+        said = ", ".join(f"{HEAD_TITLES[head]} {percent(values[place])}" for head, values in curve.values.items())
+        alt = (
+            f"Pixels with {_RATES[curve.rate]} against the threshold; truth {percent(curve.truth)}; at {nearest:.2f}: "
+        )
+        marked = curve.figure.with_layout(shapes=[upright(threshold, theme.muted, width=1)])
+        pictures.append(Picture(f"rate_{curve.rate}", marked, f"{alt}{said}."))
     percents = ("value", "low", "high", "truth")
     title = "Overlap and no-label rates"
-    return Display("rates", title, tuple(pictures), _together(found), "rates", percents, columns=2)
+    return Display("rates", title, tuple(pictures), table, "rates", percents, columns=2)
+
+
+class _Curve(NamedTuple):
+    """A rate that occurs. figure: no threshold marked; values: at every one of overlap.THRESHOLDS, by head."""
+
+    rate: str
+    figure: Drawn
+    values: Mapping[Head, Sequence[float]]
+    truth: float
+
+
+def _curves(shown: Selection, theme: Theme) -> tuple[list[_Curve], pd.DataFrame]:
+    """Every rate that occurs, and the table of all."""
+    run = shown.run
+    found = {head: queries.counts.label_rates(run, shown.split, head, shown.seeds, shown.region) for head in run.heads}
+    curves = []
+    for rate in _RATES:
+        rows = {head: table[table["rate"] == rate].sort_values("threshold") for head, table in found.items()}
+        first = rows[run.heads[0]]
+        if not first.empty:
+            values = {head: table["value"].tolist() for head, table in rows.items()}
+            curves.append(_Curve(rate, rate_figure(found, theme, rate=rate), values, float(first["truth"].iloc[0])))
+    return curves, _together(found)
 
 
 def predicted_labels(subject: Run | Selection, theme: Theme = LIGHT, *, threshold: float = 0.5) -> Display:
@@ -169,8 +188,8 @@ def _together(found: Mapping[Head, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table.assign(head=head) for head, table in found.items()], ignore_index=True)
 
 
-def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str, threshold: float) -> Drawn:
-    """One rate against the threshold, with one marked. tables: per head, `metrics.overlap.rates_of`."""
+def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str) -> Drawn:
+    """One rate against the threshold. tables: per head, `metrics.overlap.rates_of`."""
     traces: list[Trace] = []
     truth = float("nan")
     for head, table in tables.items():
@@ -193,10 +212,14 @@ def rate_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme, *, rate: str,
         theme,
         height=340,
         title=_TITLES[rate],
-        shapes=[upright(threshold, theme.muted, width=1)],
         xaxis={"range": [0, 1], "dtick": 0.25, "title": "threshold on p"},
         yaxis={"rangemode": "tozero", "tickformat": "~p", "title": "share of pixels", "nticks": 6},
     )
+
+
+def marked_at(curves: Drawn, theme: Theme, threshold: float) -> Drawn:
+    """A figure over thresholds with a line at one."""
+    return curves.with_layout(shapes=[upright(threshold, theme.muted, width=1)])
 
 
 def labels_figure(tables: Mapping[Head, pd.DataFrame], theme: Theme) -> Drawn:
