@@ -13,7 +13,7 @@ import pytest
 from format_mutations import mutate_folder
 from fuzzing import trials
 from make_dataset import picture, save
-from places import REPO
+from places import REPO, shared_cases
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
@@ -313,7 +313,17 @@ def test_missing_images_and_unlisted_pictures_are_told(tmp_path):
         ([[0, 0, 9, 0, 1e12, 9]], "far outside"),
         ([[0, 0, 900000, 0] * 6], "longer than"),
         ([[0, 0, 9, "x", 3, 3]], "else than numbers"),
-        ([[0, 0, 9]], "not a list x, y"),
+        ([[0, 0, 9]], "holds 3 numbers, and one has no pair"),
+        ([0, 0, 9, 9, 5], "holds 5 numbers, and one has no pair"),
+        ([0, 0, 5, 5], None),  # two points
+        ({}, None),
+        (None, None),
+        ([[[1, 2], [3, 4]], [5]], "holds 1 numbers"),
+        ([{"x": 1, "y": 2}], "else than numbers"),
+        ([[[[[[1, 2]]]]]], "else than numbers"),
+        ([["1_0", 0, 9, 0, 9, 9]], "else than numbers"),
+        ({"size": [HEIGHT, WIDTH], "counts": "b''"}, "no whole COCO text"),
+        ({"size": [HEIGHT, WIDTH], "counts": ["768", "x"]}, "not whole numbers"),
         ({"size": [HEIGHT, WIDTH + 1], "counts": [HEIGHT * (WIDTH + 1)]}, "33×24, its image is 32×24"),
         ({"size": [HEIGHT, WIDTH], "counts": [5, 5]}, "cover 10 pixels, its image has 768"),
         ({"size": [HEIGHT, WIDTH], "counts": [-5, 773]}, "not whole numbers"),
@@ -343,6 +353,155 @@ def test_a_broken_segmentation_is_told_and_the_rest_is_read(tmp_path, segmentati
         assert (finding.code, finding.severity) == ("ANNOTATION", "error")
         assert said in finding.message
         assert finding.message.startswith("annotation 1 of im0 (labels.json): ")
+
+
+def set_with(root: Path, change, images: int = 2) -> Path:
+    """A set whose JSON was changed, as other tools may write it."""
+    content = document(images)
+    content["annotations"] = [row for row in content["annotations"] if not row["iscrowd"]]
+    change(content)
+    write(root / "labels.json", content)
+    for number in range(images):
+        save(root / f"im{number}.png", picture(number, HEIGHT, WIDTH))
+    return root
+
+
+def each(content, change) -> None:
+    for row in content["annotations"]:
+        row |= change(row)
+
+
+def as_text(value):
+    if isinstance(value, list):
+        return [as_text(part) for part in value]
+    return str(value)
+
+
+def polygons_as(form):
+    return lambda content: each(
+        content, lambda row: {"segmentation": form(row["segmentation"])} if row["category_id"] == 1 else {}
+    )
+
+
+def ids_as(form):
+    def change(content):
+        each(content, lambda row: {"image_id": form(row["image_id"]), "category_id": form(row["category_id"])})
+
+    return change
+
+
+def counts_as(form):
+    def change(content):
+        for row in content["annotations"]:
+            if row["category_id"] == 7:
+                row["segmentation"]["counts"] = form(row["segmentation"]["counts"])
+
+    return change
+
+
+def sizes_as_text(content):
+    for row in (*content["images"], *(row["segmentation"] for row in content["annotations"] if row["category_id"] > 1)):
+        row |= {key: as_text(row[key]) for key in ("height", "width", "size") if key in row}
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (ids_as(str), "ids as text"),
+        (ids_as(float), None),
+        (ids_as(lambda value: f"{value}.0"), "ids as text"),
+        (ids_as(lambda value: f"{value:06}"), "ids as text"),
+        (polygons_as(as_text), "numbers as text"),
+        (polygons_as(lambda parts: [[parts[0][n : n + 2] for n in range(0, 8, 2)], parts[1]]), "lists of points"),
+        (polygons_as(lambda parts: [[[xy[n : n + 2]] for n in range(0, len(xy), 2)] for xy in parts]), "of points"),
+        (counts_as(lambda text: str(text.encode())), "Python shows bytes"),
+        (sizes_as_text, None),
+        (lambda content: each(content, lambda row: {"iscrowd": False}), None),
+        (lambda content: each(content, lambda row: {"iscrowd": None}), None),
+        (lambda content: each(content, lambda row: {"iscrowd": "0"}), None),
+        (lambda content: each(content, lambda row: {"id": 1}), None),
+        (lambda content: each(content, lambda row: {"iscrowd": 1}), "all 3 annotations have iscrowd = 1"),
+        (lambda content: each(content, lambda row: {"iscrowd": "true"}), "all 3 annotations have iscrowd = 1"),
+        (
+            lambda content: each(
+                content,
+                lambda row: {
+                    "iscrowd": int(row["category_id"] > 1),  # outlines are none
+                    "attributes": {"occluded": False},
+                },
+            ),
+            "which CVAT sets on every mask",
+        ),
+    ],
+)  # fmt: skip
+def test_what_other_tools_write_is_read_where_its_meaning_is_clear(tmp_path, change, note):
+    expected = open_dataset(set_with(tmp_path / "coco", lambda content: None)).read("im0")
+    dataset = open_dataset(set_with(tmp_path / "other", change))
+    assert dataset.classes == ("cell", "nucleus", "other thing")
+    item = dataset.read("im0")
+    np.testing.assert_array_equal(item.truth, expected.truth)
+    assert item.valid.all()
+    told = [row.message for row in dataset.structure() if row.code in ("COCO-UNUSUAL", "CROWDS")]
+    assert len(told) == (note is not None)
+    assert note is None or note in told[0]
+
+
+@pytest.mark.parametrize("form", [lambda parts: parts[0], lambda parts: as_text(parts[0])])
+def test_one_flat_list_is_one_polygon(tmp_path, form):
+    first = open_dataset(set_with(tmp_path / "coco", polygons_as(lambda parts: parts[:1]))).read("im0")
+    dataset = open_dataset(set_with(tmp_path / "flat", polygons_as(form)))
+    np.testing.assert_array_equal(dataset.read("im0").truth, first.truth)
+    assert any("one flat list of numbers" in row.message for row in dataset.structure())
+
+
+def test_a_missing_category_is_the_only_one(tmp_path):
+    def one_category(content):
+        content["categories"] = [{"id": 1, "name": "cell"}]
+        each(content, lambda row: {"category_id": None})
+
+    dataset = open_dataset(set_with(tmp_path / "one", one_category))
+    assert dataset.read("im0").truth.any()
+    assert any("the only one there is" in row.message for row in dataset.structure())
+    several = open_dataset(
+        set_with(tmp_path / "several", lambda content: each(content, lambda row: {"category_id": None}))
+    )
+    assert "its category does not exist" in several.examine("im0").findings[0].message
+
+
+def test_crowds_beside_others_are_crowds_whoever_drew_them(tmp_path):
+    """An outline that is a crowd, or one crowd that CVAT did not write: iscrowd means what COCO means by it."""
+    dataset = open_dataset(set_with(tmp_path / "mixed", lambda content: content["annotations"][1].update(iscrowd=1)))
+    (told,) = [row.message for row in dataset.structure() if row.code == "CROWDS"]
+    assert told.startswith("1 annotations are crowds (iscrowd = 1): their pixels are ignored")
+    assert not dataset.read("im0").valid.all()
+
+
+@pytest.mark.parametrize("key", ["images", "annotations", "categories"])
+def test_tables_that_are_objects_are_refused(tmp_path, key):
+    def keyed(content):
+        content[key] = {str(row["id"]): row for row in content[key]}
+
+    with pytest.raises(DatasetError, match=f"{key} must be a list of objects"):
+        open_dataset(set_with(tmp_path / "set", keyed))
+
+
+@pytest.mark.parametrize(
+    ("case", "pixels"),
+    [
+        ("cvat_coco_crowd", {"cell": 907, "nucleus": 980}),
+        ("coco_string_ids", {"cell": 2400, "nucleus": 160}),
+        ("coco_flat_polygon", {"cell": 2400, "nucleus": 160}),
+    ],
+)
+def test_cases_of_public_reports(case, pixels):
+    root = shared_cases() / case / "data"
+    if not root.is_dir():
+        pytest.skip("the shared cases are not here")
+    dataset = open_dataset(root)
+    items = [dataset.read(name) for name in dataset.names()]
+    counted = np.sum([item.truth.sum(axis=(1, 2)) for item in items], axis=0)
+    assert {name: counted[dataset.classes.index(name)] for name in pixels} == pixels
+    assert all(item.valid.all() for item in items)
 
 
 @pytest.mark.parametrize("seed", range(20))

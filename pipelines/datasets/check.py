@@ -514,7 +514,7 @@ def _class_findings(dataset: Dataset, facts: Mapping[Split, SplitFacts], total: 
     everything = f"the {total.images} images that could be read" if unread else "the whole set"
     for index, name in enumerate(dataset.classes):
         if total.images and not total.class_pixels[index]:
-            problem = f"no pixel of {everything} carries class {name}; label it or take it out of dataset.toml"
+            problem = f"no pixel of {everything} carries class {name}; label it or leave the class out"
             yield Finding.error("CLASS-EMPTY", problem)
             continue
         for split in SPLITS:

@@ -30,6 +30,7 @@ _LISTS: Final = ("images", "annotations", "categories")
 _HINTS: Final = (*_LISTS, "file_name", "image_id", "category_id", "segmentation", "iscrowd")
 _MOST_FILES: Final = 200  # JSON files that are looked into
 _MOST_ANNOTATIONS: Final = 5_000_000
+_WHOLE: Final = re.compile(r"-?[0-9]{1,30}(\.0+)?")
 
 
 @dataclass
@@ -37,8 +38,9 @@ class Document:
     """What one JSON file lists. places: image to start, end, start, end, … of its annotations, bytes in the file.
 
     images: id to file, height, width and video. categories: id to name and supercategory. used: annotations by
-    category. lost: annotations of images that are not listed. panoptic: annotations name segments in a picture of
-    their own.
+    category. drawn: annotations and segments with an outline or a mask, and crowds of them, of which exported as
+    masks by CVAT. lost: annotations of images that are not listed. panoptic: annotations name segments in a picture of
+    their own. unusual: annotations by what is not as COCO has it and was read all the same.
     """
 
     path: Path
@@ -48,9 +50,12 @@ class Document:
     categories: dict[Any, tuple[str, str]] = field(default_factory=dict)
     places: dict[Any, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
     used: Counter[Any] = field(default_factory=Counter)
+    drawn: int = 0
     crowds: int = 0
+    masks: int = 0
     lost: int = 0
     panoptic: bool = False
+    unusual: Counter[str] = field(default_factory=Counter)
 
     def add_image(self, value: dict[str, Any]) -> None:
         """Index an image. Raises DatasetError, one line."""
@@ -61,6 +66,7 @@ class Document:
         if len(self.images) >= listing.MAX_FILES:
             raise DatasetError(f"{self.title} lists more than {listing.MAX_FILES:,} images; split it into parts")
         self.images[key] = (name, value.get("height"), value.get("width"), value.get("video_id"))
+        self.unusual[_TEXT_IDS] += isinstance(value["id"], str) and isinstance(key, int)
 
     def add_category(self, value: dict[str, Any]) -> None:
         """Index a category. Raises DatasetError, one line."""
@@ -71,6 +77,25 @@ class Document:
         if len(self.categories) >= MAX_LABELS:
             raise DatasetError(f"{self.title} has more than {MAX_LABELS:,} categories; leave some out")
         self.categories[key] = (name, parent if isinstance(parent, str) else "")
+
+    def add_annotation(self, value: dict[str, Any], start: int, end: int) -> None:
+        """Index an annotation and where it stands."""
+        self.places[key_of(value.get("image_id"))].extend((start, end))
+        segments = value.get("segments_info")
+        self.panoptic |= isinstance(segments, list)
+        for marked in segments if isinstance(segments, list) else [value]:
+            if isinstance(marked, dict):
+                self.used[key_of(marked.get("category_id"))] += 1
+                if isinstance(segments, list) or value.get("segmentation"):
+                    self.drawn += 1
+                    self.crowds += is_crowd(marked)
+                    self.masks += is_crowd(marked) and _is_cvat_mask(marked)
+        ids = (value.get("image_id"), value.get("category_id"))
+        self.unusual[_TEXT_IDS] += any(isinstance(given, str) and isinstance(key_of(given), int) for given in ids)
+        self.unusual[_ONLY_CATEGORY] += segments is None and value.get("category_id") is None
+        shape = _unusual_shape(value.get("segmentation"))
+        if shape is not None:
+            self.unusual[shape] += 1
 
     def _check_new(self, key: Any, table: Mapping[Any, Any], what: str) -> None:
         if key in table:
@@ -127,35 +152,27 @@ def read_document(path: Path, root: Path) -> Document:
     document = Document(path, listing.shown(path, root), split)
     title = document.title
     there: set[str] = set()
-    total = drawn = 0
+    total = 0
     for member in json_file.members(path, lists=_LISTS):
         if member.key not in _LISTS:
             continue
         there.add(member.key)
-        if not isinstance(member.value, dict):
+        value = member.value
+        if not isinstance(value, dict) or (value and all(isinstance(inner, dict) for inner in value.values())):
             raise DatasetError(f"{title}: {member.key} must be a list of objects; export it again")
-        value: dict[str, Any] = member.value
         if member.key == "images":
             document.add_image(value)
-            continue
-        if member.key == "categories":
+        elif member.key == "categories":
             document.add_category(value)
-            continue
-        document.places[key_of(value.get("image_id"))].extend((member.start, member.end))
-        total += 1
-        if total > _MOST_ANNOTATIONS:
-            raise DatasetError(f"{title} has more than {_MOST_ANNOTATIONS:,} annotations; split it into parts")
-        segments = value.get("segments_info")
-        document.panoptic |= isinstance(segments, list)
-        drawn += bool(segments or value.get("segmentation"))
-        for marked in segments if isinstance(segments, list) else [value]:
-            if isinstance(marked, dict):
-                document.used[key_of(marked.get("category_id"))] += 1
-                document.crowds += is_crowd(marked)
+        else:
+            document.add_annotation(value, member.start, member.end)
+            total += 1
+            if total > _MOST_ANNOTATIONS:
+                raise DatasetError(f"{title} has more than {_MOST_ANNOTATIONS:,} annotations; split it into parts")
     lacking = [key for key in _LISTS if key not in there and key != "annotations"]
     if lacking:
         raise DatasetError(f"{title} has no {lacking[0]}; a COCO file holds images, annotations and categories")
-    if total and not drawn:
+    if total and not document.drawn:
         raise DatasetError(
             f"{title} holds boxes or captions, no outlines or masks (segmentation); take the file that has them"
         )
@@ -210,14 +227,53 @@ class PictureFiles:
 
 def is_crowd(annotation: Mapping[str, Any]) -> bool:
     """Whether an annotation or a segment stands for a crowd that nobody told apart."""
-    return annotation.get("iscrowd") in (1, "1")
+    return annotation.get("iscrowd") in (1, "1", "true", "True")
 
 
 def key_of(value: Any) -> Any:
-    """An id that can be looked up: whole numbers and texts; None for anything else."""
+    """An id that can be looked up: whole numbers, also as text or with a decimal point, and texts; else None.
+
+    >>> key_of("7"), key_of(7.0), key_of("img_7"), key_of(None)
+    (7, 7, 'img_7', None)
+    """
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value.partition(".")[0])
     return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+
+
+# What other tools write and is read all the same; what is done with it.
+_TEXT_IDS: Final = 'have ids as text, such as "1": they are taken as the numbers'
+_ONLY_CATEGORY: Final = "name no category: they are taken as the only one there is"
+_FLAT: Final = "have one flat list of numbers as their segmentation: it is taken as one polygon"
+_PAIRS: Final = "have outlines in lists of points: their pairs are taken as x and y"
+_TEXT_NUMBERS: Final = "have numbers as text: they are taken as the numbers"
+_TEXT_BYTES: Final = "have run lengths as Python shows bytes (b'…'): they are taken without the b and the quotes"
+
+
+def _unusual_shape(segmentation: Any) -> str | None:
+    """What is unusual about a segmentation, told by its first values; None for one as COCO has it."""
+    if isinstance(segmentation, dict):
+        counts = segmentation.get("counts")
+        if isinstance(counts, str):
+            return _TEXT_BYTES if polygons.is_bytes_text(counts) else None
+        return _TEXT_NUMBERS if isinstance(counts, list) and counts and isinstance(counts[0], str) else None
+    depth = 0
+    first = segmentation
+    while isinstance(first, list) and first:
+        widest, first, depth = len(first), first[0], depth + 1
+    if depth == 1:
+        return _FLAT
+    if depth > 2 or (depth == 2 and widest == 2 and len(segmentation) > 2):
+        return _PAIRS
+    return _TEXT_NUMBERS if depth and isinstance(first, str) else None
+
+
+def _is_cvat_mask(annotation: Mapping[str, Any]) -> bool:
+    """Whether CVAT, or Datumaro behind it, wrote an annotation: it sets iscrowd on all that was drawn as a mask."""
+    attributes = annotation.get("attributes")
+    return isinstance(attributes, dict) and "occluded" in attributes
 
 
 # Annotations to pixels -----------------------------------------------------------------------------------------------
@@ -288,6 +344,14 @@ _CROWD: Final = {
     "class": "they count like others",
     "drop": "they are left out",
 }
+_ALL_CROWDS: Final = (
+    "all {:,} annotations have iscrowd = 1, which then tells no crowds from others: they count like others; the option "
+    "crowd=ignore ignores their pixels"
+)
+_CVAT_MASKS: Final = (
+    "{:,} annotations have iscrowd = 1, which CVAT sets on every mask: they count like others; the option crowd=ignore "
+    "ignores their pixels"
+)
 _CROWD_LABEL: Final = "iscrowd"
 _MOST_FINDINGS: Final = 10  # of one image
 _AUGMENTED: Final = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}")  # Roboflow's copies of one picture
@@ -304,10 +368,11 @@ class CocoSource(FileSource):
     def __init__(self, root: Path, options: Mapping[str, str]) -> None:
         self.root = root
         self.name = source_name(root, "COCO")
-        self._crowd = choice(options, "crowd", list(_CROWD), "ignore")
+        crowd = choice(options, "crowd", list(_CROWD))
         pattern = options.get("annotations")
         findings: list[Finding] = []
         self._documents = [read_document(path, root) for path in choose_files(root, pattern, findings)]
+        self._crowd = self._crowds_meant(crowd, findings)
         self._labels = self._name_labels(findings)
         self._find_images(findings)
         if not self.images:
@@ -317,6 +382,22 @@ class CocoSource(FileSource):
             )
         self.findings = tuple(findings)
 
+    def _crowds_meant(self, option: str, findings: list[Finding]) -> str:
+        """What crowds are: as the option says, else ignored unless iscrowd tells no crowds."""
+        drawn = sum(document.drawn for document in self._documents)
+        crowds = sum(document.crowds for document in self._documents)
+        masks = sum(document.masks for document in self._documents)
+        meaning = option or ("class" if crowds in (masks, drawn) else "ignore")
+        if option or meaning == "ignore":
+            problem = (
+                f"{crowds:,} annotations are crowds (iscrowd = 1): {_CROWD[meaning]}; the option crowd changes that"
+            )
+        else:
+            problem = (_CVAT_MASKS if crowds == masks else _ALL_CROWDS).format(crowds)
+        if crowds:
+            findings.append(Finding.note("CROWDS", problem))
+        return meaning
+
     def _name_labels(self, findings: list[Finding]) -> dict[str, int]:
         """Labels of all files, by name: the index of each."""
         names: dict[str, None] = {}
@@ -324,6 +405,10 @@ class CocoSource(FileSource):
         for document in self._documents:
             if not document.categories:
                 raise DatasetError(f"{document.title} has no categories; add them, with id and name")
+            for unusual, count in document.unusual.items():
+                if count and (unusual != _ONLY_CATEGORY or len(document.categories) == 1):
+                    problem = f"{document.title}: {count:,} {'entries' if unusual == _TEXT_IDS else 'annotations'}"
+                    findings.append(Finding.note("COCO-UNUSUAL", f"{problem} {unusual}"))
             counts = Counter(name for name, _ in document.categories.values())
             twice = [name for name, count in counts.items() if count > 1]
             if twice:
@@ -338,15 +423,11 @@ class CocoSource(FileSource):
         if len(names) + 1 > MAX_LABELS:
             raise DatasetError(f"there are {len(names):,} categories, allowed are {MAX_LABELS - 1:,}; leave some out")
         self.labels = tuple(Label(name, role=_role(name)) for name in names)
-        crowds = sum(document.crowds for document in self._documents)
-        if crowds and self._crowd == "ignore":
+        if self._crowd == "ignore" and any(document.crowds for document in self._documents):
             name = _CROWD_LABEL
             while name in names:
                 name += "_"
             self.labels += (Label(name, role="ignore"),)
-        if crowds:
-            problem = f"{crowds:,} annotations are crowds (iscrowd = 1): {_CROWD[self._crowd]}"
-            findings.append(Finding.note("CROWDS", f"{problem}; the option crowd changes that"))
         self.exclusive = len(self.labels) == 1
         return {label.name: index for index, label in enumerate(self.labels)}
 
@@ -480,6 +561,8 @@ class CocoSource(FileSource):
         if is_crowd(annotation) and self._crowd == "ignore":
             return len(self.labels) - 1
         category = document.categories.get(key_of(annotation.get("category_id")))
+        if annotation.get("category_id") is None and len(document.categories) == 1:
+            (category,) = document.categories.values()
         label = None if category is None else self._labels.get(category[0])
         if label is None:
             raise UnknownLabelError("its category does not exist; add the category or correct it")

@@ -20,6 +20,8 @@ Run = dict[str, Any]  # pycocotools' own form: {"size": [height, width], "counts
 
 _COST: Final = 20  # of a pixel of an outline, against one that is only filled
 _LONGEST_NUMBER: Final = 7  # letters; 35 bits
+_LONGEST_TEXT: Final = 40  # letters of a number that is written as text
+_NESTED: Final = 4  # lists in lists: a polygon of pairs in a list of its own, in a list of polygons
 
 
 class Work:
@@ -37,10 +39,11 @@ class Work:
 
 def checked_size(height: Any, width: Any) -> tuple[int, int]:
     """Height and width of an image as a file tells them. Raises DatasetError unless they are sizes of an image."""
-    if not _whole(height) or not _whole(width) or height < 1 or width < 1 or height * width > MAX_PIXELS:
+    told = f"{_told(width)}×{_told(height)}"
+    height, width = as_number(height), as_number(width)
+    if not all(_whole(side) and 1 <= side <= MAX_PIXELS for side in (height, width)) or height * width > MAX_PIXELS:
         raise DatasetError(
-            f"its size is given as {_told(width)}×{_told(height)}, expected whole numbers and at most {MAX_PIXELS:,} "
-            "pixels; correct it"
+            f"its size is given as {told}, expected whole numbers and at most {MAX_PIXELS:,} pixels; correct it"
         )
     return int(height), int(width)
 
@@ -67,6 +70,20 @@ def _within(flat: Sequence[Any]) -> Float64Array:
     return points
 
 
+def as_number(value: Any) -> float | None:
+    """A number, also one that is written as text; None for anything else.
+
+    >>> as_number("12.5"), as_number(3), as_number("a"), as_number(True)
+    (12.5, 3, None, None)
+    """
+    if isinstance(value, str):
+        try:
+            return float(value) if len(value) <= _LONGEST_TEXT and "_" not in value else None
+        except ValueError:
+            return None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
 def length(points: Float64Array) -> float:
     """Pixels along a closed outline, at least one a point."""
     steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1) + 1 if len(points) else np.zeros(0)
@@ -76,15 +93,16 @@ def length(points: Float64Array) -> float:
 def coco_runs(segmentation: Any, size: tuple[int, int], work: Work | None = None) -> tuple[list[Run], int]:
     """A COCO segmentation, polygons or run lengths, as pycocotools' own runs; and how many parts have no area.
 
+    Beside COCO's own lists x, y, x, y, … polygons may be one such list, or lists of pairs; numbers may be text.
     size: (height, width) of the image. work: what its other segmentations left.
     Raises DatasetError, without naming a file, for what can't be drawn.
     """
     if isinstance(segmentation, list):
-        return _polygons(segmentation, size, work or Work())
+        return _polygons(outlines(segmentation), size, work or Work())
     if not isinstance(segmentation, Mapping):
         raise DatasetError("its segmentation is neither polygons nor run lengths; export it again")
     own = segmentation.get("size")
-    if not isinstance(own, list) or len(own) != 2 or not all(_whole(side) for side in own) or tuple(own) != size:
+    if not isinstance(own, list) or tuple(map(as_number, own)) != size:
         given = f"{_told(own[1])}×{_told(own[0])}" if isinstance(own, list) and len(own) == 2 else "missing"
         raise DatasetError(
             f"the size of its run lengths is {given}, its image is {size[1]}×{size[0]}; export it for this image"
@@ -93,7 +111,8 @@ def coco_runs(segmentation: Any, size: tuple[int, int], work: Work | None = None
     if isinstance(counts, list):
         runs = _numbers(counts)
     elif isinstance(counts, str):
-        runs = run_lengths(counts)
+        # Python's own way to write bytes: what is left of them where a script has written str(counts).
+        runs = run_lengths(counts[2:-1].replace("\\\\", "\\") if is_bytes_text(counts) else counts)
     else:
         raise DatasetError("its run lengths are missing (counts); export it again")
     if runs.min(initial=0) < 0 or int(runs.sum()) != size[0] * size[1]:
@@ -144,15 +163,41 @@ def run_lengths(text: str) -> Int64Array:
     return numbers
 
 
-def _polygons(parts: list[Any], size: tuple[int, int], work: Work) -> tuple[list[Run], int]:
+def is_bytes_text(counts: str) -> bool:
+    """Whether run lengths were written as str(bytes), such as "b'PPYo1'"; no quote can be in COCO's own text."""
+    return counts[:2] in ("b'", 'b"') and counts[1:2] == counts[-1:] and len(counts) > 3
+
+
+def outlines(value: list[Any], nested: int = _NESTED) -> list[list[Any]]:
+    """Polygons, however they are nested, as COCO has them: one list x, y, x, y, … each. What is no number stays.
+
+    >>> outlines([1, 2, 3, 4, 5, 6]), outlines([[[1, 2], [3, 4], [5, 6]]])
+    ([[1, 2, 3, 4, 5, 6]], [[1, 2, 3, 4, 5, 6]])
+    """
+    if nested == 0 or not value or not all(isinstance(part, list) for part in value):
+        return [value] if value else []
+    if len(value) > 2 and all(len(part) == 1 for part in value):  # as OpenCV's contours are
+        value = [part[0] if isinstance(part[0], list) else part for part in value]
+    if len(value) > 2 and all(len(part) == 2 and not any(isinstance(side, list) for side in part) for part in value):
+        return [[number for pair in value for number in pair]]
+    return [outline for part in value for outline in (outlines(part, nested - 1) or [[]])]
+
+
+def _polygons(parts: list[list[Any]], size: tuple[int, int], work: Work) -> tuple[list[Run], int]:
     height, width = size
     runs, empty = [], 0
     for part in parts:
-        if not isinstance(part, list) or len(part) % 2 or len(part) > 2 * MAX_POINTS:
-            raise DatasetError("a polygon is not a list x, y, x, y, …; export it again")
-        if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in part):
+        if len(part) > 2 * MAX_POINTS:
+            raise DatasetError(f"a polygon has more than {MAX_POINTS:,} points; simplify it")
+        numbers = [as_number(number) for number in part]
+        if None in numbers:
             raise DatasetError("a polygon holds something else than numbers; export it again")
-        points = _within(part)
+        if len(numbers) % 2:
+            raise DatasetError(
+                f"a polygon is not a list x, y, x, y, … but holds {len(numbers):,} numbers, and one has no pair; "
+                "export it again"
+            )
+        points = _within(numbers)
         if len(points) < 3:
             empty += 1
         else:
@@ -163,9 +208,10 @@ def _polygons(parts: list[Any], size: tuple[int, int], work: Work) -> tuple[list
 
 
 def _numbers(counts: list[Any]) -> Int64Array:
-    if not all(_whole(count) and 0 <= count <= MAX_PIXELS for count in counts):
+    numbers: list[Any] = [as_number(count) for count in counts]
+    if not all(_whole(number) and 0 <= number <= MAX_PIXELS for number in numbers):
         raise DatasetError("its run lengths (counts) are not whole numbers of pixels; export it again")
-    return np.array(counts, np.int64)
+    return np.array(numbers, np.int64)
 
 
 def _whole(value: Any) -> bool:
