@@ -1,16 +1,19 @@
 """A folder's files to names of images: found once, in one order, within limits."""
 
 import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pipelines import links
 from pipelines.datasets import imageio
 from pipelines.datasets.base import Finding, Picture, Size, Source
 from pipelines.errors import DatasetError
-from pipelines.sentences import printable
+from pipelines.sentences import first_of, printable
+
+Key = TypeVar("Key")
 
 MAX_NAME: Final = 200
 MAX_FILES: Final = 500_000
@@ -157,6 +160,97 @@ def shown(path: Path, root: Path) -> str:
     """A path from root for a message: printable, and not longer than a line bears."""
     text = printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name)
     return text if len(text) <= 120 else f"…{text[-119:]}"
+
+
+class PictureFiles:
+    """Pictures inside a data set by the names that a file of annotations may give them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._by_path = {path.relative_to(root).as_posix(): path for path in images(root)}
+        self._by_bare: dict[str, list[Path]] = defaultdict(list)
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        for shown_path, path in self._by_path.items():
+            self._by_bare[shown_path.removesuffix(path.suffix)].append(path)
+            for name in {path.name, stem(path)}:
+                self._by_name[name].append(path)
+
+    def paths(self) -> Iterable[Path]:
+        """Every picture."""
+        return self._by_path.values()
+
+    def at(self, name: str, folders: Iterable[str]) -> tuple[Path | None, bool]:
+        """The picture of that name, with or without its ending, in the first of some folders that has it.
+
+        folders: as paths from the top. None if there is none; and whether the name leads out of the data set from each.
+        """
+        asked = name.replace("\\", "/")
+        escapes = True
+        for folder in folders:
+            wanted = posixpath.normpath(posixpath.join(folder, asked))
+            if not wanted.startswith(("/", "..")) and asked[1:2] != ":":
+                escapes = False
+                fitting = [self._by_path[wanted]] if wanted in self._by_path else self._by_bare.get(wanted, [])
+                if len(fitting) == 1:
+                    return fitting[0], False
+        return None, escapes
+
+    def find(self, name: str, folders: Iterable[str] = ("", "images")) -> tuple[Path | None, bool]:
+        """The picture of that name in one of some folders, else the only one whose path ends like it, or of its name.
+
+        None if there is none; and whether the name leads out of the data set.
+        """
+        path, escapes = self.at(name, folders)
+        if path is not None:
+            return path, False
+        # Of another machine, or below a folder that was left out: its last parts tell.
+        asked = name.replace("\\", "/")
+        ending = "/" + posixpath.normpath(asked).lstrip("./")
+        same = self._by_name.get(posixpath.basename(asked), [])
+        fitting = [path for path in same if f"/{path.relative_to(self._root).as_posix()}".endswith(ending)] or same
+        return (fitting[0] if len(fitting) == 1 else None), escapes
+
+    def match(
+        self, wanted: Iterable[tuple[Key, str, Sequence[str]]], table: str, findings: list[Finding]
+    ) -> dict[Path, list[Key]]:
+        """Pictures that entries of a file name, each with its entries.
+
+        wanted: entry, the name it gives, and the folders in which that may be. table: what names them, for messages.
+        Names that lead out of the data set, are of another machine or not there, and pictures beside the others that
+        nobody names become findings.
+        """
+        matched: dict[Path, list[Key]] = defaultdict(list)
+        outside: dict[str, None] = {}
+        missing: dict[str, None] = {}
+        elsewhere: dict[str, None] = {}
+        for entry, name, folders in wanted:
+            path, escapes = self.find(name, folders)
+            if path is not None:
+                matched[path].append(entry)
+            if path is None or escapes:
+                (elsewhere if path is not None else outside if escapes else missing)[name] = None
+        if outside:
+            problem = "have a path that leads out of the data set; put them into it"
+            findings.append(Finding.error("IMAGE-OUTSIDE", _images_that(outside, problem)))
+        if elsewhere:
+            problem = f"{len(elsewhere):,} images have paths of another machine and were found by their names"
+            findings.append(
+                Finding.note("IMAGE-ELSEWHERE", f"{problem}, such as {printable(next(iter(elsewhere))[-80:])}")
+            )
+        if missing:
+            problem = f"are listed but not there; add them or take them out of {table}"
+            findings.append(Finding.error("IMAGE-MISSING", _images_that(missing, problem)))
+        folders = {path.parent for path in matched}
+        left = sum(path.parent in folders for path in self.paths()) - len(matched)
+        if left:
+            problem = f"{left:,} pictures beside the others are not in {table} and are left out"
+            findings.append(Finding.note("IMAGE-UNLISTED", problem))
+        return matched
+
+
+def _images_that(names: Iterable[str], problem: str) -> str:
+    shown_names = [printable(name[-80:]) for name in names]
+    return f"{len(shown_names):,} images {problem}: {first_of(shown_names, 5)}"
 
 
 def _passed_over(name: str) -> bool:

@@ -1,6 +1,5 @@
 """COCO JSON with folders of pictures: polygons, run lengths and panoptic PNGs."""
 
-import posixpath
 import re
 from array import array
 from collections import Counter, defaultdict
@@ -11,12 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from pipelines.arrays import UInt8Array
 from pipelines.datasets import imageio, listing, splits
-from pipelines.datasets.base import Finding, Format, Label, Role, Size, Truth, blank_layers, source_name
+from pipelines.datasets.base import Finding, Format, Label, Size, Truth, source_name
 from pipelines.datasets.formats import json_file, polygons
+from pipelines.datasets.formats.drawing import Drawing, UnknownLabelError, label_named
 from pipelines.datasets.listing import FileSource
 from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
@@ -180,49 +177,11 @@ def read_document(path: Path, root: Path) -> Document:
     return document
 
 
-class PictureFiles:
-    """Pictures inside a data set by the names that a JSON file may give them. Its size is their number."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._by_path = {path.relative_to(root).as_posix(): path for path in listing.images(root)}
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
-        for path in self._by_path.values():
-            self._by_name[path.name].append(path)
-
-    def __len__(self) -> int:
-        return len(self._by_path)
-
-    def paths(self) -> Iterable[Path]:
-        """Every picture."""
-        return self._by_path.values()
-
-    def find(self, name: str, document: Document) -> tuple[Path | None, bool]:
-        """The picture of that name, None if there is none, and whether the name leads out of the data set."""
-        asked = name.replace("\\", "/")
-        beside = document.path.parent.relative_to(self._root).as_posix()
-        split = re.sub(r"^(instances|panoptic|stuff|person_keypoints|annotations?)_", "", document.path.stem)
-        escapes = True
-        for place in (beside, "", "images", split, f"images/{split}", f"{beside}/images", f"{beside}/.."):
-            wanted = posixpath.normpath(posixpath.join(place, asked))
-            if not wanted.startswith(("/", "..")) and asked[1:2] != ":":
-                escapes = False
-                if wanted in self._by_path:
-                    return self._by_path[wanted], False
-        # Of another machine, or below a folder that was left out: its last parts tell.
-        ending = "/" + posixpath.normpath(asked).lstrip("./")
-        same = self._by_name.get(posixpath.basename(asked), [])
-        fitting = [path for path in same if f"/{path.relative_to(self._root).as_posix()}".endswith(ending)] or same
-        return (fitting[0] if len(fitting) == 1 else None), escapes
-
-    def segments(self, name: str, document: Document) -> Path | None:
-        """The picture of panoptic segments of that name: in a folder called like the JSON file, as COCO has it."""
-        beside = document.path.parent.relative_to(self._root).as_posix()
-        for place in (f"{beside}/{document.path.stem}", document.path.stem, f"panoptic/{document.path.stem}", beside):
-            wanted = posixpath.normpath(posixpath.join(place, name.replace("\\", "/")))
-            if wanted in self._by_path:
-                return self._by_path[wanted]
-        return None
+def _folders(document: Document, root: Path) -> tuple[str, ...]:
+    """Where pictures may lie that a file names: the paths from the top to which its names may be added."""
+    beside = document.path.parent.relative_to(root).as_posix()
+    split = re.sub(r"^(instances|panoptic|stuff|person_keypoints|annotations?)_", "", document.path.stem)
+    return (beside, "", "images", split, f"images/{split}", f"{beside}/images", f"{beside}/..")
 
 
 def is_crowd(annotation: Mapping[str, Any]) -> bool:
@@ -276,67 +235,6 @@ def _is_cvat_mask(annotation: Mapping[str, Any]) -> bool:
     return isinstance(attributes, dict) and "occluded" in attributes
 
 
-# Annotations to pixels -----------------------------------------------------------------------------------------------
-
-_AT_ONCE: Final = 256  # instances of one label that are united in one go
-
-
-class UnknownLabelError(DatasetError):
-    """An annotation names a category that its file does not have."""
-
-
-class Drawing:
-    """The truth of one image while its annotations are drawn."""
-
-    def __init__(self, size: tuple[int, int], labels: int) -> None:
-        self._size = size
-        self._layers = blank_layers(labels, size)
-        self._valid = np.ones(size, np.bool_)
-        self._runs: dict[int, list[polygons.Run]] = defaultdict(list)
-        self._work = polygons.Work()
-        self._empty = 0
-        self.findings: list[Finding] = []
-
-    def instance(self, segmentation: Any, label: int) -> None:
-        """Polygons or run lengths. Raises DatasetError when they can't be drawn."""
-        runs, lines = polygons.coco_runs(segmentation, self._size, self._work)
-        self._empty += lines + (not runs and not lines)
-        self._runs[label] += runs
-        if len(self._runs[label]) >= _AT_ONCE:
-            self._runs[label] = [polygons.merged(self._runs[label])]
-
-    def segments(self, colors: UInt8Array, labels: Mapping[int, int | None]) -> None:
-        """A panoptic picture, (H, W, 3); labels: of each id, None for one that is left out."""
-        if colors.shape[:2] != self._size:
-            height, width = colors.shape[:2]
-            raise DatasetError(
-                f"its picture of segments is {width}×{height}, its image is {self._size[1]}×{self._size[0]}; export it "
-                "again"
-            )
-        ids = colors.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
-        known = np.array(sorted({0, *labels}), np.int32)
-        place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-        strange = known[place] != ids
-        if strange.any():
-            listed = ", ".join(str(number) for number in np.unique(ids[strange])[:5])
-            raise UnknownLabelError(f"its picture holds the segments {listed}, which are not listed; export it again")
-        label_of = np.array([-1 if (label := labels.get(int(number))) is None else label for number in known], np.int32)
-        carried = label_of[place]
-        for label in np.unique(label_of[label_of >= 0]):
-            self._layers[label] |= carried == label
-        self._valid &= ids != 0
-
-    def truth(self, name: str) -> Truth:
-        """All that was drawn."""
-        for label, runs in self._runs.items():
-            if runs:
-                self._layers[label] |= polygons.union(runs)
-        if self._empty:
-            problem = f"{self._empty} annotations of {name} have no area (a box, a line or a point) and mark no pixel"
-            self.findings.append(Finding.warning("NO-AREA", problem))
-        return Truth(self._layers, self._valid, tuple(self.findings))
-
-
 # The source ----------------------------------------------------------------------------------------------------------
 
 _CROWD: Final = {
@@ -353,7 +251,6 @@ _CVAT_MASKS: Final = (
     "ignores their pixels"
 )
 _CROWD_LABEL: Final = "iscrowd"
-_MOST_FINDINGS: Final = 10  # of one image
 _AUGMENTED: Final = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}")  # Roboflow's copies of one picture
 
 
@@ -422,7 +319,7 @@ class CocoSource(FileSource):
                     names[name] = None
         if len(names) + 1 > MAX_LABELS:
             raise DatasetError(f"there are {len(names):,} categories, allowed are {MAX_LABELS - 1:,}; leave some out")
-        self.labels = tuple(Label(name, role=_role(name)) for name in names)
+        self.labels = tuple(label_named(name) for name in names)
         if self._crowd == "ignore" and any(document.crowds for document in self._documents):
             name = _CROWD_LABEL
             while name in names:
@@ -433,29 +330,13 @@ class CocoSource(FileSource):
 
     def _find_images(self, findings: list[Finding]) -> None:
         """Set images, and where each of them stands in which files."""
-        files = self._pictures = PictureFiles(self.root)
-        stands: dict[Path, list[tuple[Document, Any]]] = defaultdict(list)
-        missing: list[str] = []
-        outside: list[str] = []
-        elsewhere: list[str] = []
-        for document in self._documents:
-            for key, (name, *_) in document.images.items():
-                path, escapes = files.find(name, document)
-                if path is not None:
-                    stands[path].append((document, key))
-                    elsewhere += [name] if escapes else []
-                else:
-                    (outside if escapes else missing).append(name)
-        _list(findings, "IMAGE-OUTSIDE", outside, "have a path that leads out of the data set; put them into it")
-        if elsewhere:
-            problem = f"{len(elsewhere):,} images have paths of another machine and were found by their names"
-            findings.append(Finding.note("IMAGE-ELSEWHERE", f"{problem}, such as {printable(elsewhere[0][-80:])}"))
-        _list(findings, "IMAGE-MISSING", missing, "are listed but not there; add them or take them out of the JSON")
-        folders = {path.parent for path in stands}
-        left = sum(path.parent in folders for path in files.paths()) - len(stands)
-        if left:
-            problem = f"{left:,} pictures beside the others are in no JSON file"
-            findings.append(Finding.note("IMAGE-UNLISTED", problem))
+        self._pictures = listing.PictureFiles(self.root)
+        wanted = (
+            ((document, key), name, _folders(document, self.root))
+            for document in self._documents
+            for key, (name, *_) in document.images.items()
+        )
+        stands = self._pictures.match(wanted, "the JSON", findings)
         lost = sum(document.lost for document in self._documents)
         if lost:
             problem = f"{lost:,} annotations belong to images that their file does not list, and are passed over"
@@ -487,18 +368,11 @@ class CocoSource(FileSource):
         drawing = Drawing(self._size(name), len(self.labels))
         for document, annotation in self._annotations(name):
             where = f"annotation {printable(str(annotation.get('id', '?')))[:20]} of {name} ({document.title})"
-            try:
+            with drawing.shape(where):
                 if isinstance(annotation.get("segments_info"), list):
                     self._draw_segments(annotation, document, drawing)
                 elif not (is_crowd(annotation) and self._crowd == "drop"):
                     drawing.instance(annotation.get("segmentation") or [], self._label_of(annotation, document))
-            except UnknownLabelError as error:
-                drawing.findings.append(Finding.error("MASK-VALUES", f"{where}: {error}"))
-            except DatasetError as error:
-                drawing.findings.append(Finding.error("ANNOTATION", f"{where}: {error}"))
-            if len(drawing.findings) >= _MOST_FINDINGS:
-                first = drawing.findings[0].message
-                raise DatasetError(f"{first} (and at least {_MOST_FINDINGS - 1} more of this image)")
         return drawing.truth(name)
 
     def _draw_segments(self, annotation: dict[str, Any], document: Document, drawing: Drawing) -> None:
@@ -517,8 +391,11 @@ class CocoSource(FileSource):
         drawing.segments(imageio.read_colors(path), labels)
 
     def _segments_of(self, annotation: dict[str, Any], document: Document) -> Path | None:
-        name = annotation.get("file_name")
-        return self._pictures.segments(name, document) if isinstance(name, str) else None
+        """The picture of panoptic segments, in a folder called like the JSON file, as COCO has it."""
+        name, stem = annotation.get("file_name"), document.path.stem
+        beside = document.path.parent.relative_to(self.root).as_posix()
+        places = (f"{beside}/{stem}", stem, f"panoptic/{stem}", beside)
+        return self._pictures.at(name, places)[0] if isinstance(name, str) else None
 
     def _segment_files(self) -> tuple[Path, ...]:
         """Panoptic pictures of the images."""
@@ -573,16 +450,6 @@ class CocoSource(FileSource):
         yield from (document.path for document in self._documents)
         yield from self.images.values()
         yield from self._extra
-
-
-def _role(name: str) -> Role:
-    return "background" if name.strip("_ ").casefold() == "background" else "class"
-
-
-def _list(findings: list[Finding], code: str, names: list[str], problem: str) -> None:
-    if names:
-        listed = first_of([printable(name[-80:]) for name in names], 5)
-        findings.append(Finding.error(code, f"{len(names):,} images {problem}: {listed}"))
 
 
 FORMAT = Format(
