@@ -211,11 +211,17 @@ class PictureFiles:
         return (fitting[0] if len(fitting) == 1 else None), escapes
 
     def match(
-        self, wanted: Iterable[tuple[Key, str, Sequence[str]]], table: str, findings: list[Finding]
+        self,
+        wanted: Iterable[tuple[Key, str, Sequence[str]]],
+        table: str,
+        findings: list[Finding],
+        *,
+        unlisted: str = "are left out",
     ) -> dict[Path, list[Key]]:
         """Pictures that entries of a file name, each with its entries.
 
         wanted: entry, the name it gives, and the folders in which that may be. table: what names them, for messages.
+        unlisted: what becomes of pictures beside the others that nobody names.
         Names that lead out of the data set, are of another machine or not there, and pictures beside the others that
         nobody names become findings.
         """
@@ -223,8 +229,8 @@ class PictureFiles:
         outside: dict[str, None] = {}
         missing: dict[str, None] = {}
         elsewhere: dict[str, None] = {}
-        for entry, name, folders in wanted:
-            path, escapes = self.find(name, folders)
+        for entry, name, places in wanted:
+            path, escapes = self.find(name, places)
             if path is not None:
                 matched[path].append(entry)
             if path is None or escapes:
@@ -243,7 +249,7 @@ class PictureFiles:
         folders = {path.parent for path in matched}
         left = sum(path.parent in folders for path in self.paths()) - len(matched)
         if left:
-            problem = f"{left:,} pictures beside the others are not in {table} and are left out"
+            problem = f"{left:,} pictures beside the others are not in {table} and {unlisted}"
             findings.append(Finding.note("IMAGE-UNLISTED", problem))
         return matched
 

@@ -17,6 +17,7 @@ from pipelines.datasets.formats import (
     native,
     nnunet,
     per_class,
+    rle_table,
     tiff,
     voc,
 )
@@ -25,7 +26,8 @@ from pipelines.reading import DataReading
 from pipelines.schema import SPLITS
 from pipelines.sentences import first_of, printable
 
-# In the order in which they are tried: those that are known by a file of their own come first.
+# In the order in which they are tried: those that are known by a file of their own come first. Files of shapes that may
+# lie beside masks made of them come last.
 _FORMATS: Final[dict[str, Format]] = {
     "native": native.FORMAT,
     "nnunet": nnunet.FORMAT,
@@ -38,6 +40,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "colored": colored.FORMAT,
     "per_class": per_class.FORMAT,
     "instances": per_class.INSTANCES,
+    "rle": rle_table.FORMAT,
 }
 FORMATS: Final[dict[str, Format]] = {
     name: replace(form, options={**form.options, **orientation.OPTIONS}) for name, form in _FORMATS.items()
