@@ -27,12 +27,13 @@ from pipelines.metrics.agreement import agreement_table
 from pipelines.metrics.base import SCORES
 from pipelines.metrics.estimates import HeadEstimates, estimate_head, metrics_table
 from pipelines.metrics.inference import Resampling, choose_units, unit_weights
+from pipelines.metrics.observers import observers_table
 from pipelines.metrics.thresholds import best_threshold
 from pipelines.progress import Progress
 from pipelines.schema import HEADS, VARIANTS, Head, Kind, Reading, Split, Variant
 from pipelines.store import files
 from pipelines.store.counts import CountsWriter, iter_counts
-from pipelines.store.files import counts_folder, predictions_folder
+from pipelines.store.files import counts_folder, observers_file, predictions_folder
 from pipelines.store.predictions import Prediction, PredictionReader
 from pipelines.temperature import Temperature, Temperatures, fit_temperatures
 
@@ -185,8 +186,10 @@ def evaluate(
     Returns what evaluation.json holds. Raises RunError when a head lacks the predictions of a seed or split.
     """
     _check_complete(folder, contenders, seeds, splits)
+    with PredictionReader(folder / predictions_folder(splits[0], contenders[0], seeds[0])) as reader:
+        soft = reader.soft
     temperatures = fit_temperatures(folder, contenders, seeds, splits, progress)
-    whole = _Evaluation(folder, truth, config, contenders, seeds, temperatures, progress)
+    whole = _Evaluation(folder, truth, config, contenders, seeds, temperatures, progress, soft=soft)
     judged = next(split for split in ("test", "val", "train") if split in splits)
     thresholds: Thresholds = {}
     scores: dict[Split, list[dict[str, Any]]] = {}
@@ -250,6 +253,7 @@ class _Evaluation:
     seeds: Sequence[int]
     temperatures: Temperatures
     progress: Progress
+    soft: bool
 
     def count_split(self, split: Split, seed: int, *, swap: bool) -> SplitCounts:
         """Count all heads of one split and seed in one pass over its images and write their counts.
@@ -316,6 +320,7 @@ class _Evaluation:
                     background=self.truth.background_index,
                     channels=output.channels,
                     channel_labels=output.channel_labels,
+                    soft=first.soft,
                 )
                 counts[output.reading, output.variant] = replace(image_counts, **geometry._asdict())
                 if output.reading == spec.head and output.variant == "raw":
@@ -358,6 +363,7 @@ class _Evaluation:
             truth.background is not None,
             cost_fp=config.cost_false_positive,
             cost_fn=config.cost_false_negative,
+            soft=self.soft,
         )
         estimates: dict[Reading, dict[int, HeadEstimates]] = {}
         with self.progress.stage(f"measure {split}", len(first.places) * len(counted)):
@@ -378,6 +384,16 @@ class _Evaluation:
         agreement = {seed: split_counts.agreement for seed, split_counts in counted.items()}
         if any(agreement.values()):
             yield agreement_table(agreement, kind=truth.kind, images=first.images, weights=weights, **common)
+        if (self.folder / observers_file(split)).is_file():
+            yield observers_table(
+                files.read_table(self.folder / observers_file(split)),
+                kind=truth.kind,
+                classes=truth.classes,
+                split=split,
+                groups=truth.groups,
+                replicates=config.replicates,
+                seed=config.bootstrap_seed,
+            )
 
     def facts(self, thresholds: Thresholds) -> dict[str, Any]:
         """evaluation.json, but for what is noted of each split."""
@@ -397,6 +413,7 @@ class _Evaluation:
             tuned.setdefault(variant, {}).setdefault(reading, {})[str(seed)] = values
         return {
             "decision": self.truth.rule,
+            "soft_truth": self.soft,
             "calibration_bins": config.calibration_bins,
             "boundary_width": config.boundary_width,
             "surface_tolerance": config.surface_tolerance,

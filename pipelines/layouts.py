@@ -4,17 +4,18 @@ from typing import Final
 
 import pyarrow as pa
 
-from pipelines.schema import channel_column, log_odds_column, truth_column
+from pipelines.schema import channel_column, log_odds_column, soft_column, truth_column
 
 
 def predictions_schema(
-    classes: tuple[str, ...], *, extra_channels: tuple[str, ...] = (), logsumexp: bool = False
+    classes: tuple[str, ...], *, extra_channels: tuple[str, ...] = (), logsumexp: bool = False, soft: bool = False
 ) -> pa.Schema:
     """Layout of predictions/…/part-*.parquet: one row a pixel, one row group an image.
 
     classes: class names in channel order.
     extra_channels: softmax channels that are not classes (background, label sets).
     logsumexp: whether the head is a softmax; z_c = log p_c + logsumexp gives its logits back.
+    soft: whether there is a soft truth beside the hard one.
     """
     fields = [
         pa.field("image", pa.dictionary(pa.int32(), pa.string()), nullable=False),
@@ -23,6 +24,7 @@ def predictions_schema(
         pa.field("valid", pa.bool_(), nullable=False),
     ]
     fields += [pa.field(truth_column(name), pa.bool_(), nullable=False) for name in classes]
+    fields += [pa.field(soft_column(name), pa.float16(), nullable=False) for name in classes if soft]
     fields += [pa.field(log_odds_column(name), pa.float16(), nullable=False) for name in classes]
     fields += [pa.field(channel_column(name), pa.float16(), nullable=False) for name in extra_channels]
     if logsumexp:
@@ -67,6 +69,19 @@ IMAGE_SCORES_SCHEMA: Final = pa.schema(
         pa.field("overlap_rate", pa.float64()),
         pa.field("no_label_rate", pa.float64()),
         pa.field("disagreement", pa.float64()),  # share of valid pixels decided otherwise than by the sigmoid head
+    ]
+)
+
+# What several observers marked of an image, one row a pair of them (or one and the majority of the others) and class.
+OBSERVERS_SCHEMA: Final = pa.schema(
+    [
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("observer", pa.string(), nullable=False),
+        pa.field("against", pa.string(), nullable=False),
+        pa.field("class", pa.string(), nullable=False),
+        pa.field("both", pa.int64(), nullable=False),  # pixels that both marked
+        pa.field("own", pa.int64(), nullable=False),
+        pa.field("other", pa.int64(), nullable=False),
     ]
 )
 

@@ -36,6 +36,8 @@ SWAP_DIFFERENCES: Final[dict[str, tuple[Reading, Reading]]] = {
 # `head` of the rows that say how far sigmoid and the named contender agree, pixel by pixel.
 AGREEMENTS: Final[dict[str, Head]] = {"agreement": "softmax", "agreement-powerset": "softmax-powerset"}
 
+OBSERVERS: Final = "observers"  # `head` of the rows that say how far several observers of the truth agree
+
 ALL_SEEDS: Final = -1  # `seed` of the rows that average over every seed
 MACRO: Final = "macro"  # `class` of the mean over the classes that occur in the truth
 ALL_CLASSES: Final = "all"  # `class` of the metrics that have no class
@@ -50,6 +52,11 @@ BACKGROUND_CHANNEL: Final = "background"  # softmax's extra channel on binary an
 def truth_column(class_name: str) -> str:
     """Column that says whether the class is present in the truth."""
     return f"truth_{class_name}"
+
+
+def soft_column(class_name: str) -> str:
+    """Column with the share of observers who marked the class, or its declared probability."""
+    return f"soft_{class_name}"
 
 
 def log_odds_column(class_name: str) -> str:

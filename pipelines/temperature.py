@@ -1,7 +1,8 @@
 """Validation predictions to the temperature that minimises a head's negative log-likelihood.
 
 Sigmoid, and softmax on overlapping truth, minimise the mean over classes of the one-class NLL, the space both heads
-share there; softmax on exclusive or binary truth minimises the categorical NLL (Guo et al. 2017, section 4.2).
+share there; softmax on exclusive or binary truth minimises the categorical NLL (Guo et al. 2017, section 4.2). A
+soft truth takes the place of 0 and 1: a class that a third of the observers marked is to be said with p = 1/3.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -36,11 +37,11 @@ class Temperature:
 
 @dataclass
 class Sample:
-    """Evenly spaced valid pixels: log_odds (C, M), extra (E, M) float32, truth (C, M) bool."""
+    """Evenly spaced valid pixels: log_odds (C, M), extra (E, M) float32, truth (C, M) float32 in [0, 1]."""
 
     log_odds: Float32Array
     extra: Float32Array
-    truth: BoolArray
+    truth: Float32Array
 
 
 Temperatures: TypeAlias = dict[Head, dict[int, Temperature]]
@@ -84,7 +85,8 @@ def sample_pixels(predictions: Iterable[Prediction], *, valid_pixels: int, budge
         log_odds, extra = (
             array.reshape(len(array), valid.size)[:, index] for array in (prediction.log_odds, prediction.extra)
         )
-        truth = prediction.truth.reshape(-1, valid.size)[:, index]
+        given = prediction.truth if prediction.soft is None else prediction.soft
+        truth = given.reshape(-1, valid.size)[:, index].astype(np.float32)
         parts.append(Sample(log_odds.astype(np.float32), extra.astype(np.float32), truth))
     if not parts or not seen:
         raise RunError("there is no valid validation pixel to fit a temperature on; add validation images")
@@ -109,20 +111,21 @@ def fit_by_class(sample: Sample) -> tuple[float, ...]:
 
     1 for a class that the sample has no pixel with, or none without.
     """
-    signed = np.where(sample.truth, -sample.log_odds, sample.log_odds)
-    known = _both(sample.truth)
-    return tuple(_minimise(partial(_class_nll, row)) if k else 1.0 for row, k in zip(signed, known, strict=True))
+    rows = zip(sample.log_odds, sample.truth, _both(sample.truth), strict=True)
+    return tuple(_minimise(partial(_class_nll, row, truth)) if known else 1.0 for row, truth, known in rows)
 
 
-def _both(truth: BoolArray) -> BoolArray:
-    """(C,) bool: classes that some pixels carry and others do not. truth: (C, M) bool."""
-    there = np.count_nonzero(truth, axis=1)
-    return (there > 0) & (there < truth.shape[1])
+def _both(truth: Float32Array) -> BoolArray:
+    """(C,) bool: classes that some pixels carry, if only in part, and others do not. truth: (C, M) in [0, 1]."""
+    return np.asarray((truth > 0).any(axis=1) & (truth < 1).any(axis=1), np.bool_)
 
 
-def _class_nll(signed: Float32Array, temperature: float) -> float:
-    """Mean of log(1 + exp(±l / T)), the sign minus where the class is there."""
-    return float(heads.softplus(signed / np.float32(temperature)).mean(dtype=np.float64))
+def _class_nll(log_odds: Float32Array, truth: Float32Array, temperature: float) -> float:
+    """Mean of -s log p - (1 - s) log(1 - p) at p = σ(l / T), with nothing of it lost where p is near 0 or 1."""
+    scaled = log_odds / np.float32(temperature)
+    size = np.abs(scaled)
+    against = np.where(scaled > 0, 1 - truth, truth)  # what of the truth the sign of l speaks against
+    return float((size * against + np.log1p(np.exp(-size))).mean(dtype=np.float64))
 
 
 def _minimise(nll: Callable[[float], float]) -> float:
@@ -137,7 +140,6 @@ def mean_nll(spec: HeadSpec, sample: Sample, temperature: float) -> float:
     """The NLL in nats a pixel that the fit minimises, at one temperature."""
     if spec.is_softmax and spec.kind == "exclusive":
         log_p = heads.channel_log_probs(spec, sample.log_odds, sample.extra) / np.float32(temperature)
-        truth = np.take_along_axis(log_p, sample.truth.argmax(axis=0)[None], axis=0)[0]
-        return float((heads.logsumexp(log_p) - truth).mean(dtype=np.float64))
+        return float((heads.logsumexp(log_p) - (sample.truth * log_p).sum(axis=0)).mean(dtype=np.float64))
     scaled = heads.at_temperature(spec, sample.log_odds, sample.extra, temperature)
-    return float(heads.softplus(np.where(sample.truth, -scaled, scaled)).mean(dtype=np.float64))
+    return _class_nll(scaled, sample.truth, 1.0)

@@ -83,12 +83,22 @@ def test_another_observer_is_no_class(tmp_path, layout):
     dataset = open_dataset(tmp_path)
     assert len(dataset.names()) == COUNT
     assert foreground(dataset) == {(8, 48)}
-    [note] = messages(dataset, "MASKS-UNUSED")
-    assert note.startswith("4 masks of another observer, such as ")
-    assert note.split(";")[0] in recognised_text(dataset)
+    [note] = messages(dataset, "OBSERVERS")
     number = "3" if "reader3" in second else "2"
-    assert f"observer={number}" in note
+    own = "first" if first.startswith("masks/{i}.png") else "1"
+    assert note.startswith(
+        f"2 observers marked the pictures ({own}: 4, {number}: 4 of 4); the truth is that of {own}, "
+    )
+    assert f"the option observer takes {own}, {number} or majority; the option extra_masks=classes" in note
+    assert note.split(";")[0] in recognised_text(dataset)
+    assert foreground(read(tmp_path, observer=own)) == {(8, 48)}
     assert foreground(read(tmp_path, observer=number)) == {(16, 48)}
+    assert foreground(read(tmp_path, observer="majority")) == {(int(((FIRST > 0) | (SECOND > 0)).sum()), 48)}
+    for option in (own, number, "majority"):
+        chosen = read(tmp_path, observer=option)
+        item = chosen.read(chosen.names()[0])
+        assert {who: int(layers.sum()) for who, layers in item.observers.items()} == {own: 8, number: 16}
+        np.testing.assert_array_equal(item.soft[0], ((FIRST > 0) + (SECOND > 0).astype(np.float32)) / 2)
     both = open_dataset(tmp_path, DataReading(format="per_class", options={"extra_masks": "classes"}))
     assert len(both.classes) == 2
     assert sorted(both.read(both.names()[0]).truth.sum(axis=(1, 2)).tolist()) == [8, 16]
@@ -103,7 +113,8 @@ def test_the_mask_beside_the_first_manual_is_the_field_of_view(tmp_path):
         "8 fields of view, such as test/mask/00_test_mask.png, mark where pixels count: those outside are left out of "
         "everything; the option field_of_view=none counts all"
     ]
-    assert len(messages(dataset, "MASKS-UNUSED")) == 1
+    [note] = messages(dataset, "OBSERVERS")
+    assert note.startswith("2 observers marked the pictures (1: 8, 2: 4 of 8); the truth is that of 1, ")
     assert foreground(read(tmp_path, field_of_view="none")) == {(8, 48)}
     second = read(tmp_path, observer="2")
     assert foreground(second) == {(16, 40)}
@@ -116,7 +127,7 @@ def test_a_mask_that_does_not_hold_the_first_manual_is_the_truth(tmp_path):
     dataset = open_dataset(tmp_path)
     assert foreground(dataset) == {(16, 48)}
     assert messages(dataset, "FIELD-OF-VIEW") == []
-    assert "masks of another observer" in messages(dataset, "MASKS-UNUSED")[0]
+    assert "(first: 4, 1: 4 of 4); the truth is that of first," in messages(dataset, "OBSERVERS")[0]
 
 
 def test_manual_and_mask_alone_are_truth_and_field_of_view(tmp_path):
@@ -195,10 +206,12 @@ def test_soft_masks_are_probabilities_of_a_class_and_none_of_their_own(tmp_path)
     dataset = open_dataset(tmp_path)
     assert dataset.classes == ("lesion",)
     assert foreground(dataset) == {(8, 48)}
-    assert messages(dataset, "MASKS-UNUSED") == [
-        "4 soft masks, such as masks_soft/lesion/0.png, are left out; the option extra_masks=classes, in the format "
-        "per_class, reads the classes lesion, soft/lesion"
+    assert messages(dataset, "SOFT-TRUTH") == [
+        "4 grey masks, such as masks_soft/lesion/0.png, say how probable classes are (white is certain); the truth is "
+        "that of the other masks, and calibration is measured against both; the option soft=none leaves them out"
     ]
+    np.testing.assert_array_equal(dataset.read("0").soft[0], soft.astype(np.float32) / 255)
+    assert read(tmp_path, soft="none").read("0").soft is None
 
 
 def test_soft_exudates_are_a_class(tmp_path):
@@ -300,7 +313,8 @@ def test_masks_that_hold_all_others_may_be_fields_of_view(tmp_path):
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"observer": "7"}, "observer must be the number or name of one who made masks, got '7'; there are 2"),
+        ({"observer": "7"}, "observer must be first, majority or 2, or the name of one who made masks, got '7'"),
+        ({"soft": "elsewhere"}, "soft must be a folder or the ending of names of masks, got 'elsewhere'"),
         ({"field_of_view": "elsewhere"}, "field_of_view must be a folder or the ending of names"),
         ({"extra_masks": "yes"}, "extra_masks must be classes or left out, got 'yes'"),
     ],

@@ -1,7 +1,7 @@
 """Counts of single images to counts of many: stacked by image where resampling needs them, summed where it does not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +34,9 @@ class _Arrays:
         that is not exclusive, else empty.
     sets: (S, 2) uint64, true set and set with p > 0.5 (bit c for class c) of the pairs that occur, ascending;
     set_pixels: (S,) their pixels. At most MOST_SETS rows.
+    soft: (C, R, Y, CELLS) sums of the soft truth s (SOFT_UNIT); soft_squared_error, soft_nll: (C, R, Y, 2) sums of
+        (p - s)² (P_UNIT) and of -s log p - (1 - s) log(1 - p) (NLL_UNIT) by whether p > 0.5. Y is the hard truth. Empty
+        where the truth is hard, and in runs that are older than soft truth.
     """
 
     score: Int64Array
@@ -53,6 +56,9 @@ class _Arrays:
     pair_mass: Int64Array
     sets: UInt64Array
     set_pixels: Int64Array
+    soft: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64), kw_only=True)
+    soft_squared_error: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64), kw_only=True)
+    soft_nll: Int64Array = field(default_factory=lambda: np.zeros(0, np.int64), kw_only=True)
 
 
 POOLED: Final = ("joint", "pairs", "pair_mass", "sets", "set_pixels")  # kept of all images together

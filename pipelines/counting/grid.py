@@ -18,6 +18,7 @@ Number = TypeVar("Number", np.int64, np.float64)
 STEPS: Final = 300
 P_UNIT: Final = 2.0**-30  # one unit of a stored sum of probabilities or of squared errors
 NLL_UNIT: Final = 2.0**-24  # one unit of a stored sum of negative log-likelihoods, in nats
+SOFT_UNIT: Final = 2.0**-24  # one unit of a stored sum of soft truth: every float16 in [0, 1] is a multiple
 NOT_A_NUMBER: Final = 65535  # cell of a NaN
 
 _TAIL: Final = np.arange(6.0, 16.25, 0.5)

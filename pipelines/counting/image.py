@@ -98,6 +98,7 @@ def count_image(
     background: int = -1,
     channels: Float16Array | None = None,
     channel_labels: tuple[int, ...] = (),
+    soft: Float16Array | None = None,
 ) -> ImageCounts:
     """Count one image.
 
@@ -107,10 +108,12 @@ def count_image(
     foreground in the top-label counts, -1 for none.
     channels: (E, H, W) float16 log-odds of the channels that are not classes (HeadSpec.extra_channels), and
     channel_labels: how many labels each stands for; a softmax of several classes on overlapping truth needs both.
+    soft: (C, H, W) float16 in [0, 1], how probable each class is by a soft truth; None where the truth is hard.
     Raises ShapeError when shapes or dtypes differ from these, exclusive truth has not exactly one label at a valid
     pixel, or a valid log-odds is not a number.
     """
     pixels = pixels_of(log_odds, masks, region, exclusive=exclusive)
+    softened = {} if soft is None else _soft(pixels, soft)
     values, true_log_odds = _values(pixels, exclusive=exclusive)
     histograms = _histograms(pixels, exclusive=exclusive, background=background)
     keys, key_pixels = count_sets(pixels, exclusive=exclusive)
@@ -144,7 +147,37 @@ def count_image(
         pair_mass=histograms.pair_mass,
         sets=sets,
         set_pixels=set_pixels,
+        **softened,
     )
+
+
+_SOFT_TABLES: Final = (grid.CELL_TABLE, grid.P, grid.SOFTPLUS)
+
+
+def _soft(pixels: Pixels, soft: Float16Array) -> dict[str, Int64Array]:
+    """soft, soft_squared_error and soft_nll of ImageCounts. Raises ShapeError unless soft is (C, H, W) in [0, 1]."""
+    shares = np.ascontiguousarray(soft).reshape(len(soft), -1)
+    if shares.shape != pixels.bits.shape or not ((shares >= 0) & (shares <= 1)).all():
+        raise ShapeError(
+            f"soft truth must be {pixels.classes} classes of {pixels.places.size} pixels in [0, 1], got {soft.shape} "
+            f"from {soft.min(initial=0)} to {soft.max(initial=0)}"
+        )
+    shapes = {"soft": grid.CELLS, "soft_squared_error": 2, "soft_nll": 2}
+    out = {name: np.zeros((pixels.classes, 2, 2, last), np.int64) for name, last in shapes.items()}
+    for c in range(pixels.classes):
+        units = np.rint(shares[c].astype(np.float64) / grid.SOFT_UNIT).astype(np.int32)
+        kernels.count_soft(
+            c,
+            pixels.bits[c],
+            units,
+            pixels.masks,
+            pixels.places,
+            grid.HALF_CELL,
+            _SOFT_TABLES,
+            grid.LOG_ODDS,
+            *(array[c] for array in out.values()),
+        )
+    return out
 
 
 def _values(pixels: Pixels, *, exclusive: bool) -> tuple[dict[str, Int64Array], Int64Array]:

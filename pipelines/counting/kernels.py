@@ -93,6 +93,32 @@ def describe_pixels(masks, region, classes, places, rows, labels):
 
 
 @jit
+def count_soft(c, bits, shares, masks, places, half, tables, log_odds, soft, squared_error, nll):
+    """Add one class's soft truth to ImageCounts' soft, soft_squared_error and soft_nll of that class.
+
+    bits: (N,); shares: (N,) int32, s in units of 2**-24; half: first cell with p > 0.5; tables: cell, p in units of
+    2**-30 and log(1 + exp(-|l|)) in units of 2**-24 by pattern; log_odds: (65536,) float64 by pattern.
+    """
+    cell_of, p_of, softplus_of = tables
+    shift, one, whole = np.uint64(c), np.uint64(1), np.int64(1 << 24)
+    for i in range(bits.size):
+        place = places[i]
+        if place == _OUTSIDE:
+            continue
+        there, pattern, share = (masks[i] >> shift) & one, bits[i], np.int64(shares[i])
+        cell = cell_of[pattern]
+        above = np.int64(cell >= half)
+        soft[place, there, cell] += share
+        gap = np.int64(p_of[pattern]) - (share << 6)
+        squared_error[place, there, above] += (gap * gap + (1 << 29)) >> 30
+        # -log p is softplus(-|l|), and |l| more where l speaks against the class; 1 - p likewise.
+        against = whole - share if log_odds[pattern] > 0 else share
+        nll[place, there, above] += np.int64(softplus_of[pattern]) + np.int64(
+            math.floor(abs(log_odds[pattern]) * against + 0.5)
+        )
+
+
+@jit
 def count_patterns(c, bits, masks, places, rows, exclusive, patterns):
     """Histogram of one class's bit patterns, (PATTERN_ROWS * PATTERNS,) uint32; bits: (N,)."""
     shift, one = np.uint64(c), np.uint64(1)

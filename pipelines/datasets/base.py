@@ -3,11 +3,12 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal, Self, TypeAlias, cast
+from typing import Any, Final, Literal, Self, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.arrays import BoolArray, Float32Array
@@ -27,7 +28,9 @@ _SPLIT_WORD: Final = re.compile(
 MAX_LAYER_BYTES: Final = 1 << 30  # of the truth of one image
 
 # Codes of findings on which files were taken for what, to be told with the format.
-FILES_READ: Final = frozenset({"MASKS-UNUSED", "MASKS-ALIKE", "FIELD-OF-VIEW", "FIELD-MISSING", "SPLIT-LOST"})
+FILES_READ: Final = frozenset(
+    {"OBSERVERS", "SOFT-TRUTH", "MASKS-UNUSED", "MASKS-ALIKE", "FIELD-OF-VIEW", "FIELD-MISSING", "SPLIT-LOST"}
+)
 
 
 class Finding(BaseModel):
@@ -68,7 +71,9 @@ class Item:
 
     image: (H, W, 3) float32 in [0, 1]. truth: (C, H, W) bool, False everywhere where not valid.
     valid: (H, W) bool, False where the truth is to be ignored. orientation: EXIF's, 1 to 8, that the picture was
-    turned upright by; truth is upright too.
+    turned upright by; truth is upright too. soft: (C, H, W) float32 in [0, 1], the share of the observers who marked
+    the class, or its declared probability, 0 where not valid; None where the truth is hard. observers: the truth of
+    each of several, as `truth`.
     """
 
     name: str
@@ -76,6 +81,8 @@ class Item:
     truth: BoolArray
     valid: BoolArray
     orientation: int = 1
+    soft: Float32Array | None = None
+    observers: Mapping[str, BoolArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,12 +143,35 @@ class Truth:
     picture as stored where EXIF turns that (`orientation.Alignment`).
 
     valid: (H, W) bool, False where the files say that a pixel does not count. findings: what is wrong with this image's
-    truth without making it useless; what makes it useless is raised.
+    truth without making it useless; what makes it useless is raised. soft: (L, H, W) float32 in [0, 1], how probable
+    each label is where the files say so. observers: layers of each of several observers, of which `layers` were made.
     """
 
     layers: BoolArray
     valid: BoolArray
     findings: tuple[Finding, ...] = ()
+    soft: Float32Array | None = None
+    observers: Mapping[str, BoolArray] = field(default_factory=dict)
+
+    def moved(self, move: Callable[[NDArray[Any]], NDArray[Any]]) -> Self:
+        """The same truth with its pixels put elsewhere, by a function of (..., H, W) arrays."""
+        return replace(
+            self,
+            layers=move(self.layers),
+            valid=move(self.valid),
+            soft=None if self.soft is None else move(self.soft),
+            observers={name: move(layers) for name, layers in self.observers.items()},
+        )
+
+    def within(self, inside: BoolArray) -> Self:
+        """The same truth of which only some pixels count. inside: (H, W) bool."""
+        return replace(
+            self,
+            layers=self.layers & inside,
+            valid=self.valid & inside,
+            soft=None if self.soft is None else self.soft * inside,
+            observers={name: layers & inside for name, layers in self.observers.items()},
+        )
 
 
 class UnusableTruth(DatasetError):
@@ -160,7 +190,7 @@ class Source(ABC):
     pixel carries a label. splits: lists that the files give, as far as they do ({} for none). groups: image to group,
     {} for none. findings: what is wrong with the files and tables as a whole. priority: labels, first wins, if the
     files say who gets a pixel of several. spec: classes and kind as the files spell them out; None where they are made
-    of the labels.
+    of the labels. soft: whether truths may say how probable labels are, or what each of several observers marked.
     """
 
     root: Path
@@ -174,6 +204,7 @@ class Source(ABC):
     findings: tuple[Finding, ...] = ()
     priority: tuple[str, ...] = ()
     spec: DataReading | None = None
+    soft: bool = False
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:

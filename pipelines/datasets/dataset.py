@@ -11,6 +11,7 @@ from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, orientation, splits
 from pipelines.datasets.base import Examination, Finding, Item, Size, Source, Truth, UnusableTruth
 from pipelines.datasets.classes import Classes, describe, list_labels, order_of, plan_classes
+from pipelines.datasets.observers import share
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, DataReading, SplitRule
 from pipelines.schema import SPLITS, Kind, Split
@@ -22,6 +23,7 @@ class Dataset:
     source: what the files hold. classes: names in index order. colors: "#rrggbb" per class. background: on exclusive
     truth, the class that means "nothing here". priority: class names, first wins, for a softmax on overlapping truth;
     None: the smallest class wins. groups: image to group (patient, video); empty when none are given.
+    soft: whether the truth may be soft; every item has a soft truth then.
     spec: what has to be said to open it again. full_spec: the same with classes and kind spelt out.
     """
 
@@ -33,6 +35,7 @@ class Dataset:
     background: str | None
     priority: tuple[str, ...] | None
     groups: Mapping[str, str]
+    soft: bool = False
 
     def __init__(self, source: Source, spec: DataReading) -> None:
         """spec: what is said beside the files; its format only names that of the source.
@@ -40,7 +43,7 @@ class Dataset:
         Raises DatasetError when the spec does not fit the labels.
         """
         self.source = source
-        self.root, self.name = source.root, source.name
+        self.root, self.name, self.soft = source.root, source.name, source.soft
         self._names = frozenset(source.names())
         self._alignment = orientation.Alignment(source, spec.options)
         # Files that describe themselves are taken at their word, and need nothing said to be opened again.
@@ -124,13 +127,14 @@ class Dataset:
             findings += self.source.misfits(name, truth, picture.own)
         if picture is None or truth is None or any(finding.severity == "error" for finding in findings):
             return Examination(None, tuple(findings))
-        layers, valid = self._decode(name, truth, findings)
-        if not valid.any():
+        truth = self._of_classes(name, truth, findings)
+        if not truth.valid.any():
             problem = f"every pixel of {name} is to be ignored, so it teaches and tests nothing; label it or remove it"
             findings.append(Finding.warning("ALL-IGNORED", problem))
         shape = size or picture.own
-        layers, valid = imageio.resize_mask(layers, shape), imageio.resize_mask(valid, shape)
-        return Examination(Item(name, picture.image, layers, valid, picture.orientation), tuple(findings), turn)
+        truth = truth.moved(lambda pixels: imageio.resize_mask(pixels, shape))
+        item = Item(name, picture.image, truth.layers, truth.valid, picture.orientation, truth.soft, truth.observers)
+        return Examination(item, tuple(findings), turn)
 
     def read(self, name: str, *, size: Size | None = None) -> Item:
         """One image with its truth, as `examine` reads it. Raises DatasetError when something is wrong with it."""
@@ -167,18 +171,29 @@ class Dataset:
                 raise DatasetError(f"{name} of the data set cannot be read ({error.strerror}); put it back") from None
         return total.hexdigest()
 
-    def _decode(self, name: str, truth: Truth, findings: list[Finding]) -> tuple[BoolArray, BoolArray]:
-        """Truth (C, H, W) and valid (H, W), both bool."""
+    def _of_classes(self, name: str, truth: Truth, findings: list[Finding]) -> Truth:
+        """The truth with classes for labels, of everybody who marked it; a pixel counts where it does for all."""
+        layers, valid = self._decode(name, truth.layers, truth.valid, findings)
+        observed = {who: self._decode(name, marked, truth.valid, []) for who, marked in truth.observers.items()}
+        valid = np.logical_and.reduce([valid, *(counts for _, counts in observed.values())])
+        observers = {who: marked for who, (marked, _) in observed.items()}
+        soft = self._soft(truth.soft, layers, observers) if self.soft else None
+        return Truth(layers, valid, truth.findings, soft, observers).within(valid)
+
+    def _decode(
+        self, name: str, labels: BoolArray, valid: BoolArray, findings: list[Finding]
+    ) -> tuple[BoolArray, BoolArray]:
+        """Truth (C, H, W) and valid (H, W), both bool, of labels (L, H, W)."""
         if self._labels_are_classes:
-            return truth.layers & truth.valid, truth.valid
+            return labels & valid, valid
         at = {label.name: index for index, label in enumerate(self.source.labels)}
-        valid = truth.valid.copy()
+        valid = valid.copy()
         for label in self._ignore:
-            valid &= ~truth.layers[at[label]]
+            valid &= ~labels[at[label]]
         layers = np.zeros((len(self.classes), *valid.shape), np.bool_)
         for layer, rule in zip(layers, self._rules, strict=True):
             for label in rule.labels:
-                layer |= truth.layers[at[label]]
+                layer |= labels[at[label]]
         layers &= valid
         if self.kind != "exclusive":
             return layers, valid
@@ -191,6 +206,26 @@ class Dataset:
         if background is None:
             valid &= layers.any(axis=0)
         return layers, valid
+
+    def _soft(self, labels: Float32Array | None, layers: BoolArray, observers: Mapping[str, BoolArray]) -> Float32Array:
+        """How probable each class is, (C, H, W) float32: the share of observers, else what the files say of its labels.
+
+        A class of several labels is as probable as the likeliest of them; a background that no label stands for is
+        what the other classes leave of 1. Where nothing is said it is the truth itself.
+        """
+        if observers:
+            return share(observers.values())
+        if labels is None:
+            return layers.astype(np.float32)
+        at = {label.name: index for index, label in enumerate(self.source.labels)}
+        soft = np.zeros(layers.shape, np.float32)
+        for layer, rule in zip(soft, self._rules, strict=True):
+            if rule.labels:
+                layer[:] = labels[[at[label] for label in rule.labels]].max(axis=0)
+        for index, rule in enumerate(self._rules):
+            if not rule.labels:
+                soft[index] = np.clip(1 - soft.sum(axis=0), 0, 1)
+        return soft
 
     def _one_class_each(self, layers: BoolArray, valid: BoolArray, background: int | None) -> int:
         """Give each pixel to the first class in the order, the rest to the background; returns how many had several."""

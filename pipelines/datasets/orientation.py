@@ -139,8 +139,7 @@ def _by_size(own: tuple[int, int], shape: tuple[int, ...], orientation: int) -> 
 
 
 def _turned(truth: Truth, orientation: int) -> Truth:
-    layers, valid = imageio.turn(truth.layers, orientation), imageio.turn(truth.valid, orientation)
-    return Truth(np.ascontiguousarray(layers), np.ascontiguousarray(valid), truth.findings)
+    return truth.moved(lambda pixels: np.ascontiguousarray(imageio.turn(pixels, orientation)))
 
 
 def _gain(picture: Picture, truth: Truth, turned: Truth) -> float:

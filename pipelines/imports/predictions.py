@@ -22,9 +22,9 @@ from pipelines.progress import Progress, cancel_on_signals
 from pipelines.schema import HEADS, Head, Split
 from pipelines.sentences import count_of
 from pipelines.stages import Plan, begun_before, check_ok, finish, note_plan, spelt_out
-from pipelines.store.files import predictions_folder, previews_file
+from pipelines.store.files import predictions_folder
 from pipelines.store.manage import RunWriter
-from pipelines.store.predictions import PredictionWriter, PreviewWriter
+from pipelines.store.predictions import ImagesWriter, PredictionWriter
 from pipelines.store.runs import Run
 
 Sources: TypeAlias = Mapping[Head, Mapping[int, OutputSource]]  # by head and seed
@@ -206,7 +206,7 @@ class _Part:
                 self.refusal.sizes.setdefault((values.shape[-2:], item.valid.shape), []).append(item.name)
             elif np.isfinite(values).all():  # else told by the check
                 logits = self.alignment.logits(values, step=self.source.step)
-                self.writer.write(item.name, logits, item.truth, item.valid)
+                self.writer.write(item.name, logits, item.truth, item.valid, item.soft)
         except (DatasetError, ShapeError) as error:
             self.refusal.failed[item.name] = str(error)
 
@@ -258,7 +258,6 @@ def _write_split(
 ) -> None:
     size = plan.config.imported.size if plan.config.imported is not None else None
     images = plan.dataset.images(split)
-    previews = folder / previews_file(split)
     with ExitStack() as stack:
         parts = [
             _open_part(
@@ -267,17 +266,17 @@ def _write_split(
                 sources[head][seed],
                 by_seed[seed],
                 refusals[head],
+                soft=plan.dataset.soft,
             )
             for head, by_seed in aligned.items()
         ]
-        preview = None if previews.exists() else stack.enter_context(PreviewWriter(previews))
+        kept = stack.enter_context(ImagesWriter(folder, plan.dataset, split))
         with progress.stage(f"import {split} {seed}", len(images)):
             for name in images:
                 item = plan.dataset.read(name, size=size)
                 for part in parts:
                     part.add(item)
-                if preview is not None:
-                    preview.write(name, item.image)
+                kept.write(item)
                 progress.advance()
         for part in parts:
             part.finish()
@@ -285,10 +284,13 @@ def _write_split(
             raise _Refused
 
 
-def _open_part(stack: ExitStack, place: Path, source: OutputSource, alignment: Alignment, refusal: _Refusal) -> _Part:
+def _open_part(
+    stack: ExitStack, place: Path, source: OutputSource, alignment: Alignment, refusal: _Refusal, *, soft: bool
+) -> _Part:
     check = MisuseCheck(source.declaration)
     knows_shift = alignment.values == "logits" and source.keeps_shift
-    writer = stack.enter_context(PredictionWriter(place, alignment.spec, check=check, knows_shift=knows_shift))
+    writer = PredictionWriter(place, alignment.spec, check=check, knows_shift=knows_shift, soft=soft)
+    stack.enter_context(writer)
     return _Part(source, alignment, check, writer, refusal)
 
 

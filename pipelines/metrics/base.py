@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.arrays import Float64Array, Int64Array
 from pipelines.counting.counts import Counts
-from pipelines.counting.grid import HALF_CELL, NLL_UNIT, P_UNIT, STEPS, first_cell_above
+from pipelines.counting.grid import HALF_CELL, NLL_UNIT, P_UNIT, SOFT_UNIT, STEPS, first_cell_above
 from pipelines.errors import ShapeError
 from pipelines.schema import REGIONS, Kind, Region
 
@@ -27,7 +27,7 @@ class Setting:
 
     bins: equal-width bins of p, a divisor of 300; background: whether exclusive truth has a background class;
     thresholds: for each class the k of a threshold k/300 that was tuned on another split, None where there is none;
-    cost_fp, cost_fn: what a false positive and a false negative cost, above 0.
+    cost_fp, cost_fn: what a false positive and a false negative cost, above 0. soft: whether there is a soft truth.
     """
 
     kind: Kind
@@ -36,6 +36,7 @@ class Setting:
     thresholds: tuple[int, ...] | None = None
     cost_fp: float = 1.0
     cost_fn: float = 1.0
+    soft: bool = False
 
 
 def pick_region(totals: Float64Array, region: Region) -> Float64Array:
@@ -114,7 +115,7 @@ class Metric:
     regions: tuple[Region, ...] = REGIONS
     gaps: Callable[[Float64Array, Setting], Float64Array] | None = None
     folded: bool = False
-    needs: Literal["thresholds", None] = None
+    needs: Literal["thresholds", "soft", None] = None
     bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
@@ -132,7 +133,7 @@ class Metric:
         """Whether the metric is defined for this kind of truth, region and setting."""
         if setting.kind not in self.kinds or region not in self.regions or region not in self.source.regions:
             return False
-        if self.needs == "thresholds" and setting.thresholds is None:
+        if (self.needs == "thresholds" and setting.thresholds is None) or (self.needs == "soft" and not setting.soft):
             return False
         return self.per_class or region != "foreground" or setting.background
 
@@ -275,6 +276,25 @@ def _scores_in(totals: Float64Array, region: Region) -> Float64Array:
 SCORES: Final = Source("scores", _scores, _scores_in, regions=REGIONS)
 
 
+def _soft_scores(counts: Counts, _setting: Setting) -> Float64Array:
+    """(N, 3, C, 3, CELLS): of interior, boundary and foreground, pixels, Σs and Σp by cell of p."""
+    parts = (counts.score.astype(np.float64), counts.soft * SOFT_UNIT, counts.score_p * P_UNIT)
+    by_region = np.moveaxis(np.stack(parts, axis=4), 2, 1)  # (N, R, C, Y, 3, CELLS)
+    front = by_region.sum(axis=1)
+    front[:, :, 0, :, :HALF_CELL] = 0
+    return np.concatenate([by_region.sum(axis=3), front.sum(axis=2)[:, None]], axis=1)
+
+
+def _soft_scores_in(totals: Float64Array, region: Region) -> Float64Array:
+    """As those of SCORES, (B, C, 4, CELLS): for pixels with the class the sum of s, for those without the rest."""
+    slots = {"all": [0, 1], "interior": [0], "boundary": [1], "foreground": [2]}[region]
+    pixels, soft, p = np.moveaxis(totals[:, slots].sum(axis=1), 2, 0)
+    return np.stack([pixels - soft, soft, p, np.zeros_like(p)], axis=2)
+
+
+SOFT_SCORES: Final = Source("soft_scores", _soft_scores, _soft_scores_in, regions=REGIONS)
+
+
 def _top(counts: Counts, _setting: Setting) -> Float64Array:
     """(N, 4, 4, CELLS): slots are region × foreground; wrong and right argmax by cell of the largest p, and Σp."""
     whole = np.concatenate([counts.top.astype(np.float64), counts.top_p * P_UNIT], axis=3)
@@ -315,6 +335,8 @@ def _error_source(name: str, unit: float) -> Source:
 
 SQUARED_ERROR: Final = _error_source("squared_error", P_UNIT)
 NLL: Final = _error_source("nll", NLL_UNIT)
+SOFT_SQUARED_ERROR: Final = _error_source("soft_squared_error", P_UNIT)
+SOFT_NLL: Final = _error_source("soft_nll", NLL_UNIT)
 
 
 def _categorical(counts: Counts, _setting: Setting) -> Float64Array:

@@ -24,7 +24,18 @@ from pipelines.counting.grid import (
     in_steps,
 )
 from pipelines.errors import ConfigError, ShapeError
-from pipelines.metrics.base import PIXEL_REGIONS, SCORES, TOP, Metric, Setting, derived, image_mean, in_region, ratio
+from pipelines.metrics.base import (
+    PIXEL_REGIONS,
+    SCORES,
+    SOFT_SCORES,
+    TOP,
+    Metric,
+    Setting,
+    derived,
+    image_mean,
+    in_region,
+    ratio,
+)
 from pipelines.metrics.inference import UnitOfImage, band_weights, percentile_interval
 from pipelines.metrics.kernels import bin_sums, binned_gaps, each_histogram, equal_mass_gaps, logistic_recalibration
 from pipelines.schema import Region
@@ -67,6 +78,16 @@ _CLASSWISE_ECE = Metric(
     source=SCORES,
     value=expected_calibration_error,
     gaps=gaps,
+)
+_SOFT_CLASSWISE_ECE = Metric(
+    name="soft_classwise_ece",
+    title="Classwise ECE against soft truth",
+    better="lower",
+    description="Mean gap between p and the share of observers who marked the class, in equal bins of p.",
+    source=SOFT_SCORES,
+    value=expected_calibration_error,
+    gaps=gaps,
+    needs="soft",
 )
 _TOP_LABEL_ECE = Metric(
     name="top_label_ece",
@@ -417,6 +438,7 @@ METRICS = (
         _CLASSWISE_ECE,
         "Mean of the images' own classwise ECE: what one image must reckon with, and far above the pooled.",
     ),
+    _SOFT_CLASSWISE_ECE,
     _TOP_LABEL_ECE,
     image_mean(_TOP_LABEL_ECE, "Mean of the images' own top-label ECE."),
     Metric(

@@ -67,7 +67,7 @@ def describe_part(path: Path) -> Part:
 def json_schema() -> dict[str, Any]:
     """The contract: the models above, with the names and types that columns may have (layouts.predictions_schema)."""
     contract = Part.model_json_schema(mode="serialization")
-    layout = predictions_schema((_CLASS,), extra_channels=(_CLASS,), logsumexp=True)
+    layout = predictions_schema((_CLASS,), extra_channels=(_CLASS,), logsumexp=True, soft=True)
     allowed = []
     for field in layout:
         pattern = "^" + re.escape(field.name).replace(_CLASS, ".+") + "$"

@@ -67,6 +67,11 @@ def previews_file(split: Split) -> Path:
     return Path("previews") / f"split={split}.parquet"
 
 
+def observers_file(split: Split) -> Path:
+    """Place of what several observers marked of the images of a split, inside a run."""
+    return Path("observers") / f"split={split}.parquet"
+
+
 # All that was seen when files with flipped bits, cut, emptied or replaced were read. Among the ValueErrors are those of
 # JSON, UTF-8, pydantic and most of Arrow's.
 _OF_PYTHON: Final = (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)

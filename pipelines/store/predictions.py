@@ -14,13 +14,17 @@ from PIL import Image
 
 from pipelines import heads
 from pipelines.arrays import BoolArray, Float16Array, Float32Array
+from pipelines.datasets.base import Item
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.observers import compare
 from pipelines.errors import RunError, ShapeError
 from pipelines.heads import HeadSpec
-from pipelines.layouts import predictions_schema
+from pipelines.layouts import OBSERVERS_SCHEMA, predictions_schema
 from pipelines.misuse import MisuseCheck, head_check
-from pipelines.schema import channel_column, log_odds_column, truth_column
+from pipelines.schema import Split, channel_column, log_odds_column, soft_column, truth_column
 from pipelines.store import files
 from pipelines.store.counts import Recent
+from pipelines.store.files import observers_file, previews_file
 
 # Files opened again --------------------------------------------------------------------------------------------------
 #
@@ -76,7 +80,8 @@ class Prediction(NamedTuple):
 
     truth: (C, H, W) bool; valid: (H, W) bool; log_odds: (C, H, W) float16; extra: (E, H, W) float16, log-odds of the
     channels that are not classes; logsumexp: (H, W) float16, None for sigmoid and
-    where the shift of a softmax's logits is not known.
+    where the shift of a softmax's logits is not known. soft: (C, H, W) float16 in [0, 1], how probable each class is by
+    the truth; None where the truth is hard.
     """
 
     image: str
@@ -85,6 +90,7 @@ class Prediction(NamedTuple):
     log_odds: Float16Array
     extra: Float16Array
     logsumexp: Float16Array | None
+    soft: Float16Array | None = None
 
 
 class PredictionWriter(files.Writer):
@@ -94,7 +100,7 @@ class PredictionWriter(files.Writer):
     check: what notes it; None for one over the logits. One that is given is fed by the caller.
     knows_shift: whether a softmax's logits are the network's own. Where only their differences are known, as from
     probabilities, nothing that hangs on their shift is stored. with_truth: False leaves out truth and valid; such a
-    part can be imported, but is none of a run. part: its number.
+    part can be imported, but is none of a run. soft: whether a soft truth comes with the hard one. part: its number.
     """
 
     def __init__(
@@ -105,6 +111,7 @@ class PredictionWriter(files.Writer):
         check: MisuseCheck | None = None,
         knows_shift: bool = True,
         with_truth: bool = True,
+        soft: bool = False,
         part: int = 0,
     ) -> None:
         self._spec = spec
@@ -112,21 +119,30 @@ class PredictionWriter(files.Writer):
         self._file = files.TableWriter(folder / f"part-{part:05d}.parquet")
         # Without the exclusive softmax's shift its reading by sigmoids is not known; other kinds have a background.
         self._with_sum = spec.is_softmax and (knows_shift or spec.kind != "exclusive")
-        layout = predictions_schema(spec.classes, extra_channels=spec.extra_channels, logsumexp=self._with_sum)
+        layout = predictions_schema(
+            spec.classes, extra_channels=spec.extra_channels, logsumexp=self._with_sum, soft=soft
+        )
         if not with_truth:
             layout = pa.schema([field for field in layout if not field.name.startswith(("valid", truth_column("")))])
-        self._with_truth = with_truth
+        self._with_truth, self._with_soft = with_truth, soft
         self._schema = layout.with_metadata({"head": spec.model_dump_json()})
         self._images: list[tuple[str, int, int]] = []
         self._own_check = check is None
         self._notes: list[dict[str, str]] = []
         self._check = check or head_check(spec)
 
-    def write(self, image: str, logits: Float32Array, truth: BoolArray | None, valid: BoolArray) -> None:
+    def write(
+        self,
+        image: str,
+        logits: Float32Array,
+        truth: BoolArray | None,
+        valid: BoolArray,
+        soft: Float32Array | None = None,
+    ) -> None:
         """Add one image.
 
         logits: (K, H, W) float32 in the head's channel order; truth: (C, H, W) bool, None in a part without truth;
-        valid: (H, W) bool.
+        valid: (H, W) bool; soft: (C, H, W) float32 in [0, 1] in a part with soft truth.
         Raises ShapeError on other shapes or logits that are not numbers, RunError when the disk refuses.
         """
         height, width = valid.shape
@@ -139,7 +155,10 @@ class PredictionWriter(files.Writer):
             raise ShapeError(
                 f"{image} is {width}×{height}; sides must be 1 to {LARGEST_SIDE} pixels, cut it into tiles"
             )
-        table = self._table(image, logits, truth, valid)
+        if (soft is not None) != self._with_soft or (soft is not None and soft.shape != known):
+            got = "none" if soft is None else soft.shape
+            raise ShapeError(f"{image}: soft truth must be {known if self._with_soft else 'none'}, got {got}")
+        table = self._table(image, logits, truth, valid, soft)
         # float16 stays plain: DuckDB refuses BYTE_STREAM_SPLIT on it
         self._file.add(table, row_group_size=height * width, use_dictionary=["image"])
         self._images.append((image, height, width))
@@ -150,7 +169,9 @@ class PredictionWriter(files.Writer):
         """Add to what the part tells about its outputs. finding: code, severity, message."""
         self._notes.append(dict(finding))
 
-    def _table(self, image: str, logits: Float32Array, truth: BoolArray | None, valid: BoolArray) -> pa.Table:
+    def _table(
+        self, image: str, logits: Float32Array, truth: BoolArray | None, valid: BoolArray, soft: Float32Array | None
+    ) -> pa.Table:
         height, width = valid.shape
         n = height * width
         columns: list[pa.Array] = [
@@ -160,6 +181,7 @@ class PredictionWriter(files.Writer):
         ]
         if self._with_truth and truth is not None:
             columns += [pa.array(mask.reshape(-1)) for mask in (valid, *truth)]
+        columns += [] if soft is None else _half(soft)
         columns += _half(heads.log_odds(self._spec, logits))
         columns += _half(heads.extra_log_odds(self._spec, logits))
         if self._with_sum:
@@ -223,6 +245,11 @@ class PredictionReader:
                     self._place[name] = (path, part, group, height, width)
 
     @property
+    def soft(self) -> bool:
+        """Whether they have a soft truth beside the hard one."""
+        return all(set(map(soft_column, self.spec.classes)) <= set(part.schema_arrow.names) for part in self._parts)
+
+    @property
     def images(self) -> tuple[str, ...]:
         """Names of the images, in file order."""
         return tuple(self._place)
@@ -234,8 +261,9 @@ class PredictionReader:
         names = [truth_column(name) for name in spec.classes] + [log_odds_column(name) for name in spec.classes]
         extras = [channel_column(name) for name in spec.extra_channels]
         last = ["logsumexp"] if "logsumexp" in part.schema_arrow.names else []
+        soft = [soft_column(name) for name in spec.classes if soft_column(name) in part.schema_arrow.names]
         with files.reading(path):
-            table = part.read_row_group(group, columns=["valid", *names, *extras, *last])
+            table = part.read_row_group(group, columns=["valid", *names, *extras, *last, *soft])
             columns = {name: table[name].to_numpy() for name in table.column_names}
             count = len(spec.classes)
             empty = np.empty((0, height, width), np.float16)
@@ -246,6 +274,7 @@ class PredictionReader:
                 log_odds=np.stack([columns[name] for name in names[count:]]).reshape(shape),
                 extra=np.stack([columns[name] for name in extras]).reshape(shape) if extras else empty,
                 logsumexp=columns["logsumexp"].reshape(height, width) if last else None,
+                soft=np.stack([columns[name] for name in soft]).reshape(shape) if soft else None,
             )
 
     def valid(self, image: str) -> BoolArray:
@@ -289,3 +318,45 @@ class PreviewWriter(files.TableWriter):
         buffer = io.BytesIO()
         Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(buffer, "JPEG", quality=92)
         self.add(pa.table({"image": [name], "jpeg": [buffer.getvalue()]}, schema=_SCHEMA))
+
+
+# Images of a split, kept once for all heads and seeds ----------------------------------------------------------------
+
+
+class ImagesWriter(files.Writer):
+    """Writes what a run keeps of the images of a split beside predictions: previews, and what observers marked of them.
+
+    Does nothing where the pass of another seed has done it.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset, split: Split) -> None:
+        previews = folder / previews_file(split)
+        self._previews = None if previews.exists() else PreviewWriter(previews)
+        self._observers: files.TableWriter | None = None
+        self._place, self._classes, self._one_of = folder / observers_file(split), dataset.classes, None
+        if dataset.kind == "exclusive":  # the background last
+            self._one_of = sorted(range(len(dataset.classes)), key=lambda c: dataset.classes[c] == dataset.background)
+
+    def write(self, item: Item) -> None:
+        """Add one image. Raises RunError when the disk refuses."""
+        if self._previews is None:
+            return
+        self._previews.write(item.name, item.image)
+        # A pixel that does not count is nobody's, but the majority of classes that exclude each other would be one's.
+        marked = {who: layers[:, item.valid] for who, layers in item.observers.items()}
+        rows = [{"image": item.name, **row} for row in compare(marked, self._classes, one_of=self._one_of)]
+        if rows:
+            self._observers = self._observers or files.TableWriter(self._place)
+            self._observers.add(pa.Table.from_pylist(rows, schema=OBSERVERS_SCHEMA))
+
+    def close(self) -> None:
+        """Finish the files, the previews last, which say that all is there."""
+        for writer in (self._observers, self._previews):
+            if writer is not None:
+                writer.close()
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        for writer in (self._observers, self._previews):
+            if writer is not None:
+                writer.discard()

@@ -25,8 +25,8 @@ from pipelines.losses import class_probabilities
 from pipelines.progress import Progress
 from pipelines.schema import Head, Split
 from pipelines.store import files
-from pipelines.store.files import predictions_folder, previews_file
-from pipelines.store.predictions import PredictionWriter, PreviewWriter
+from pipelines.store.files import predictions_folder
+from pipelines.store.predictions import ImagesWriter, PredictionWriter
 from pipelines.training.batches import validation_batches
 from pipelines.training.models import Normalisation, Pair, pad_to_multiple, required_multiple
 
@@ -243,21 +243,21 @@ def predict_split(
         raise ConfigError("the heads were trained at different sizes; train them as a pair")
     accelerator = make_accelerator(device, "fp32")
     networks = [network.to(accelerator.device).eval() for network, _ in pair.values()]
-    previews = folder / previews_file(split)
     with ExitStack() as stack:
         writers = [
-            stack.enter_context(PredictionWriter(folder / predictions_folder(split, file.spec.head, seed), file.spec))
+            stack.enter_context(
+                PredictionWriter(folder / predictions_folder(split, file.spec.head, seed), file.spec, soft=dataset.soft)
+            )
             for file in files
         ]
-        preview = None if previews.exists() else stack.enter_context(PreviewWriter(previews))
+        kept = stack.enter_context(ImagesWriter(folder, dataset, split))
         with progress.stage(f"predict {split} {seed}", len(images)):
             for name in images:
                 item = dataset.read(name, size=files[0].size)
                 for network, file, writer in zip(networks, files, writers, strict=True):
                     logits = _logits(network, item, file.normalisation, accelerator.device)
-                    writer.write(name, logits, item.truth, item.valid)
-                if preview is not None:
-                    preview.write(name, item.image)
+                    writer.write(name, logits, item.truth, item.valid, item.soft)
+                kept.write(item)
                 progress.advance()
 
 

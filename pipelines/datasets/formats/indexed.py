@@ -17,9 +17,9 @@ class IndexedSource(LabelMapSource):
     def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
         super().__init__(root, paired, options)
         self.only_one_each()
-        if self.threshold is not None:
+        if self.threshold is not None or self.grey:
             two = (Label(BACKGROUND, None, "background"), Label(FOREGROUND))
-            self.use_labels(ValueLabels(two, ((0,), (1,)), threshold=self.threshold))
+            self.use_labels(ValueLabels(two, ((0,), (1,)), threshold=None if self.grey else self.threshold))
         else:
             names = values.find_names(root, self.names_folders(), options)
             held = values.count_files(self.mask_paths(), "index")

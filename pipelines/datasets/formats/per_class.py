@@ -42,6 +42,10 @@ class BinaryMasksSource(MaskSource):
         self._at = {name: index for index, name in enumerate(names)}
         self.exclusive = len(names) == 1
 
+    def label_of(self, mask: Mask) -> int | None:
+        """The label that folders or the name of a mask tell."""
+        return self._at.get(_label(mask))
+
     def marked(self, name: str) -> Truth:
         """Truth of an image by its masks. Raises DatasetError when a mask cannot be read or their sizes differ."""
         layers: BoolArray | None = None

@@ -52,7 +52,8 @@ class Pairing:
     """Pictures and their masks. layout: one mask a picture, one a class, or several a class; None where none fits.
 
     alone: masks without a picture. bare: pictures without a mask. groups: picture to the folder of its video or case.
-    fields: picture to the mask that marks its field of view.
+    fields: picture to the mask that marks its field of view. soft: by picture, masks that say how probable classes are.
+    observer: who made the masks; others: by who made them, those of other observers as `masks`.
     """
 
     images: Mapping[str, Path] = field(default_factory=dict)
@@ -64,6 +65,9 @@ class Pairing:
     groups: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Path] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    soft: Mapping[str, tuple[Mask, ...]] = field(default_factory=dict)
+    observer: str = roles.FIRST
+    others: Mapping[str, Mapping[str, tuple[Mask, ...]]] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -91,10 +95,11 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Pa
     files = _give_parts(root, there, options)
     pictures = [file for file in files if file.part == "image"]
     pairs, alone = _propose(pictures, [file for file in files if file.part == "mask"])
-    pairs, field_files, findings = choose_truth(root, pairs, options)
+    told = choose_truth(root, pairs, options)
+    findings = list(told.findings)
     images = listing.by_name([picture.path for picture in pictures], root, findings)
     name_of = {path: name for name, path in images.items()}
-    pairs = [pair for pair in pairs if pair.image.path in name_of]
+    pairs = [pair for pair in told.truth if pair.image.path in name_of]
     by_folder = {name_of[pair.image.path]: pair.mask.split for pair in pairs if pair.mask.split is not None}
     by_folder |= {
         name_of[file.path]: file.split for file in pictures if file.split is not None and file.path in name_of
@@ -107,6 +112,12 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Pa
             findings += doubts(root, pairs, layout)
     if layout == "one":
         masks = _one_each(root, masks, findings)
+
+    def by_image(pairs: Iterable[Pair]) -> dict[str, tuple[Mask, ...]]:
+        several = _layout([pair for pair in pairs if pair.image.path in name_of], name_of)[1]
+        several = _one_each(root, several, findings) if layout == "one" else several
+        return {name: tuple(several[name]) for name in images if name in several}
+
     return Pairing(
         images=images,
         masks={name: tuple(masks[name]) for name in images if name in masks},
@@ -115,7 +126,10 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Pa
         bare=tuple(name for name in images if name not in masks),
         splits=splits,
         groups=_groups(pictures, name_of),
-        fields={name_of[path]: mark for path, mark in field_files.items() if path in name_of},
+        fields={name_of[path]: mark for path, mark in told.fields.items() if path in name_of},
+        soft=by_image(told.soft),
+        observer=told.observer,
+        others={who: by_image(pairs) for who, pairs in told.others.items()},
         findings=tuple(findings),
     )
 

@@ -6,7 +6,7 @@ What a mask is follows from what names say and, where they don't, from the pixel
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import median
@@ -15,22 +15,25 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.arrays import BoolArray
-from pipelines.datasets import listing
+from pipelines.arrays import BoolArray, Float32Array
+from pipelines.datasets import listing, observers
 from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.masks.names import Part, Role, RoleName, role_named
 from pipelines.datasets.formats.masks.values import read_index
 from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
-from pipelines.sentences import printable
+from pipelines.sentences import listed, printable
 
 OPTIONS: Final[dict[str, str]] = {
-    "observer": "several people marked the same pictures: the one whose masks are the truth, such as 2; else the first",
+    **observers.OPTIONS,
+    "soft": "grey masks that say how probable a class is, white for certain: the folder, or the end of file names, as "
+    "masks_soft; all: every mask; none: not read; else those that are named so",
     "field_of_view": "the folder, or the end of file names, that marks where pixels count, such as fov; none: all do",
     "extra_masks": "classes: masks of other observers, soft masks and derived pictures are classes too; else left out",
 }
 _PEOPLE: Final = {"ah": 1, "vk": 2}  # the two observers of STARE, where both are there
+FIRST: Final = "first"  # the observer whose masks have no number
 _TITLES: Final[dict[Role, str]] = {
     "observer": "masks of another observer",
     "soft": "soft masks",
@@ -100,13 +103,26 @@ class Pair:
         )
 
 
-def choose_truth(
-    root: Path, pairs: list[Pair], options: Mapping[str, str]
-) -> tuple[list[Pair], dict[Path, Path], list[Finding]]:
+@dataclass(frozen=True)
+class Roles:
+    """What masks are for. truth: masks of classes; soft: those that say how probable these are.
+
+    observer: who made the truth; others: masks of the same classes by other observers, by who made them.
+    fields: picture to field of view. findings: what is to be said of all this.
+    """
+
+    truth: list[Pair]
+    soft: tuple[Pair, ...] = ()
+    observer: str = FIRST
+    others: Mapping[str, Sequence[Pair]] = field(default_factory=dict)
+    fields: Mapping[Path, Path] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+def choose_truth(root: Path, pairs: list[Pair], options: Mapping[str, str]) -> Roles:
     """Masks that are the truth: classes, else the first observer's, else soft masks, else all there are.
 
-    Also returns picture to field of view, and what is to be said of the other masks.
-    Raises DatasetError when the options name an observer or a field of view that is not there.
+    Raises DatasetError when the options name an observer, soft masks or a field of view that are not there.
     """
     extra = choice(options, "extra_masks", ["classes"])
     labels = {label for pair in pairs for label in pair.says if label and role_named(label) is None}
@@ -117,11 +133,11 @@ def choose_truth(
         told = [pair if pair.role == "field" else plain for pair, plain in zip(told, pairs, strict=True)]
     else:
         told = _masks_as_fields(told)
-    told = _by_observer_option(_by_field_option(told, options), options)
+    told = _by_observer_option(_by_mark(_by_mark(told, options, "field_of_view"), options, "soft"), options)
     order: tuple[Role | None, ...] = (None, "observer", "soft")
     chosen = next((role for role in order if any(pair.role == role for pair in told)), "derived")
     if chosen == "derived":
-        return pairs, {}, []
+        return Roles(pairs)
     truth = [pair for pair in told if pair.role == chosen]
     if chosen == "observer":
         first = min(pair.observer for pair in truth)
@@ -131,7 +147,28 @@ def choose_truth(
         fields = {}
     used = {pair.mask.path for pair in truth}
     left = [pair for pair in told if pair.mask.path not in used and pair.role != "field"]
-    return truth, fields, [*_left_out(root, truth, left), *_fields_used(root, truth, fields)]
+    observer, others = _by_observer(truth, left, options)
+    soft = tuple(pair for pair in left if pair.role == "soft")
+    soft = {"none": (), "all": tuple(truth)}.get(options.get("soft", "").strip().casefold(), soft)
+    used |= {pair.mask.path for pair in (*soft, *(pair for masks in others.values() for pair in masks))}
+    left = [pair for pair in left if pair.mask.path not in used]
+    findings = (*_left_out(root, truth, left), *_fields_used(root, truth, fields))
+    return Roles(truth, soft, observer, others, fields, findings)
+
+
+def _by_observer(
+    truth: Sequence[Pair], left: Sequence[Pair], options: Mapping[str, str]
+) -> tuple[str, dict[str, list[Pair]]]:
+    """Who made the truth, and masks of other observers by who made them: their numbers, or FIRST for one without."""
+    others: dict[str, list[Pair]] = defaultdict(list)
+    for pair in left:
+        if pair.role == "observer":
+            others[str(pair.observer or FIRST)].append(pair)
+    asked = options.get(observers.OPTION, "").strip()
+    own = asked if asked and asked.casefold() != observers.MAJORITY else str(truth[0].observer or FIRST)
+    return own, {
+        who: others[who] for who in sorted(others, key=lambda who: (who != FIRST, len(who), who)) if who != own
+    }
 
 
 def _with_role(pair: Pair, classes: frozenset[str], *, people: bool) -> Pair:
@@ -156,29 +193,30 @@ def _with_role(pair: Pair, classes: frozenset[str], *, people: bool) -> Pair:
     )
 
 
-def _by_field_option(pairs: list[Pair], options: Mapping[str, str]) -> list[Pair]:
-    """Roles as the option field_of_view says."""
-    marks = options.get("field_of_view", "").strip().strip("/")
-    if not marks or marks.casefold() == "none":
+_MARKED: Final[dict[str, Role]] = {"field_of_view": "field", "soft": "soft"}
+
+
+def _by_mark(pairs: list[Pair], options: Mapping[str, str], option: str) -> list[Pair]:
+    """Roles as an option says that marks masks by their folder or the end of their names."""
+    marks = options.get(option, "").strip().strip("/")
+    if not marks or marks.casefold() in ("none", "all"):
         return pairs
     if not any(pair.is_called(marks) for pair in pairs):
-        raise DatasetError(
-            f"field_of_view must be a folder or the ending of names of masks, such as fov, got {marks[:80]!r}"
-        )
-    return [replace(pair, role="field") if pair.is_called(marks) else pair for pair in pairs]
+        raise DatasetError(f"{option} must be a folder or the ending of names of masks, got {marks[:80]!r}")
+    return [replace(pair, role=_MARKED[option]) if pair.is_called(marks) else pair for pair in pairs]
 
 
 def _by_observer_option(pairs: list[Pair], options: Mapping[str, str]) -> list[Pair]:
     """Roles as the option observer says: masks of this one are classes, other classes are of another observer."""
-    observer = options.get("observer", "").strip()
-    if not observer:
+    observer = options.get(observers.OPTION, "").strip()
+    if observer.casefold() in ("", FIRST, observers.MAJORITY):
         return pairs
     chosen = {pair.mask.path for pair in pairs if pair.role == "observer" and str(pair.observer) == observer}
     chosen = chosen or {pair.mask.path for pair in pairs if pair.role != "field" and pair.is_called(observer)}
     if not chosen:
         numbers = sorted({pair.observer for pair in pairs if pair.role == "observer"})
-        known = f"; there are {', '.join(map(str, numbers))}" if numbers else ""
-        raise DatasetError(f"observer must be the number or name of one who made masks, got {observer[:80]!r}{known}")
+        known = listed([FIRST, observers.MAJORITY, *map(str, numbers)], "or")
+        raise DatasetError(f"observer must be {known}, or the name of one who made masks, got {observer[:80]!r}")
     told = []
     for pair in pairs:
         if pair.mask.path in chosen:
@@ -211,6 +249,31 @@ def _masks_as_fields(pairs: list[Pair]) -> list[Pair]:
 def inside(values: NDArray[Any]) -> BoolArray:
     """Pixels that a field of view or a binary mask marks: those above half of its largest value, (H, W) bool."""
     return np.asarray(values > values.max(initial=0) / 2, np.bool_)
+
+
+def probability(marks: NDArray[Any], where: str) -> Float32Array:
+    """Grey masks as probabilities, (H, W) float32 in [0, 1]: white is 1, and numbers with a fraction are as they stand.
+
+    where: the mask, for messages. Raises DatasetError for 0 and 1 in whole numbers, which say nothing in between, and
+    for other numbers beyond 0 and 1.
+
+    >>> probability(np.array([[0, 51, 255]], np.uint8), "soft.png").round(1).tolist()
+    [[0.0, 0.20000000298023224, 1.0]]
+    """
+    if np.issubdtype(marks.dtype, np.integer):
+        if marks.max(initial=0) == 1:
+            raise DatasetError(
+                f"{where} holds 0 and 1, where grey says how probable a class is and white "
+                f"({np.iinfo(marks.dtype).max:,}) is certain; save it so, or leave it out with the option soft=none"
+            )
+        return marks.astype(np.float32) / np.float32(np.iinfo(marks.dtype).max)
+    values = marks.astype(np.float32)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise DatasetError(
+            f"{where} holds numbers from {values.min():.4g} to {values.max():.4g}, where a probability is 0 to 1; "
+            "divide them, or leave the mask out with the option soft=none"
+        )
+    return values
 
 
 def _marked(path: Path) -> BoolArray:
@@ -286,9 +349,6 @@ def _left_out(root: Path, truth: Sequence[Pair], left: Sequence[Pair]) -> Iterab
         others = sorted({pair.whole_label or "object" for pair in masks})
         both = ", ".join(printable(label[:60]) for label in dict.fromkeys([*labels, *others][:8]))
         ways = [f"extra_masks=classes, in the format per_class, reads the classes {both}"]
-        numbers = sorted({pair.observer for pair in masks if pair.role == "observer" and pair.observer})
-        if numbers:
-            ways.append(f"observer={numbers[0]} takes this observer's masks for the truth")
         if role == "region":
             ways.append("field_of_view=roi leaves out the pixels outside of it")
         problem = f"{len(masks):,} {_TITLES[role]}, such as {example}, are left out; the option {', or '.join(ways)}"

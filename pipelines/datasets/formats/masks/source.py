@@ -4,14 +4,15 @@ import itertools
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.arrays import BoolArray
+from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Finding, Format, Picture, Size, Source, Truth
 from pipelines.datasets.formats import tiff_images
@@ -19,12 +20,14 @@ from pipelines.datasets.formats.masks import pairing, roles, values
 from pipelines.datasets.formats.masks.pairing import Layout, Mask, Pairing, match
 from pipelines.datasets.formats.masks.values import Names, ValueLabels
 from pipelines.datasets.formats.tiff_images import is_tiff, read_head
+from pipelines.datasets.observers import OPTION, ObservedSource
 from pipelines.datasets.options import whole_number
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
 from pipelines.sentences import first_of, printable
 
 OPTIONS: Final[dict[str, str]] = {**pairing.OPTIONS, **roles.OPTIONS, **values.OPTIONS, **tiff_images.OPTIONS}
+_CLASSES: Final = "the option extra_masks=classes, in the format per_class, reads them as classes instead"
 _NOT_READ: Final = (".gif", ".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ras", ".bif")
 
 
@@ -47,6 +50,12 @@ class MaskSource(listing.FileSource):
         self.splits = _splits(paired, self.images, findings)
         self.masks = {name: paired.masks.get(name, ()) for name in self.images}
         self.fields = {name: path for name, path in paired.fields.items() if name in self.images}
+        self.soft_masks = {name: masks for name, masks in paired.soft.items() if name in self.images}
+        self.soft = bool(self.soft_masks)
+        # Masks that are truth and say how probable it is: half and above is there.
+        self.grey = options.get("soft", "").strip().casefold() == "all"
+        if self.soft:
+            findings.append(self._soft_told())
         self.groups = {name: group for name, group in paired.groups.items() if name in self.images}
         if self.groups:
             problem = (
@@ -81,10 +90,17 @@ class MaskSource(listing.FileSource):
     def marked(self, name: str) -> Truth:
         """Truth of an image by its masks alone. Raises DatasetError when one cannot be read or sizes differ."""
 
+    def label_of(self, mask: Mask) -> int | None:
+        """Place of the label that a mask of one class marks: the only class there is; None where nobody can tell."""
+        classes = [index for index, label in enumerate(self.labels) if label.role == "class"]
+        return classes[0] if len(classes) == 1 else None
+
     def truth(self, name: str) -> Truth:
         """Truth of an image; pixels outside its field of view do not count. Raises DatasetError, one line."""
         truth = self.marked(name)
         file, page = self.file_of(name)
+        if file in self.soft_masks:
+            truth = replace(truth, soft=self._soft(self.soft_masks[file], truth))
         if file not in self.fields:
             return truth
         path = self.fields[file]
@@ -98,8 +114,39 @@ class MaskSource(listing.FileSource):
                 f"{self.shown(path)} is {marks.shape[1]}×{marks.shape[0]}, but the truth of {name} is "
                 f"{width}×{height}; save the field of view at the size of the picture"
             )
-        inside = roles.inside(marks)
-        return Truth(truth.layers & inside, truth.valid & inside, truth.findings)
+        return truth.within(roles.inside(marks))
+
+    def _soft(self, masks: Sequence[Mask], truth: Truth) -> Float32Array:
+        """How probable each label is, (L, H, W): as grey says, else as the truth; of a background what others leave."""
+        soft = truth.layers.astype(np.float32)
+        told: set[int] = set()
+        for mask in masks:
+            label = self.label_of(mask)
+            if label is None:
+                continue
+            grey = roles.probability(values.read_index(mask.path), self.shown(mask.path))
+            if grey.shape != truth.valid.shape:
+                height, width = truth.valid.shape
+                raise DatasetError(
+                    f"{self.shown(mask.path)} is {grey.shape[1]}×{grey.shape[0]}, but the mask of its picture is "
+                    f"{width}×{height}; save it at the size of the picture"
+                )
+            soft[label] = np.maximum(soft[label], grey) if label in told else grey
+            told.add(label)
+        if self.complete and told:
+            for index in (at for at, label in enumerate(self.labels) if label.role == "background"):
+                soft[index] = 1 - np.clip(np.delete(soft, index, axis=0).sum(axis=0), 0, 1)
+        return soft
+
+    def _soft_told(self) -> Finding:
+        """That grey masks say how probable classes are, and how to do without."""
+        masks = [mask for masks in self.soft_masks.values() for mask in masks]
+        truth = "half and above is the truth" if self.grey else "the truth is that of the other masks"
+        problem = (
+            f"{len(masks):,} grey masks, such as {self.shown(masks[0].path)}, say how probable classes are (white is "
+            f"certain); {truth}, and calibration is measured against both; the option soft=none leaves them out"
+        )
+        return Finding.note("SOFT-TRUTH", problem)
 
     def file_of(self, name: str) -> tuple[str, int | None]:
         """The picture file of an image, by name, and the page of it that the image is; None for all of it."""
@@ -114,6 +161,8 @@ class MaskSource(listing.FileSource):
         """
         if self.threshold is not None:
             return np.asarray(marks >= self.threshold, np.bool_)
+        if self.grey:
+            return np.asarray(roles.probability(marks, f"{where}{self.shown(path)}") >= 0.5, np.bool_)
         marks = tiff_images.whole_numbers(path, marks)
         present = imageio.distinct_values(marks)
         if len(present) > 2 or (len(present) == 2 and present[0] != 0):
@@ -125,8 +174,9 @@ class MaskSource(listing.FileSource):
         return np.asarray(marks != 0, np.bool_)
 
     def files(self) -> Iterable[Path]:
-        """Tables, pictures, masks and fields of view."""
-        return [*self.tables, *self.images.values(), *self.mask_paths(), *self.fields.values()]
+        """Tables, pictures, masks, soft masks and fields of view, each once."""
+        soft = (mask.path for masks in self.soft_masks.values() for mask in masks)
+        return dict.fromkeys([*self.tables, *self.images.values(), *self.mask_paths(), *soft, *self.fields.values()])
 
     def mask_paths(self) -> list[Path]:
         """Every mask of an image, in the order of images."""
@@ -159,8 +209,10 @@ class LabelMapSource(MaskSource):
     def marked(self, name: str) -> Truth:
         """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
-        read = values.read_codes if self.by_value.colors else values.read_index
-        return self.by_value.truth(read(path), self.shown(path))
+        marks = (values.read_codes if self.by_value.colors else values.read_index)(path)
+        return self.by_value.truth(
+            self.foreground(path, marks, []).astype(np.uint8) if self.grey else marks, self.shown(path)
+        )
 
 
 def _with_masks(root: Path, paired: Pairing, findings: list[Finding], *, empty: bool) -> dict[str, Path]:
@@ -217,7 +269,15 @@ def mask_format(
         return reason(root, paired)
 
     def open_(root: Path, options: Mapping[str, str]) -> Source:
-        return source(root, match(root, options), options)
+        paired = match(root, options)
+        first = source(root, paired, options)
+        if not paired.others:
+            return first
+        # A picture that another observer has no mask of was not marked by that one.
+        rest = {option: value for option, value in options.items() if option != "missing"}
+        alone = replace(paired, alone=(), findings=(), soft={})
+        marked = {who: source(root, replace(alone, masks=masks), rest) for who, masks in paired.others.items()}
+        return ObservedSource({paired.observer: first, **marked}, options.get(OPTION, "").strip(), otherwise=_CLASSES)
 
     return Format(title, recognise, open_, {**OPTIONS, **options})
 
