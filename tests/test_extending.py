@@ -56,4 +56,4 @@ def test_a_new_page_is_a_script_and_a_line(tmp_path, monkeypatch):
 
 def test_the_page_on_architecture_shows_these_four():
     added = re.findall(r"^\+ +(.*)$", (REPO / "docs" / "architecture.md").read_text(), re.MULTILINE)
-    assert [re.match(r'"?(\w+)', line)[1] for line in added] == ["tversky", "Metric", "costs", "yolo"]
+    assert [re.match(r'"?(\w+)', line)[1] for line in added] == ["tversky", "Metric", "costs", "zarr"]

@@ -4,6 +4,7 @@ import os
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -196,18 +197,19 @@ class PictureFiles:
         return None, escapes
 
     def find(self, name: str, folders: Iterable[str] = ("", "images")) -> tuple[Path | None, bool]:
-        """The picture of that name in one of some folders, else the only one whose path ends like it, or of its name.
+        """The picture of that name in one of some folders, else that whose path ends most like it.
 
-        None if there is none; and whether the name leads out of the data set.
+        None if there is none, or if there are several; and whether the name leads out of the data set.
         """
         path, escapes = self.at(name, folders)
         if path is not None:
             return path, False
         # Of another machine, or below a folder that was left out: its last parts tell.
-        asked = name.replace("\\", "/")
-        ending = "/" + posixpath.normpath(asked).lstrip("./")
-        same = self._by_name.get(posixpath.basename(asked), [])
-        fitting = [path for path in same if f"/{path.relative_to(self._root).as_posix()}".endswith(ending)] or same
+        *above, last = posixpath.normpath(name.replace("\\", "/")).split("/")
+        shared = {
+            path: shared_end(path.relative_to(self._root).parts[:-1], above) for path in self._by_name.get(last, [])
+        }
+        fitting = [path for path, count in shared.items() if count == max(shared.values())]
         return (fitting[0] if len(fitting) == 1 else None), escapes
 
     def match(
@@ -257,6 +259,12 @@ class PictureFiles:
 def _images_that(names: Iterable[str], problem: str) -> str:
     shown_names = [printable(name[-80:]) for name in names]
     return f"{len(shown_names):,} images {problem}: {first_of(shown_names, 5)}"
+
+
+def shared_end(folders: Sequence[str], others: Sequence[str]) -> int:
+    """How many folders right above a file two paths share."""
+    pairs = zip(reversed(folders), reversed(others), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _passed_over(name: str) -> bool:

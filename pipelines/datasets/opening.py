@@ -20,6 +20,7 @@ from pipelines.datasets.formats import (
     rle_table,
     tiff,
     voc,
+    yolo,
 )
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
@@ -41,6 +42,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "per_class": per_class.FORMAT,
     "instances": per_class.INSTANCES,
     "rle": rle_table.FORMAT,
+    "yolo": yolo.FORMAT,
 }
 FORMATS: Final[dict[str, Format]] = {
     name: replace(form, options={**form.options, **orientation.OPTIONS}) for name, form in _FORMATS.items()

@@ -4,7 +4,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from pipelines import links
 from pipelines.datasets.base import Finding, split_word
-from pipelines.datasets.listing import child, shown, stem, walk
+from pipelines.datasets.listing import child, shared_end, shown, stem, walk
 from pipelines.reading import SplitRule
 from pipelines.schema import SPLITS, Split
 
@@ -23,6 +22,7 @@ MADE: Final = "SPLIT-MADE"  # code of the finding that says which splits are not
 _MAX_LIST: Final = 1 << 26  # bytes of a split list
 _WORD: Final = re.compile(r"[^\W_]+")
 _OTHER_LISTS: Final = (".csv", ".tsv")
+_AUGMENTED: Final = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}")
 _LIST_WORDS: Final = frozenset({"list", "ids", "id", "images", "image", "names", "files", "split", "set"})
 
 # Splits that a data set gives ----------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def _listed(
         for ending in (last, stem(Path(last or "."))):
             names = places.get((*above[-1:], ending)) or places.get((ending,), [])
             if len(names) > 1 and above:
-                shared = {name: _shared_end(images[name].parent.parts, above) for name in names}
+                shared = {name: shared_end(images[name].parent.parts, above) for name in names}
                 longest = max(shared.values())
                 names = [name for name in names if shared[name] == longest]
             if len(names) > 1:
@@ -209,12 +209,6 @@ def _listed(
             if len(names) == 1:
                 return names[0]
     return None
-
-
-def _shared_end(folders: Sequence[str], others: Sequence[str]) -> int:
-    """How many folders right above a file two paths share."""
-    pairs = zip(reversed(folders), reversed(others), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 # Splits that are made ------------------------------------------------------------------------------------------------
@@ -298,3 +292,12 @@ def _cut(
 def groups_by_name(names: Sequence[str], separator: str, parts: int) -> dict[str, str]:
     """A group for each image: the first parts of its name, cut at the separator; the whole name if it has no more."""
     return {name: separator.join(name.split(separator)[:parts]) or name for name in names}
+
+
+def groups_of_copies(names: Iterable[str]) -> dict[str, str]:
+    """Groups of the copies that Roboflow made of one picture; other images are in none.
+
+    >>> groups_of_copies(["a_jpg.rf.0123456789abcdef", "b"])
+    {'a_jpg.rf.0123456789abcdef': 'a_jpg'}
+    """
+    return {name: copy[1] for name in names if (copy := _AUGMENTED.fullmatch(name)) is not None}

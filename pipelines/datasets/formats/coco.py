@@ -251,7 +251,6 @@ _CVAT_MASKS: Final = (
     "ignores their pixels"
 )
 _CROWD_LABEL: Final = "iscrowd"
-_AUGMENTED: Final = re.compile(r"(.+)\.rf\.[0-9a-f]{8,}")  # Roboflow's copies of one picture
 
 
 def _recognise(root: Path) -> str | None:
@@ -355,12 +354,9 @@ class CocoSource(FileSource):
                 named[split].append(name)
             document, key = stands[0]
             video = document.images[key][3]
-            copy = _AUGMENTED.fullmatch(name)
-            if copy is not None:
-                groups[name] = copy[1]
-            elif isinstance(video, (int, str)) and len(str(video)) < 100 and str(video).isprintable():
+            if isinstance(video, (int, str)) and len(str(video)) < 100 and str(video).isprintable():
                 groups[name] = f"video {video}"
-        self.groups = groups
+        self.groups = groups | splits.groups_of_copies(self._stands)
         self.splits = {split: tuple(named[split]) for split in SPLITS if split in named}
 
     def truth(self, name: str) -> Truth:
