@@ -11,6 +11,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.formats import (
     coco,
     colored,
+    cvat,
     huggingface,
     indexed,
     labelme,
@@ -43,6 +44,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "instances": per_class.INSTANCES,
     "rle": rle_table.FORMAT,
     "yolo": yolo.FORMAT,
+    "cvat": cvat.FORMAT,
 }
 FORMATS: Final[dict[str, Format]] = {
     name: replace(form, options={**form.options, **orientation.OPTIONS}) for name, form in _FORMATS.items()

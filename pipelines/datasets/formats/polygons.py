@@ -84,6 +84,32 @@ def as_number(value: Any) -> float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
+def rectangle(left: float, top: float, right: float, bottom: float, *, turned: float = 0.0) -> list[float]:
+    """The outline of a box, x, y, x, y, …; turned: by degrees clockwise, around its centre.
+
+    >>> rectangle(0, 0, 4, 2)
+    [0.0, 0.0, 4.0, 0.0, 4.0, 2.0, 0.0, 2.0]
+    """
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
+    return _turned(corners, ((left + right) / 2, (top + bottom) / 2), turned)
+
+
+def ellipse(x: float, y: float, reach_x: float, reach_y: float, *, turned: float = 0.0) -> list[float]:
+    """The outline of an ellipse around x, y as a polygon of 360 points; turned: by degrees clockwise."""
+    angles = np.arange(0, 2 * np.pi, np.pi / 180)
+    points = np.stack([x + reach_x * np.cos(angles), y + reach_y * np.sin(angles)], axis=1)
+    return _turned(points, (x, y), turned)
+
+
+def _turned(points: Float64Array, center: tuple[float, float], degrees: float) -> list[float]:
+    if degrees % 360:  # corners that are not turned stay exact
+        angle = np.deg2rad(degrees)
+        turn = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
+        points = (points - center) @ turn + center
+    flat: list[float] = points.ravel().tolist()
+    return flat
+
+
 def length(points: Float64Array) -> float:
     """Pixels along a closed outline, at least one a point."""
     steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1) + 1 if len(points) else np.zeros(0)
