@@ -45,7 +45,7 @@ class Few(Dataset):
         self._images = {split: _spread(whole.images(split), most.get(split, 0)) for split in SPLITS}
         self.root, self.name, self.kind, self.classes = whole.root, whole.name, whole.kind, whole.classes
         self.colors, self.background, self.priority = whole.colors, whole.background, whole.priority
-        self.groups = whole.groups
+        self.groups, self.bands = whole.groups, whole.bands
 
     def names(self) -> tuple[str, ...]:
         """Those of all splits."""
@@ -174,8 +174,8 @@ class _Probe:
         )  # fmt: skip
         self.specs = specs
         mean, std = facts.mean, tuple(max(value, 1e-3) for value in facts.std)
-        normalisation = (mean, (std[0], std[1], std[2]))
-        networks = build_pair(specs, self.training, seed=self.seed)
+        normalisation = (mean, std)
+        networks = build_pair(specs, self.training, seed=self.seed, bands=self.data.bands.count)
         watch = _Watch(self.progress, steps=_STEPS)
         data = Few(self.data, {"train": self.counts["train"]})
         with contextlib.suppress(_Enough):
@@ -189,6 +189,7 @@ class _Probe:
             save_model(
                 networks[spec.head].eval(), spec, self.folder / "models" / f"seed={self.seed}" / f"head={spec.head}",
                 normalisation=normalisation, config=self.training, seed=self.seed, best_epoch=1, best_score=None,
+                bands=self.data.bands,
             )  # fmt: skip
         return step, check, sum(one.numel() for one in networks[specs[0].head].parameters())
 
@@ -206,7 +207,7 @@ class _Probe:
 
     def _predict(self) -> _Watch:
         watch = _Watch(self.progress)
-        pair = load_pair(self.folder, kind=self.data.kind, classes=self.data.classes)[self.seed]
+        pair = load_pair(self.folder, kind=self.data.kind, classes=self.data.classes, bands=self.data.bands)[self.seed]
         few = Few(self.data, dict.fromkeys(self.config.evaluation.splits, _LOOKED_AT))
         for split in self.config.evaluation.splits:
             predict_split(

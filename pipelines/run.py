@@ -85,7 +85,7 @@ def prepare(folder: Path, config: RunConfig, models: Path | None, progress: Prog
     if models is not None:
         from pipelines.training.models import load_pair
 
-        pairs = load_pair(models, kind=dataset.kind, classes=dataset.classes)
+        pairs = load_pair(models, kind=dataset.kind, classes=dataset.classes, bands=dataset.bands)
         config = _as_loaded(config, pairs)
     training = config.trained
     report = check_dataset(dataset, size=training.size, progress=progress)
@@ -168,7 +168,8 @@ def _copy_models(plan: Plan, folder: Path) -> None:
     from pipelines.training.models import load_pair
 
     source = plan.models / "models" if (plan.models / "models").is_dir() else plan.models
-    pairs = load_pair(plan.models, kind=plan.dataset.kind, classes=plan.dataset.classes)
+    dataset = plan.dataset
+    pairs = load_pair(plan.models, kind=dataset.kind, classes=dataset.classes, bands=dataset.bands)
     staged = folder / "models.new"
     shutil.rmtree(staged, ignore_errors=True)
     for seed, pair in pairs.items():
@@ -183,7 +184,7 @@ def trained_pairs(folder: Path, plan: Plan) -> "dict[int, Pair]":
     """The networks in a run's folder, by seed. Raises ModelError when there are none."""
     from pipelines.training.models import load_pair
 
-    return load_pair(folder, kind=plan.dataset.kind, classes=plan.dataset.classes)
+    return load_pair(folder, kind=plan.dataset.kind, classes=plan.dataset.classes, bands=plan.dataset.bands)
 
 
 def predict(folder: Path, progress: Progress) -> None:

@@ -16,13 +16,14 @@ from pipelines.heads import HeadSpec
 from pipelines.progress import Progress
 from pipelines.reading import DataReading
 from pipelines.schema import HEADS, SPLITS, Head, Split
+from pipelines.sentences import count_of
 from pipelines.store import files
 from pipelines.store.manage import RunWriter
 from pipelines.store.runs import Run
 from pipelines.verdict.rule import decide
 
 PLAN = "plan.json"
-Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 _CHANGED: Final = (
     "the data set has changed since the run was begun: {}. "
     "Put it back as it was, or start a new run under another --name"
@@ -55,7 +56,7 @@ class Plan:
 
     @property
     def normalisation(self) -> Normalisation:
-        """Mean and deviation of the three channels of the input. Raises ConfigError for an import."""
+        """Mean and deviation of each band of the input. Raises ConfigError for an import."""
         if self._normalisation is None:
             raise ConfigError("this run was imported; how its networks' input was normalised is not known here")
         mean, std = self._normalisation
@@ -68,6 +69,9 @@ class Plan:
         for split, names in self._splits.items():
             if list(dataset.images(split)) != names:
                 raise DatasetError(_CHANGED.format(f"{split} lists other images"))
+        other = self._other_bands(dataset)
+        if other is not None:
+            raise DatasetError(_CHANGED.format(other))
         return dataset
 
     def check_unchanged(self, *, during: bool = False) -> None:
@@ -82,9 +86,11 @@ class Plan:
             raise DatasetError(f"{noted['changed']}. Start a new run under another --name")
         try:
             dataset = open_dataset(self.config.dataset, self.config.reading)
-            if self.fingerprint == dataset.fingerprint():
+            other = self._other_bands(dataset)
+            if other is None and self.fingerprint == dataset.fingerprint():
                 return
-            why = f"its files are not those the run was begun with{_written_since(dataset, self._folder / PLAN)}"
+            written = _written_since(dataset, self._folder / PLAN)
+            why = other or f"its files are not those the run was begun with{written}"
         except DatasetError as error:
             why = str(error)
         if during:
@@ -92,6 +98,13 @@ class Plan:
             files.write_sealed(self._folder / PLAN, noted | {"changed": changed})
             raise DatasetError(f"{changed}. Nothing of it is shown; start a new run under another --name")
         raise DatasetError(_CHANGED.format(why))
+
+    def _other_bands(self, dataset: Dataset) -> str | None:
+        """That images have another number of bands than the run was begun with; None where they do not."""
+        begun = dataset.bands.count if self._normalisation is None else len(self._normalisation[0])
+        if begun == dataset.bands.count:
+            return None
+        return f"its images are read with {count_of(dataset.bands.count, 'band')}, and the run was begun with {begun}"
 
     @property
     def heads(self) -> list[Head]:

@@ -92,7 +92,8 @@ def test_volumes_are_cut_along_their_last_axis(tmp_path):
     dataset = open_dataset(root)
     assert (dataset.kind, dataset.background) == ("exclusive", "background")
     for name in dataset.names():
-        assert dataset.read(name).image.shape == (Y, X, 3)
+        assert dataset.read(name).image.shape == (Y, X, 1)
+    assert dataset.bands.names == ("CT",)
 
 
 def test_predictions_of_nnunet_are_imported_the_right_way_up(tmp_path):
@@ -120,10 +121,10 @@ def test_intensities_are_scaled_by_the_percentiles_of_the_case(tmp_path):
     low, high = np.percentile(intensities(2), (0.5, 99.5))
     expected = np.clip((intensities(2)[:, :, 3].T - low) / (high - low), 0, 1)
     image = open_dataset(root).read("case_002_z0003").image
-    np.testing.assert_allclose(image, np.repeat(expected[:, :, None], 3, axis=2), atol=1e-6)
+    np.testing.assert_allclose(image, expected[:, :, None], atol=1e-6)
     image = open_dataset(root, said(window="-160,240")).read("case_002_z0003").image
-    np.testing.assert_allclose(image[:, :, 1], np.clip((intensities(2)[:, :, 3].T + 160) / 400, 0, 1), atol=1e-6)
-    assert open_dataset(root).read("case_002_z0003", size=(7, 5)).image.shape == (7, 5, 3)
+    np.testing.assert_allclose(image[:, :, 0], np.clip((intensities(2)[:, :, 3].T + 160) / 400, 0, 1), atol=1e-6)
+    assert open_dataset(root).read("case_002_z0003", size=(7, 5)).image.shape == (7, 5, 1)
 
 
 def test_scale_and_offset_of_the_file_are_applied(tmp_path):
@@ -201,10 +202,13 @@ def test_several_channels_and_their_choice(tmp_path):
     root = raw(tmp_path / "set", cases=1, channel_names={"0": "T1", "1": "T2", "2": "FLAIR", "3": "T1c"})
     for channel in (1, 2, 3):
         save_nifti(root / "imagesTr" / f"case_000_{channel:04d}.nii.gz", intensities(channel))
-    read = open_dataset(root, said(window="-1000,2000", channels="4,2")).read("case_000_z0002").image
-    for place, channel in ((0, 3), (1, 1)):
-        np.testing.assert_allclose(read[:, :, place], (intensities(channel)[:, :, 2].T + 1000) / 3000, atol=1e-6)
-    assert not read[:, :, 2].any()
+    for chosen, channels in (("4,2", (3, 1)), ("", (0, 1, 2, 3))):
+        dataset = open_dataset(root, said(window="-1000,2000", channels=chosen))
+        read = dataset.read("case_000_z0002").image
+        expected = [(intensities(channel)[:, :, 2].T + 1000) / 3000 for channel in channels]
+        np.testing.assert_allclose(read, np.stack(expected, axis=2), atol=1e-6)
+        assert dataset.bands.names == tuple(("T1", "T2", "FLAIR", "T1c")[channel] for channel in channels)
+        assert dataset.bands.colors == ()
     with pytest.raises(DatasetError, match="has 4 channels, asked for is channel 5"):
         open_dataset(root, said(channels="5")).read("case_000_z0002")
 
@@ -220,11 +224,12 @@ def test_version_1_and_decathlon_files(tmp_path):
     save_nifti(root / "imagesTr" / "h_001.nii.gz", both)
     (root / "imagesTr" / "._h_001.nii.gz").write_bytes(b"what macOS adds")
     save_nifti(root / "labelsTr" / "h_001.nii.gz", label_map(1, 2).astype(np.float32))
-    save_nifti(root / "imagesTr" / "h_0002.nii.gz", intensities(2))  # named like a channel, and no channel
+    save_nifti(root / "imagesTr" / "h_0002.nii.gz", both)  # named like a channel, and no channel
     save_nifti(root / "labelsTr" / "h_0002.nii.gz", label_map(2, 2))
     dataset = open_dataset(root, said(window="-1000,2000"))
     assert dataset.classes == ("background", "Anterior", "Posterior")
     assert len(dataset.names()) == 10
+    assert dataset.bands.names == ("MRI", "T2")
     item = dataset.read("h_001_z0004")
     np.testing.assert_allclose(item.image[:, :, 1], (intensities(2)[:, :, 4].T + 1000) / 3000, atol=1e-6)
     np.testing.assert_array_equal(item.truth.argmax(axis=0), label_map(1, 2)[:, :, 4].T)
@@ -245,11 +250,14 @@ def test_flat_images(tmp_path, ending):
     item = dataset.read("r1")
     np.testing.assert_array_equal(np.rint(item.image * 255), picture(1, Y, X))
     np.testing.assert_array_equal(item.truth[0], label_map(1, 1)[:, :, 1].T == 1)
-    for channel in (0, 1):
-        save(root / "imagesTr" / f"r1_{channel:04d}{ending}", picture(8, Y, X)[:, :, channel])
+    for number in range(3):
+        for channel in (0, 1):
+            save(root / "imagesTr" / f"r{number}_{channel:04d}{ending}", picture(8, Y, X)[:, :, channel])
     image = open_dataset(root).read("r1").image
-    np.testing.assert_array_equal(np.rint(image[:, :, :2] * 255), picture(8, Y, X)[:, :, :2])
-    assert not image[:, :, 2].any()
+    np.testing.assert_array_equal(np.rint(image * 255), picture(8, Y, X)[:, :, :2])
+    (root / "imagesTr" / f"r2_0001{ending}").unlink()
+    (finding,) = open_dataset(root).examine("r2").findings
+    assert finding.code == "BANDS"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -267,7 +275,7 @@ def test_tiff_stacks(tmp_path, dtype):
         item = dataset.read(name)
         np.testing.assert_array_equal(item.truth.argmax(axis=0), label_map(3)[:, :, z].T)
         low, high = (0, 255) if dtype == np.uint8 else np.percentile(values, (0.5, 99.5))
-        np.testing.assert_allclose(item.image[:, :, 2], np.clip((values[z] - low) / (high - low), 0, 1), atol=1e-3)
+        np.testing.assert_allclose(item.image[:, :, 0], np.clip((values[z] - low) / (high - low), 0, 1), atol=1e-3)
 
 
 def test_files_that_dataset_json_lists(tmp_path, monkeypatch):
@@ -398,7 +406,8 @@ def test_a_broken_table_is_one_line(tmp_path, change, said_of_it):
     "options",
     [
         {"slices": "some"}, {"slices": "every:0"}, {"window": "5"}, {"window": "5,1"}, {"window": "nan,1"},
-        {"window": "a,b"}, {"channels": "0"}, {"channels": "1,2,3,4"}, {"channels": "²"}, {"fold": "-1"}, {"fold": "²"},
+        {"window": "a,b"}, {"channels": "0"}, {"channels": ",".join("1" * 17)},
+        {"display": "1,2,3,4"}, {"channels": "²"}, {"fold": "-1"}, {"fold": "²"},
     ],
 )  # fmt: skip
 def test_options_are_checked(tmp_path, options):

@@ -159,7 +159,7 @@ def nnunet(root, images):
 
 
 def tiff(root, images):
-    """Four channels with an orientation tag, of which three are taken."""
+    """Four bands with an orientation tag, of which three are shown."""
     for name, (values, orientation, mask) in images.items():
         four = np.dstack([COLORS[values].astype(np.uint16) * 257, np.zeros(values.shape, np.uint16)])
         (root / "images").mkdir(parents=True, exist_ok=True)
@@ -193,7 +193,7 @@ def agrees(dataset, images):
     for name, (values, orientation, _) in images.items():
         item = dataset.read(name)
         right = upright(values, orientation)
-        np.testing.assert_allclose(item.image, COLORS[right] / 255, atol=1e-3)
+        np.testing.assert_allclose(dataset.bands.picture(item.image), COLORS[right] / 255, atol=1e-3)
         layers = dict(zip(dataset.classes, item.truth, strict=True))
         found = [layers[one] for one in dataset.classes if one not in ("background", "class 0")]
         expected = [right == 1, right == 2] if len(found) == 2 else [right > 0]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.arrays import BoolArray, Float32Array
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
 from pipelines.schema import Kind, Split
@@ -69,8 +70,8 @@ class Finding(BaseModel):
 class Item:
     """One image with its truth.
 
-    image: (H, W, 3) float32 in [0, 1]. truth: (C, H, W) bool, False everywhere where not valid.
-    valid: (H, W) bool, False where the truth is to be ignored. orientation: EXIF's, 1 to 8, that the picture was
+    image: (H, W, B) float32 in [0, 1], B as the data set's bands. truth: (C, H, W) bool, False everywhere where not
+    valid. valid: (H, W) bool, False where the truth is to be ignored. orientation: EXIF's, 1 to 8, that the picture was
     turned upright by; truth is upright too. soft: (C, H, W) float32 in [0, 1], the share of the observers who marked
     the class, or its declared probability, 0 where not valid; None where the truth is hard. observers: the truth of
     each of several, as `truth`.
@@ -127,7 +128,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Picture:
-    """image: (H, W, 3) float32 in [0, 1], at the size asked for. own: its (height, width) before resizing.
+    """image: (H, W, B) float32 in [0, 1], at the size asked for. own: its (height, width) before resizing.
 
     orientation: EXIF's, 1 to 8, that it was turned upright by; 5 to 8 swap height and width.
     """
@@ -191,6 +192,7 @@ class Source(ABC):
     {} for none. findings: what is wrong with the files and tables as a whole. priority: labels, first wins, if the
     files say who gets a pixel of several. spec: classes and kind as the files spell them out; None where they are made
     of the labels. soft: whether truths may say how probable labels are, or what each of several observers marked.
+    bands: what the last axis of every image holds.
     """
 
     root: Path
@@ -205,6 +207,7 @@ class Source(ABC):
     priority: tuple[str, ...] = ()
     spec: DataReading | None = None
     soft: bool = False
+    bands: Bands = RGB
 
     @abstractmethod
     def names(self) -> tuple[str, ...]:

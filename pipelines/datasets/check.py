@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from pipelines.datasets import orientation
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.base import SEVERITIES, Finding, Turn
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.facts import Ceiling, FactsCounter, SplitFacts, best_dice, best_iou, by_priority
@@ -94,10 +95,12 @@ class CheckReport(Part):
     sizes: (height, width, images), commonest first. labels_per_pixel: valid pixels with 0, 1, 2, … labels.
     exclusive: no valid pixel carries two labels, which says nothing where there are none. overlap_share: pixels with
     two labels or more, of valid pixels; overlap_share_labelled: of pixels with one label or more. Shares of nothing
-    are 0. priority: class names, first wins, that priority_* follows; () where labels cannot overlap.
+    are 0. priority: class names, first wins, that priority_* follows; () where labels cannot overlap. bands: those of
+    every image; RGB in reports of before they were kept.
     """
 
     name: str
+    bands: Bands = RGB
     kind: Kind
     classes: tuple[str, ...]
     colors: tuple[str, ...]
@@ -300,6 +303,7 @@ def summarise(
     pairs = _pairs(dataset.classes, total)
     return CheckReport(
         name=dataset.name,
+        bands=dataset.bands,
         kind=dataset.kind,
         classes=dataset.classes,
         colors=dataset.colors,
@@ -422,8 +426,8 @@ def check_dataset(
     """
     findings = list(dataset.structure())
     in_splits = _membership(dataset)
-    counters = {split: FactsCounter(len(dataset.classes)) for split in SPLITS}
-    everything = FactsCounter(len(dataset.classes))
+    counters = {split: FactsCounter(len(dataset.classes), dataset.bands.count) for split in SPLITS}
+    everything = FactsCounter(len(dataset.classes), dataset.bands.count)
     same: dict[bytes, list[str]] = defaultdict(list)
     turns: dict[str, Turn] = {}
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, orientation, splits
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.base import Examination, Finding, Item, Size, Source, Truth, UnusableTruth
 from pipelines.datasets.classes import Classes, describe, list_labels, order_of, plan_classes
 from pipelines.datasets.observers import share
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, DataReading, SplitRule
 from pipelines.schema import SPLITS, Kind, Split
+from pipelines.sentences import count_of
 
 
 class Dataset:
@@ -23,7 +25,8 @@ class Dataset:
     source: what the files hold. classes: names in index order. colors: "#rrggbb" per class. background: on exclusive
     truth, the class that means "nothing here". priority: class names, first wins, for a softmax on overlapping truth;
     None: the smallest class wins. groups: image to group (patient, video); empty when none are given.
-    soft: whether the truth may be soft; every item has a soft truth then.
+    soft: whether the truth may be soft; every item has a soft truth then. bands: what the last axis of every image
+    holds.
     spec: what has to be said to open it again. full_spec: the same with classes and kind spelt out.
     """
 
@@ -36,6 +39,7 @@ class Dataset:
     priority: tuple[str, ...] | None
     groups: Mapping[str, str]
     soft: bool = False
+    bands: Bands = RGB
 
     def __init__(self, source: Source, spec: DataReading) -> None:
         """spec: what is said beside the files; its format only names that of the source.
@@ -43,7 +47,7 @@ class Dataset:
         Raises DatasetError when the spec does not fit the labels.
         """
         self.source = source
-        self.root, self.name, self.soft = source.root, source.name, source.soft
+        self.root, self.name, self.soft, self.bands = source.root, source.name, source.soft, source.bands
         self._names = frozenset(source.names())
         self._alignment = orientation.Alignment(source, spec.options)
         # Files that describe themselves are taken at their word, and need nothing said to be opened again.
@@ -114,6 +118,13 @@ class Dataset:
             picture = self.source.picture(name, size=size)
         except DatasetError as error:
             findings.append(Finding.error("IMAGE-UNREADABLE", str(error)))
+        if picture is not None and picture.image.shape[2] != self.bands.count:
+            problem = (
+                f"{name} has {count_of(picture.image.shape[2], 'band')}, the images of {self.name} have "
+                f"{self.bands.count} ({', '.join(self.bands.names)}); pick bands that all have with the option "
+                "channels, or leave it out"
+            )
+            findings.append(Finding.error("BANDS", problem))
         try:
             truth = self.source.truth(name)
             findings += truth.findings

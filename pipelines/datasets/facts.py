@@ -25,7 +25,7 @@ class SplitFacts:
     """What one pass over some images counted.
 
     set_counts: valid pixels by label set (ascending class indices; () is no label). sizes: images by (height, width).
-    class_pixels, class_images: per class, pixels and images that carry it. mean, std: of the three channels, in
+    class_pixels, class_images: per class, pixels and images that carry it. mean, std: of each band, in
     [0, 1]; NaN without pixels. Ignored pixels count in mean and std, which describe the input, and nowhere else.
     """
 
@@ -36,14 +36,14 @@ class SplitFacts:
     sizes: dict[tuple[int, int], int]
     class_pixels: tuple[int, ...]
     class_images: tuple[int, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class FactsCounter:
     """Adds up facts image by image; memory depends on the number of label sets and sizes, not of images."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, bands: int = 3) -> None:
         self._classes = classes
         self._images = 0
         self._valid = 0
@@ -52,8 +52,8 @@ class FactsCounter:
         self._sizes: Counter[tuple[int, int]] = Counter()
         self._class_images: Int64Array = np.zeros(classes, np.int64)
         self._pixels = 0
-        self._sum: Float64Array = np.zeros(3)
-        self._squares: Float64Array = np.zeros(3)
+        self._sum: Float64Array = np.zeros(bands)
+        self._squares: Float64Array = np.zeros(bands)
 
     def add(self, item: Item) -> None:
         """Count one image."""
@@ -67,7 +67,7 @@ class FactsCounter:
         self._sets.update(counts)
         for index in {index for members in counts for index in members}:
             self._class_images[index] += 1
-        flat = item.image.reshape(-1, 3).astype(np.float64)
+        flat = item.image.reshape(-1, len(self._sum)).astype(np.float64)
         self._pixels += flat.shape[0]
         self._sum += flat.sum(axis=0)
         self._squares += np.einsum("ij,ij->j", flat, flat)
@@ -99,7 +99,7 @@ def scan(
     size: (height, width) every image is resized to first, as in training. Raises DatasetError at the first bad image.
     """
     names = dataset.images(split)
-    counter = FactsCounter(len(dataset.classes))
+    counter = FactsCounter(len(dataset.classes), dataset.bands.count)
     shown = progress or Progress()  # without a stream it is silent
     with shown.stage(f"scan {split}", len(names)):
         for name in names:

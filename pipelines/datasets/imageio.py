@@ -68,7 +68,8 @@ def read_picture(
     if deep is not None:
         own = (deep.shape[0], deep.shape[1])
         colors = deep[:, :, : 3 if deep.shape[2] > 2 else 1]  # alpha is the last of two or four
-        return as_rgb(colors.astype(np.float32) * np.float32(1 / 65535), size), own, decoded.orientation
+        image = resize(colors.astype(np.float32) * np.float32(1 / 65535), size)
+        return (image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)), own, decoded.orientation
     own = (picture.height, picture.width)
     if picture.mode in ("I", "F"):
         raise DatasetError(
@@ -190,18 +191,16 @@ def resize_mask(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return values[..., rows[:, None], columns]
 
 
-def as_rgb(values: Float32Array, size: tuple[int, int] | None) -> Float32Array:
-    """One to three channels, (H, W, C) float32 in [0, 1], as RGB; one is grey, two are red and green.
+def resize(values: Float32Array, size: tuple[int, int] | None) -> Float32Array:
+    """Bands, (H, W, B) float32 in [0, 1], each resized by itself, bilinear with antialiasing, to (height, width).
 
-    size: (height, width) to resize to, bilinear with antialiasing; None keeps their own.
+    size: None keeps their own.
     """
-    if size is not None and size != values.shape[:2]:
-        planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, 2, 0)]
-        planes = [plane.resize((size[1], size[0]), Image.Resampling.BILINEAR) for plane in planes]
-        values = np.clip(np.stack([np.asarray(plane) for plane in planes], axis=2), 0, 1)
-    if values.shape[2] == 1:
-        return np.repeat(values, 3, axis=2)
-    return np.pad(values, ((0, 0), (0, 0), (0, 3 - values.shape[2]))) if values.shape[2] < 3 else values
+    if size is None or size == values.shape[:2]:
+        return values
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, 2, 0)]
+    planes = [plane.resize((size[1], size[0]), Image.Resampling.BILINEAR) for plane in planes]
+    return np.clip(np.stack([np.asarray(plane) for plane in planes], axis=2), 0, 1)
 
 
 def fitted(own: Sequence[int], side: int) -> tuple[int, int]:

@@ -3,9 +3,12 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pipelines.errors import DatasetError
 from pipelines.sentences import listed
+
+_CHANNEL: Final = re.compile(r"[1-9]\d{0,3}", re.ASCII)
 
 
 def choice(options: Mapping[str, str], option: str, allowed: Sequence[str], otherwise: str = "") -> str:
@@ -33,12 +36,13 @@ def whole_number(options: Mapping[str, str], option: str, low: int, high: int, e
     return int(text)
 
 
-def channel_numbers(options: Mapping[str, str]) -> tuple[int, ...]:
-    """The option channels: one to three, from 0; () where nothing is said. Raises DatasetError."""
-    given = options.get("channels", "").strip()
-    if given and re.fullmatch(r"[1-9]\d{0,3}(\s*,\s*[1-9]\d{0,3}){0,2}", given) is None:
-        raise DatasetError(f"channels must be one to three numbers from 1, such as 4,3,2, got {given[:50]!r}")
-    return tuple(int(number) - 1 for number in given.split(",")) if given else ()
+def channel_numbers(options: Mapping[str, str], option: str, most: int) -> tuple[int, ...]:
+    """Numbers of channels in an option, from 0; () where nothing is said. Raises DatasetError for anything else."""
+    given = options.get(option, "").strip()
+    numbers = given.split(",")
+    if given and (len(numbers) > most or any(_CHANNEL.fullmatch(number.strip()) is None for number in numbers)):
+        raise DatasetError(f"{option} must be 1 to {most} numbers from 1, such as 4,3,2, got {given[:50]!r}")
+    return tuple(int(number) - 1 for number in numbers) if given else ()
 
 
 def limits(text: str) -> tuple[float, float] | None:

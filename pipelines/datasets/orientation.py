@@ -148,11 +148,11 @@ def _gain(picture: Picture, truth: Truth, turned: Truth) -> float:
 
 
 def _contrast(image: Float32Array, layers: BoolArray) -> float:
-    """Share of the variance of an image's colours, (H, W, 3), that its first labels explain; 0 for a flat image."""
+    """Share of the variance of an image's bands, (H, W, B), that its first labels explain; 0 for a flat image."""
     size = imageio.fitted(image.shape[:2], _SIDE)
     layers, channels = imageio.resize_mask(layers, size), imageio.resize_mask(np.moveaxis(image, 2, 0), size)
     label = np.where(layers.any(axis=0), layers.argmax(axis=0), len(layers)).ravel()
-    pixels = channels.reshape(3, -1).astype(np.float64)
+    pixels = channels.reshape(len(channels), -1).astype(np.float64)
     pixels -= pixels.mean(axis=1, keepdims=True)
     counts = np.maximum(np.bincount(label, minlength=len(layers) + 1), 1)
     sums = np.stack([np.bincount(label, channel, len(layers) + 1) for channel in pixels])

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from pipelines import sandbox
 from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.datasets import imageio, orientation
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.base import Finding, Label, Picture, Role, Source, Truth, Turn
 from pipelines.datasets.opening import FORMATS, open_source, recognise
 from pipelines.errors import DatasetError, PipelineError
@@ -50,7 +51,8 @@ class PreviewLabel(_Model):
 class DatasetPreview(_Model):
     """What there is. recognised: formats and reasons. problem: why it cannot be read, in one line, with a code.
 
-    shown: images that were read. unread: images among those tried that could not be, and why.
+    bands: of every image. shown: images that were read, as pictures of
+    the bands that are shown. unread: images among those tried that could not be, and why.
     """
 
     recognised: list[tuple[str, str]] = []
@@ -66,6 +68,7 @@ class DatasetPreview(_Model):
     groups: dict[str, str] = {}
     findings: tuple[Finding, ...] = ()
     priority: tuple[str, ...] = ()
+    bands: Bands = RGB
     shown: list[str] = []
     sizes: list[tuple[int, int]] = []
     unread: list[Finding] = []
@@ -154,6 +157,7 @@ def preview_dataset(request: PreviewRequest) -> tuple[DatasetPreview, dict[str, 
         labels=labels,
         names=source.names(),
         findings=(*source.findings, *orientation.findings(sample.turns)),
+        bands=source.bands,
         shown=sample.shown,
         sizes=sample.sizes,
         unread=sample.unread[:50],
@@ -169,6 +173,7 @@ class _Sample:
     """
 
     def __init__(self, source: Source, alignment: orientation.Alignment) -> None:
+        self._bands = source.bands
         self.pixels, self.whole = np.zeros(len(source.labels), np.int64), 0
         self.arrays: dict[str, Any] = {}
         self.shown: list[str] = []
@@ -209,7 +214,7 @@ class _Sample:
 
     def _show(self, name: str, picture: Picture, layers: BoolArray, valid: BoolArray) -> None:
         at = len(self.shown)
-        self.arrays[f"image{at}"] = np.rint(picture.image * 255).astype(np.uint8)
+        self.arrays[f"image{at}"] = np.rint(self._bands.picture(picture.image) * 255).astype(np.uint8)
         self.arrays[f"layers{at}"], self.arrays[f"valid{at}"] = np.packbits(layers, axis=-1), valid
         self.shown.append(name)
         self.sizes.append(picture.own)

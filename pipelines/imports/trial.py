@@ -16,6 +16,7 @@ from pipelines import heads
 from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.channels import Values, align
 from pipelines.config import Settings
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.base import Finding, Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
@@ -44,7 +45,7 @@ _MODEL_SECONDS: Final = 240.0  # a trial of models may take: libraries are impor
 
 
 class Truth(Settings):
-    """What a data set says of itself. images: of each split that has any."""
+    """What a data set says of itself. images: of each split that has any. bands: of every image."""
 
     name: str
     kind: Kind
@@ -52,6 +53,7 @@ class Truth(Settings):
     colors: tuple[str, ...]
     background: str | None
     images: dict[Split, int]
+    bands: Bands = RGB
 
 
 class Seen(Settings):
@@ -268,6 +270,7 @@ def truth_of(dataset: Dataset) -> Truth:
         colors=dataset.colors,
         background=dataset.background,
         images={split: count for split, count in images.items() if count},
+        bands=dataset.bands,
     )
 
 
@@ -291,7 +294,7 @@ def _looked(
         heads={head: facts for head, (facts, _) in seen.items()},
         shown=None if shown is None else shown.name,
     )
-    return looked, None if shown is None else _preview(shown, decided)
+    return looked, None if shown is None else _preview(shown, truth.bands, decided)
 
 
 def _hold_against(
@@ -328,9 +331,9 @@ def _other_size(item: Item, shape: tuple[int, ...]) -> Finding:
     return Finding(code="OUTPUT-SIZE", severity="error", message=message)
 
 
-def _preview(item: Item, decided: Mapping[Head, BoolArray]) -> Preview:
+def _preview(item: Item, bands: Bands, decided: Mapping[Head, BoolArray]) -> Preview:
     """One image, its truth and what heads call present in it, (C, H, W), at most 512 pixels wide and high."""
     step = max(1, -(-max(item.valid.shape) // _LARGEST))
-    image = np.rint(item.image[::step, ::step] * 255).astype(np.uint8)
+    image = np.rint(bands.picture(item.image[::step, ::step]) * 255).astype(np.uint8)
     small = {head: labels[:, ::step, ::step] for head, labels in decided.items()}
     return Preview(image, item.truth[:, ::step, ::step], item.valid[::step, ::step], small)

@@ -334,6 +334,7 @@ class ImagesWriter(files.Writer):
         self._previews = None if previews.exists() else PreviewWriter(previews)
         self._observers: files.TableWriter | None = None
         self._place, self._classes, self._one_of = folder / observers_file(split), dataset.classes, None
+        self._bands = dataset.bands
         if dataset.kind == "exclusive":  # the background last
             self._one_of = sorted(range(len(dataset.classes)), key=lambda c: dataset.classes[c] == dataset.background)
 
@@ -341,7 +342,7 @@ class ImagesWriter(files.Writer):
         """Add one image. Raises RunError when the disk refuses."""
         if self._previews is None:
             return
-        self._previews.write(item.name, item.image)
+        self._previews.write(item.name, self._bands.picture(item.image))
         # A pixel that does not count is nobody's, but the majority of classes that exclude each other would be one's.
         marked = {who: layers[:, item.valid] for who, layers in item.observers.items()}
         rows = [{"image": item.name, **row} for row in compare(marked, self._classes, one_of=self._one_of)]

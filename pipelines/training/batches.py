@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 
 from pipelines.arrays import BoolArray
 from pipelines.config import TrainingConfig
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import PipelineError
@@ -34,7 +35,7 @@ _NOISE: Final = 0.02  # standard deviation, on images in [0, 1]
 class Example:
     """What one image gives to a batch.
 
-    image: (3, H, W) float32, normalised; 0 outside the picture. truth: (C, H, W) bool. valid: (H, W) bool, False
+    image: (B, H, W) float32, normalised; 0 outside the picture. truth: (C, H, W) bool. valid: (H, W) bool, False
     outside the picture too.
     """
 
@@ -53,7 +54,9 @@ class Augmentation:
     """Seeded transform from an item to an example of fixed size.
 
     crop: (height, width) cut at a random place, with pixels outside the picture ignored; None keeps the item's size.
-    augment: False leaves only the crop. All draws come from the key, so neither order nor workers can change them.
+    augment: False leaves only the crop. bands: what the image holds; brightness and contrast change for colours, all of
+    them by one draw, while other bands keep what they measured. mean, std: of each band. All draws come from the key,
+    so neither order nor workers can change them.
     """
 
     def __init__(
@@ -61,19 +64,20 @@ class Augmentation:
         *,
         crop: tuple[int, int] | None,
         augment: bool,
-        mean: tuple[float, float, float],
-        std: tuple[float, float, float],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        bands: Bands = RGB,
     ) -> None:
         self._crop = crop
         self._margin = _margin(crop) if crop and augment else 0
-        self._mean = torch.tensor(mean).view(3, 1, 1)
-        self._std = torch.tensor(std).view(3, 1, 1)
+        self._mean = torch.tensor(mean).view(-1, 1, 1)
+        self._std = torch.tensor(std).view(-1, 1, 1)
         steps = [
             v2.RandomHorizontalFlip(),
             v2.RandomVerticalFlip(),
             # Masks are moved by nearest neighbour whatever is said here; what comes from outside is 0.
             v2.RandomAffine(_DEGREES, scale=_SCALE, interpolation=v2.InterpolationMode.BILINEAR),
-            v2.ColorJitter(brightness=_LIGHT, contrast=_LIGHT),
+            _Light(bands),
             v2.GaussianNoise(sigma=_NOISE),
         ]
         self._steps = v2.Compose(steps) if augment else None
@@ -107,6 +111,20 @@ class Augmentation:
         return image, masks
 
 
+class _Light:
+    """Other brightness and contrast for the bands that are colours, (B, H, W); masks stay as they are."""
+
+    def __init__(self, bands: Bands) -> None:
+        self._jitter = v2.ColorJitter(brightness=_LIGHT, contrast=_LIGHT)
+        self._colors = list(bands.colors)
+
+    def __call__(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        if self._colors:
+            image = image.clone()
+            image[self._colors] = self._jitter(image[self._colors])
+        return image, masks
+
+
 def _place(length: int, crop: int) -> int:
     """Where a crop begins: anywhere inside a longer side, or so that a shorter side lies anywhere inside the crop."""
     low, high = sorted((0, length - crop))
@@ -130,7 +148,7 @@ def _margin(crop: tuple[int, int]) -> int:
 class Batch:
     """What every head gets at one step.
 
-    images: (N, 3, H, W) float32, normalised. valid: (N, H, W) bool. targets: by head, as losses.loss_function takes
+    images: (N, B, H, W) float32, normalised. valid: (N, H, W) bool. targets: by head, as losses.loss_function takes
     them. H and W are multiples of what the network needs; padding is not valid.
     """
 
@@ -176,7 +194,7 @@ class _Examples(data.Dataset[Example | PipelineError]):
     def __init__(self, dataset: Dataset, config: TrainingConfig, *, seed: int, normalisation: Normalisation) -> None:
         mean, std = normalisation
         crop = config.crop if config.size is None else None
-        self._augmentation = Augmentation(crop=crop, augment=config.augment, mean=mean, std=std)
+        self._augmentation = Augmentation(crop=crop, augment=config.augment, mean=mean, std=std, bands=dataset.bands)
         self._dataset, self._names, self._size, self._seed = dataset, dataset.images("train"), config.size, seed
 
     def __getitem__(self, key: tuple[int, int]) -> Example | PipelineError:

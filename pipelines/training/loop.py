@@ -131,7 +131,9 @@ def train_pair(
     """
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        networks = dict(models) if models is not None else build_pair(specs, config, seed=seed)
+        networks = (
+            dict(models) if models is not None else build_pair(specs, config, seed=seed, bands=dataset.bands.count)
+        )
         training = _Training(dataset, specs, config, seed, normalisation, folder, progress, networks)
         try:
             training.run()
@@ -358,6 +360,7 @@ class _Training:
                 seed=self.seed,
                 best_epoch=contender.best_epoch,
                 best_score=contender.best_score,
+                bands=self.dataset.bands,
             )
 
 

@@ -9,12 +9,12 @@ import json
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Self, TypeAlias
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING
@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.config import Loss, TrainingConfig
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.errors import ModelError
 from pipelines.heads import HeadSpec
 from pipelines.schema import SCHEMA_VERSION, Head, Kind
+from pipelines.sentences import count_of
 from pipelines.store import files
 from pipelines.store.files import checksum
 from pipelines.store.manifest import check_source
@@ -34,11 +36,14 @@ from pipelines.store.manifest import check_source
 _HEAD = "segmentation_head."
 
 
-def build_model(architecture: str, encoder: str, *, channels: int, encoder_weights: str | None = None) -> nn.Module:
-    """One network from (N, 3, H, W) images to (N, channels, H, W) logits.
+def build_model(
+    architecture: str, encoder: str, *, channels: int, bands: int = 3, encoder_weights: str | None = None
+) -> nn.Module:
+    """One network from (N, bands, H, W) images to (N, channels, H, W) logits.
 
     architecture: any of segmentation-models-pytorch, case ignored. encoder: one of its encoders, or "tu-" and a timm
-    model. encoder_weights: name of pretrained weights, or None for random ones.
+    model. encoder_weights: name of pretrained weights, or None for random ones; pretrained on three colours, their
+    first layer is repeated over other numbers of bands and scaled, as SMP and timm do.
     Raises ModelError for unknown names, combinations that do not work and weights that cannot be fetched.
     """
     if architecture.lower() not in MODEL_ARCHITECTURES_MAPPING:
@@ -52,7 +57,7 @@ def build_model(architecture: str, encoder: str, *, channels: int, encoder_weigh
         architecture,
         encoder_name=encoder,
         encoder_weights=weights,
-        in_channels=3,
+        in_channels=bands,
         classes=channels,
         activation=None,
     )
@@ -111,8 +116,10 @@ def first_line(error: BaseException) -> str:
     return (text.strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def build_pair(specs: Sequence[HeadSpec], config: TrainingConfig, *, seed: int) -> dict[Head, nn.Module]:
-    """One network a head, equal in every value that they can share.
+def build_pair(
+    specs: Sequence[HeadSpec], config: TrainingConfig, *, seed: int, bands: int = 3
+) -> dict[Head, nn.Module]:
+    """One network a head for images of so many bands, equal in every value that they can share.
 
     Outside the last layer all tensors are equal. In the last layer the rows of channels that mean the same class are
     equal. The global random state is left as it was.
@@ -125,6 +132,7 @@ def build_pair(specs: Sequence[HeadSpec], config: TrainingConfig, *, seed: int) 
                 config.architecture,
                 config.encoder,
                 channels=len(spec.channels),
+                bands=bands,
                 encoder_weights=config.encoder_weights,
             )
     first = specs[0]
@@ -175,8 +183,8 @@ def pad_to_multiple(images: Tensor, multiple: int, *, value: float = 0.0) -> Ten
 
 HEAD_FILE, CONFIG_FILE, WEIGHTS_FILE = "head.json", "config.json", "model.safetensors"
 _DAMAGE: Final = (OSError, SafetensorError, RuntimeError, ValueError, TypeError, LookupError, MemoryError)
-Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Mean and standard deviation of the three colours, on images in [0, 1]; the network sees (image - mean) / std."""
+Normalisation: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each band, on images in [0, 1]; the network sees (image - mean) / std."""
 
 _Positive: TypeAlias = Annotated[float, Field(gt=0)]
 
@@ -184,7 +192,8 @@ _Positive: TypeAlias = Annotated[float, Field(gt=0)]
 class HeadFile(BaseModel):
     """head.json: everything that inference needs to know about a saved network, and where it came from.
 
-    mean, std: input normalisation on images in [0, 1]. size: (height, width) images were resized to, None for their
+    bands: of the images that it takes; RGB in files of before they were kept. mean, std: input normalisation of each
+    band, on images in [0, 1]. size: (height, width) images were resized to, None for their
     own. crop: training crop when size is None. best_epoch: 1-based epoch of the weights. best_score: macro Dice on
     validation in [0, 1], None without a validation split. sha256: of the two files beside it, by name; checksum: of
     the rest of this file; both None in files of before they were kept.
@@ -194,8 +203,9 @@ class HeadFile(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     spec: HeadSpec
-    mean: tuple[float, float, float]
-    std: tuple[_Positive, _Positive, _Positive]
+    bands: Bands = RGB
+    mean: tuple[float, ...]
+    std: tuple[_Positive, ...]
     size: tuple[int, int] | None
     crop: tuple[int, int] | None
     architecture: str
@@ -206,6 +216,12 @@ class HeadFile(BaseModel):
     best_score: float | None
     sha256: dict[str, str] | None = None
     checksum: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_each_band(self) -> Self:
+        if not len(self.mean) == len(self.std) == self.bands.count:
+            raise ValueError(f"{self.bands.count} bands, but {len(self.mean)} means and {len(self.std)} deviations")
+        return self
 
     @property
     def normalisation(self) -> Normalisation:
@@ -226,6 +242,7 @@ def save_model(
     seed: int,
     best_epoch: int,
     best_score: float | None,
+    bands: Bands = RGB,
 ) -> HeadFile:
     """Write one network in SMP's save_pretrained form, with head.json.
 
@@ -234,6 +251,7 @@ def save_model(
     mean, std = normalisation
     head = HeadFile(
         spec=spec,
+        bands=bands,
         mean=mean,
         std=std,
         size=config.size,
@@ -276,6 +294,11 @@ def load_model(folder: Path) -> tuple[nn.Module, HeadFile]:
             f"{folder}/config.json has {options.get('classes')} channels and activation {options.get('activation')}, "
             f"head.json needs {channels} and none; save the model again"
         )
+    if options.get("in_channels", 3) != head.bands.count:
+        raise ModelError(
+            f"{folder}/config.json takes {options.get('in_channels', 3)} bands, head.json names {head.bands.count}; "
+            "save the model again"
+        )
     model = create(head.architecture, **(options | {"encoder_weights": None}))
     weights = folder / WEIGHTS_FILE
     try:
@@ -289,12 +312,12 @@ def load_model(folder: Path) -> tuple[nn.Module, HeadFile]:
     return model.eval(), head
 
 
-def load_pair(folder: Path, *, kind: Kind, classes: Sequence[str]) -> dict[int, Pair]:
+def load_pair(folder: Path, *, kind: Kind, classes: Sequence[str], bands: Bands = RGB) -> dict[int, Pair]:
     """All saved pairs under a run folder (models/seed=S/head=H) or one pair folder (head=H), by seed.
 
     Files of a whole run are compared with its manifest first. Raises RunError when one has changed, ModelError when
-    there is no pair, heads are missing or repeated, or they do not fit the data set's kind and classes (by name and
-    order).
+    there is no pair, heads are missing or repeated, or they do not fit the data set's kind, classes (by name and
+    order) and bands (by number).
     """
     check_source(folder / "models" if (folder / "models").is_dir() else folder)
     runs = sorted((folder / "models").glob("seed=*")) or sorted(folder.glob("seed=*")) or [folder]
@@ -304,7 +327,7 @@ def load_pair(folder: Path, *, kind: Kind, classes: Sequence[str]) -> dict[int, 
         if not any(head.spec.is_softmax for _, head in heads) or all(head.spec.is_softmax for _, head in heads):
             raise ModelError(f"{place} needs a folder head=sigmoid and a folder head=softmax; name a run or a pair")
         for _, head in heads:
-            _check_fit(place, head, kind, tuple(classes))
+            _check_fit(place, head, kind, tuple(classes), bands)
         seeds = {head.seed for _, head in heads}
         if len(seeds) > 1 or seeds & pairs.keys():
             raise ModelError(f"{place} holds seeds {sorted(seeds)}, already read {sorted(pairs)}; keep one pair a seed")
@@ -312,8 +335,14 @@ def load_pair(folder: Path, *, kind: Kind, classes: Sequence[str]) -> dict[int, 
     return dict(sorted(pairs.items()))
 
 
-def _check_fit(place: Path, head: HeadFile, kind: Kind, classes: tuple[str, ...]) -> None:
+def _check_fit(place: Path, head: HeadFile, kind: Kind, classes: tuple[str, ...], bands: Bands) -> None:
     spec = head.spec
+    if head.bands.count != bands.count:
+        raise ModelError(
+            f"{place}/head={spec.head} takes {count_of(head.bands.count, 'band')} ({', '.join(head.bands.names)}), the "
+            f"images of the data set have {bands.count} ({', '.join(bands.names)}); pick its bands with the option "
+            "channels, or train anew"
+        )
     if (spec.kind, spec.classes) != (kind, classes):
         raise ModelError(
             f"{place}/head={spec.head} was trained on {spec.kind} classes {', '.join(spec.classes)}, the data set has "

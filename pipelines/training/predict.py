@@ -100,7 +100,8 @@ class Examples:
         for item, planes in zip(items, called, strict=True):
             if item.name in self._names:
                 if (item.name, "truth") not in self._rows:
-                    self._row(item, "truth", item.truth & item.valid, picture=item.image)
+                    picture = self._dataset.bands.picture(item.image)
+                    self._row(item, "truth", item.truth & item.valid, picture=picture)
                 self._row(item, head, planes.cpu().numpy())
 
     def write(self) -> None:
@@ -195,8 +196,8 @@ def validation_scores(
 
 
 def normalise(items: Sequence[Item], normalisation: Normalisation) -> Tensor:
-    """Images of one size to (N, 3, H, W) float32, (image - mean) / std."""
-    mean, std = (torch.tensor(value).view(3, 1, 1) for value in normalisation)
+    """Images of one size to (N, B, H, W) float32, (image - mean) / std."""
+    mean, std = (torch.tensor(value).view(-1, 1, 1) for value in normalisation)
     return (torch.from_numpy(np.stack([item.image for item in items])).movedim(-1, 1) - mean) / std
 
 

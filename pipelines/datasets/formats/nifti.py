@@ -146,14 +146,15 @@ def orientation_of(path: Path) -> int:
     return imageio.read_head(path)[1]
 
 
-def as_picture(channels: list[Float32Array], size: Size | None) -> tuple[Float32Array, Size]:
-    """One to three channels, (H, W) in [0, 1], as RGB (H, W, 3), and the size before resizing; one is grey, two are
-    red and green. Raises DatasetError when their sizes differ.
+def as_image(channels: list[Float32Array], size: Size | None) -> tuple[Float32Array, Size]:
+    """Channels, (H, W) in [0, 1], as the bands of an image, (H, W, B), and its size before resizing.
+
+    Raises DatasetError when their sizes differ.
     """
     if len({channel.shape for channel in channels}) > 1:
         raise DatasetError("the channels of a case have different sizes; export it again")
     image = np.stack(channels, axis=2)
-    return imageio.as_rgb(image, size), (image.shape[0], image.shape[1])
+    return imageio.resize(image, size), (image.shape[0], image.shape[1])
 
 
 def forget() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from pipelines import links
 from pipelines.arrays import Float32Array
-from pipelines.datasets import imageio, listing
+from pipelines.datasets import bands, imageio, listing
+from pipelines.datasets.bands import MAX_BANDS, choose_bands
 from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth, distinct, source_name
 from pipelines.datasets.formats import json_file, nifti
 from pipelines.datasets.formats.masks.values import ValueLabels
@@ -34,7 +35,7 @@ class Tables:
     earlier one where regions become one label a pixel; () if nothing is said. ending: of file names, None in version 1.
 
     listed: file names of the label maps that version 1 lists for training. entries: case to images and label map, as
-    version 2 may give them instead of folders.
+    version 2 may give them instead of folders. channels: what the channels are called, "" where it does not say.
     """
 
     labels: tuple[Label, ...]
@@ -43,6 +44,7 @@ class Tables:
     ending: str | None
     listed: tuple[str, ...]
     entries: Mapping[str, tuple[tuple[str, ...], str]]
+    channels: tuple[str, ...]
 
 
 def read_tables(path: Path, findings: list[Finding]) -> Tables:
@@ -67,6 +69,7 @@ def read_tables(path: Path, findings: list[Finding]) -> Tables:
         ending=_ending(table),
         listed=_listed(table.get("training")),
         entries=_entries(table.get("dataset")),
+        channels=_channel_names(table.get("channel_names", table.get("modality"))),
     )
     if all(label.role != "class" for label in labels):
         raise DatasetError("dataset.json has no label besides background and ignore; add one")
@@ -142,6 +145,13 @@ def _ending(table: dict[str, Any]) -> str | None:
     return given
 
 
+def _channel_names(given: Any) -> tuple[str, ...]:
+    """Names by number, as {"0": "T1"}, or a list of them; nothing for anything else."""
+    named = given if isinstance(given, dict) else dict(enumerate(given)) if isinstance(given, list) else {}
+    known = {str(number): name for number, name in named.items() if isinstance(name, str)}
+    return tuple(known.get(str(number), "") for number in range(min(len(named), nifti.MAX_CHANNELS)))
+
+
 def _listed(given: Any) -> tuple[str, ...]:
     rows = given if isinstance(given, list) else []
     paths = [row.get("label") for row in rows if isinstance(row, dict)]
@@ -178,6 +188,11 @@ class Case:
     slices: int
     flat: bool
     test: bool
+
+    @property
+    def photograph(self) -> bool:
+        """Whether it is one ordinary picture, in colours or grey."""
+        return len({path for path, _ in self.channels}) == 1 and nifti.is_picture(self.channels[0][0])
 
     def image(self, index: int) -> str:
         """The name of a slice, as the import of nnU-Net's predictions has it; that of a flat image is the case's."""
@@ -346,7 +361,7 @@ def _parse(options: Mapping[str, str]) -> _Options:
         window=limits(window),
         slices="every" if every else slices,
         every=int(every[1]) if every else 1,
-        channels=channel_numbers(options),
+        channels=channel_numbers(options, "channels", MAX_BANDS),
         fold=whole_number(options, "fold", 0, 999, "such as 0") or 0,
     )
 
@@ -379,6 +394,10 @@ class NnunetSource(Source):
         if not cases:
             why = f" ({findings[-1].message})" if findings else ""
             raise DatasetError(f"{self.name} has no case with image and label map that can be read{why}")
+        self._photographs = not self._options.channels and all(case.photograph for case in cases)
+        first = cases[0]
+        if not self._photographs:
+            self.bands = choose_bands(len(first.channels), options, names=tables.channels, where=f"case {first.name}")
         self._windows: OrderedDict[tuple[Path, int], tuple[float, float]] = OrderedDict()
         self._images = self._cut(cases, findings)
         self.groups = {name: case.name for name, (case, _) in self._images.items() if not case.flat}
@@ -450,19 +469,18 @@ class NnunetSource(Source):
         return tuple(self._images)
 
     def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
-        """One to three channels of a slice as RGB, dark at the window's low end. Raises DatasetError, one line."""
+        """The bands of a slice, each 0 at its window's low end. Raises DatasetError, one line."""
         case, index = self._images[name]
-        first = case.channels[0][0]
-        if len({path for path, _ in case.channels}) == 1 and nifti.is_picture(first) and not self._options.channels:
-            return Picture(*imageio.read_picture(first, size=size))
-        chosen = self._options.channels or tuple(range(min(3, len(case.channels))))
+        if self._photographs:
+            return Picture(*imageio.read_picture(case.channels[0][0], size=size))
+        chosen = self._options.channels or tuple(range(len(case.channels)))
         if max(chosen) >= len(case.channels):
             raise DatasetError(
                 f"case {case.name} has {len(case.channels)} channels, asked for is channel {max(chosen) + 1}; correct "
                 "channels"
             )
         layers = [self._channel(*case.channels[channel], index) for channel in chosen]
-        return Picture(*nifti.as_picture(layers, size), nifti.orientation_of(case.channels[chosen[0]][0]))
+        return Picture(*nifti.as_image(layers, size), nifti.orientation_of(case.channels[chosen[0]][0]))
 
     def _channel(self, path: Path, channel: int, index: int) -> Float32Array:
         plane = nifti.read_plane(path, index, channel)
@@ -506,10 +524,9 @@ FORMAT = Format(
     NnunetSource,
     {
         "slices": "of volumes: all, labelled (those that carry a label), or every:N such as every:5",
-        "window": "intensities that become black and white, such as -160,240; the 0.5th and 99.5th percentile of each "
-        "case if nothing is said",
-        "channels": "the channels taken as red, green and blue, from 1, such as 1,2,4; one is grey; the first three if "
-        "nothing is said",
+        "window": "intensities that become 0 and 1 in every band, such as -160,240; the 0.5th and 99.5th percentile of "
+        "each channel of a case if nothing is said",
+        **bands.OPTIONS,
         "fold": "the fold of splits_final.json that gives training and validation, from 0",
     },
 )

@@ -1,10 +1,12 @@
 """TIFF files to pictures and masks: by channel, page and range, within bounds."""
 
+import html
 import logging
 import mmap
+import re
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -13,7 +15,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from pipelines.arrays import Float32Array
-from pipelines.datasets import imageio
+from pipelines.datasets import bands, imageio
+from pipelines.datasets.bands import MAX_BANDS, RGB, Bands, choose_bands
+from pipelines.datasets.base import Finding
 from pipelines.datasets.files import damage_named, readable
 from pipelines.datasets.options import channel_numbers, choice, limits
 from pipelines.errors import DatasetError
@@ -33,16 +37,29 @@ MAX_PAGES: Final = 10_000
 _COMPRESSIONS: Final = {1, 5, 7, 8, 32773, 32946, 34925, 34926, 50000}
 _PILLOW_COMPRESSIONS: Final = {1, 5, 7, 8, 32773, 32946}
 _RGB, _PALETTE, _CMYK, _YCBCR = 2, 3, 5, 6
+_ALPHA: Final = (1, 2)  # of ExtraSamples: associated and unassociated
+_GDAL_METADATA: Final = 42112
+_MOST_METADATA: Final = 1 << 20
+_GDAL_ITEM: Final = re.compile(r"<Item\s([^<>]*)>([^<>]*)</Item>")
+_ATTRIBUTE: Final = re.compile(r'(\w+)="([^"]*)"')
+_COLORS: Final = ("Red", "Green", "Blue")  # of GDAL's colour interpretation; others say nothing
 # Formats of instruments and of slide scanners store series in ways of their own; their pages are read as pages.
 _KINDS: Final = "lsm mmstack ndtiff fluoview stk sis svs scn qpi ndpi bif avs eer philips scanimage nih mdgel"
 _PLAIN: Final[dict[str, Any]] = {f"is_{kind}": False for kind in _KINDS.split()}
+
+_TRIED: Final = 20  # pictures, to find one that can be read
+_LOOKED_AT: Final = 4  # pictures whose transparency is looked at
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # damage that matters raises; the rest is chatter
 
 
 @dataclass(frozen=True)
 class TiffHead:
-    """What a TIFF file holds. shape: (height, width) as stored. orientation: its tag, 1 to 8, as EXIF's."""
+    """What a TIFF file holds. shape: (height, width) as stored. orientation: its tag, 1 to 8, as EXIF's.
+
+    ordinary: whether Pillow reads all that is in it. alpha: whether the last channel is tagged as transparency.
+    names: of the channels, as GDAL notes them, "" where it does not; () where there are none.
+    """
 
     shape: tuple[int, int]
     channels: int
@@ -51,6 +68,8 @@ class TiffHead:
     photometric: int
     ordinary: bool
     orientation: int
+    alpha: bool
+    names: tuple[str, ...]
 
 
 def is_tiff(path: Path) -> bool:
@@ -134,13 +153,35 @@ def _head(path: Path, tif: tifffile.TiffFile, pages: Pages) -> TiffHead:
         raise DatasetError(
             f"{path_tail(path, 3)} has tiles of more than {MAX_BYTES:,} bytes; save it with smaller tiles"
         )
-    ordinary = _ordinary(tif, page, dtype)
-    return TiffHead((height, width), channels, slices, dtype, int(page.photometric), ordinary, _orientation(page))
+    return TiffHead(
+        (height, width),
+        channels,
+        slices,
+        dtype,
+        photometric=int(page.photometric),
+        ordinary=_ordinary(tif, page, dtype),
+        orientation=_orientation(page),
+        alpha=channels == page.samplesperpixel and bool(page.extrasamples) and int(page.extrasamples[-1]) in _ALPHA,
+        names=_names(page, channels),
+    )
 
 
 def _orientation(page: Any) -> int:
     tag = page.tags.get(274)
     return int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
+
+
+def _names(page: Any, channels: int) -> tuple[str, ...]:
+    """Descriptions of the channels, or else their colours, in the metadata that GDAL writes."""
+    tag = page.tags.get(_GDAL_METADATA)
+    text = tag.value[:_MOST_METADATA] if tag is not None and isinstance(tag.value, str) else ""
+    noted: dict[str, dict[int, str]] = {"description": {}, "colorinterp": {}}
+    for attributes, value in _GDAL_ITEM.findall(text):
+        of = dict(_ATTRIBUTE.findall(attributes))
+        if of.get("role") in noted and of.get("sample", "").isdecimal():
+            noted[of["role"]][int(of["sample"][:6])] = html.unescape(value).strip()
+    names = noted["description"] or {at: name for at, name in noted["colorinterp"].items() if name in _COLORS}
+    return tuple(names.get(index, "") for index in range(channels)) if names else ()
 
 
 def _ordinary(tif: tifffile.TiffFile, page: Any, dtype: np.dtype[Any]) -> bool:
@@ -151,7 +192,9 @@ def _ordinary(tif: tifffile.TiffFile, page: Any, dtype: np.dtype[Any]) -> bool:
         return False
     if page.samplesperpixel == 1:
         return bool(dtype == np.uint8 or dtype == np.bool_ or (dtype == np.uint16 and page.photometric == 1))
-    return bool(dtype == np.uint8 and page.photometric in (_RGB, _PALETTE, _CMYK, _YCBCR) and page.samplesperpixel <= 4)
+    if dtype != np.uint8 or page.samplesperpixel > 4 or page.photometric not in (_RGB, _PALETTE, _CMYK, _YCBCR):
+        return False
+    return all(int(kind) in _ALPHA for kind in page.extrasamples)  # Pillow drops a fourth band
 
 
 def _axes(path: Path, tif: tifffile.TiffFile, pages: Pages) -> tuple[str, tuple[int, ...]]:
@@ -225,50 +268,108 @@ def _values(path: Path, tif: tifffile.TiffFile, page: int | None, pages: Pages) 
 # Pictures and masks --------------------------------------------------------------------------------------------------
 
 OPTIONS: Final[dict[str, str]] = {
-    "channels": "TIFF pictures: the channels taken as red, green and blue, from 1, such as 4,3,2; one is grey",
-    "range": 'TIFF pictures: values that become black and white, such as 0,4095; "dtype" takes all that an integer can '
-    'hold; "percentile" takes the 1st and 99th of each picture',
+    **{name: f"TIFF pictures: {text}" for name, text in bands.OPTIONS.items()},
+    "range": 'TIFF pictures: values that become 0 and 1 in every band, such as 0,4095; "dtype" takes all that an '
+    'integer can hold; "percentile" takes the 1st and 99th of each picture, three bands together and others each by '
+    "itself",
 }
 
 
 @dataclass(frozen=True)
 class PictureOptions:
-    """How to make pictures of TIFF files. channels: from 0; (): the first three. limits: black and white."""
+    """How to make bands of TIFF files. channels: from 0; (): all but transparency. limits: values that become 0 and 1.
+
+    alpha_is_band: a last channel that is tagged as transparency is a band like the others.
+    """
 
     channels: tuple[int, ...] = ()
     limits: Range = "dtype"
     pages: Pages = ""
-
-    @property
-    def plain(self) -> bool:
-        """Whether nothing is asked for that differs from an ordinary picture."""
-        return not self.channels and self.limits == "dtype"
+    alpha_is_band: bool = False
 
 
 def parse_options(options: Mapping[str, str]) -> PictureOptions:
-    """Options channels, range and pages. Raises DatasetError, one line."""
+    """Options channels, range and pages. Raises DatasetError, one line.
+
+    >>> parse_options({"channels": "4,3,2", "range": "0,4095"}).channels
+    (3, 2, 1)
+    """
     given = options.get("range", "dtype").strip()
     black_white = cast("Range | None", given if given in ("dtype", "percentile") else limits(given))
     if black_white is None:
         raise DatasetError(f'range must be "dtype", "percentile" or two numbers such as 0,4095, got {given[:50]!r}')
     pages = choice(options, "pages", ["channels", "slices"])
-    return PictureOptions(channel_numbers(options), black_white, cast("Pages", pages))
+    return PictureOptions(channel_numbers(options, "channels", MAX_BANDS), black_white, cast("Pages", pages))
+
+
+def open_bands(
+    paths: Sequence[Path], options: Mapping[str, str], findings: list[Finding]
+) -> tuple[PictureOptions, Bands]:
+    """How the pictures of a data set are read, and their bands: those of the first that can be read.
+
+    paths: of pictures of any kind; ordinary ones are red, green and blue. Raises DatasetError for options that do not
+    fit the first TIFF picture, and for one with more channels than bands can be.
+    """
+    chosen = parse_options(options)
+    for path in paths[:_TRIED]:
+        if not is_tiff(path):
+            return chosen, RGB
+        try:
+            head = read_head(path, chosen.pages)
+        except DatasetError:  # the check lists it
+            continue
+        if head.alpha and not chosen.channels and any(_marks_more(path, chosen) for path in paths[:_LOOKED_AT]):
+            chosen = replace(chosen, alpha_is_band=True)
+            problem = (
+                f"channel {head.channels} of {path_tail(path, 3)} is tagged as transparency, but holds other values "
+                "than 0 and the largest: it is read as a band; pick others with the option channels"
+            )
+            findings.append(Finding.note("ALPHA-BAND", problem))
+        where = path_tail(path, 3)
+        if _as_photograph(head, chosen):
+            return chosen, choose_bands(3, options, rgb=True, where=where)
+        rgb = head.photometric == _RGB and head.dtype.kind == "u"
+        count = head.channels - (head.alpha and not chosen.alpha_is_band)
+        return chosen, choose_bands(count, options, names=head.names, rgb=rgb, where=where)
+    return chosen, RGB
+
+
+def _as_photograph(head: TiffHead, options: PictureOptions) -> bool:
+    """Whether a file is read as photographs are: red, green and blue, also where it is grey."""
+    if options.channels or options.pages or not head.ordinary or (head.alpha and options.alpha_is_band):
+        return False
+    return options.limits == "dtype" or head.channels == 1
+
+
+def _marks_more(path: Path, options: PictureOptions) -> bool:
+    """Whether the last channel of a file holds more than transparency does as a rule: 0 and the largest value."""
+    try:
+        head = read_head(path, options.pages) if is_tiff(path) else None
+        if head is None or not head.alpha:
+            return False
+        last = read_channels(path, page=0 if head.slices > 1 else None, pages=options.pages)[:, :, -1]
+    except DatasetError:  # the check lists it
+        return False
+    largest = np.iinfo(head.dtype).max if head.dtype.kind in "iu" else 1
+    return bool(((last != 0) & (last != largest)).any())
 
 
 def read_picture(
     path: Path, options: PictureOptions, *, size: tuple[int, int] | None = None, page: int | None = None
 ) -> tuple[Float32Array, tuple[int, int], int]:
-    """A picture as `imageio.read_picture` gives it, from any image file; TIFF files may have any number of channels.
+    """A picture as `imageio.read_picture` gives it, from any image file; of TIFF files every band, or those chosen.
 
-    One channel is repeated to three, two are red and green. Values that are not finite become black.
+    Values that are not finite become 0, each band by itself.
     """
     if not is_tiff(path):
         return imageio.read_picture(path, size=size)
-    if options.plain and page is None and not options.pages and read_head(path).ordinary:
+    head = _file_head(path, options, page)
+    photograph = _as_photograph(head, options) and page is None
+    if photograph and options.limits == "dtype":
         return imageio.read_picture(path, size=size)
     values = read_channels(path, page=page, pages=options.pages)
     own = (values.shape[0], values.shape[1])
-    chosen = options.channels or tuple(range(min(3, values.shape[2])))
+    chosen = options.channels or tuple(range(values.shape[2] - (head.alpha and not options.alpha_is_band)))
     if max(chosen) >= values.shape[2]:
         raise DatasetError(
             f"{path_tail(path, 3)} has {values.shape[2]} channels, asked for is channel {max(chosen) + 1}; correct "
@@ -276,7 +377,8 @@ def read_picture(
         )
     image = values[:, :, list(chosen)].astype(np.float32)
     _scale(path, image, values.dtype, options.limits)
-    return imageio.as_rgb(image, size), own, _file_head(path, options, page).orientation
+    image = imageio.resize(image, size)
+    return (np.repeat(image, 3, axis=2) if photograph and image.shape[2] == 1 else image), own, head.orientation
 
 
 def read_picture_head(path: Path, options: PictureOptions, *, page: int | None = None) -> tuple[tuple[int, int], int]:
@@ -327,7 +429,11 @@ def whole_numbers(path: Path, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _scale(path: Path, image: Float32Array, dtype: np.dtype[Any], limits: Range) -> None:
-    """Bring values to [0, 1] in place."""
+    """Bring the bands of an image to [0, 1] in place. Percentiles are those of each band, of three bands together."""
+    if limits == "percentile" and image.shape[2] not in (1, 3):
+        for band in range(image.shape[2]):
+            _scale(path, image[:, :, band : band + 1], dtype, limits)
+        return
     finite = np.isfinite(image)
     if limits == "percentile":
         values = image[finite]

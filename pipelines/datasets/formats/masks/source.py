@@ -32,7 +32,7 @@ _NOT_READ: Final = (".gif", ".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ra
 
 
 class MaskSource(listing.FileSource):
-    """Pictures and the mask files of each, by name; TIFF pictures may have any number of channels.
+    """Pictures and the mask files of each, by name; TIFF pictures may have any number of bands.
 
     fields: image to the mask that marks its field of view. tables: files that name the labels.
     """
@@ -43,11 +43,11 @@ class MaskSource(listing.FileSource):
         """empty: keep pictures without a mask, as those where nothing is. Raises DatasetError when none is left."""
         self.root = root
         self.name = printable(root.name[:60])
-        self.tiff = tiff_images.parse_options(options)
         self.threshold = whole_number(options, "threshold", 1, 65535, "such as 128")
         findings = [*paired.findings]
         self.images: Mapping[str, Path] = _with_masks(root, paired, findings, empty=empty)
         self.splits = _splits(paired, self.images, findings)
+        self.tiff, self.bands = tiff_images.open_bands(list(self.images.values()), options, findings)
         self.masks = {name: paired.masks.get(name, ()) for name in self.images}
         self.fields = {name: path for name, path in paired.fields.items() if name in self.images}
         self.soft_masks = {name: masks for name, masks in paired.soft.items() if name in self.images}
@@ -77,9 +77,12 @@ class MaskSource(listing.FileSource):
             )
 
     def picture(self, name: str, *, size: Size | None = None) -> Picture:
-        """The picture of an image; TIFF by the options channels and range."""
+        """The picture of an image; TIFF by the options channels and range. Grey among colours is repeated."""
         file, page = self.file_of(name)
-        return Picture(*tiff_images.read_picture(self.images[file], self.tiff, size=size, page=page))
+        image, own, orientation = tiff_images.read_picture(self.images[file], self.tiff, size=size, page=page)
+        if image.shape[2] == 1 and self.bands.count == 3:
+            image = np.repeat(image, 3, axis=2)
+        return Picture(image, own, orientation)
 
     def head(self, name: str) -> tuple[Size, int]:
         """Size and orientation of a picture, told by the head of its file."""
