@@ -58,6 +58,13 @@ BY_PAGE: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "For each kind of pixel the image that has most of them, as the networks saw it, and the same faded with "
             "those pixels marked.",
         ),
+        "observers": (
+            "How far people agree",
+            "The diamond is the Dice of one observer with the majority of the others, the mean over observers; beside "
+            "it the Dice of each head with the truth. Lines are 95% intervals from resampling images. A head beside the"
+            " diamond differs from the truth no more than a person does, and a difference between heads that is smaller"
+            " than its distance from 1 is smaller than what people argue about.",
+        ),
         "ceiling": (
             "Best possible with one label a pixel",
             "The best that any output with one label a pixel could score on this truth, before any training: the split"

@@ -118,6 +118,13 @@ def variant_of(run: Run, *, by_class: bool = False) -> Variant:
     return choose("Probabilities", fitted, key="variant", title=VARIANT_TITLES.__getitem__, help=help_text)
 
 
+def soft_of(run: Run) -> bool:
+    """Whether probabilities are held against the soft truth, where there is one."""
+    truths = ("soft", "hard") if run.facts.get("soft_truth") else ("hard",)
+    help_text = "Soft: the share of observers who marked the pixel, or what grey masks say. Hard: yes or no."
+    return choose("Truth", truths, key="truth", title=str.capitalize, help=help_text) == "soft"
+
+
 def scale_of() -> Literal["linear", "log-odds"]:
     """Axes of reliability diagrams."""
     scales: tuple[Literal["linear", "log-odds"], ...] = ("linear", "log-odds")

@@ -1,9 +1,12 @@
 """Soft truth, of observers or grey masks: from the files to counts, scores, temperature and the human ceiling."""
 
+import json
 from itertools import combinations
 
 import numpy as np
+import opening
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +15,8 @@ from PIL import Image
 from scipy.special import expit, logit
 from sklearn import metrics as sk
 
+from dashboard.displays import calibration, labels
+from dashboard.displays.base import Selection
 from pipelines.config import EvaluationConfig
 from pipelines.counting import grid
 from pipelines.counting.counts import stack
@@ -30,6 +35,7 @@ from pipelines.progress import Progress
 from pipelines.reading import DataReading
 from pipelines.requests import HeadOutputs, ImportRequest
 from pipelines.schema import ALL_SEEDS, MACRO, OBSERVERS
+from pipelines.store.runs import Run
 from pipelines.temperature import Sample, fit_by_class, fit_temperature
 
 # Counts ---------------------------------------------------------------------------------------------------------------
@@ -226,8 +232,6 @@ def observed(tmp_path_factory):
         evaluation=EvaluationConfig(splits=("val", "test"), replicates=200),
     )
     execute(request, Progress(), runs=folder / "runs")
-    from pipelines.store.runs import Run
-
     return Run(folder / "runs" / "observed"), open_dataset(data), data
 
 
@@ -328,3 +332,60 @@ def test_soft_masks_that_are_none_are_told(tmp_path, mask, problem):
     save(tmp_path / "masks_soft" / "a.png", mask)
     with pytest.raises(DatasetError, match=problem):
         open_dataset(tmp_path).read("a")
+
+
+# Pages ----------------------------------------------------------------------------------------------------------------
+
+
+def test_reliability_against_the_soft_truth_is_the_share_of_observers(observed):
+    run, *_ = observed
+    selection = Selection(run, "test", run.seeds, region="all", soft=True)
+    table = calibration.reliability(selection, bins=10).frame()
+    folder = run.folder / "predictions" / "split=test" / "head=sigmoid" / "seed=0"
+    frame = pd.read_parquet(folder, engine="pyarrow", partitioning=None)
+    p, s = expit(frame["log_odds_foreground"].to_numpy(np.float64)), frame["soft_foreground"].to_numpy(np.float64)
+    bins = np.clip(np.ceil(p * 10) - 1, 0, 9).astype(int)
+    rows = table[table["head"] == "sigmoid"].set_index("bin")
+    for b in range(10):
+        if (bins == b).any():
+            assert rows.loc[b, "observed"] == pytest.approx(s[bins == b].mean(), abs=1e-6)
+            assert rows.loc[b, "mean_p"] == pytest.approx(p[bins == b].mean(), abs=1e-6)
+    pooled = calibration.by_image(selection).frame()
+    stored = run.estimates(head="sigmoid", metric="soft_classwise_ece", class_="foreground")["value"].iloc[0]
+    assert pooled[pooled["head"] == "sigmoid"]["pooled"].iloc[0] == pytest.approx(stored, abs=1e-9)
+
+
+def test_people_stand_beside_the_heads_on_labels(observed):
+    run, *_ = observed
+    display = labels.observers(run)
+    rows = display.frame().set_index("head")
+    assert list(rows.index) == ["observers", "sigmoid", "softmax"]
+    people = run.estimates(head=OBSERVERS, metric="observer_dice", class_="foreground")["value"].iloc[0]
+    assert rows.loc["observers", "value"] == people
+    assert f"{people:.2f}" in labels.people_in_words(display)
+    assert go.Figure(json.loads(display.figure().to_json())) is not None
+
+
+def test_runs_with_hard_truth_alone_have_no_people(real_runs):
+    assert labels.observers(Run(real_runs / "cells")) is None
+
+
+@pytest.mark.parametrize(
+    ("page", "texts"),
+    [
+        ("labels", ["How far people agree", "Several people marked"]),
+        ("calibration", ["Brier score against soft truth", "Truth"]),
+        ("verdict", ["against the soft truth", "Two observers differ by"]),
+    ],
+)
+def test_pages_show_soft_truth_and_people(observed, monkeypatch, page, texts):
+    run, *_ = observed
+    shown = opening.open_page(monkeypatch, run.folder.parent, page, run=run.name)
+    assert not shown.exception
+    said = " ".join(
+        str(element.value) for element in (*shown.markdown, *shown.header, *shown.subheader, *shown.caption)
+    )
+    said += " ".join(str(getattr(one, "body", getattr(one, "proto", ""))) for one in shown.get("html"))
+    said += " ".join(one.label for one in shown.get("button_group"))
+    for text in texts:
+        assert text in said, text

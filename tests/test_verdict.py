@@ -441,3 +441,78 @@ def test_outputs_that_are_something_else_get_no_verdict_and_the_reason_comes_fir
     assert "not what they are said to be" in judged.headline
     doubtful = facts() | {"findings": {"test": {"softmax": [found | {"severity": "warning"}]}}}
     assert decide(dataset(), metrics(BETTER), doubtful).answer == "sigmoid"
+
+
+# Soft truth and observers --------------------------------------------------------------------------------------------
+
+
+def with_soft(table, *, brier=(0.0, -0.0001, 0.0001), ece=None, observers=None):
+    """The table with scores against soft truth; ece: by class, hard and soft difference; observers: their Dice."""
+    soft = table[table["metric"].isin(["brier", "classwise_ece"])].copy()
+    soft["metric"] = "soft_" + soft["metric"]
+    gaps = (soft["metric"] == "soft_brier") & (soft["head"] == "difference")
+    soft.loc[gaps, ["value", "low", "high"]] = brier
+    rows = []
+    common = {"seed": ALL_SEEDS, "split": "test", "region": "all", "images": 40}
+    for name, pair in (ece or {}).items():
+        for metric, (value, low, high) in zip(("classwise_ece", "soft_classwise_ece"), pair, strict=True):
+            numbers = {"value": value, "low": low, "high": high}
+            rows.append(
+                {**common, "head": "difference", "variant": "temperature", "class": name, "metric": metric, **numbers}
+            )
+    if observers is not None:
+        numbers = dict(zip(("value", "low", "high"), observers, strict=True))
+        rows.append(
+            {**common, "head": "observers", "variant": "raw", "class": "macro", "metric": "observer_dice", **numbers}
+        )
+    return pd.concat([table, soft, pd.DataFrame(rows)], ignore_index=True)
+
+
+def soft_facts():
+    return facts() | {"soft_truth": True}
+
+
+def codes_of(verdict):
+    return {reason.code: reason for reason in verdict.reasons}
+
+
+def test_brier_against_the_soft_truth_decides_where_there_is_one():
+    hard = metrics(SAME, brier=(0.01, 0.009, 0.011))  # against hard truth softmax would be the answer
+    table = with_soft(hard, brier=(-0.01, -0.011, -0.009))
+    assert decide(dataset(), hard, facts()).answer == "softmax"
+    verdict = decide(dataset(), table, soft_facts())
+    assert verdict.answer == "sigmoid"
+    assert codes_of(verdict)["BRIER-SOFTMAX"].text.startswith(
+        "Brier score against the soft truth, sigmoid minus softmax"
+    )
+
+
+def test_an_order_that_doubt_turns_round_is_said_only_beyond_noise():
+    lower, higher, unsure = (-0.02, -0.03, -0.01), (0.02, 0.01, 0.03), (0.02, -0.01, 0.03)
+    turned = decide(
+        dataset(), with_soft(metrics(SAME), ece={"c0": (higher, lower), "c1": (lower, lower)}), soft_facts()
+    )
+    assert "c0 (softmax against hard truth)" in codes_of(turned)["SOFT-TRUTH"].text
+    assert "c1" not in codes_of(turned)["SOFT-TRUTH"].text
+    for ece in ({"c0": (unsure, lower)}, {"c0": (higher, higher)}):
+        assert "SOFT-TRUTH" not in codes_of(decide(dataset(), with_soft(metrics(SAME), ece=ece), soft_facts()))
+
+
+@pytest.mark.parametrize(
+    ("gap", "said"),
+    [
+        (SAME, "people by 0.130: the heads differ less than people do."),
+        ((0.2, 0.18, 0.22), "people by 0.130: the heads differ more than people do."),
+        ((0.1, 0.02, 0.2), "people by 0.130: whether the heads differ less than people do is open."),
+    ],
+)
+def test_how_far_people_differ_stands_beside_how_far_the_heads_do(gap, said):
+    verdict = decide(dataset(), with_soft(metrics(gap), observers=(0.87, 0.85, 0.89)), soft_facts())
+    reason = codes_of(verdict)["OBSERVERS"]
+    assert reason.title == "Two observers differ by 0.130 Dice"
+    assert reason.text.startswith("One observer's macro Dice with the majority of the others is 0.870 [0.850, 0.890].")
+    assert reason.text.endswith(said)
+
+
+def test_runs_without_observers_say_nothing_of_them():
+    assert {"OBSERVERS", "SOFT-TRUTH"}.isdisjoint(codes_of(decide(dataset(), metrics(SAME), facts())))

@@ -26,7 +26,7 @@ def draw_diagrams() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.container(width=300):
             bins = state.bins()
-        counted = queries.counts.reliability(run, split, run.heads[0], seeds, variant, region, bins)
+        counted = queries.counts.reliability(run, split, run.heads[0], seeds, variant, region, bins, shown.soft)
         names = [str(name) for name in dict.fromkeys(counted["class"])]
         with st.container(width=300):
             chosen = state.class_of(names)
@@ -109,7 +109,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     seeds = state.seeds_of(run)
     variant = state.variant_of(run, by_class=True)
     region = state.region_of(REGIONS, width=run.facts["boundary_width"])
-shown = Selection(run, split, seeds, variant=variant, region=region)
+    soft = state.soft_of(run)
+shown = Selection(run, split, seeds, variant=variant, region=region, soft=soft)
 components.head_legend(run.heads, theme)
 components.notes(base.absence_note(run, split))
 for said in (panels.temperatures(run), panels.temperatures_by_class(run) if variant == "temperature-by-class" else ""):

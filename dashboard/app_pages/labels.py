@@ -104,6 +104,11 @@ draw_panels(
 components.paragraph(panels.imbalance(dataset), theme)
 if overlapping:
     draw_panels(panels.pairs(dataset, theme), panels.splits(dataset, theme))
+people = panels.observers(run, theme)
+if people is not None:
+    st.header("How far people agree")
+    components.paragraph(panels.people_in_words(people), theme)
+    components.show(people, run=run.name)
 draw_kinds()
 st.header("Splits")
 components.paragraph(panels.leakage(dataset), theme)

@@ -80,7 +80,7 @@ class Selection:
 
     seeds: all of the run, or one. contender: a head of the run, which sigmoid is compared with; where there is nothing
     to compare, the head that is shown alone; panels that show every head do not ask for it. class_name: None for the
-    mean of the classes.
+    mean of the classes. soft: probabilities are held against the soft truth.
     """
 
     run: Run
@@ -91,6 +91,7 @@ class Selection:
     region: Region = "all"
     metric: str = "dice"
     class_name: str | None = None
+    soft: bool = False
 
     @property
     def heads(self) -> tuple[Head, ...]:

@@ -23,9 +23,9 @@ from pipelines.store.runs import Run
 
 # Proper scores first, which decide; then their parts, the errors over bins, which explain, and the line.
 SCORES: Final = (
-    *("brier", "nll", "categorical_nll"),
+    *("brier", "soft_brier", "nll", "soft_nll", "categorical_nll"),
     *("corp_miscalibration", "corp_discrimination", "corp_uncertainty"),
-    *("classwise_ece", "classwise_ece_image_mean", "top_label_ece", "top_label_ece_image_mean"),
+    *("classwise_ece", "soft_classwise_ece", "classwise_ece_image_mean", "top_label_ece", "top_label_ece_image_mean"),
     *("adaptive_ece", "smooth_ece", "debiased_ece_l2", "average_calibration_error", "maximum_calibration_error"),
     *("calibration_slope", "calibration_intercept"),
 )
@@ -64,7 +64,7 @@ def reliability(
     run = shown.run
     found = {
         head: queries.counts.reliability(
-            run, shown.split, head, shown.seeds, _counted(head, shown.variant), shown.region, bins
+            run, shown.split, head, shown.seeds, _counted(head, shown.variant), shown.region, bins, shown.soft
         )
         for head in run.heads
     }
@@ -80,7 +80,7 @@ def reliability(
     for name in names:
         at = order.index(name)
         rows = {head: {key: value[at] for key, value in values.items()} for head, values in columns.items()}
-        pictures.append(_diagram(rows, name, theme, scale, height))
+        pictures.append(_diagram(rows, name, theme, scale, height, soft=shown.soft))
     table = pd.concat([rows.assign(head=head) for head, rows in found.items()], ignore_index=True)
     table = table[table["class"].isin(names)]
     return Display("reliability", "Reliability", tuple(pictures), table, "reliability", ("share",), columns=3)
@@ -100,7 +100,7 @@ def by_image(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None:
     bins = queries.counts.evaluation_bins(shown.run)
     found = {
         head: queries.counts.ece_by_image(
-            shown.run, shown.split, head, shown.seeds, _counted(head, shown.variant), shown.region
+            shown.run, shown.split, head, shown.seeds, _counted(head, shown.variant), shown.region, shown.soft
         )
         for head in shown.run.heads
     }
@@ -110,7 +110,7 @@ def by_image(subject: Run | Selection, theme: Theme = LIGHT) -> Display | None:
     if single["value"].isna().all():
         return None
     names = list(dict.fromkeys(pooled["class"]))
-    title = f"Calibration error of single images, {bins} bins"
+    title = f"Calibration error of single images, {bins} bins{', soft truth' if shown.soft else ''}"
     figure = by_image_figure(pooled, single, theme, title=title)
     said = "; ".join(
         f"{row['class']}, {HEAD_SHORT[row['head']].lower()}: {rounded(row['pooled'])} pooled, "
@@ -207,13 +207,16 @@ def temperatures_by_class(run: Run) -> str:
     )
 
 
-def _diagram(rows: Mapping[Head, Columns], name: str, theme: Theme, scale: Scale, height: int) -> Picture:
+def _diagram(
+    rows: Mapping[Head, Columns], name: str, theme: Theme, scale: Scale, height: int, *, soft: bool
+) -> Picture:
     """One class, with each head's error in its colour under the title."""
     errors = {head: calibration_error(one) for head, one in rows.items()}
-    observed = "share correct" if name == TOP_LABEL else "observed share"
+    observed = "share correct" if name == TOP_LABEL else "share of observers" if soft else "observed share"
     figure = reliability_figure(rows, theme, title=name, height=height, errors=errors, scale=scale, observed=observed)
     said = ", ".join(f"{HEAD_TITLES[head]} ECE {rounded(error)}" for head, error in errors.items())
-    return Picture(f"reliability_{name}", figure, f"Reliability of {name}: {said}.")
+    against = " against the soft truth" if soft else ""
+    return Picture(f"reliability_{name}", figure, f"Reliability of {name}{against}: {said}.")
 
 
 # Single images --------------------------------------------------------------------------------------------------------

@@ -7,11 +7,24 @@ import numpy as np
 import pandas as pd
 
 from dashboard import queries
-from dashboard.charts import SHARED, Drawn, broken, draw, line, mark, matrix_figure, points, shortened, upright
+from dashboard.charts import (
+    SHARED,
+    Drawn,
+    broken,
+    draw,
+    interval,
+    line,
+    mark,
+    matrix_figure,
+    points,
+    shortened,
+    upright,
+)
+from dashboard.displays.accuracy import class_title, row_rules, rows_axis
 from dashboard.displays.base import SPLIT_TITLES, Display, Picture
-from dashboard.rounding import percent
-from dashboard.theme import LIGHT, Theme, faded
-from pipelines.schema import Split
+from dashboard.rounding import percent, with_interval
+from dashboard.theme import HEAD_MARKERS, HEAD_SHORT, LIGHT, Theme, faded
+from pipelines.schema import MACRO, OBSERVERS, Split
 from pipelines.store.runs import Run
 
 Facts: TypeAlias = dict[str, Any]  # what the check of a data set found, as `queries.runs.dataset` gives it
@@ -130,6 +143,37 @@ def ceiling(subject: Run | Facts, theme: Theme = LIGHT) -> Display | None:
     alt = f"Best mean Dice with one label a pixel: {means[0]:.3f}; by priority {means[1]:.3f}."
     return Display(
         "ceiling", "Best possible with one label a pixel", (Picture("ceiling", figure, alt),), table, "ceiling"
+    )
+
+
+def observers(run: Run, theme: Theme = LIGHT) -> Display | None:
+    """Dice of an observer with the majority of the others, beside that of the heads with the truth, on the split that
+    is judged; None where no two people marked the same images.
+    """
+    people = run.estimates(head=OBSERVERS, metric="observer_dice")
+    people = people[people["value"].notna()]
+    if people.empty:
+        return None
+    every = run.estimates(head=run.heads, metric="dice")
+    table = pd.concat([people, every[every["class"].isin(people["class"])]], ignore_index=True)
+    names = [name for name in (MACRO, *queries.runs.dataset(run)["classes"]) if name in set(people["class"])]
+    names = names[1:] if len(names) == 2 else names  # the mean of one class is that class
+    table = table[table["class"].isin(names) & table["value"].notna()]
+    table = table[["class", "head", "value", "low", "high", "images"]].reset_index(drop=True)
+    mean = table[(table["class"] == names[0]) & (table["head"] == OBSERVERS)].iloc[0]
+    said = f"{class_title(names[0])}: {with_interval(mean['value'], mean['low'], mean['high'])}"
+    picture = Picture("observers", observers_figure(table, theme), f"Dice of an observer with the others, {said}.")
+    return Display("observers", "How far people agree", (picture,), table, "observers")
+
+
+def people_in_words(display: Display) -> str:
+    """What `observers` shows, in a sentence."""
+    rows = display.table
+    people = rows[rows["head"] == OBSERVERS].iloc[0]
+    return (
+        f"Several people marked {people['images']:,} of the images that are judged. One of them reaches a Dice of "
+        f"{with_interval(people['value'], people['low'], people['high'])} with the majority of the others: a head that "
+        "reaches as much differs from the truth no more than a person does."
     )
 
 
@@ -269,6 +313,41 @@ def ceiling_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
         shapes=[upright(1, theme.text)],
         xaxis={"range": [min(0.9, lowest) - 0.03, 1.02], "title": "Dice", "nticks": 6, "tickformat": "~g"},
         yaxis=_ROWS,
+    )
+
+
+def observers_figure(table: pd.DataFrame, theme: Theme) -> Drawn:
+    """Dice with intervals: a row a class, in it a lane for people and one for each head.
+
+    table: rows class, head (OBSERVERS for people), value, low, high, classes in order.
+    """
+    classes, heads = list(dict.fromkeys(table["class"])), list(dict.fromkeys(table["head"]))
+    traces = []
+    for lane, head in enumerate(heads):
+        rows = table[table["head"] == head]
+        people = head == OBSERVERS
+        name = "one observer" if people else HEAD_SHORT[head]
+        color, symbol = (theme.text, "diamond") if people else (theme.heads[head], HEAD_MARKERS[head])
+        offset = (lane - (len(heads) - 1) / 2) * 0.8 / len(heads)
+        traces.append(
+            points(
+                rows["value"],
+                [classes.index(one) + offset for one in rows["class"]],
+                mark(color, 10 if people else 8, symbol=symbol, edge=color, width=1.5),
+                error_x=interval(rows, color, thickness=2.2),
+                name=name,
+                customdata=rows[["low", "high"]].to_numpy(),
+                hover=f"{name}: Dice %{{x:.3f}}<br>%{{customdata[0]:.3f}} to %{{customdata[1]:.3f}}",
+            )
+        )
+    return draw(
+        traces,
+        theme,
+        height=150 + 26 * len(heads) * len(classes),
+        title="One observer beside the heads",
+        shapes=row_rules(len(classes), theme),
+        xaxis={"nticks": 6, "tickformat": "~g", "title": "Dice"},
+        yaxis=rows_axis(classes),
     )
 
 

@@ -123,15 +123,16 @@ def margin_of(metric: str, verdict: Verdict, mean: pd.Series) -> float:
         "dice": verdict.margin.dice,
         "classwise_ece": verdict.margin.classwise_ece,
         "brier": verdict.margin.brier_relative * float(mean["sigmoid"] + mean["softmax"]) / 2,
-    }[metric]
+    }[metric.removeprefix("soft_")]
 
 
 def _plots(run: Run) -> tuple[tuple[str, str, str, Variant], ...]:
     """Metric, title, subtitle and variant of what is drawn: probabilities after temperature where one was fitted."""
     variant: Variant = "temperature" if queries.scores.after_temperature(run) else "raw"
     suffix = ", after temperature" if variant == "temperature" else ""
+    soft, against = ("soft_", ", soft truth") if run.facts.get("soft_truth") else ("", "")
     return (
         ("dice", "Dice", "higher is better", "raw"),
-        ("classwise_ece", "Classwise ECE", f"lower is better{suffix}", variant),
-        ("brier", "Brier score", f"lower is better{suffix}", variant),
+        (f"{soft}classwise_ece", f"Classwise ECE{against}", f"lower is better{suffix}", variant),
+        (f"{soft}brier", f"Brier score{against}", f"lower is better{suffix}", variant),
     )

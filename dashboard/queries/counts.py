@@ -63,30 +63,34 @@ class _Calibrated(NamedTuple):
     by_image: Float64Array
 
 
-def _hits(counted: Counts, *, region: Region) -> tuple[tuple[str, ...], Float32Array]:
-    return counted.images, calibration.hit_steps(counted, region=region).astype(np.float32)
+def _hits(counted: Counts, *, region: Region, soft: bool) -> tuple[tuple[str, ...], Float32Array]:
+    return counted.images, calibration.hit_steps(counted, region=region, soft=soft).astype(np.float32)
 
 
-def _bins(counted: Counts, *, region: Region, bins: int) -> Float64Array:
-    return in_bins(calibration.reliability_steps(counted, region=region), bins)
+def _bins(counted: Counts, *, region: Region, soft: bool, bins: int) -> Float64Array:
+    return in_bins(calibration.reliability_steps(counted, region=region, soft=soft), bins)
 
 
 @st.cache_resource(max_entries=12, show_spinner="Calibrating image by image …", hash_funcs=KEY)
 def _calibrated(
-    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, bins: int
+    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, bins: int, soft: bool
 ) -> _Calibrated:
     """Tables of every number of bins: less than a second once, and nothing while the slider moves."""
     facts = dataset(run)
-    counted = (split, head, seeds)
-    found = run.map_counts(partial(_hits, region=region), ("score", "top", "confusion"), *counted, variant=variant)
+    counted, also = (split, head, seeds), ("soft",) if soft else ()
+    arrays = ("score", "top", "confusion", *also)
+    found = run.map_counts(partial(_hits, region=region, soft=soft), arrays, *counted, variant=variant)
     images, by_step = zip(*found, strict=True)
-    if region == "all":  # stored
+    if region == "all" and not soft:  # stored
         by_image = run.image_bins(*counted, bins=bins, variant=variant) * np.array([1, 1, P_UNIT])[:, None]
     else:
         by_image = np.concatenate(
-            run.map_counts(partial(_bins, region=region, bins=bins), BINNED, *counted, variant=variant)
+            run.map_counts(
+                partial(_bins, region=region, soft=soft, bins=bins), (*BINNED, *also), *counted, variant=variant
+            )
         )
-    whole = calibration.reliability_steps(whole_counts(run, split, head, seeds, variant), region=region)[0]
+    counts_of_all = whole_counts(run, split, head, seeds, variant)
+    whole = calibration.reliability_steps(counts_of_all, region=region, soft=soft)[0]
     steps = calibration.resampled_steps(whole, np.concatenate(by_step), units_of(run, split))
     names = list(facts["classes"])
     order = list(range(len(names)))
@@ -103,13 +107,21 @@ def _calibrated(
 
 
 def reliability(
-    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, bins: int
+    run: Run,
+    split: Split,
+    head: Head,
+    seeds: tuple[int, ...],
+    variant: Variant,
+    region: Region,
+    bins: int,
+    soft: bool = False,
 ) -> pd.DataFrame:
     """Reliability rows of the top label, where truth is exclusive and the region has one, and of every class.
 
-    bins: one of BINS. Shared by all sessions, so never to be written to.
+    bins: one of BINS; soft: against the soft truth, which has no top label. Shared by all sessions, so never to be
+    written to.
     """
-    return _calibrated(run, split, head, seeds, variant, region, evaluation_bins(run)).tables[bins]
+    return _calibrated(run, split, head, seeds, variant, region, evaluation_bins(run), soft).tables[bins]
 
 
 @st.cache_resource(max_entries=24, show_spinner=False, hash_funcs=KEY)
@@ -120,7 +132,7 @@ def evaluation_bins(run: Run) -> int:
 
 @st.cache_resource(max_entries=24, show_spinner=False, hash_funcs=KEY)
 def ece_by_image(
-    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region
+    run: Run, split: Split, head: Head, seeds: tuple[int, ...], variant: Variant, region: Region, soft: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """ECE of the top label, where it has one, and of every class: over all pixels together, and of each image alone.
 
@@ -128,7 +140,7 @@ def ece_by_image(
     the same classes in the same order; the top label's class is called `calibration.TOP_LABEL`. Shared by all
     sessions, so never to be written to.
     """
-    found = _calibrated(run, split, head, seeds, variant, region, evaluation_bins(run))
+    found = _calibrated(run, split, head, seeds, variant, region, evaluation_bins(run), soft)
     bins = np.moveaxis(found.by_image, 2, 3)
     values, pooled = ece_of_bins(bins), ece_of_bins(bins.sum(axis=0))
     return (

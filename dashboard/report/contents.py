@@ -241,6 +241,7 @@ def _labels(subject: Subject) -> Chapter:
         ("Best possible with one label a pixel", labels.ceiling(facts, THEME), _ALONE),
         ("Which class lies inside which", labels.nesting(facts, THEME), "no two classes share a pixel in this truth"),
         ("Classes that share pixels", labels.pairs(facts, THEME), _ALONE),
+        ("How far people agree", labels.observers(subject.run, THEME), "no two people marked the same images"),
     ]
     before = [Block("text", list(filter(None, sentences))), _findings(facts["findings"])]
     lead = "What the truth alone says, before any training, over all splits."

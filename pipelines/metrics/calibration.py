@@ -18,6 +18,7 @@ from pipelines.counting.grid import (
     EDGES,
     HALF_CELL,
     P_UNIT,
+    SOFT_UNIT,
     STEPS,
     bin_edges,
     in_bins,
@@ -280,23 +281,26 @@ _LINE = derived(SCORES, "line", recalibration_line)
 TOP_LABEL: Final = "top label"
 
 
-def reliability_steps(counts: Counts, *, region: Region = "all") -> Float64Array:
+def reliability_steps(counts: Counts, *, region: Region = "all", soft: bool = False) -> Float64Array:
     """What reliability tables of any number of bins are made from: (N, C, 3, 300) pixels, hits and sum of p by step.
 
     Where the truth is exclusive, class C + 1 is the largest p of a pixel against whether the argmax is right; the
-    foreground leaves out pixels that are background in truth and in the argmax.
+    foreground leaves out pixels that are background in truth and in the argmax. soft: hits are sums of the soft truth,
+    and there is no top label.
     """
     mass = in_steps(_of_classes(counts.score_p, region).sum(axis=2)) * P_UNIT
-    if counts.exclusive:
+    if counts.exclusive and not soft:
         top = in_steps(_of_top(counts.top_p, region).sum(axis=1)) * P_UNIT
         mass = np.concatenate([mass, top[:, None]], axis=1)
-    return np.concatenate([hit_steps(counts, region=region), mass[:, :, None]], axis=2)
+    return np.concatenate([hit_steps(counts, region=region, soft=soft), mass[:, :, None]], axis=2)
 
 
-def hit_steps(counts: Counts, *, region: Region = "all") -> Float64Array:
+def hit_steps(counts: Counts, *, region: Region = "all", soft: bool = False) -> Float64Array:
     """(N, C, 2, 300) pixels and hits of `reliability_steps`, which need no sums of p."""
     steps = _hits(_of_classes(counts.score, region))
-    if not counts.exclusive:
+    if soft:
+        steps[:, :, 1] = in_steps(_of_classes(counts.soft, region).sum(axis=2)) * SOFT_UNIT
+    if soft or not counts.exclusive:
         return steps
     return np.concatenate([steps, _hits(_of_top(counts.top, region))[:, None]], axis=1)
 

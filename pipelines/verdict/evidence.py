@@ -72,6 +72,9 @@ class Evidence:
 
     def __init__(self, dataset: dict[str, Any], metrics: pd.DataFrame, facts: dict[str, Any]) -> None:
         self.dataset, self.facts = dataset, facts
+        # The better target where there is one: what a share of the observers say is no mistake of a head that doubts.
+        self.soft = bool(facts.get("soft_truth"))
+        self.brier, self.ece = ("soft_brier", "soft_classwise_ece") if self.soft else ("brier", "classwise_ece")
         splits = set(metrics["split"].unique())
         self.split = next((split for split in ("test", "val", "train") if split in splits), "")
         if not self.split:
@@ -144,6 +147,11 @@ class Evidence:
     def dice(self) -> str:
         """What the run's Dice is called: macro where it is the mean of several classes."""
         return "Dice" if len(self.dataset["class_facts"]) == 1 else "macro Dice"
+
+    @property
+    def against(self) -> str:
+        """What probabilities are held against, where that is to be said."""
+        return " against the soft truth" if self.soft else ""
 
     @property
     def replicates(self) -> int:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from pipelines.heads import LAST_LAYERS
 from pipelines.judgement import Margin, Reason, Supports
 from pipelines.metrics.inference import CONFIDENCE
-from pipelines.schema import MACRO, Head
+from pipelines.schema import MACRO, OBSERVERS, Head
 from pipelines.sentences import capitalised, decimals_of, none_carries, not_tuned, signed
 from pipelines.verdict.evidence import Estimate, Evidence, Position
 
@@ -64,8 +64,9 @@ class Case:
 
     def brier_position(self, variant: str) -> Position:
         """Where sigmoid minus the contender in Brier score lies by the margin, a share of the mean of the two heads."""
-        room = self.margin.brier_relative * sum(self.values("brier", self.evidence.calibrated)) / 2
-        return self.evidence.difference(self.head, "brier", variant=variant).position(room)
+        metric = self.evidence.brier
+        room = self.margin.brier_relative * sum(self.values(metric, self.evidence.calibrated)) / 2
+        return self.evidence.difference(self.head, metric, variant=variant).position(room)
 
     @property
     def temperature_explains(self) -> bool:
@@ -231,9 +232,9 @@ def _accuracies(case: Case) -> Iterator[Reason]:
 
 def _probability(case: Case) -> Reason:
     """The paired difference in Brier score at the fitted temperature; ECE explains it."""
-    variant = case.evidence.calibrated
-    gap, position = case.evidence.difference(case.head, "brier", variant=variant), case.brier_position(variant)
-    ece = case.values("classwise_ece", variant)
+    evidence, variant = case.evidence, case.evidence.calibrated
+    gap, position = evidence.difference(case.head, evidence.brier, variant=variant), case.brier_position(variant)
+    ece = case.values(evidence.ece, variant)
     when = "after each head's temperature was fitted" if variant == "temperature" else "as trained"
     supports, meaning = {
         "above": ("softmax", f"{case.name} has the better probabilities"),
@@ -242,12 +243,53 @@ def _probability(case: Case) -> Reason:
         "open": ("caution", "these images do not settle it"),
     }[position]
     text = (
-        f"Brier score, sigmoid minus {case.name}, {when}: "
+        f"Brier score{evidence.against}, sigmoid minus {case.name}, {when}: "
         f"{gap.text(digits=4)}, margin ±{100 * case.margin.brier_relative:g}%: {meaning}. "
         f"Classwise ECE: {ece[0]:.4f} and {ece[1]:.4f}."
     )
     title = "Probabilities: Brier score and calibration"
     return _reason(f"BRIER-{case.head.upper()}", title, text, supports, gap)  # type: ignore[arg-type]
+
+
+def _soft_truth(case: Case) -> Reason | None:
+    """Classes whose heads rank otherwise by ECE against the soft truth than against the hard one, beyond noise."""
+    evidence, variant = case.evidence, case.evidence.calibrated
+    turned: list[str] = []
+    for name in (entry["name"] for entry in evidence.dataset["class_facts"] if evidence.soft):
+        hard, soft = (
+            evidence.difference(case.head, metric, class_name=name, variant=variant).position(0.0)
+            for metric in ("classwise_ece", evidence.ece)
+        )
+        if {hard, soft} == {"above", "below"}:
+            turned.append(f"{name} ({case.name if hard == 'above' else 'sigmoid'} against hard truth)")
+    if not turned:
+        return None
+    text = (
+        f"The head with the lower calibration error is another one against the soft truth: {', '.join(turned)}. Hard "
+        "truth counts it as an error to give half of the probability to what half of the observers marked; the soft "
+        "truth does not."
+    )
+    return _reason("SOFT-TRUTH", "Doubt of the observers turns the order of the heads", text, "caution")
+
+
+def _observers(case: Case) -> Reason | None:
+    """How far people differ, beside how far the heads do."""
+    evidence = case.evidence
+    people = evidence.get(OBSERVERS, "observer_dice")
+    if math.isnan(people.value):
+        return None
+    apart = 1 - people.value
+    text = f"One observer's {evidence.dice} with the majority of the others is {_plainly(people)}. "
+    if not math.isnan(case.gap.value):
+        meaning = {
+            "inside": "the heads differ less than people do",
+            "open": "whether the heads differ less than people do is open",
+        }.get(case.gap.position(apart), "the heads differ more than people do")
+        text += f"The heads differ by {abs(case.gap.value):.3f} ({case.gap}), people by {apart:.3f}: {meaning}."
+    else:
+        reached = evidence.get(case.head, "dice")
+        text += f"{capitalised(case.name)} reaches {_plainly(reached)} with the truth."
+    return _reason("OBSERVERS", f"Two observers differ by {apart:.3f} Dice", text)
 
 
 def _class(case: Case) -> Reason | None:
@@ -285,9 +327,10 @@ def _temperature(case: Case) -> Reason | None:
     """Whether fitting a temperature changes the probabilities more than choosing the head does."""
     if case.evidence.calibrated == "raw":
         return None
-    before, after = case.values("classwise_ece"), case.values("classwise_ece", "temperature")
+    ece = case.evidence.ece
+    before, after = case.values(ece), case.values(ece, "temperature")
     changes = [fitted - raw for raw, fitted in zip(before, after, strict=True)]
-    by_head = abs(case.evidence.difference(case.head, "classwise_ece").value)
+    by_head = abs(case.evidence.difference(case.head, ece).value)
     largest = max(abs(change) for change in changes)
     if math.isnan(largest) or math.isnan(by_head):
         return None
@@ -298,7 +341,8 @@ def _temperature(case: Case) -> Reason | None:
     if not case.temperature_explains:
         text += f"temperature matters {'more than' if largest > by_head else 'no more than'} the head here."
         return _reason("TEMPERATURE", "Temperature against head", text, "neither", largest - by_head)
-    raw, fitted = (case.evidence.difference(case.head, "brier", variant=one) for one in ("raw", "temperature"))
+    brier = case.evidence.brier
+    raw, fitted = (case.evidence.difference(case.head, brier, variant=one) for one in ("raw", "temperature"))
     text += (
         f"sigmoid minus {case.name} in Brier score is {raw.text(digits=4)} as trained "
         f"and {fitted.text(digits=4)} once each temperature is fitted, inside the margin."
@@ -335,7 +379,7 @@ def _threshold(case: Case) -> Reason | None:
 
 def _swap_metric(case: Case) -> tuple[str, str, int]:
     """Name, title and decimals of what decoding may move: it leaves the argmax of exclusive truth as it is."""
-    return ("brier", "Brier score", 4) if case.exclusive else ("dice", "Dice", 3)
+    return (case.evidence.brier, "Brier score", 4) if case.exclusive else ("dice", "Dice", 3)
 
 
 def _swap(case: Case) -> Reason | None:
@@ -393,7 +437,8 @@ def _own_scores(case: Case) -> Reason:
     """How well the head does on its own."""
     dice = case.evidence.get(case.head, "dice")
     brier, ece = (
-        case.evidence.get(case.head, name, variant=case.evidence.calibrated) for name in ("brier", "classwise_ece")
+        case.evidence.get(case.head, name, variant=case.evidence.calibrated)
+        for name in (case.evidence.brier, case.evidence.ece)
     )
     when = "after its temperature was fitted" if case.evidence.calibrated == "temperature" else "as trained"
     text = (
@@ -437,7 +482,7 @@ def _own_temperature(case: Case) -> Reason | None:
     """What one fitted temperature does to the probabilities."""
     (raw, fitted), ece = (
         [case.evidence.get(case.head, name, variant=variant).value for variant in ("raw", "temperature")]
-        for name in ("brier", "classwise_ece")
+        for name in (case.evidence.brier, case.evidence.ece)
     )
     if math.isnan(raw) or math.isnan(fitted):
         return None
@@ -492,9 +537,18 @@ def _own_seeds(case: Case) -> Reason | None:
 
 # In the order in which they are read ---------------------------------------------------------------------------------
 
-_OF_PAIR: Final[tuple[_Reason, ...]] = (_probability, _class, _temperature, _threshold, _swap, _seeds)
+_OF_PAIR: Final[tuple[_Reason, ...]] = (
+    _probability,
+    _soft_truth,
+    _observers,
+    _class,
+    _temperature,
+    _threshold,
+    _swap,
+    _seeds,
+)
 _OF_HEAD: Final[tuple[_Reason, ...]] = (
-    _own_scores, _own_ceiling, _own_temperature, _own_threshold, _own_swap, _own_seeds,
+    _own_scores, _observers, _own_ceiling, _own_temperature, _own_threshold, _own_swap, _own_seeds,
 )  # fmt: skip
 _OF_DATA: Final[tuple[_Reason, ...]] = (_rare, _absent, _interval, _split)
 
