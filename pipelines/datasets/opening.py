@@ -19,6 +19,7 @@ from pipelines.datasets.formats import (
     nnunet,
     per_class,
     rle_table,
+    supervisely,
     tiff,
     voc,
     yolo,
@@ -45,6 +46,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "rle": rle_table.FORMAT,
     "yolo": yolo.FORMAT,
     "cvat": cvat.FORMAT,
+    "supervisely": supervisely.FORMAT,
 }
 FORMATS: Final[dict[str, Format]] = {
     name: replace(form, options={**form.options, **orientation.OPTIONS}) for name, form in _FORMATS.items()

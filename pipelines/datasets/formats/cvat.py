@@ -100,7 +100,6 @@ class _Xml:
 
 _AREAS: Final = ("polygon", "mask", "box", "ellipse")
 _AREA_TYPES: Final = ("any", "polygon", "mask", "rectangle", "ellipse", "")  # of labels that can have one
-_COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 _LOOKED_AT: Final = 200
 
 
@@ -190,8 +189,7 @@ class Export(_Xml):
             case [*_, "labels", "label", ("name" | "color" | "type") as key]:
                 self._label[key] = text
             case [*_, "labels", "label"] if self._label.get("type", "") in _AREA_TYPES:
-                color = self._label.get("color", "")
-                self._add_label(self._label.get("name", ""), color if _COLOR.fullmatch(color) else None)
+                self._add_label(self._label.get("name", ""), self._label.get("color"))
 
     def _add_label(self, name: str, color: str | None) -> None:
         if 0 < len(name) <= 500:  # others are told where they are drawn

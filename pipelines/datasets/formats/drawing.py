@@ -1,5 +1,6 @@
 """Shapes that a file lists for an image, one after the other, to the truth of that image."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pipelines.datasets.base import Finding, Label, Truth, blank_layers
 from pipelines.datasets.formats import polygons
 from pipelines.errors import DatasetError
 
+_COLOR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 _AT_ONCE: Final = 256  # instances of one label that are united in one go
 _MOST_FINDINGS: Final = 10  # of one image
 
@@ -20,8 +22,9 @@ class UnknownLabelError(DatasetError):
     """A shape names a label that its data set does not have."""
 
 
-def label_named(name: str, color: str | None = None) -> Label:
-    """A label of a file of shapes; one called background means "nothing here"."""
+def label_named(name: str, color: Any = None) -> Label:
+    """A label of a file of shapes, with its colour if that is one as in "#ff0000"; background means "nothing here"."""
+    color = color if isinstance(color, str) and _COLOR.fullmatch(color) else None
     return Label(name, color, role="background" if name.strip("_ ").casefold() == "background" else "class")
 
 
