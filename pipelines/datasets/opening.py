@@ -15,6 +15,7 @@ from pipelines.datasets.formats import (
     huggingface,
     indexed,
     labelme,
+    labelstudio,
     native,
     nnunet,
     per_class,
@@ -47,6 +48,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "yolo": yolo.FORMAT,
     "cvat": cvat.FORMAT,
     "supervisely": supervisely.FORMAT,
+    "labelstudio": labelstudio.FORMAT,
 }
 FORMATS: Final[dict[str, Format]] = {
     name: replace(form, options={**form.options, **orientation.OPTIONS}) for name, form in _FORMATS.items()

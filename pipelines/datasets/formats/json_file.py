@@ -4,6 +4,7 @@ import json
 import mmap
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -62,6 +63,18 @@ def members(path: Path, *, lists: Collection[str], texts: Collection[str] = ()) 
     texts: members whose value is kept even where it is one long text. Raises DatasetError, one line, for what is no
     JSON object, larger than MAX_BYTES, or holds a value larger than MAX_VALUE (a text: MAX_TEXT).
     """
+    with _scan(path) as scan:
+        yield from scan.members(frozenset(lists), frozenset(texts))
+
+
+def elements(path: Path) -> Iterator[Member]:
+    """Elements of the outermost list, one by one. Raises DatasetError, one line, as `members` does."""
+    with _scan(path) as scan:
+        yield from scan.elements()
+
+
+@contextmanager
+def _scan(path: Path) -> Iterator["_Scan"]:
     with readable(path):
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -69,7 +82,7 @@ def members(path: Path, *, lists: Collection[str], texts: Collection[str] = ()) 
         if size == 0:
             raise DatasetError(f"{path_tail(path)} is empty; copy it again")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield from _Scan(path, content).members(frozenset(lists), frozenset(texts))
+            yield _Scan(path, content)
 
 
 def pieces(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[Any]:
@@ -80,12 +93,15 @@ def pieces(path: Path, places: Iterable[tuple[int, int]]) -> Iterator[Any]:
             yield parse(file.read(end - start), path)
 
 
-def ends(path: Path) -> bytes:
-    """The first and the last HEAD bytes of a file that begins like an object, b"" for any other; never raises."""
+def ends(path: Path, first: bytes = b"{") -> bytes:
+    """The first and the last HEAD bytes of a file that begins like an object, b"" for any other; never raises.
+
+    first: b"[" for files that begin like a list.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
-            if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(first):
                 return b""
             size = file.seek(0, 2)
             file.seek(max(HEAD, size - HEAD))
@@ -126,6 +142,14 @@ class _Scan:
             if not self._is(b","):
                 break
         self._expect(b"}")
+        self._finish()
+
+    def elements(self) -> Iterator[Member]:
+        self._expect(b"[")
+        yield from self._elements("")
+        self._finish()
+
+    def _finish(self) -> None:
         self._skip()
         if self._at != len(self._content):
             raise self._broken("there is more after the end")

@@ -84,14 +84,22 @@ def as_number(value: Any) -> float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def rectangle(left: float, top: float, right: float, bottom: float, *, turned: float = 0.0) -> list[float]:
-    """The outline of a box, x, y, x, y, …; turned: by degrees clockwise, around its centre.
+def rectangle(
+    left: float,
+    top: float,
+    right: float,
+    bottom: float,
+    *,
+    turned: float = 0.0,
+    about: tuple[float, float] | None = None,
+) -> list[float]:
+    """The outline of a box, x, y, x, y, …; turned: by degrees clockwise, about a point, its centre if none is given.
 
     >>> rectangle(0, 0, 4, 2)
     [0.0, 0.0, 4.0, 0.0, 4.0, 2.0, 0.0, 2.0]
     """
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float64)
-    return _turned(corners, ((left + right) / 2, (top + bottom) / 2), turned)
+    return _turned(corners, about or ((left + right) / 2, (top + bottom) / 2), turned)
 
 
 def ellipse(x: float, y: float, reach_x: float, reach_y: float, *, turned: float = 0.0) -> list[float]:
