@@ -72,7 +72,16 @@ OBSERVERS = {
     "a folder for each expert": ("images/{i}.png", "masks/expert1/{i}.png", "masks/expert2/{i}.png"),
     "suffixes": ("images/{i}.png", "masks/{i}_rater1.png", "masks/{i}_rater2.png"),
     "consensus and readers": ("images/{i}.png", "masks/{i}.png", "masks_reader3/{i}.png"),
+    "letters": ("images/{i}.png", "masks/expert_A/{i}.png", "masks/expert_B/{i}.png"),
+    "letters at the end": ("images/{i}.png", "masks/{i}_raterA.png", "masks/{i}_raterB.png"),
+    "names": ("images/{i}.png", "masks/annotator_alice/{i}.png", "masks/annotator_bob/{i}.png"),
 }
+
+
+PEOPLE = {
+    "folders of two observers": ("first", "2"), "consensus and readers": ("first", "3"), "letters": ("a", "b"),
+    "letters at the end": ("a", "b"), "names": ("alice", "bob"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("layout", OBSERVERS)
@@ -84,8 +93,7 @@ def test_another_observer_is_no_class(tmp_path, layout):
     assert len(dataset.names()) == COUNT
     assert foreground(dataset) == {(8, 48)}
     [note] = messages(dataset, "OBSERVERS")
-    number = "3" if "reader3" in second else "2"
-    own = "first" if first.startswith("masks/{i}.png") else "1"
+    own, number = PEOPLE.get(layout, ("1", "2"))
     assert note.startswith(
         f"2 observers marked the pictures ({own}: 4, {number}: 4 of 4); the truth is that of {own}, "
     )
@@ -292,6 +300,24 @@ def test_numbered_masks_that_are_alike_may_be_of_several_observers(tmp_path):
     assert messages(chosen, "MASKS-ALIKE") == []
 
 
+def test_masks_of_two_people_may_lie_in_one_another(tmp_path):
+    smaller = rows(0, 5)
+    smaller[0] = 0
+    smaller[0, :2] = 255
+    masks = {"masks/a1/{i}.png": rows(0, 5), "masks/a2/{i}.png": smaller}  # IoU 42/48
+    write(tmp_path, **{"images/{i}.png": None}, **masks)
+    [warning] = messages(open_dataset(tmp_path), "MASKS-ALIKE")
+    assert "(IoU 0.88)" in warning
+
+
+def test_a_class_behind_a_word_for_people_is_that_class(tmp_path):
+    masks = {"masks/annotator_cup/{i}.png": FIRST, "masks/cup/{i}.png": SECOND, "masks/disc/{i}.png": VIEW}
+    write(tmp_path, **{"images/{i}.png": None}, **masks)
+    dataset = open_dataset(tmp_path)
+    assert dataset.classes == ("cup", "disc")
+    assert dataset.read("0").truth.sum(axis=(1, 2)).tolist() == [16, 40]
+
+
 def test_classes_that_lie_in_one_another_are_no_observers(tmp_path):
     write(tmp_path, **{"images/{i}.png": None, "masks/cell/{i}.png": rows(0, 3), "masks/nucleus/{i}.png": rows(1, 3)})
     assert messages(open_dataset(tmp_path), "MASKS-ALIKE") == []
@@ -341,11 +367,11 @@ def test_options_that_name_nothing_are_refused(tmp_path, options, problem):
 def test_names_of_masks_that_are_no_class(text, kind, number):
     said = role_named(text)
     assert (said and said.role) == kind
-    assert (said and said.number) == number
+    assert ((said and said.who) or None) == (None if number is None else str(number))
 
 
 def test_a_class_may_stand_beside_the_observer_in_a_name():
-    assert role_named("cup_expert2") == RoleName("observer", "cup", 2)
+    assert role_named("cup_expert2") == RoleName("observer", "cup", "2")
     assert role_named("lesion_soft", frozenset({"lesion"})) == RoleName("soft", "lesion")
     assert role_named("lesion_soft") is None
 

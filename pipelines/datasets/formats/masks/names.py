@@ -172,9 +172,11 @@ def family(stem: str) -> int:
 _NOUNS: Final = "observer|annotator|rater|grader|reader|expert|radiologist|pathologist|doctor|manual|ho|labell?er"
 _ORDINALS: Final = {"first": 1, "second": 2, "third": 3, "fourth": 4}
 _ORDINAL: Final = rf"\d+(?:st|nd|rd|th)|{'|'.join(_ORDINALS)}"
+_PERSON: Final = "observer|annotator|rater|grader"
 _OBSERVER: Final = re.compile(
     rf"(?:^|_)(?:(?P<ordinal>{_ORDINAL})_?(?:human_?)?(?:{_NOUNS})s?|(?:{_NOUNS})_?(?P<number>\d+)"
-    r"|(?:observer|annotator|rater|grader)s?)(?=_|$)"
+    rf"|(?:{_PERSON}|expert|radiologist|pathologist|reader)_?(?P<letter>[a-h])"
+    rf"|(?:{_PERSON})_(?P<name>[^\W\d_]+)|(?:{_PERSON})s?)(?=_|$)"
 )
 _ONLY_ORDINAL: Final = re.compile(r"(?P<ordinal>[1-9]\d*(?:st|nd|rd|th))")
 _ANYWHERE: Final[dict[str, Role]] = {
@@ -208,11 +210,11 @@ _WHOLE: Final[dict[str, Role]] = {
 
 @dataclass(frozen=True)
 class RoleName:
-    """What a name says a mask is. rest: the words that say nothing of it; number: of the observer, if it has one."""
+    """What a name says a mask is. rest: the words that say nothing of it; who: number or name of the observer."""
 
     role: Role
     rest: str = ""
-    number: int | None = None
+    who: str = ""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -222,14 +224,18 @@ def role_named(text: str, classes: frozenset[str] = frozenset()) -> RoleName | N
     classes: labels that are known, in lower case; soft_lesion is a soft mask only where lesion is one of them.
 
     >>> role_named("2nd_observer"), role_named("Soft Exudates")
-    (RoleName(role='observer', rest='', number=2), None)
+    (RoleName(role='observer', rest='', who='2'), None)
     """
     name = "_".join(words(text))
     observer = _OBSERVER.search(name) or _ONLY_ORDINAL.fullmatch(name)
     if observer is not None:
-        ordinal, number = observer["ordinal"], observer.groupdict().get("number")
-        count = _ORDINALS.get(ordinal) or int(re.sub(r"\D", "", ordinal)) if ordinal else int(number or 1)
-        return RoleName("observer", _without(name, observer), count)
+        told = observer.groupdict()
+        who = told.get("letter") or told.get("name") or str(int(told.get("number") or 1))
+        if told["ordinal"]:
+            who = str(_ORDINALS.get(told["ordinal"]) or int(re.sub(r"\D", "", told["ordinal"])))
+        if told.get("name") and who in classes | MASK_WORDS:  # as in annotator_cup, where cup is a class
+            return RoleName("observer", who if who in classes else "", "1")
+        return RoleName("observer", _without(name, observer), who)
     if name in _WHOLE:
         return RoleName(_WHOLE[name])
     for word, role in _ANYWHERE.items():

@@ -114,7 +114,12 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Pa
         masks = _one_each(root, masks, findings)
 
     def by_image(pairs: Iterable[Pair]) -> dict[str, tuple[Mask, ...]]:
-        several = _layout([pair for pair in pairs if pair.image.path in name_of], name_of)[1]
+        """Masks of the same classes beside those of the truth, in its layout."""
+        several: dict[str, list[Mask]] = defaultdict(list)
+        for pair in pairs:
+            if pair.image.path in name_of:
+                label = {"classes": pair.label, "instances": "/".join(pair.rest)}.get(layout or "", "")
+                several[name_of[pair.image.path]].append(Mask(pair.mask.path, label))
         several = _one_each(root, several, findings) if layout == "one" else several
         return {name: tuple(several[name]) for name in images if name in several}
 

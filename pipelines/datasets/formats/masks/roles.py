@@ -32,7 +32,7 @@ OPTIONS: Final[dict[str, str]] = {
     "field_of_view": "the folder, or the end of file names, that marks where pixels count, such as fov; none: all do",
     "extra_masks": "classes: masks of other observers, soft masks and derived pictures are classes too; else left out",
 }
-_PEOPLE: Final = {"ah": 1, "vk": 2}  # the two observers of STARE, where both are there
+_PEOPLE: Final = {"ah": "1", "vk": "2"}  # the two observers of STARE, where both are there
 FIRST: Final = "first"  # the observer whose masks have no number
 _TITLES: Final[dict[Role, str]] = {
     "observer": "masks of another observer",
@@ -46,6 +46,7 @@ _COMPARED: Final = 8  # masks of one picture
 _INSIDE: Final = 0.995  # of the marked pixels that a field of view holds
 _ALIKE: Final = 0.4  # IoU of two masks of one thing
 _CONTAINED: Final = 0.95  # of a class that lies in another
+_TWINS: Final = 0.85  # IoU from which two masks may be of one thing though one lies in the other
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Pair:
 
     rest: folders of the mask that the picture has not; item: what else its name says; both without what only says the
     role. by_folder: a folder is named after the picture, not the mask itself. says: rest and item before any role was
-    told. role: None for a class. observer: number of the one who made it, 0 for none.
+    told. role: None for a class. observer: number or name of the one who made it, "" for none.
     """
 
     mask: File
@@ -77,7 +78,7 @@ class Pair:
     by_folder: bool
     says: tuple[str, ...]
     role: Role | None = None
-    observer: int = 0
+    observer: str = ""
 
     @property
     def label(self) -> str:
@@ -140,7 +141,7 @@ def choose_truth(root: Path, pairs: list[Pair], options: Mapping[str, str]) -> R
         return Roles(pairs)
     truth = [pair for pair in told if pair.role == chosen]
     if chosen == "observer":
-        first = min(pair.observer for pair in truth)
+        first = min((pair.observer for pair in truth), key=_order)
         truth = [pair for pair in truth if pair.observer == first]
     fields = {pair.image.path: pair.mask.path for pair in told if pair.role == "field"}
     if options.get("field_of_view", "").strip().casefold() == "none":
@@ -159,16 +160,19 @@ def choose_truth(root: Path, pairs: list[Pair], options: Mapping[str, str]) -> R
 def _by_observer(
     truth: Sequence[Pair], left: Sequence[Pair], options: Mapping[str, str]
 ) -> tuple[str, dict[str, list[Pair]]]:
-    """Who made the truth, and masks of other observers by who made them: their numbers, or FIRST for one without."""
+    """Who made the truth, and masks of other observers by who made them, FIRST for one without number or name."""
     others: dict[str, list[Pair]] = defaultdict(list)
     for pair in left:
         if pair.role == "observer":
-            others[str(pair.observer or FIRST)].append(pair)
+            others[pair.observer or FIRST].append(pair)
     asked = options.get(observers.OPTION, "").strip()
-    own = asked if asked and asked.casefold() != observers.MAJORITY else str(truth[0].observer or FIRST)
-    return own, {
-        who: others[who] for who in sorted(others, key=lambda who: (who != FIRST, len(who), who)) if who != own
-    }
+    own = asked if asked and asked.casefold() != observers.MAJORITY else truth[0].observer or FIRST
+    return own, {who: others[who] for who in sorted(others, key=_order) if who != own}
+
+
+def _order(who: str) -> tuple[bool, int, str]:
+    """Observers in order: FIRST, numbers, names."""
+    return who != FIRST, int(who) if who.isdigit() else 10**9, who
 
 
 def _with_role(pair: Pair, classes: frozenset[str], *, people: bool) -> Pair:
@@ -187,7 +191,7 @@ def _with_role(pair: Pair, classes: frozenset[str], *, people: bool) -> Pair:
     return replace(
         pair,
         role=next(role for role in order if any(name.role == role for name in told.values())),
-        observer=max(name.number or 0 for name in told.values()),
+        observer=max((name.who for name in told.values() if name.who), key=_order, default=""),
         rest=tuple(filter(None, (told[text].rest if text in told else text for text in pair.rest))),
         item=told[pair.item].rest if pair.item in told else pair.item,
     )
@@ -211,11 +215,11 @@ def _by_observer_option(pairs: list[Pair], options: Mapping[str, str]) -> list[P
     observer = options.get(observers.OPTION, "").strip()
     if observer.casefold() in ("", FIRST, observers.MAJORITY):
         return pairs
-    chosen = {pair.mask.path for pair in pairs if pair.role == "observer" and str(pair.observer) == observer}
+    chosen = {pair.mask.path for pair in pairs if pair.role == "observer" and pair.observer == observer.casefold()}
     chosen = chosen or {pair.mask.path for pair in pairs if pair.role != "field" and pair.is_called(observer)}
     if not chosen:
-        numbers = sorted({pair.observer for pair in pairs if pair.role == "observer"})
-        known = listed([FIRST, observers.MAJORITY, *map(str, numbers)], "or")
+        there = sorted({pair.observer for pair in pairs if pair.role == "observer"} - {""}, key=_order)
+        known = listed([FIRST, observers.MAJORITY, *there], "or")
         raise DatasetError(f"observer must be {known}, or the name of one who made masks, got {observer[:80]!r}")
     told = []
     for pair in pairs:
@@ -233,7 +237,7 @@ def _masks_as_fields(pairs: list[Pair]) -> list[Pair]:
     manual = {
         pair.mask.path
         for pair in pairs
-        if (pair.role == "observer" and pair.observer == 1)
+        if (pair.role == "observer" and pair.observer == "1")
         or (pair.role is None and "manual" in map(str.casefold, pair.mask.folders))
     }
     marks = {pair.image.path: pair.mask.path for pair in pairs if pair.mask.path in manual}
@@ -292,11 +296,12 @@ def _holds(outer: BoolArray, inner: BoolArray) -> bool:
 
 
 def _overlap(mask: BoolArray, other: BoolArray) -> float:
-    """IoU of two masks; 0 where they cannot be compared, or one lies in the other."""
+    """IoU of two masks; 0 where they cannot be compared, or one lies in the other and is much smaller."""
     if mask.shape != other.shape:
         return 0.0
     both, either = int((mask & other).sum()), int((mask | other).sum())
-    return 0.0 if both > _CONTAINED * min(int(mask.sum()), int(other.sum())) else both / max(1, either)
+    iou = both / max(1, either)
+    return 0.0 if both > _CONTAINED * min(int(mask.sum()), int(other.sum())) and iou < _TWINS else iou
 
 
 def doubts(root: Path, pairs: Sequence[Pair], layout: str) -> list[Finding]:
