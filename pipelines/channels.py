@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.arrays import Float32Array, Float64Array
+from pipelines.arrays import BoolArray, Float32Array, Float64Array
 from pipelines.config import build
 from pipelines.errors import ConfigError, ShapeError
-from pipelines.heads import LAST_LAYERS, MAX_LABEL_SETS, HeadSpec
+from pipelines.heads import LAST_LAYERS, MAX_LABEL_SETS, HeadSpec, Rule, decide, log_odds
 from pipelines.schema import BACKGROUND_CHANNEL, LOG_ODDS_LIMIT, Head, Kind
 from pipelines.sentences import count_of, first_of
 
@@ -101,6 +101,11 @@ class Alignment:
             log_p = _stored(np.log(p))
             return log_p if self.spec.is_softmax else (log_p - _stored(np.log1p(-p))).astype(np.float32)
 
+    def decide(self, logits: Float32Array) -> BoolArray:
+        """Which classes are called present, (C, H, W): the likeliest on exclusive truth, else each above 0.5."""
+        rule: Rule = "argmax" if self.spec.kind == "exclusive" else "threshold"
+        return decide(log_odds(self.spec, logits), rule=rule)
+
 
 def _stored(log_p: Float64Array) -> Float32Array:
     return np.maximum(log_p, LOG_ZERO).astype(np.float32)
@@ -123,7 +128,7 @@ def align(
     wanted = tuple(classes)
     if layer.is_softmax and kind != "exclusive":
         wanted = (BACKGROUND_CHANNEL, *classes)
-    _check_names(head, channels, wanted, declared)
+    _check_names(head, channels, wanted, declared, kind, background if kind == "exclusive" else BACKGROUND_CHANNEL)
     spec = HeadSpec(head=head, kind=kind, classes=tuple(classes), channels=wanted)
     dropped = tuple(declared.classes[place] for place, name in enumerate(channels) if name not in wanted)
     order = tuple(channels.index(name) for name in wanted)
@@ -152,15 +157,25 @@ def _channels(
     return tuple(called or name if name == nothing else name for name in found)
 
 
-def _check_names(head: Head, channels: tuple[str, ...], wanted: tuple[str, ...], declared: Declaration) -> None:
+def _check_names(
+    head: Head,
+    channels: tuple[str, ...],
+    wanted: tuple[str, ...],
+    declared: Declaration,
+    kind: Kind,
+    background: str | None,
+) -> None:
+    """background: what the class or channel of no label is called."""
     missing = [name for name in wanted if name not in channels]
     surplus = [name for name in channels if name not in (*wanted, BACKGROUND_CHANNEL)]
     if missing:
-        nothing = missing == [BACKGROUND_CHANNEL]
-        why = "; its share of no label is then not known" if nothing else ""
-        mend = "name it with --background" if nothing else "bring every class of the data set, or correct --classes"
+        mend = "bring every class of the data set, or correct --classes"
+        if background is not None and missing == [background] and (kind == "exclusive" or surplus):
+            mend = _without_background(head, wanted, surplus, background)
+        elif missing == [BACKGROUND_CHANNEL]:
+            mend = "its share of no label is then not known; bring that channel too, and name it with --background"
         raise ConfigError(
-            f"{head} has no channel for {_listed(missing)} (its channels are {_listed(declared.classes)}){why}; {mend}"
+            f"{head} has no channel for {_listed(missing)} (its channels are {_listed(declared.classes)}); {mend}"
         )
     if surplus:
         raise ConfigError(
@@ -168,6 +183,18 @@ def _check_names(head: Head, channels: tuple[str, ...], wanted: tuple[str, ...],
             f"(its classes are {_listed([name for name in wanted if name != BACKGROUND_CHANNEL])}); only a background "
             "channel may be left over: declare it with --background, or correct --classes"
         )
+
+
+def _without_background(head: Head, wanted: tuple[str, ...], surplus: Sequence[str], background: str) -> str:
+    """What to do where nothing but the background is missing: name its channel, or do without such a class."""
+    if surplus:
+        return f"if {surplus[0]} is that, name it with --background {surplus[0]}"
+    if not LAST_LAYERS[head].is_softmax:
+        kind = "binary" if len(wanted) == 2 else "overlapping"
+        why, reading = "a sigmoid needs none where pixels may carry no class", f'{{"kind": "{kind}"}}'
+    else:
+        why, reading = "a softmax without one says nothing of such pixels", f'{{"ignore": ["{background}"]}}'
+    return f"{why}: read the data set with {reading}, in a JSON file, by --reading"
 
 
 def _label_sets(declared: Declaration, channels: tuple[str, ...], kind: Kind, classes: tuple[str, ...]) -> Alignment:

@@ -52,6 +52,12 @@ NEARLY_CONSTANT: Final = 1e-4
 # Share of values outside 0 to 1 that interpolation does not reach by overshooting.
 LOGIT_SHARE: Final = 0.25
 SCALES: Final = (100.0, 255.0, 65535.0)  # largest values of percentages and of probabilities saved as images
+# What to do about label maps.
+NO_LABELS: Final = (
+    "a label carries no probability, so nothing could be said of calibration or thresholds; bring what goes into "
+    "argmax instead, (C, H, W), declared logits: np.save(name, logits[i].float().cpu().numpy()) in place of "
+    "logits.argmax(1)[i]"
+)
 MOST_CHANNELS: Final = 4096  # more are an axis of pixels in the place of the channels
 
 
@@ -194,6 +200,7 @@ def _measure_block(block: Float64Array, declaration: Declaration) -> Evidence:
     nan = _count(np.isnan(block))
     counts = {"nan": nan, "infinite": block.size - _count(finite) - nan, "ones": _count(values == 1)}
     counts |= {"below": _count(values < -SLACK), "above": _count(values > 1 + SLACK)}
+    counts["whole"] = _count(values == np.rint(values))
     deviation = _deviation(rows)
     counts |= _sums(rows, deviation)
     log_row_error = 0.0
@@ -224,7 +231,7 @@ def _sums(rows: Float64Array, deviation: Float64Array) -> dict[str, int]:
 
 
 def _of_probabilities(values: Float64Array, rows: Float64Array, declaration: Declaration) -> dict[str, int]:
-    counts = {"hard": _count((values == 0) | (values == 1)), "whole": _count(values == np.rint(values))}
+    counts = {"hard": _count((values == 0) | (values == 1))}
     if declaration.head == "sigmoid":
         return counts
     inner = _inner_softmax(rows)
@@ -268,7 +275,9 @@ def findings(declared: Declaration, seen: Evidence) -> tuple[Finding, ...]:
         problem = "there is no pixel in what was given, so nothing was checked; give at least one image"
         return (_error("EMPTY", problem),)
     case = _Case(declared, seen)
-    every = [case.channels(), case.not_finite(), *(case.of_values() if seen.finite else ())]
+    channels = case.channels()
+    told = channels is not None and seen.channels == 1  # what else one channel is not follows from it
+    every = [channels, case.not_finite(), *(case.of_values() if seen.finite and not told else ())]
     return tuple(finding for finding in every if finding is not None)
 
 
@@ -331,6 +340,8 @@ class _Case:
         named = len(self.said.classes)
         if not named or named == self.seen.channels:
             return None
+        if self.seen.channels == 1 and self.seen.finite:
+            return self.one_for_all()
         mend = "name one class a channel, in channel order, a background channel among them"
         if self.seen.last_axis == self.seen.images:
             mend = "the last axis has that many: put channels first with np.moveaxis(array, -1, 0)"
@@ -338,6 +349,24 @@ class _Case:
             "CHANNELS",
             f"{count_of(named, 'class is', 'classes are')} declared ({_listed(self.said.classes)}), but the arrays "
             f"have {count_of(self.seen.channels, 'channel')}; values would be read under another class's name; {mend}",
+        )
+
+    def one_for_all(self) -> Finding:
+        """One channel for several classes: a label map, or the probabilities of one class."""
+        seen, classes = self.seen, f"{len(self.said.classes)} classes are declared ({_listed(self.said.classes)})"
+        if seen.whole == seen.finite:
+            return _error(
+                "LABEL-MAP",
+                f"{classes}, but the arrays hold one whole number a pixel ({self._range}): label maps, as argmax gives "
+                f"them; {NO_LABELS}",
+            )
+        mend = "bring one channel a class"
+        if self.said.head == "softmax":
+            mend += "; if these are those of one class, declare them as a sigmoid's and name that class"
+        return _error(
+            "CHANNELS",
+            f"{classes}, but the arrays have one channel ({self._range}); values would be read under another class's "
+            f"name; {mend}",
         )
 
     def not_finite(self) -> Finding | None:
@@ -526,13 +555,14 @@ class MisuseCheck:
         self.evidence: Evidence | None = None  # of all images so far; None before the first
 
     def add(self, values: NDArray[Any]) -> None:
-        """Count one image, (C, H, W), or several, (N, C, H, W), of a bool, integer or float dtype.
+        """Count one image, (C, H, W), or (H, W) of one channel, or several, (N, C, H, W), of a bool, integer or float
+        dtype.
 
         Raises ShapeError for other dimensions or dtypes, no channel, or another number of channels than before.
         """
         values = np.asarray(values)
         check_form(values.shape, values.dtype)
-        for image in values if values.ndim == 4 else values[None]:
+        for image in values if values.ndim == 4 else (values if values.ndim == 3 else values[None],):
             self._include(measure(image, self.declaration))
 
     def merge(self, other: "MisuseCheck") -> None:
@@ -554,11 +584,13 @@ class MisuseCheck:
 
 
 def check_form(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise ShapeError unless these are outputs of one image, (C, H, W), or several, (N, C, H, W), as real numbers."""
-    if len(shape) not in (3, 4) or not 0 < shape[-3] <= MOST_CHANNELS:
+    """Raise ShapeError unless these are outputs of one image, (C, H, W), or (H, W) of one channel, or of several,
+    (N, C, H, W), as real numbers.
+    """
+    if len(shape) not in (2, 3, 4) or not 0 < (1, *shape)[-3] <= MOST_CHANNELS:
         raise ShapeError(
-            f"outputs must be (C, H, W), or (N, C, H, W) for several images, with 1 to {MOST_CHANNELS:,} channels, got "
-            f"shape {shape}; put the channels before height and width"
+            f"outputs must be (C, H, W), (H, W) for one channel, or (N, C, H, W) for several images, with 1 to "
+            f"{MOST_CHANNELS:,} channels, got shape {shape}; put the channels before height and width"
         )
     if dtype.kind not in "biuf":
         raise ShapeError(f"outputs must be real numbers, got dtype {dtype}; save them as float32")

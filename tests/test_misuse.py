@@ -475,7 +475,7 @@ def test_large_images_are_measured_in_blocks_to_the_same_counts(monkeypatch):
 
 def test_what_is_not_outputs_of_one_head_is_refused():
     check = MisuseCheck(declared("softmax", "logits"))
-    for wrong in (np.zeros((3, 3)), np.zeros((1, 1, 1, 1, 1)), np.zeros((0, 3, 3)), np.zeros((5000, 2, 2))):
+    for wrong in (np.zeros(3), np.zeros((1, 1, 1, 1, 1)), np.zeros((0, 3, 3)), np.zeros((5000, 2, 2))):
         with pytest.raises(ShapeError, match="channels before height and width"):
             check.add(wrong)
     for wrong in (np.zeros((1, 2, 2), complex), np.zeros((1, 2, 2), object), np.zeros((1, 2, 2), "U3")):
@@ -605,7 +605,7 @@ def claim(shape, *, descr="<f4", version=1):
         (b"hello", "neither .npy nor .npz"),
         (b"", "neither .npy nor .npz"),
         (claim((2, 3, 3)), "is cut short"),
-        (claim((3, 3)), "must be (C, H, W)"),
+        (claim((3,)), "must be (C, H, W)"),
         (claim((2, 1, 1), descr="|O"), "Python objects"),
         (claim((2, 1, 1), descr="<c8"), "real numbers"),
         (claim((2, 1, 1), descr="|V2"), "real numbers"),  # bfloat16

@@ -17,7 +17,7 @@ from pipelines.requests import HeadOutputs, ImportRequest, Values
 from pipelines.schema import Head
 from pipelines.uploads import ARCHIVES
 
-KINDS: Final = (*ARCHIVES, ".npz", ".npy", ".safetensors", ".parquet")
+KINDS: Final = (*ARCHIVES, ".npz", ".npy", ".safetensors", ".pt", ".pth", ".parquet")
 _VALUES: Final[dict[Values, str]] = {"probabilities": "Probabilities", "logits": "Logits"}
 
 
@@ -28,7 +28,7 @@ def draw(chosen: Chosen) -> None:
         "import_outputs",
         "Outputs",
         kinds=KINDS,
-        help="A zip or tar file, or one .npz, .npy, .safetensors or .parquet; several one after the other.",
+        help="A zip or tar file, or one .npz, .npy, .safetensors, .pt or .parquet; several one after the other.",
     )
     paths = sources.ask_places(brought, chosen.truth, prefix="import", what="where its outputs are")
     if not paths:

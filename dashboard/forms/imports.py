@@ -47,6 +47,7 @@ FIELDS: Final = {
     "seed": "“Seed”",
     "splits": "“Images that are measured”",
     "size": "“All were resized”",
+    "reading": "“See and change it there”",
 }
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.channels import Alignment, align
 from pipelines.config import ImportConfig, RunConfig
@@ -16,6 +17,7 @@ from pipelines.datasets.check import CheckReport, check_dataset
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ConfigError, DatasetError, ModelError, ShapeError
+from pipelines.imports.axes import TRANSPOSE, SwapCheck, seems_swapped
 from pipelines.imports.sources import OutputSource, named
 from pipelines.misuse import MisuseCheck
 from pipelines.progress import Progress, cancel_on_signals
@@ -179,10 +181,12 @@ class _Refusal:
                 f"({named(tuple(self.failed))}); of the first: {first}"
             )
         for (found, wanted), images in self.sizes.items():
+            mend = "predict at the size of the truth, or measure at theirs: --size"
+            if seems_swapped(found, wanted):
+                mend = f"height and width are swapped: save {TRANSPOSE}, then {mend}"
             yield (
                 f"OUTPUT-SIZE: {count_of(len(images), 'output')} of {self.what} with size {_by(found)}, where the "
-                f"truth is {_by(wanted)} ({named(images)}); predict at the size of the truth, or measure at "
-                "theirs: --size"
+                f"truth is {_by(wanted)} ({named(images)}); {mend}"
             )
         yield from self.codes
 
@@ -196,6 +200,7 @@ class _Part:
     check: MisuseCheck
     writer: PredictionWriter
     refusal: _Refusal
+    swap: SwapCheck
 
     def add(self, item: Item) -> None:
         """Read, check and write one image; what is wrong with it is kept for the end, when all of it is told."""
@@ -204,18 +209,25 @@ class _Part:
             self.check.add(values)
             if values.shape[-2:] != item.valid.shape:
                 self.refusal.sizes.setdefault((values.shape[-2:], item.valid.shape), []).append(item.name)
-            elif np.isfinite(values).all():  # else told by the check
+            elif self._is_sound(values):
                 logits = self.alignment.logits(values, step=self.source.step)
                 self.writer.write(item.name, logits, item.truth, item.valid, item.soft)
+                if self.swap.wants(item):
+                    self.swap.add(item, self.alignment.decide(logits))
         except (DatasetError, ShapeError) as error:
             self.refusal.failed[item.name] = str(error)
+
+    def _is_sound(self, values: NDArray[Any]) -> bool:
+        """Whether these can be written; what the check of the values tells anyway is not told again."""
+        channels = len(self.source.declaration.classes)
+        return bool(np.isfinite(values).all()) and len(values) == (channels or len(values))
 
     def finish(self) -> None:
         """Note what is odd about the values, and refuse those that cannot be what they are said to be."""
         if self.check.evidence is not None:  # else no output could be read, which is told already
             errors = [one for one in self.check.findings() if one.severity == "error"]
             self.refusal.codes += [f"{one.code}: {self.refusal.what}: {one.message}" for one in errors]
-        for finding in self.source.findings():
+        for finding in (*self.source.findings(), *(one.model_dump() for one in self.swap.findings())):
             self.writer.note(finding)
 
 
@@ -266,6 +278,7 @@ def _write_split(
                 sources[head][seed],
                 by_seed[seed],
                 refusals[head],
+                SwapCheck(plan.dataset.classes, plan.dataset.background),
                 soft=plan.dataset.soft,
             )
             for head, by_seed in aligned.items()
@@ -285,13 +298,20 @@ def _write_split(
 
 
 def _open_part(
-    stack: ExitStack, place: Path, source: OutputSource, alignment: Alignment, refusal: _Refusal, *, soft: bool
+    stack: ExitStack,
+    place: Path,
+    source: OutputSource,
+    alignment: Alignment,
+    refusal: _Refusal,
+    swap: SwapCheck,
+    *,
+    soft: bool,
 ) -> _Part:
     check = MisuseCheck(source.declaration)
     knows_shift = alignment.values == "logits" and source.keeps_shift
     writer = PredictionWriter(place, alignment.spec, check=check, knows_shift=knows_shift, soft=soft)
     stack.enter_context(writer)
-    return _Part(source, alignment, check, writer, refusal)
+    return _Part(source, alignment, check, writer, refusal, swap)
 
 
 def _by(size: tuple[int, ...]) -> str:

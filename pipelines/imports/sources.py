@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
@@ -14,8 +14,9 @@ from pipelines.config import build
 from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Item
 from pipelines.errors import ConfigError, DatasetError, ShapeError
+from pipelines.imports import axes
 from pipelines.schema import Head
-from pipelines.sentences import first_of, one_line
+from pipelines.sentences import count_of, first_of, one_line
 
 MOST_FILES: Final = 1_000_000
 _DEEPEST: Final = 32  # folders in folders
@@ -199,6 +200,7 @@ class FileSource(OutputSource, Generic[Place]):
         self._surplus: list[str] = []
         self._stored: set[str] = set()  # images turned by EXIF whose outputs have the size of the stored picture
         self._unsized: set[str] = set()  # such images where sizes do not tell
+        self._lay: dict[axes.Axes, set[str]] = {}  # images by the axes of their outputs
         names, twice = Names(images), []
         for key, place in found:
             image = names.image(key)
@@ -223,8 +225,9 @@ class FileSource(OutputSource, Generic[Place]):
     def read(self, item: Item) -> NDArray[Any]:
         """Values of one image, (K, H, W). Raises DatasetError or ShapeError.
 
-        Those of a picture that EXIF turns are turned with it where they have the size of the stored picture. What is
-        many times larger than its truth is not read at all: nobody knows how much memory it would take.
+        Axes in another order are put into this one where sizes tell (`axes.arrange`). Outputs of a picture that EXIF
+        turns are turned with it where they have the size of the stored picture. What is many times larger than its
+        truth is not read at all: nobody knows how much memory it would take.
         """
         place = self._places[item.name]
         height, width = self.size_of(place) or item.valid.shape
@@ -234,7 +237,7 @@ class FileSource(OutputSource, Generic[Place]):
                 f"the output of {one_line(item.name)} has {width:,}×{height:,} pixels, its truth {by}; predict at the "
                 "size of the truth"
             )
-        values = self.load(place, item)
+        values = self._arranged(self.load(place, item), item)
         if item.orientation == 1:
             return values
         shape, square = values.shape[-2:], item.valid.shape[0] == item.valid.shape[1]
@@ -245,8 +248,34 @@ class FileSource(OutputSource, Generic[Place]):
             self._unsized.add(item.name)
         return values
 
+    def _arranged(self, values: NDArray[Any], item: Item) -> NDArray[Any]:
+        channels, size = len(self.declaration.classes), (item.valid.shape[0], item.valid.shape[1])
+        arranged, lay = axes.arrange(values, channels, size)
+        if lay in axes.SWAPPED and item.orientation > 4:  # they lie as the stored picture does
+            arranged, lay = axes.arrange(values, channels, size[::-1])
+        self._lay.setdefault(lay, set()).add(item.name)
+        return arranged
+
     def findings(self) -> tuple[dict[str, str], ...]:
-        """Outputs of pictures that EXIF turns whose size does not tell whether they lie as the picture does."""
+        """How the axes of outputs lay that were not (C, H, W), and outputs of pictures that EXIF turns whose size does
+        not tell whether they lie as the picture does.
+        """
+        return (*self._of_axes(), *self._of_orientation())
+
+    def _of_axes(self) -> Iterator[dict[str, str]]:
+        for lay, images in self._lay.items():
+            told = f"({named(tuple(sorted(images)))}) have the axes ({lay}), as their sizes tell"
+            if lay in axes.SWAPPED:
+                message = (
+                    f"{count_of(len(images), 'output')} {told}: height and width are swapped, and were swapped back; "
+                    "if the pictures had been turned rather than transposed, predict on upright ones"
+                )
+                yield {"code": "OUTPUT-SWAPPED", "severity": "warning", "message": message}
+            elif lay != "C, H, W":
+                message = f"{count_of(len(images), 'output')} {told}, and were read so"
+                yield {"code": "OUTPUT-AXES", "severity": "note", "message": message}
+
+    def _of_orientation(self) -> tuple[dict[str, str], ...]:
         if not self._unsized:
             return ()
         others = f" those of {len(self._stored)} others have the size of the stored picture;" if self._stored else ""
@@ -263,4 +292,4 @@ class FileSource(OutputSource, Generic[Place]):
 
     @abstractmethod
     def load(self, place: Place, item: Item) -> NDArray[Any]:
-        """Values at one place, (K, H, W)."""
+        """Values at one place: (K, H, W), its axes in another order, or (H, W) of one channel."""

@@ -7,12 +7,11 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
-from pipelines import heads
 from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.channels import Values, align
 from pipelines.config import Settings
@@ -21,6 +20,7 @@ from pipelines.datasets.base import Finding, Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ConfigError, DatasetError, PipelineError
+from pipelines.imports.axes import TRANSPOSE, SwapCheck, seems_swapped
 from pipelines.imports.models.opening import OpenedModel, open_models
 from pipelines.imports.readers import FORMATS, recognise_outputs
 from pipelines.imports.sources import OutputSource, Said, named
@@ -212,7 +212,7 @@ def _look_at(
             items = [item for item in items if item.name not in set(absent)]
             if items:
                 first = np.asarray(sources[0].read(items[0]))
-                facts |= {"count": len(first) if first.ndim == 3 else None, "size": first.shape[-2:]}
+                facts |= {"count": len(first), "size": first.shape[-2:]}
                 only_class = head == "sigmoid" and dataset.kind == "binary" and len(first) == 1
                 named_channels = said.classes or form.names_channels or only_class
                 if (said.values or form.values) and named_channels:  # else there is nothing to hold against yet
@@ -303,31 +303,34 @@ def _hold_against(
     """Read the images of every seed: what speaks against what was said, and what the first calls present."""
     findings: dict[tuple[str, str], Finding] = {}
     labels: BoolArray | None = None
-    rule: Literal["argmax", "threshold"] = "argmax" if dataset.kind == "exclusive" else "threshold"
     for source in sources:
         alignment = align(
             source.declaration, head, kind=dataset.kind, classes=dataset.classes, background=dataset.background
         )
-        check = MisuseCheck(source.declaration)
+        check, swap = MisuseCheck(source.declaration), SwapCheck(dataset.classes, dataset.background)
         for item in items:
             values = np.asarray(source.read(item))
             check.add(values)
             if values.shape[-2:] != item.valid.shape:
                 findings["OUTPUT-SIZE", item.name] = _other_size(item, values.shape)
-            elif item is shown and labels is None and len(values) == alignment.count and np.isfinite(values).all():
-                log_odds = heads.log_odds(alignment.spec, alignment.logits(values, step=source.step))
-                labels = heads.decide(log_odds, rule=rule)
-        told = [*check.findings(), *(Finding.model_validate(note) for note in source.findings())]
+            elif len(values) == alignment.count and np.isfinite(values).all():
+                wanted = item is shown and labels is None
+                if wanted or swap.wants(item):
+                    decided = alignment.decide(alignment.logits(values, step=source.step))
+                    labels = decided if wanted else labels
+                    if swap.wants(item):
+                        swap.add(item, decided)
+        told = [*check.findings(), *swap.findings(), *(Finding.model_validate(note) for note in source.findings())]
         findings |= {(finding.code, finding.message): finding for finding in told}
     return tuple(findings.values()), labels
 
 
 def _other_size(item: Item, shape: tuple[int, ...]) -> Finding:
     height, width = item.valid.shape
-    message = (
-        f"the output of {named((item.name,))} is {shape[-1]}×{shape[-2]}, its truth {width}×{height}; predict at the "
-        "size of the truth, or measure at theirs by giving the size that images were resized to"
-    )
+    mend = "predict at the size of the truth, or measure at theirs by giving the size that images were resized to"
+    if seems_swapped(shape[-2:], (height, width)):
+        mend = f"height and width are swapped: save {TRANSPOSE}, then {mend}"
+    message = f"the output of {named((item.name,))} is {shape[-1]}×{shape[-2]}, its truth {width}×{height}; {mend}"
     return Finding(code="OUTPUT-SIZE", severity="error", message=message)
 
 

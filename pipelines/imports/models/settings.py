@@ -247,6 +247,8 @@ def resolve_output(
     names = sources.find("classes", only)
     option = f"{OPTIONS[head]}-classes" if LAST_LAYERS[head].over_label_sets else "--classes"
     if names is None:
+        if channels == len(usual) - 1:  # a network without a background
+            usual = [name for name in usual if name != (background or BACKGROUND_CHANNEL)]
         raise ModelError(
             f"MODEL-CHANNELS: nothing says what the {count_of(channels, 'channel')} of {model} are; name them in "
             f"order, such as {option} {','.join(one_line(name) for name in usual)}"

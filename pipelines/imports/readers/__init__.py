@@ -8,7 +8,7 @@ from typing import Final
 from pipelines.channels import Values
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import ConfigError
-from pipelines.imports.readers import arrays, maps, nnunet, parquet, tensors
+from pipelines.imports.readers import arrays, maps, nnunet, parquet, tensors, torch_files
 from pipelines.imports.sources import Files, OutputSource, Said, gather
 from pipelines.schema import Head
 from pipelines.sentences import one_line
@@ -34,6 +34,7 @@ FORMATS: Final[dict[str, Format]] = {
         "predictions parquet", parquet.recognise, parquet.open_parquet, values="logits", names_channels=True
     ),
     "safetensors": Format("safetensors", tensors.recognise, tensors.open_tensors),
+    "torch": Format("tensors of torch.save", torch_files.recognise, torch_files.open_torch),
     "arrays": Format("NumPy .npy and .npz", arrays.recognise, arrays.open_arrays),
     "maps": Format(
         "a grey image a class, <class>/<image>.png or .tif", maps.recognise, maps.open_maps, names_channels=True

@@ -27,19 +27,23 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError, ShapeError
 from pipelines.imports.sources import Files, FileSource, Names, OutputSource, Said, named, stem
 from pipelines.misuse import check_form
-from pipelines.sentences import one_line
+from pipelines.sentences import count_of, one_line
 
 SUFFIXES: Final = (".npy", ".npz")
 _LIST_BYTES: Final = 2**26
 
 
 class _Place(NamedTuple):
-    """An array: of which file, its name there, its number in a stack (None: the only one), its (height, width)."""
+    """An array: of which file, its name there, its number in a stack (None: the only one), its (height, width).
+
+    plane: whether an image of the stack is (H, W), without an axis of channels.
+    """
 
     path: Path
     array: str | None = None
     image: int | None = None
     size: tuple[int, int] | None = None
+    plane: bool = False
 
 
 def recognise(files: Files) -> bool:
@@ -63,10 +67,10 @@ def _inside(name: str, path: Path, files: Files, known: Names, said: Said) -> li
     if name.lower().endswith(".npy"):
         if names is not None:
             return _stack(path, names)
-        if known.image(stem(name)) is None and array_shapes(path)[""][:-3] not in ((), (1,)):
+        if known.image(stem(name)) is None and _is_stack(array_shapes(path)[""], said, alone=len(files) == 1):
             raise DatasetError(
-                f"{one_line(name)} is a stack of several images; write their names, in order and one a line, into "
-                f"{one_line(stem(name))}.txt beside it"
+                f"{one_line(name)} is called after no image, and is most likely a stack of several; write their names, "
+                f"in order and one a line, into {one_line(stem(name))}.txt beside it"
             )
         return [(stem(name), _Place(path))]
     if known.image(stem(name)) is None:  # an archive of images, not the file of one
@@ -74,6 +78,13 @@ def _inside(name: str, path: Path, files: Files, known: Names, said: Said) -> li
     shapes = array_shapes(path)
     array = only_array(tuple(shapes), name, said)
     return [(stem(name), _Place(path, array, None, _size(shapes[array])))]
+
+
+def _is_stack(shape: tuple[int, ...], said: Said, *, alone: bool) -> bool:
+    """Whether an array is several images: by its axes, or as the only one, (N, H, W), by its number of channels."""
+    return (len(shape) == 4 and shape[0] > 1) or (
+        alone and len(shape) == 3 and shape[0] not in (1, len(said.classes or ()))
+    )
 
 
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -94,19 +105,34 @@ def only_array(arrays: tuple[str, ...], name: str, said: Said) -> str:
 
 
 def _stack(path: Path, names: Path) -> list[tuple[str, _Place]]:
-    shape = array_shapes(path)[""]
+    shape, lines = array_shapes(path)[""], read_names(names)
+    plane = check_stack(shape, lines, path.name, names.name)
+    return [(line, _Place(path, None, number, _size(shape), plane)) for number, line in enumerate(lines)]
+
+
+def read_names(path: Path) -> list[str]:
+    """The lines of a list of names. Raises DatasetError when it cannot be read."""
     try:
-        if names.stat().st_size > _LIST_BYTES:
-            raise DatasetError(f"{names.name} has more than {_LIST_BYTES:,} bytes; write one name a line")
-        lines = [line.strip() for line in names.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        if path.stat().st_size > _LIST_BYTES:
+            raise DatasetError(f"{path.name} has more than {_LIST_BYTES:,} bytes; write one name a line")
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{names.name} cannot be read ({error}); save it as UTF-8 text") from None
-    count = shape[0] if len(shape) == 4 else 1
+        raise DatasetError(f"{path.name} cannot be read ({error}); save it as UTF-8 text") from None
+
+
+def check_stack(shape: tuple[int, ...], lines: list[str], name: str, names: str) -> bool:
+    """Whether a stack with so many names is (N, H, W), without an axis of channels, rather than (N, C, H, W).
+
+    Raises DatasetError when it has another number of images.
+    """
+    plane = len(shape) == 3 and len(lines) == shape[0]
+    count = shape[0] if len(shape) == 4 or plane else 1
     if len(lines) != count:
         raise DatasetError(
-            f"{path.name} holds {count} images, {names.name} has {len(lines)} names; write one name for each, in order"
+            f"{name} holds {count_of(count, 'image')} in its shape {shape}, {names} has {len(lines)} names; write one "
+            "name for each, in order"
         )
-    return [(line, _Place(path, None, number, _size(shape))) for number, line in enumerate(lines)]
+    return plane
 
 
 class _Arrays(FileSource[_Place]):
@@ -114,7 +140,7 @@ class _Arrays(FileSource[_Place]):
         return place.size or _size(array_shapes(place.path)[""])
 
     def load(self, place: _Place, item: Item) -> NDArray[Any]:
-        found = list(read_outputs(place.path, array=place.array, image=place.image))
+        found = list(read_outputs(place.path, array=place.array, image=place.image, planes=place.plane))
         if len(found) != 1:
             raise DatasetError(
                 f"{place.path.name} holds {len(found)} images, but belongs to one; save them one by one, or as a stack "
@@ -138,16 +164,19 @@ _DAMAGE: Final = (
 )
 
 
-def read_outputs(path: Path, *, array: str | None = None, image: int | None = None) -> Iterator[NDArray[Any]]:
-    """Every image of a file, (C, H, W), in the order of the file.
+def read_outputs(
+    path: Path, *, array: str | None = None, image: int | None = None, planes: bool = False
+) -> Iterator[NDArray[Any]]:
+    """Every image of a file, (C, H, W), or (H, W) of one channel, in the order of the file.
 
-    A .npy holds one image, (C, H, W), or several, (N, C, H, W); so does each array of a .npz.
-    array: only this one of a .npz; image: only this one of each array, the others are not read.
+    A .npy holds one image, (C, H, W) or (H, W), or several, (N, C, H, W); so does each array of a .npz.
+    array: only this one of a .npz; image: only this one of each array, the others are not read. planes: whether images
+    have no axis of channels, so that three axes are (N, H, W).
     Raises DatasetError for a missing, damaged, pickled or too large file, ShapeError for other arrays.
     """
     with _told(path):
         for stream, name, size, _ in _streams(path, array):
-            yield from _array(stream, name, size, image)
+            yield from _array(stream, name, size, image, 2 if planes else 3)
 
 
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -239,13 +268,13 @@ def _archive(file: IO[bytes], name: str, array: str | None) -> Iterator[tuple[IO
                 yield stream, inside, member.file_size, key
 
 
-def _array(stream: IO[bytes], name: str, size: int, only: int | None) -> Iterator[NDArray[Any]]:
-    """Images of one .npy stream of that many bytes; only: the number of the one that is wanted."""
+def _array(stream: IO[bytes], name: str, size: int, only: int | None, axes: int) -> Iterator[NDArray[Any]]:
+    """Images of one .npy stream of that many bytes; only: the number of the one that is wanted; axes: that each has."""
     stream.seek(0)
     shape, fortran, dtype, offset = _header(stream.read(_HEADER_BYTES), name)
     stream.seek(offset)
-    image, count = shape[-3:], math.prod(shape[:-3])
-    if fortran and len(shape) == 4:  # the images lie interleaved
+    image, count = shape[-axes:], math.prod(shape[:-axes])
+    if fortran and len(shape) > axes:  # the images lie interleaved
         image, count = shape, 1
     needed = math.prod(image) * dtype.itemsize
     if needed > IMAGE_BYTES:
@@ -259,16 +288,16 @@ def _array(stream: IO[bytes], name: str, size: int, only: int | None) -> Iterato
             "copy it again"
         )
     if only is not None:
-        images = math.prod(shape[:-3])
+        images = math.prod(shape[:-axes])
         if not 0 <= only < images:
             raise DatasetError(f"{name} has {images:,} images, there is no number {only}; count from 0")
         stream.seek(offset + (only * needed if count > 1 else 0))
         values = np.frombuffer(stream.read(needed), dtype).reshape(image, order="F" if fortran else "C")
-        yield values[only] if values.ndim == 4 else values
+        yield values[only] if values.ndim > axes else values
         return
     for _ in range(count if needed else min(count, 1)):  # a billion images without a pixel are one
         values = np.frombuffer(stream.read(needed), dtype).reshape(image, order="F" if fortran else "C")
-        yield from values if values.ndim == 4 else (values,)
+        yield from values if values.ndim > axes else (values,)
     stream.read(1)  # a .npz compares its checksum at the end only
 
 

@@ -1,8 +1,8 @@
-"""Grey images, one a class and image (<class>/<image>.png or .tif), to probabilities."""
+"""Grey images, one a class and image (<class>/<image>.png or .tif), to probabilities; of one class, of any folder."""
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from pipelines.datasets.base import Item
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import DatasetError, ShapeError
 from pipelines.imports.sources import Files, FileSource, OutputSource, Said, named, stem
+from pipelines.misuse import NO_LABELS
 from pipelines.sentences import one_line, path_tail
 
 SUFFIXES: Final = (".png", ".tif", ".tiff")
@@ -27,21 +28,20 @@ _DAMAGE: Final = (
 
 
 def recognise(files: Files) -> bool:
-    """Whether there are images in folders, which then are called after the classes."""
-    return any("/" in name and name.lower().endswith(SUFFIXES) for name in files)
+    """Whether there are images in folders, which then are called after the classes, or nothing but images."""
+    images = [name for name in files if name.lower().endswith(SUFFIXES)]
+    return any("/" in name for name in images) or 0 < len(images) == len(files)
 
 
 def open_maps(files: Files, said: Said, dataset: Dataset) -> OutputSource:
     """Open a folder of maps; reads names only. Raises ConfigError or DatasetError, naming what a class lacks."""
-    by_class: dict[str, dict[str, Path]] = {}
-    for name, path in files.items():
-        folder, _, rest = name.rpartition("/")
-        if folder and rest.lower().endswith(SUFFIXES):
-            before, _, called = folder.rpartition("/")
-            key = stem(f"{before}/{rest}" if before else rest)
-            if key in by_class.setdefault(called, {}):
-                raise DatasetError(f"OUTPUT-TWICE: {one_line(called)} has two maps of {one_line(key)}; keep one")
-            by_class[called][key] = path
+    by_class = _by_folder(files)
+    wanted = said.classes or (dataset.classes if said.head == "sigmoid" else ())
+    if len(by_class) == 1 and not set(by_class) <= set(wanted or dataset.classes):  # maps of one class, or label maps
+        (maps,) = by_class.values()
+        if len(wanted) != 1:
+            raise DatasetError(_of_several(maps, dataset.classes))
+        by_class = {wanted[0]: maps}
     if not by_class:
         raise DatasetError("there is no <class>/<image>.png or .tif; put the maps of each class into its own folder")
     declaration = said.declare(channels=said.classes if set(said.classes or ()) == set(by_class) else tuple(by_class))
@@ -51,6 +51,38 @@ def open_maps(files: Files, said: Said, dataset: Dataset) -> OutputSource:
         raise DatasetError(f"OUTPUT-MISSING: there is no map {named(lacking)}; bring one a class of every image")
     found = [(key, tuple(by_class[name][key] for name in declaration.classes)) for key in keys]
     return _Maps(declaration, found, dataset.names())
+
+
+def _by_folder(files: Files) -> dict[str, dict[str, Path]]:
+    """The maps of each folder, "" of those in none, by the image they are called after."""
+    found: dict[str, dict[str, Path]] = {}
+    for name, path in files.items():
+        folder, _, rest = name.rpartition("/")
+        if rest.lower().endswith(SUFFIXES):
+            before, _, called = folder.rpartition("/")
+            key = stem(f"{before}/{rest}" if before else rest)
+            if key in found.setdefault(called, {}):
+                raise DatasetError(f"OUTPUT-TWICE: {one_line(called)} has two maps of {one_line(key)}; keep one")
+            found[called][key] = path
+    if len(found) > 1:
+        found.pop("", None)  # beside the folders of classes
+    return found
+
+
+def _of_several(maps: Mapping[str, Path], classes: Sequence[str]) -> str:
+    """Why one image for several classes is not read."""
+    path = next(iter(maps.values()))
+    try:
+        values = imageio.read_mask(path) if path.suffix.lower() == ".png" else _read_tiff(path)
+        few = values.dtype.kind in "iub" and len(np.unique(values)) <= len(classes) + 2  # background, and ignored
+    except DatasetError:
+        few = False
+    if few:
+        return f"LABEL-MAP: {path_tail(path)} holds labels, one a pixel, of {named(classes)}; {NO_LABELS}"
+    return (
+        f"{path_tail(path)} is one image for {named(classes)}; bring a grey image of each class, in a folder called "
+        "after it: <class>/<image>.png or .tif"
+    )
 
 
 class _Maps(FileSource[tuple[Path, ...]]):

@@ -105,6 +105,4 @@ class _Tensors(FileSource[_Tensor]):
             raise DatasetError(f"{name} cannot be read ({error}); copy it again") from None
         if dtype == "BF16":  # the upper half of a float32
             values = (values.astype(np.uint32) << 16).view(np.float32)
-        if values.ndim == 4 and len(values) == 1:
-            return values[0]
         return values
