@@ -1,4 +1,4 @@
-"""NIfTI, TIFF, PNG and BMP files of one case to slices: (H, W) arrays, one channel and one slice at a time."""
+"""NIfTI, NRRD, MetaImage, TIFF, PNG and BMP files of a case to slices: (H, W) arrays, a channel and slice at a time."""
 
 import gzip
 import logging
@@ -17,12 +17,13 @@ from pipelines.arrays import Float32Array
 from pipelines.datasets import imageio
 from pipelines.datasets.base import Size
 from pipelines.datasets.files import damage_named, readable
-from pipelines.datasets.formats import tiff_images
+from pipelines.datasets.formats import itk, tiff_images
 from pipelines.errors import DatasetError
 from pipelines.sentences import path_tail
 
 NIFTI: Final = (".nii.gz", ".nii")
-SUFFIXES: Final = (*NIFTI, ".png", ".bmp", ".tif", ".tiff")
+VOLUMES: Final = (*NIFTI, *itk.SUFFIXES)
+SUFFIXES: Final = (*VOLUMES, ".png", ".bmp", ".tif", ".tiff")
 MAX_BYTES: Final = 512 << 20  # of the decoded values of one volume
 MAX_SLICES: Final = 10_000
 MAX_CHANNELS: Final = 64
@@ -61,9 +62,10 @@ def suffix(path: Path) -> str:
 
 def read_head(path: Path) -> Head:
     """Slices and channels of a file. Raises DatasetError, one line, when it can't be read or is too large."""
-    if suffix(path) in NIFTI:
-        shape = _nifti_shape(path)
-        return Head(shape[2], shape[3], flat=len(_nifti_header(path).get_data_shape()) == 2)
+    if suffix(path) in VOLUMES:
+        stored, dtype = _stored(path)
+        shape = _checked(path, stored, dtype)
+        return Head(shape[2], shape[3], flat=len(stored) == 2)
     if tiff_images.is_tiff(path):
         head = tiff_images.read_head(path, "slices")
         return Head(head.slices, head.channels, flat=head.slices == 1)
@@ -72,7 +74,7 @@ def read_head(path: Path) -> Head:
 
 def read_plane(path: Path, index: int, channel: int) -> NDArray[Any]:
     """One slice of one channel, (H, W), in its own units. Raises DatasetError, one line."""
-    if suffix(path) in NIFTI:
+    if suffix(path) in VOLUMES:
         volume = _volumes.get(path)
         if index >= volume.values.shape[2] or channel >= volume.values.shape[3]:
             raise DatasetError(
@@ -91,7 +93,7 @@ def read_plane(path: Path, index: int, channel: int) -> NDArray[Any]:
 
 def read_values(path: Path, index: int) -> NDArray[Any]:
     """One slice of a label map, (H, W), whole numbers. Raises DatasetError, one line."""
-    if suffix(path) in NIFTI:
+    if suffix(path) in VOLUMES:
         return tiff_images.whole_numbers(path, read_plane(path, index, 0))
     if tiff_images.is_tiff(path):
         return tiff_images.read_mask(path, **_page(path, index))
@@ -106,7 +108,7 @@ def _page(path: Path, index: int) -> dict[str, Any]:
 
 def percentiles(path: Path, channel: int, low: float, high: float) -> tuple[float, float]:
     """Two percentiles of a channel over all slices of a file, of at most about a million of its voxels."""
-    if suffix(path) in NIFTI:
+    if suffix(path) in VOLUMES:
         volume = _volumes.get(path)
         values = volume.values[..., channel]
         step = max(1, math.ceil((values.size / _SAMPLE) ** (1 / 3)))
@@ -127,6 +129,12 @@ def _sampled(plane: NDArray[Any], planes: int) -> NDArray[Any]:
     return plane.astype(np.float64).ravel()[::step]
 
 
+def parts(path: Path) -> tuple[Path, ...]:
+    """The files that a file consists of: itself, and that of its values where these lie beside it."""
+    data = itk.data_file(path) if suffix(path) in (".nhdr", ".mhd") else None
+    return (path,) if data is None else (path, data)
+
+
 def eight_bits(path: Path) -> bool:
     """Whether the values of a file go from 0 to 255 by their type, so that no window is needed."""
     return tiff_images.is_tiff(path) and tiff_images.read_head(path, "slices").dtype == np.uint8
@@ -139,7 +147,7 @@ def is_picture(path: Path) -> bool:
 
 def orientation_of(path: Path) -> int:
     """EXIF's orientation that the slices of a file were turned upright by; 1 for volumes. Raises DatasetError."""
-    if suffix(path) in NIFTI:
+    if suffix(path) in VOLUMES:
         return 1
     if tiff_images.is_tiff(path):
         return tiff_images.read_head(path, "slices").orientation
@@ -177,7 +185,8 @@ class _Volumes:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-            self._make_room(_size(_nifti_shape(path), _nifti_header(path).get_data_dtype()))
+            stored, dtype = _stored(path)
+            self._make_room(_size(_checked(path, stored, dtype), dtype))
             volume = self._kept[key] = _load(path)
             return volume
 
@@ -215,12 +224,23 @@ def _opened(path: Path) -> Any:
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def _nifti_shape(path: Path) -> tuple[int, int, int, int]:
-    """(X, Y, Z, C). Raises DatasetError, before anything is unpacked, for what is too large or has other axes."""
+def _stored(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Axes, (X, Y), (X, Y, Z) or (X, Y, Z, …, channels), and type of a volume's values, by its header alone."""
+    if suffix(path) not in NIFTI:
+        head = itk.read_header(path)
+        several = (*(1,) * (3 - len(head.axes)), head.channels) if head.channels > 1 else ()
+        return (*head.axes, *several), head.dtype
     header = _nifti_header(path)
     with damage_named(path, _DAMAGED):
-        stored = tuple(int(length) for length in header.get_data_shape())
-        dtype, begin = header.get_data_dtype(), float(header["vox_offset"])
+        begin = float(header["vox_offset"])
+        stored, dtype = tuple(int(length) for length in header.get_data_shape()), header.get_data_dtype()
+    if not 0 <= begin <= _MOST_HEADER:
+        raise DatasetError(f"{path_tail(path)} has its values at byte {begin:.0f}; it is damaged, export it again")
+    return stored, dtype
+
+
+def _checked(path: Path, stored: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, int, int, int]:
+    """(X, Y, Z, C). Raises DatasetError, before anything is unpacked, for what is too large or has other axes."""
     shape = (*stored, *(1,) * (3 - len(stored)))
     if len(stored) < 2 or any(length < 1 for length in shape) or (len(shape) > 4 and math.prod(shape[3:-1]) != 1):
         raise DatasetError(
@@ -239,8 +259,6 @@ def _nifti_shape(path: Path) -> tuple[int, int, int, int]:
             f"{path_tail(path)} has the shape {padded}, allowed are {imageio.MAX_PIXELS:,} pixels, {MAX_SLICES:,} "
             f"slices and {MAX_CHANNELS} channels; cut it"
         )
-    if not 0 <= begin <= _MOST_HEADER:
-        raise DatasetError(f"{path_tail(path)} has its values at byte {begin:.0f}; it is damaged, export it again")
     return padded  # type: ignore[return-value]
 
 
@@ -249,9 +267,11 @@ def _size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 
 def _load(path: Path) -> _Volume:
+    shape = _checked(path, *_stored(path))
+    if suffix(path) not in NIFTI:
+        return _Volume(itk.read_values(itk.read_header(path)).reshape(shape), 1.0, 0.0)
     import nibabel
 
-    shape = _nifti_shape(path)
     with damage_named(path, _DAMAGED), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image: Any = nibabel.load(path, mmap=False)

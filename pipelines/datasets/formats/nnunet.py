@@ -514,7 +514,10 @@ class NnunetSource(Source):
         yield from self._tables
         cases = {id(case): case for case, _ in self._images.values()}
         yield from dict.fromkeys(
-            path for case in cases.values() for path in (*(path for path, _ in case.channels), case.label)
+            part
+            for case in cases.values()
+            for path in (*(path for path, _ in case.channels), case.label)
+            for part in nifti.parts(path)
         )
 
 

@@ -1,12 +1,9 @@
 """Files of torch.save to outputs: a tensor, a dict of tensors by name, or a list of tensors beside a list of names.
 
-They are pickles, so PyTorch opens them with weights_only=True, in a process of its own with bounded memory and time.
-The same module is both ends: `_Process` asks, `answer` answers in the sandbox.
+They are pickles, so PyTorch opens them with weights_only=True, in a process of its own with bounded memory and time
+(`torch_process`), which gives numbers back.
 """
 
-import os
-import pickle
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,11 +24,7 @@ from pipelines.sandbox import Message, Sandbox, SandboxError
 from pipelines.sentences import count_of, one_line
 
 SUFFIXES: Final = (".pt", ".pth")
-_MOST_BYTES: Final = 2**31  # of a file: PyTorch reads all of it
-_MOST_TENSORS: Final = 5_000  # of a file: their names and shapes are one message
-_MOST_LETTERS: Final = 2**17  # of all their names
 _SECONDS: Final = 120.0  # a file may take, and PyTorch to be imported on a busy machine
-_LOG_BYTES: Final = 2**16
 _SAVE: Final = "save plain tensors: torch.save(logits[i].float().cpu(), name), or a dict of them by image"
 
 
@@ -142,7 +135,7 @@ class _Process:
 
     def table(self, path: Path) -> list[_Tensor]:
         """Every tensor of a file, without its values. Raises DatasetError."""
-        header, _ = self._ask(path, {"table": str(path)})
+        header, _ = self._ask(path, {"path": str(path)})
         try:
             found = [
                 _Tensor(path, number, str(name), tuple(map(int, shape)), str(kind))
@@ -156,7 +149,7 @@ class _Process:
 
     def values(self, path: Path, number: int, image: int | None) -> NDArray[Any]:
         """A tensor of a file, or one image of it. Raises DatasetError."""
-        header, body = self._ask(path, {"read": str(path), "number": number, "image": image})
+        header, body = self._ask(path, {"path": str(path), "number": number, "image": image})
         try:
             return np.frombuffer(body, str(header["dtype"])).reshape(header["shape"])
         except (LookupError, TypeError, ValueError):
@@ -166,10 +159,10 @@ class _Process:
         name = one_line(path.name)
         with self._lock:
             if self._sandbox is None or not self._sandbox.alive:
-                code = "from pipelines.imports.readers.torch_files import answer, start\nstart()\nserve(answer)"
+                code = "from pipelines.imports.readers.torch_process import answer, start\nstart()\nserve(answer)"
                 self._sandbox = Sandbox(code, environment={"OMP_NUM_THREADS": "1"})
             try:
-                header, body = self._sandbox.ask(question, seconds=_SECONDS, limit=IMAGE_BYTES)
+                header, body = self._sandbox.ask({**question, "seconds": _SECONDS}, seconds=_SECONDS, limit=IMAGE_BYTES)
             except SandboxError as error:
                 why = f"it took more than {_SECONDS:g} s" if error.reason == "time" else "the process ended"
                 raise DatasetError(
@@ -177,7 +170,7 @@ class _Process:
                     f"{sandbox.MEMORY / 2**30:.3g} GiB); save one tensor an image"
                 ) from None
         if "error" in header:
-            raise DatasetError(f"{name} {one_line(str(header['error']), 600)}")
+            raise DatasetError(f"{name} {one_line(str(header['error']), 600)}; {_SAVE}")
         return header, body
 
 
@@ -186,86 +179,3 @@ _process: Final = _Process()
 
 def _nonsense(path: Path) -> DatasetError:
     return DatasetError(f"{one_line(path.name)} got no sensible answer from the process that reads it; save it again")
-
-
-# Its side ------------------------------------------------------------------------------------------------------------
-
-_last: dict[str, Any] = {}  # the file that was read last, and its tensors
-
-
-def start() -> None:
-    """Import PyTorch, then bound this process."""
-    import torch
-
-    torch.set_num_threads(1)
-    sandbox.stay_modest(_LOG_BYTES)
-    sandbox.bind_memory(sandbox.MEMORY)
-
-
-def answer(question: dict[str, Any], _: bytes) -> Message:
-    """Names and shapes of a file's tensors, or the values of one; what is wrong is an answer too."""
-    sandbox.bind_time(_SECONDS)
-    try:
-        if "table" in question:
-            tensors = _tensors(question["table"])
-            return {"tensors": [(name, list(one.shape), _kind(one)) for name, one in tensors]}, b""
-        _, tensor = _tensors(question["read"])[question["number"]]
-        return _values(tensor if question["image"] is None else tensor[question["image"]])
-    except DatasetError as error:
-        return {"error": str(error)}, b""
-    except pickle.UnpicklingError as error:
-        what = re.search(r"GLOBAL ([\w.]+)", str(error))
-        holds = f"({what[1][:80]})" if what else "than that"
-        return {"error": f"holds other objects {holds} or is damaged; nothing but tensors is unpickled; {_SAVE}"}, b""
-    except Exception as error:  # of any kind, about any file
-        reason = one_line(str(error)) or type(error).__name__
-        return {"error": f"cannot be read by PyTorch ({reason}); copy it again, or {_SAVE}"}, b""
-
-
-def _tensors(path: str) -> list[tuple[str, Any]]:
-    """Every tensor of a file by name, or by number in a list."""
-    import torch
-
-    facts = os.stat(path)
-    key = [path, facts.st_mtime_ns, facts.st_size]
-    if _last.get("key") == key:
-        found: list[tuple[str, Any]] = _last["tensors"]
-        return found
-    _last.clear()
-    if facts.st_size > _MOST_BYTES:
-        raise DatasetError(f"has {facts.st_size:,} bytes, at most {_MOST_BYTES:,} are read; save one tensor an image")
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(content, torch.Tensor):
-        found = [("", content)]
-    elif isinstance(content, dict) and all(isinstance(name, str) for name in content):
-        found = list(content.items())
-    elif isinstance(content, list | tuple):
-        found = [(str(number), one) for number, one in enumerate(content)]
-    else:
-        raise DatasetError(f"holds {type(content).__name__}, neither a tensor nor a dict or list of them; {_SAVE}")
-    if len(found) > _MOST_TENSORS or sum(len(name) for name, _ in found) > _MOST_LETTERS:
-        raise DatasetError(f"holds {len(found):,} tensors, at most {_MOST_TENSORS:,} with short names are read")
-    for name, one in found:
-        if not isinstance(one, torch.Tensor):
-            raise DatasetError(f"holds {type(one).__name__} under {one_line(name)!r}; {_SAVE}")
-        if one.layout != torch.strided or one.is_quantized or one.device.type != "cpu":
-            raise DatasetError(f"holds a sparse, quantised or empty tensor under {one_line(name)!r}; {_SAVE}")
-    _last.update(key=key, tensors=found)
-    return found
-
-
-def _kind(tensor: Any) -> str:
-    """The dtype of the values that come back, as NumPy calls it; bfloat16 and what is smaller become float32."""
-    kind = str(tensor.dtype).removeprefix("torch.")
-    return "float32" if kind == "bfloat16" or kind.startswith("float8") else kind
-
-
-def _values(tensor: Any) -> Message:
-    import torch
-
-    kind = _kind(tensor)
-    size = tensor.numel() * np.dtype(kind).itemsize
-    if size > IMAGE_BYTES:
-        raise DatasetError(f"has a tensor of {size:,} bytes for one image, at most {IMAGE_BYTES:,} are read")
-    values = tensor.detach().to(getattr(torch, kind)).contiguous().resolve_neg().numpy()
-    return {"dtype": values.dtype.str, "shape": list(values.shape)}, values.tobytes()
