@@ -127,6 +127,26 @@ def test_outlines_tell_which_way_runs_go(tmp_path, order):
         np.testing.assert_array_equal(source.truth(f"{number:02d}").layers[0], blob(number))
 
 
+def test_bands_of_whole_lines_tell_nothing(tmp_path):
+    """Upright bands in an upright picture would have shorter outlines along the rows."""
+    names = pictures(tmp_path, 2, size=(WIDTH * 2, HEIGHT))
+    band = np.zeros((WIDTH * 2, HEIGHT), bool)
+    band[:, 5:15] = True
+    table(tmp_path / "train.csv", "ImageId,EncodedPixels", [(name, encode(band)) for name in names])
+    _, source = open_source(tmp_path)
+    np.testing.assert_array_equal(source.truth("00").layers[0], band)
+    assert codes(source)["RUN-ORDER"].startswith("runs are taken to go down the columns")
+
+
+def test_pictures_of_other_folders_are_left_out(tmp_path):
+    names = pictures(tmp_path, 2)
+    save(tmp_path / "test_images" / "t.jpg", picture(8, HEIGHT, WIDTH))
+    table(tmp_path / "train.csv", "ImageId,EncodedPixels", [(name, encode(blob(3))) for name in names])
+    source = opened(tmp_path)
+    assert source.names() == ("00", "01")
+    assert codes(source)["IMAGE-ELSEWHERE"].endswith("are left out, such as test_images/t.jpg")
+
+
 def test_what_nothing_tells_is_warned_of(tmp_path):
     pictures(tmp_path, 1, "images", (20, 20))
     table(tmp_path / "masks.csv", "image,rle", [("00.jpg", encode(blob(3, (20, 20))))])

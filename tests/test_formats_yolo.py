@@ -119,8 +119,16 @@ def test_without_yaml_classes_have_numbers(tmp_path):
     assert recognise(root)[0].reason == "labels/train/a.txt holds a class and coordinates a line"
     _, source = open_source(root)
     assert [label.name for label in source.labels] == ["class 1", "class 2", "class 7"]
-    assert "no data.yaml names the classes 1, 2, 7" in codes(source)["NAMES-NONE"]
+    assert "no data.yaml or classes.txt names the classes 1, 2, 7" in codes(source)["NAMES-NONE"]
     assert source.splits == {"train": ("a",), "val": ("b",)}
+
+
+def test_names_may_stand_in_a_file_of_their_own(tmp_path):
+    root = small(tmp_path / "set", line(0), None)
+    (root / "classes.txt").write_text("cell\nnucleus\n")
+    _, source = open_source(root)
+    assert [label.name for label in source.labels] == ["cell", "nucleus"]
+    assert root / "classes.txt" in source.files()
 
 
 @pytest.mark.parametrize(

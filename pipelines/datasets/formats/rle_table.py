@@ -303,6 +303,12 @@ class RleTableSource(listing.FileSource):
                 f"none of the images that {shown} names lie in {self.name}; put them there, under their names"
             )
         folders = {path.parent for path in stands}
+        elsewhere = [path for path in files.paths() if path.parent not in folders]
+        if elsewhere:
+            problem = f"{len(elsewhere):,} pictures in folders of which no table names one are left out"
+            findings.append(
+                Finding.note("IMAGE-ELSEWHERE", f"{problem}, such as {listing.shown(elsewhere[0], self.root)}")
+            )
         empty = [path for path in files.paths() if path.parent in folders] if missing == "empty" else []
         self.images = listing.by_name(sorted({*stands, *empty}), self.root, findings)
         self._stands = {name: stands.get(path, []) for name, path in self.images.items()}
@@ -316,7 +322,10 @@ class RleTableSource(listing.FileSource):
         self.splits = splits.given_splits(self.root, self.images, findings, by_folder)
 
     def _order_told(self, findings: list[Finding]) -> str:
-        """Which way runs go: that in which masks have the shorter outlines, else what such tables usually mean."""
+        """Which way runs go: that in which masks have the shorter outlines, else what such tables usually mean.
+
+        Runs longer than a side of the image may fill whole lines, and bands of whole lines look well in both.
+        """
         outlines = dict.fromkeys(_ORDERS, 0)
         seen = pixels = 0
         for name, stands in self._stands.items():
@@ -329,8 +338,13 @@ class RleTableSource(listing.FileSource):
                 continue
             if runs and size[0] != size[1]:
                 seen, pixels = seen + 1, pixels + size[0] * size[1]
+                short = [
+                    each
+                    for each in runs.values()
+                    if max(int((ends - starts).max()) for starts, ends in each) < min(size)
+                ]
                 for order in _ORDERS:
-                    outlines[order] += sum(_outline(fill(each, size, order)) for each in runs.values())
+                    outlines[order] += sum(_outline(fill(each, size, order)) for each in short)
             if seen == _SAMPLED or pixels > _SAMPLED_PIXELS:
                 break
         shorter, longer = sorted(outlines, key=lambda order: outlines[order])
@@ -372,7 +386,8 @@ class RleTableSource(listing.FileSource):
                 if text and label is None:
                     raise DatasetError("it has runs but no class; name the class, or open the table again")
                 if text and label is not None:
-                    runs[label].append(spans(text, size[0] * size[1], self._first))
+                    each = spans(text, size[0] * size[1], self._first)
+                    runs[label].append(each)
         return runs
 
     def truth(self, name: str) -> Truth:

@@ -80,7 +80,7 @@ def _is_class(text: Any) -> bool:
 
 
 def _configs(root: Path) -> list[Path]:
-    """YAML files at the top that name classes and pictures, data.yaml first."""
+    """YAML files at the top that name classes, data.yaml first."""
     there = islice(listing.walk(root, suffixes=(".yaml", ".yml"), depth=0), _LOOKED_AT)
     return sorted(filter(_like_config, there), key=lambda path: (path.stem != "data", path.name))
 
@@ -98,6 +98,7 @@ def _like_config(path: Path) -> bool:
 
 # Label files ---------------------------------------------------------------------------------------------------------
 
+_NAME_FILES: Final = ("classes.txt", "obj.names", "names.txt")  # one name a line, where data.yaml has none
 _MOST_LABEL_BYTES: Final = 1 << 24
 _LINE: Final = re.compile(r"\d+(\.0+)?(\s+[-+.\deE]+){4,}\s*")
 _BOX: Final = 5  # numbers of a box: class, centre, width, height
@@ -167,12 +168,12 @@ def outline_of(line: str, size: tuple[int, int]) -> tuple[int, list[float] | Non
 
 def _recognise(root: Path) -> str | None:
     configs = _configs(root)
-    texts = (path for path in listing.walk(root, suffixes=(".txt",)) if _in_labels(path, root) or configs)
-    for path in islice(texts, _LOOKED_AT):
+    texts = [path for path in listing.walk(root, suffixes=(".txt",)) if configs or _in_labels(path, root)]
+    for path in texts[:_LOOKED_AT]:
         if _like_labels(path):
             return f"{listing.shown(path, root)} holds a class and coordinates a line"
-    if configs and any(folder.name.casefold() == "labels" for folder in listing.folders(root)):
-        return f"{configs[0].name} names classes and splits, and there is a folder of labels"
+    if configs and any(_in_labels(path, root) for path in texts):
+        return f"{configs[0].name} names classes, and there is a folder of labels"
     return None
 
 
@@ -232,7 +233,7 @@ class YoloSource(listing.FileSource):
             findings.append(Finding.note("LABELS-NONE", f"{empty:,} pictures have no label file: nothing is on them"))
 
     def _name_labels(self, findings: list[Finding]) -> None:
-        """Set labels: those of data.yaml, else the numbers that label files hold."""
+        """Set labels: those of data.yaml, else of a file of names, else the numbers that label files hold."""
         classes: set[int] = set()
         boxes = outlines = 0
         for path in self._texts.values():
@@ -250,10 +251,11 @@ class YoloSource(listing.FileSource):
             problem = f"{boxes:,} lines are boxes (class, centre, width, height) and mark no pixel; draw outlines"
             findings.append(Finding.warning("BOXES", problem))
         names = self._config.names if self._config is not None else {}
+        self._names = None if names else listing.child(self.root, *_NAME_FILES)
+        if self._names is not None:
+            names = dict(enumerate(line.strip()[:500] for _, line in lines_of(self._names)))
         if not names:
-            problem = (
-                f"no data.yaml names the classes {first_of(sorted(classes), 12)}; they are called by their numbers"
-            )
+            problem = f"no data.yaml or classes.txt names the classes {first_of(sorted(classes), 12)}; their numbers do"
             findings.append(Finding.note("NAMES-NONE", problem))
             names = {number: f"class {number}" for number in sorted(classes)[: MAX_LABELS + 1]}
         if len(names) > MAX_LABELS:
@@ -320,6 +322,7 @@ class YoloSource(listing.FileSource):
     def files(self) -> Iterable[Path]:
         """data.yaml, its lists, label files and pictures."""
         yield from () if self._config is None else (self._config.path,)
+        yield from () if self._names is None else (self._names,)
         yield from dict.fromkeys(self._lists)
         yield from self._texts.values()
         yield from self.images.values()
