@@ -399,6 +399,29 @@ def counts_as(form):
     return change
 
 
+def counts_as_numbers(content):
+    for row in content["annotations"]:
+        if row["category_id"] == 90:
+            row["segmentation"]["counts"] = " ".join(map(str, row["segmentation"]["counts"]))
+
+
+def ids_of_files(ending):
+    return lambda content: each(content, lambda row: {"image_id": f"im{row['image_id'] - 10}{ending}"})
+
+
+def ids_of_names(content):
+    names = {row["id"]: row["name"] for row in content["categories"]}
+    each(content, lambda row: {"category_id": names[row["category_id"]]})
+
+
+def runs_in_a_list(row):
+    return (
+        {"segmentation": [row["segmentation"], {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}]}
+        if isinstance(row["segmentation"], dict)
+        else {}
+    )
+
+
 def sizes_as_text(content):
     for row in (*content["images"], *(row["segmentation"] for row in content["annotations"] if row["category_id"] > 1)):
         row |= {key: as_text(row[key]) for key in ("height", "width", "size") if key in row}
@@ -416,6 +439,13 @@ def sizes_as_text(content):
         (polygons_as(lambda parts: [[[xy[n : n + 2]] for n in range(0, len(xy), 2)] for xy in parts]), "of points"),
         (counts_as(lambda text: str(text.encode())), "Python shows bytes"),
         (sizes_as_text, None),
+        (polygons_as(json.dumps), "read as JSON"),
+        (counts_as_numbers, "numbers as text"),
+        (ids_of_files(".png"), "name their image by its file"),
+        (ids_of_files(""), "name their image by its file"),
+        (ids_of_names, "name their category by its name"),
+        (lambda content: each(content, lambda row: runs_in_a_list(row)), "they are united"),
+        (lambda content: [row.pop("height") for row in content["images"]], None),
         (lambda content: each(content, lambda row: {"iscrowd": False}), None),
         (lambda content: each(content, lambda row: {"iscrowd": None}), None),
         (lambda content: each(content, lambda row: {"iscrowd": "0"}), None),
@@ -466,6 +496,16 @@ def test_a_missing_category_is_the_only_one(tmp_path):
         set_with(tmp_path / "several", lambda content: each(content, lambda row: {"category_id": None}))
     )
     assert "its category does not exist" in several.examine("im0").findings[0].message
+
+
+def test_annotations_of_no_listed_image_are_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"no annotation belongs to an image that it lists \(one says image_id x1"):
+        open_dataset(set_with(tmp_path / "set", lambda content: each(content, lambda row: {"image_id": "x1"})))
+
+
+def test_a_file_without_categories_is_told(tmp_path):
+    with pytest.raises(DatasetError, match=r"labels.json has no categories; a COCO file holds"):
+        open_dataset(set_with(tmp_path / "set", lambda content: content.pop("categories")))
 
 
 def test_crowds_beside_others_are_crowds_whoever_drew_them(tmp_path):

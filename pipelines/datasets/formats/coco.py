@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from pipelines.datasets import imageio, listing, splits
@@ -94,6 +94,33 @@ class Document:
         if shape is not None:
             self.unusual[shape] += 1
 
+    def resolve(self) -> None:
+        """Give annotations that name the file of their image, or its stem, to the id of that image; count the lost."""
+        strange = [key for key in self.places if isinstance(key, str) and key not in self.images]
+        ids: dict[str, list[Any]] = defaultdict(list)
+        for key, (name, *_) in self.images.items() if strange else ():
+            last = PurePosixPath(name.replace("\\", "/"))
+            for alias in {name, last.name, last.stem}:
+                ids[alias].append(key)
+        for alias in strange:
+            if len(ids[alias]) == 1:
+                places = self.places.pop(alias)
+                self.unusual[_FILE_IDS] += len(places) // 2
+                self.places[ids[alias][0]].extend(places)
+        self.lost = sum(len(places) // 2 for key, places in self.places.items() if key not in self.images)
+        names = {name for name, _ in self.categories.values()}
+        self.unusual[_NAME_IDS] += sum(n for key, n in self.used.items() if key in names and key not in self.categories)
+
+    def category_of(self, given: Any) -> tuple[str, str] | None:
+        """The category that an annotation names by its id, or by its name; where it names none, the only one."""
+        key = key_of(given)
+        if key in self.categories:
+            return self.categories[key]
+        named = [
+            row for row in self.categories.values() if row[0] == given or (given is None and len(self.categories) == 1)
+        ]
+        return named[0] if named else None
+
     def _check_new(self, key: Any, table: Mapping[Any, Any], what: str) -> None:
         if key in table:
             shown = printable(str(key)[:50])
@@ -112,7 +139,9 @@ def like_coco(path: Path) -> bool:
         return False
     hits = {hint for hint in _HINTS if f'"{hint}"'.encode() in content}
     whole = len(content) < 2 * json_file.HEAD
-    return hits >= set(_LISTS) if whole else bool(hits & set(_LISTS)) and len(hits) >= 3
+    if whole:  # one that lacks categories is told when it is read
+        return hits >= set(_LISTS) or (hits >= {"images", "annotations"} and len(hits) > 3)
+    return bool(hits & set(_LISTS)) and len(hits) >= 3
 
 
 def choose_files(root: Path, pattern: str | None, findings: list[Finding]) -> list[Path]:
@@ -173,7 +202,13 @@ def read_document(path: Path, root: Path) -> Document:
         raise DatasetError(
             f"{title} holds boxes or captions, no outlines or masks (segmentation); take the file that has them"
         )
-    document.lost = sum(len(places) // 2 for key, places in document.places.items() if key not in document.images)
+    document.resolve()
+    if document.lost and document.lost == total:
+        asked, listed = (printable(str(next(iter(keys), "none"))[:50]) for keys in (document.places, document.images))
+        raise DatasetError(
+            f"{title}: no annotation belongs to an image that it lists (one says image_id {asked}, an image has the id "
+            f"{listed}); correct image_id"
+        )
     return document
 
 
@@ -208,6 +243,10 @@ _ONLY_CATEGORY: Final = "name no category: they are taken as the only one there 
 _FLAT: Final = "have one flat list of numbers as their segmentation: it is taken as one polygon"
 _PAIRS: Final = "have outlines in lists of points: their pairs are taken as x and y"
 _TEXT_NUMBERS: Final = "have numbers as text: they are taken as the numbers"
+_TEXT_JSON: Final = "have their segmentation as text: it is read as JSON"
+_SEVERAL_RUNS: Final = "have a list of run lengths: they are united"
+_FILE_IDS: Final = "name their image by its file instead of its id"
+_NAME_IDS: Final = "name their category by its name instead of its id"
 _TEXT_BYTES: Final = "have run lengths as Python shows bytes (b'…'): they are taken without the b and the quotes"
 
 
@@ -215,15 +254,21 @@ def _unusual_shape(segmentation: Any) -> str | None:
     """What is unusual about a segmentation, told by its first values; None for one as COCO has it."""
     if isinstance(segmentation, dict):
         counts = segmentation.get("counts")
+        if isinstance(counts, str) and polygons.is_bytes_text(counts):
+            return _TEXT_BYTES
         if isinstance(counts, str):
-            return _TEXT_BYTES if polygons.is_bytes_text(counts) else None
+            return _TEXT_NUMBERS if " " in counts or "," in counts else None
         return _TEXT_NUMBERS if isinstance(counts, list) and counts and isinstance(counts[0], str) else None
+    if isinstance(segmentation, str):
+        return _TEXT_JSON if segmentation.lstrip().startswith(("[", "{")) else None
     depth = 0
     first = segmentation
     while isinstance(first, list) and first:
         widest, first, depth = len(first), first[0], depth + 1
+    if isinstance(first, dict):
+        return _SEVERAL_RUNS if "counts" in first else None
     if depth == 1:
-        return _FLAT
+        return _FLAT if polygons.as_number(first) is not None else None
     if depth > 2 or (depth == 2 and widest == 2 and len(segmentation) > 2):
         return _PAIRS
     return _TEXT_NUMBERS if depth and isinstance(first, str) else None
@@ -311,7 +356,7 @@ class CocoSource(FileSource):
                 problem = f"{document.title} gives the name {twice[0][:60]!r} to several categories; they are one label"
                 findings.append(Finding.note("LABEL-TWICE", problem))
             for key, (name, _) in document.categories.items():
-                if name in above and not document.used[key] and len(document.categories) > 1:
+                if name in above and not (document.used[key] or document.used[name]) and len(document.categories) > 1:
                     problem = f"the category {name[:60]!r} only stands above others and has no annotation"
                     findings.append(Finding.note("LABEL-EMPTY", f"{problem}; it is left out"))
                 else:
@@ -414,7 +459,7 @@ class CocoSource(FileSource):
         That is as stored where EXIF turns it and run lengths have that size.
         """
         rows = [document.images[key][1:3] for document, key in self._stands[name]]
-        given = [row for row in rows if row != (None, None)]
+        given = [row for row in rows if None not in row]
         if given:
             try:
                 sizes = {polygons.checked_size(*row) for row in given}
@@ -433,9 +478,7 @@ class CocoSource(FileSource):
     def _label_of(self, annotation: Mapping[str, Any], document: Document) -> int:
         if is_crowd(annotation) and self._crowd == "ignore":
             return len(self.labels) - 1
-        category = document.categories.get(key_of(annotation.get("category_id")))
-        if annotation.get("category_id") is None and len(document.categories) == 1:
-            (category,) = document.categories.values()
+        category = document.category_of(annotation.get("category_id"))
         label = None if category is None else self._labels.get(category[0])
         if label is None:
             raise UnknownLabelError("its category does not exist; add the category or correct it")

@@ -1,5 +1,7 @@
 """Outlines and run lengths of strangers' files to masks; everything is checked before compiled code sees it."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ Run = dict[str, Any]  # pycocotools' own form: {"size": [height, width], "counts
 _COST: Final = 20  # of a pixel of an outline, against one that is only filled
 _LONGEST_NUMBER: Final = 7  # letters; 35 bits
 _LONGEST_TEXT: Final = 40  # letters of a number that is written as text
+_COUNTS: Final = re.compile(r"[0-9]+(\s*[\s,]\s*[0-9]+)+")  # no text of COCO's own holds a space or a comma
 _NESTED: Final = 4  # lists in lists: a polygon of pairs in a list of its own, in a list of polygons
 
 
@@ -127,10 +130,15 @@ def length(points: Float64Array) -> float:
 def coco_runs(segmentation: Any, size: tuple[int, int], work: Work | None = None) -> tuple[list[Run], int]:
     """A COCO segmentation, polygons or run lengths, as pycocotools' own runs; and how many parts have no area.
 
-    Beside COCO's own lists x, y, x, y, … polygons may be one such list, or lists of pairs; numbers may be text.
+    Beside COCO's own forms, polygons may be one list x, y, x, y, … or lists of pairs, run lengths a list of several or
+    numbers in a text, numbers text, and all of it text in JSON.
     size: (height, width) of the image. work: what its other segmentations left.
     Raises DatasetError, without naming a file, for what can't be drawn.
     """
+    if isinstance(segmentation, str):
+        segmentation = _parsed(segmentation)
+    if isinstance(segmentation, list) and segmentation and all(_holds_runs(part) for part in segmentation):
+        return [run for part in segmentation for run in coco_runs(part, size, work)[0]], 0
     if isinstance(segmentation, list):
         return _polygons(outlines(segmentation), size, work or Work())
     if not isinstance(segmentation, Mapping):
@@ -142,6 +150,8 @@ def coco_runs(segmentation: Any, size: tuple[int, int], work: Work | None = None
             f"the size of its run lengths is {given}, its image is {size[1]}×{size[0]}; export it for this image"
         )
     counts = segmentation.get("counts")
+    if isinstance(counts, str) and _COUNTS.fullmatch(counts):
+        counts = counts.replace(",", " ").split()
     if isinstance(counts, list):
         runs = _numbers(counts)
     elif isinstance(counts, str):
@@ -195,6 +205,18 @@ def run_lengths(text: str) -> Int64Array:
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     return numbers
+
+
+def _holds_runs(part: Any) -> bool:
+    return isinstance(part, Mapping) and "counts" in part
+
+
+def _parsed(segmentation: str) -> Any:
+    """A segmentation that was written as a text of JSON; None for any other text."""
+    try:
+        return json.loads(segmentation)
+    except (ValueError, RecursionError):
+        return None
 
 
 def is_bytes_text(counts: str) -> bool:
@@ -253,4 +275,6 @@ def _whole(value: Any) -> bool:
 
 
 def _told(value: Any) -> str:
+    if value is None:
+        return "nothing"
     return repr(value)[:20] if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"
