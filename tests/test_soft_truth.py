@@ -316,6 +316,19 @@ def test_grey_masks_declared_as_probabilities_are_truth_and_soft_truth(tmp_path)
         np.testing.assert_array_equal(item.truth[0], grey >= 127.5)
 
 
+def test_masks_that_are_called_soft_alone_are_both_truths(tmp_path):
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
+    for name in "ab":
+        save(tmp_path / "images" / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+        save(tmp_path / "masks_soft" / "lesion" / f"{name}.png", grey)
+    item = open_dataset(tmp_path).read("a")
+    np.testing.assert_array_equal(item.truth[0], grey >= 127.5)
+    np.testing.assert_array_equal(item.soft[0], grey.astype(np.float32) / 255)
+    higher = open_dataset(tmp_path, DataReading(options={"threshold": "200"})).read("a")
+    np.testing.assert_array_equal(higher.truth[0], grey >= 200)
+    np.testing.assert_array_equal(higher.soft, item.soft)
+
+
 @pytest.mark.parametrize(
     ("mask", "problem"),
     [

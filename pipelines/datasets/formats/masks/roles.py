@@ -149,7 +149,7 @@ def choose_truth(root: Path, pairs: list[Pair], options: Mapping[str, str]) -> R
     used = {pair.mask.path for pair in truth}
     left = [pair for pair in told if pair.mask.path not in used and pair.role != "field"]
     observer, others = _by_observer(truth, left, options)
-    soft = tuple(pair for pair in left if pair.role == "soft")
+    soft = tuple(truth if chosen == "soft" else (pair for pair in left if pair.role == "soft"))
     soft = {"none": (), "all": tuple(truth)}.get(options.get("soft", "").strip().casefold(), soft)
     used |= {pair.mask.path for pair in (*soft, *(pair for masks in others.values() for pair in masks))}
     left = [pair for pair in left if pair.mask.path not in used]

@@ -53,7 +53,7 @@ class MaskSource(listing.FileSource):
         self.soft_masks = {name: masks for name, masks in paired.soft.items() if name in self.images}
         self.soft = bool(self.soft_masks)
         # Masks that are truth and say how probable it is: half and above is there.
-        self.grey = options.get("soft", "").strip().casefold() == "all"
+        self.grey = self.soft and self.soft_masks == {name: masks for name, masks in self.masks.items() if masks}
         if self.soft:
             findings.append(self._soft_told())
         self.groups = {name: group for name, group in paired.groups.items() if name in self.images}
