@@ -9,6 +9,7 @@ from pipelines.datasets import listing, orientation, splits
 from pipelines.datasets.base import FILES_READ, Format, Source
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.formats import (
+    brats,
     coco,
     colored,
     cvat,
@@ -35,6 +36,7 @@ from pipelines.sentences import first_of, printable
 _FORMATS: Final[dict[str, Format]] = {
     "native": native.FORMAT,
     "nnunet": nnunet.FORMAT,
+    "brats": brats.FORMAT,
     "coco": coco.FORMAT,
     "labelme": labelme.FORMAT,
     "huggingface": huggingface.FORMAT,

@@ -2,22 +2,18 @@
 
 import posixpath
 import re
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from pipelines import links
-from pipelines.arrays import Float32Array
-from pipelines.datasets import bands, imageio, listing
-from pipelines.datasets.bands import MAX_BANDS, choose_bands
-from pipelines.datasets.base import Finding, Format, Label, Picture, Role, Source, Truth, distinct, source_name
-from pipelines.datasets.formats import json_file, nifti
+from pipelines.datasets import listing
+from pipelines.datasets.base import Finding, Format, Label, Role, distinct, source_name
+from pipelines.datasets.formats import json_file, nifti, volumes
 from pipelines.datasets.formats.masks.values import ValueLabels
-from pipelines.datasets.options import channel_numbers, limits, whole_number
+from pipelines.datasets.options import whole_number
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
@@ -178,27 +174,6 @@ def _entries(given: Any) -> dict[str, tuple[tuple[str, ...], str]]:
 _CHANNEL: Final = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
-@dataclass(frozen=True)
-class Case:
-    """channels: (file, channel in it). slices: of the label map. flat: an image rather than a volume."""
-
-    name: str
-    channels: tuple[tuple[Path, int], ...]
-    label: Path
-    slices: int
-    flat: bool
-    test: bool
-
-    @property
-    def photograph(self) -> bool:
-        """Whether it is one ordinary picture, in colours or grey."""
-        return len({path for path, _ in self.channels}) == 1 and nifti.is_picture(self.channels[0][0])
-
-    def image(self, index: int) -> str:
-        """The name of a slice, as the import of nnU-Net's predictions has it; that of a flat image is the case's."""
-        return self.name if self.flat else f"{self.name}_z{index:04d}"
-
-
 class Cases:
     """Cases in the folders of a data set, or as its dataset.json lists them."""
 
@@ -207,10 +182,10 @@ class Cases:
         self._tables = tables
         self._findings = findings
 
-    def find(self) -> list[Case]:
+    def find(self) -> list[volumes.Case]:
         """Every case that can be read."""
         cases = self._listed() if self._tables.entries else [*self._folder("Tr"), *self._folder("Ts")]
-        names: dict[str, Case] = {}
+        names: dict[str, volumes.Case] = {}
         for case in cases:
             if case.name in names:
                 problem = f"the case {case.name} is there twice; keep one"
@@ -218,7 +193,7 @@ class Cases:
             names.setdefault(case.name, case)
         return [names[name] for name in sorted(names)]
 
-    def _folder(self, which: str) -> Iterator[Case]:
+    def _folder(self, which: str) -> Iterator[volumes.Case]:
         labels = self._files(self._root / f"labels{which}")
         images = self._images(self._root / f"images{which}", labels)
         for name, label in labels.items():
@@ -228,7 +203,7 @@ class Cases:
                 )
                 self._findings.append(Finding.error("PAIR-MISSING", problem))
                 continue
-            case = self._case(name, images[name], label, test=which == "Ts")
+            case = volumes.read_case(name, images[name], label, self._findings, test=which == "Ts")
             if case is not None:
                 yield case
         if which == "Tr":
@@ -266,7 +241,7 @@ class Cases:
         )
         return name[: -len(ending)] if ending else name.rpartition(".")[0] or name
 
-    def _listed(self) -> Iterator[Case]:
+    def _listed(self) -> Iterator[volumes.Case]:
         for name, (images, label) in self._tables.entries.items():
             paths = [self._inside(file) for file in (*images, label)]
             lost = [file for file, path in zip((*images, label), paths, strict=True) if path is None]
@@ -276,7 +251,7 @@ class Cases:
                 self._findings.append(Finding.error("CASE-MISSING", f"{problem}; put it there"))
                 continue
             there = [path for path in paths if path is not None]
-            case = self._case(name, there[:-1], there[-1], test=False)
+            case = volumes.read_case(name, there[:-1], there[-1], self._findings)
             if case is not None:
                 yield case
 
@@ -288,52 +263,11 @@ class Cases:
         path = self._root / wanted
         return path if path.is_file() and links.of(self._root).follows(path) else None
 
-    def _case(self, name: str, images: list[Path], label: Path, *, test: bool) -> Case | None:
-        if not listing.usable(f"{name}_z00000"):
-            problem = f"{name[:50]!r}: a case's name is one printable line of at most {listing.MAX_NAME - 7} characters"
-            self._findings.append(Finding.error("FILE-NAME", f"{problem}; rename it"))
-            return None
-        try:
-            if nifti.suffix(label) not in nifti.SUFFIXES:
-                raise DatasetError(
-                    f"files {nifti.suffix(label)[:20]} are not read here; convert them to .nii.gz or .png"
-                )
-            map_, heads = nifti.read_head(label), [nifti.read_head(path) for path in images]
-            if not heads:
-                raise DatasetError("it has no image; add it")
-            if any(head.slices != map_.slices for head in heads):
-                counts = ", ".join(str(head.slices) for head in heads)
-                raise DatasetError(
-                    f"its images have {counts} slices, its label map {map_.slices}; export the case again"
-                )
-        except DatasetError as error:
-            self._findings.append(Finding.error("CASE-UNREADABLE", f"case {name} is left out: {error}"))
-            return None
-        several = len(images) > 1
-        channels = [
-            (path, channel)
-            for path, head in zip(images, heads, strict=True)
-            for channel in range(1 if several and nifti.is_picture(path) else head.channels)
-        ]
-        return Case(name, tuple(channels), label, map_.slices, map_.flat and all(head.flat for head in heads), test)
-
 
 # The source ----------------------------------------------------------------------------------------------------------
 
 _TABLE: Final = "dataset.json"
 _FOLDS: Final = "splits_final.json"
-_MOST_IMAGES: Final = 500_000
-_WINDOW: Final = (0.5, 99.5)  # percentiles of a case
-_MOST_WINDOWS: Final = 4096
-
-
-@dataclass(frozen=True)
-class _Options:
-    window: tuple[float, float] | None
-    slices: str
-    every: int
-    channels: tuple[int, ...]
-    fold: int
 
 
 def _recognise(root: Path) -> str | None:
@@ -347,100 +281,33 @@ def _recognise(root: Path) -> str | None:
     return "dataset.json names labels and channels, and labelsTr/ is there"
 
 
-def _parse(options: Mapping[str, str]) -> _Options:
-    slices = options.get("slices", "all").strip()
-    every = re.fullmatch(r"every:([1-9]\d{0,4})", slices)
-    if slices not in ("all", "labelled") and every is None:
-        raise DatasetError(f"slices is {slices[:30]!r}, expected all, labelled or every:N such as every:5; correct it")
-    window = options.get("window", "").strip()
-    if window and limits(window) is None:
-        raise DatasetError(
-            f"window is {window[:30]!r}, expected the lowest and highest intensity such as -160,240; correct it"
-        )
-    return _Options(
-        window=limits(window),
-        slices="every" if every else slices,
-        every=int(every[1]) if every else 1,
-        channels=channel_numbers(options, "channels", MAX_BANDS),
-        fold=whole_number(options, "fold", 0, 999, "such as 0") or 0,
-    )
-
-
-class NnunetSource(Source):
+class NnunetSource(volumes.CaseSource):
     """Slices of the cases in labelsTr, and of those in labelsTs where that is there."""
 
-    complete = True
-
     def __init__(self, root: Path, options: Mapping[str, str]) -> None:
-        self.root = root
-        self.name = source_name(root, "nnU-Net")
-        self._options = _parse(options)
+        self._fold = whole_number(options, "fold", 0, 999, "such as 0") or 0
         findings: list[Finding] = []
         table = listing.child(root, _TABLE)
         if table is None:
-            raise DatasetError(f"{self.name} has no {_TABLE}; give the folder that holds it, imagesTr and labelsTr")
-        self._tables = [table]
+            name = source_name(root, "nnU-Net")
+            raise DatasetError(f"{name} has no {_TABLE}; give the folder that holds it, imagesTr and labelsTr")
         tables = read_tables(table, findings)
-        self.labels = tables.labels
-        self._by_value = ValueLabels(tables.labels, tables.values, table=_TABLE)
-        every = [value for values in tables.values for value in values]
-        self.exclusive = len(set(every)) == len(every)
         if tables.order:
             order = ", ".join(printable(name[:60]) for name in reversed(tables.order))
             problem = f"by regions_class_order the first of {order} gets a pixel of several, under one label a pixel"
             self.priority = tuple(reversed(tables.order))
             findings.append(Finding.note("REGION-ORDER", problem))
-        cases = Cases(root, tables, findings).find()
-        if not cases:
-            why = f" ({findings[-1].message})" if findings else ""
-            raise DatasetError(f"{self.name} has no case with image and label map that can be read{why}")
-        self._photographs = not self._options.channels and all(case.photograph for case in cases)
-        first = cases[0]
-        if not self._photographs:
-            self.bands = choose_bands(len(first.channels), options, names=tables.channels, where=f"case {first.name}")
-        self._windows: OrderedDict[tuple[Path, int], tuple[float, float]] = OrderedDict()
-        self._images = self._cut(cases, findings)
-        self.groups = {name: case.name for name, (case, _) in self._images.items() if not case.flat}
+        super().__init__(
+            root,
+            options,
+            Cases(root, tables, findings).find(),
+            ValueLabels(tables.labels, tables.values, table=_TABLE),
+            channels=tables.channels,
+            tables=[table],
+            findings=findings,
+        )
         self.splits = self._splits(findings)
         self.findings = tuple(findings)
-
-    def _cut(self, cases: Iterable[Case], findings: list[Finding]) -> dict[str, tuple[Case, int]]:
-        images: dict[str, tuple[Case, int]] = {}
-        total = volumes_ = 0
-        for case in cases:
-            try:
-                chosen = list(range(case.slices)) if case.flat else list(self._slices(case))
-            except DatasetError as error:
-                findings.append(Finding.error("CASE-UNREADABLE", f"case {case.name} is left out: {error}"))
-                continue
-            total += case.slices
-            volumes_ += not case.flat
-            for index in chosen:
-                images[case.image(index)] = (case, index)
-            if len(images) > _MOST_IMAGES:
-                raise DatasetError(f"there are more than {_MOST_IMAGES:,} slices; take fewer with slices = every:N")
-        if volumes_:
-            how = {"all": "all", "labelled": "those with a label", "every": f"one of {self._options.every}"}
-            problem = (
-                f"{len(images):,} of {total:,} slices of {volumes_:,} volumes are taken ({how[self._options.slices]}), "
-                "along the last axis of the file; the option slices changes that"
-            )
-            findings.append(Finding.note("SLICES", problem))
-        if not images:
-            raise DatasetError("no slice carries a label; take all with slices = all, or check the label maps")
-        return dict(sorted(images.items()))
-
-    def _slices(self, case: Case) -> Iterator[int]:
-        if self._options.slices == "every":
-            yield from range(0, case.slices, self._options.every)
-        elif self._options.slices == "all":
-            yield from range(case.slices)
-        else:
-            pairs = zip(self.labels, self._by_value.values, strict=True)
-            marks = [value for label, values in pairs if label.role != "background" for value in values]
-            for index in range(case.slices):
-                if np.isin(nifti.read_values(case.label, index), marks).any():
-                    yield index
 
     def _splits(self, findings: list[Finding]) -> Mapping[Split, tuple[str, ...]]:
         members: dict[str, list[str]] = defaultdict(list)
@@ -451,7 +318,7 @@ class NnunetSource(Source):
         lists: dict[Split, list[str]] = {}
         if path is not None and path.is_file():
             self._tables.append(path)
-            fold = read_fold(path, self._options.fold)
+            fold = read_fold(path, self._fold)
             absent = [case for cases in fold.values() for case in cases if case not in members]
             if absent:
                 example = printable(absent[0][:60])
@@ -464,72 +331,13 @@ class NnunetSource(Source):
         lists["test"] = test
         return {split: tuple(names) for split, names in lists.items() if names}
 
-    def names(self) -> tuple[str, ...]:
-        """Every slice, sorted."""
-        return tuple(self._images)
-
-    def picture(self, name: str, *, size: tuple[int, int] | None = None) -> Picture:
-        """The bands of a slice, each 0 at its window's low end. Raises DatasetError, one line."""
-        case, index = self._images[name]
-        if self._photographs:
-            return Picture(*imageio.read_picture(case.channels[0][0], size=size))
-        chosen = self._options.channels or tuple(range(len(case.channels)))
-        if max(chosen) >= len(case.channels):
-            raise DatasetError(
-                f"case {case.name} has {len(case.channels)} channels, asked for is channel {max(chosen) + 1}; correct "
-                "channels"
-            )
-        layers = [self._channel(*case.channels[channel], index) for channel in chosen]
-        return Picture(*nifti.as_image(layers, size), nifti.orientation_of(case.channels[chosen[0]][0]))
-
-    def _channel(self, path: Path, channel: int, index: int) -> Float32Array:
-        plane = nifti.read_plane(path, index, channel)
-        if nifti.is_picture(path):
-            return plane.astype(np.float32)
-        low, high = self._limits(path, channel)
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaled = (plane.astype(np.float64) - low) / (high - low)
-        return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0, 1).astype(np.float32)
-
-    def _limits(self, path: Path, channel: int) -> tuple[float, float]:
-        if self._options.window is not None:
-            return self._options.window
-        if nifti.eight_bits(path):
-            return 0.0, 255.0
-        key = (path, channel)
-        if key not in self._windows:
-            low, high = nifti.percentiles(path, channel, *_WINDOW)
-            if len(self._windows) >= _MOST_WINDOWS:
-                self._windows.popitem(last=False)
-            self._windows[key] = (low, high) if high - low > 0 and np.isfinite(high - low) else (low, low + 1.0)
-        return self._windows[key]
-
-    def truth(self, name: str) -> Truth:
-        """Labels and regions of a slice. Raises DatasetError, one line."""
-        case, index = self._images[name]
-        return self._by_value.truth(nifti.read_values(case.label, index), f"the label map of {name}")
-
-    def files(self) -> Iterable[Path]:
-        """Tables, images and label maps."""
-        yield from self._tables
-        cases = {id(case): case for case, _ in self._images.values()}
-        yield from dict.fromkeys(
-            part
-            for case in cases.values()
-            for path in (*(path for path, _ in case.channels), case.label)
-            for part in nifti.parts(path)
-        )
-
 
 FORMAT = Format(
     "nnU-Net raw: dataset.json with imagesTr/ and labelsTr/",
     _recognise,
     NnunetSource,
     {
-        "slices": "of volumes: all, labelled (those that carry a label), or every:N such as every:5",
-        "window": "intensities that become 0 and 1 in every band, such as -160,240; the 0.5th and 99.5th percentile of "
-        "each channel of a case if nothing is said",
-        **bands.OPTIONS,
+        **volumes.OPTIONS,
         "fold": "the fold of splits_final.json that gives training and validation, from 0",
     },
 )
