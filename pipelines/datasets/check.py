@@ -8,13 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Annotated, Any, Final, TypeAlias
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from pipelines.arrays import Float64Array, Int64Array
 from pipelines.datasets import orientation
 from pipelines.datasets.bands import RGB, Bands
-from pipelines.datasets.base import SEVERITIES, Finding, Turn
+from pipelines.datasets.base import SEVERITIES, Finding, Item, Turn
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.facts import Ceiling, FactsCounter, SplitFacts, best_dice, best_iou, by_priority
+from pipelines.datasets.observers import OTHERS, compare
 from pipelines.heads import head_specs
 from pipelines.progress import Progress
 from pipelines.schema import SPLITS, Kind, Split
@@ -77,6 +80,19 @@ class Nesting(Part):
     share: float
 
 
+class Agreement(Part):
+    """How far observers agree: Dice of two of them, pooled over the images that both marked, mean over pairs of them.
+
+    observers: who they are. images: those that two or more marked. dice: a class, in index order, NaN where nobody
+    marked it. macro_dice: mean over the classes that somebody marked.
+    """
+
+    observers: tuple[str, ...]
+    images: int
+    dice: tuple[Score, ...]
+    macro_dice: Score
+
+
 class SplitSummary(Part):
     """Counts of one split. set_counts: valid pixels by label set, "cell+nucleus"; "" is no label."""
 
@@ -96,7 +112,8 @@ class CheckReport(Part):
     exclusive: no valid pixel carries two labels, which says nothing where there are none. overlap_share: pixels with
     two labels or more, of valid pixels; overlap_share_labelled: of pixels with one label or more. Shares of nothing
     are 0. priority: class names, first wins, that priority_* follows; () where labels cannot overlap. bands: those of
-    every image; RGB in reports of before they were kept.
+    every image; RGB in reports of before they were kept. agreement: None where no image was marked by two observers,
+    and in reports of before it was measured.
     """
 
     name: str
@@ -122,6 +139,7 @@ class CheckReport(Part):
     priority_macro_dice: Score
     priority_macro_iou: Score
     findings: tuple[Finding, ...]
+    agreement: Agreement | None = None
 
     @property
     def ok(self) -> bool:
@@ -141,12 +159,26 @@ class CheckReport(Part):
     def text(self) -> str:
         """The report for a terminal."""
         blocks = [_heading(self), _split_table(self), _class_table(self), _overlap_block(self)]
-        truth = "What the truth alone says\n" + textwrap.fill(truth_alone(self), _WIDTH)
+        lines = [textwrap.fill(line, _WIDTH) for line in truth_alone(self).splitlines()]
+        truth = "\n".join(["What the truth alone says", *lines])
         return "\n\n".join([*(block for block in blocks if block), truth, _finding_block(self.findings)]) + "\n"
 
 
 def truth_alone(report: CheckReport) -> str:
-    """What the truth says about the two last layers before any training, in two or three sentences."""
+    """What the truth says before any training: of the two last layers, and in a line of its own of its observers."""
+    return "\n".join(filter(None, (_truth_of_layers(report), _truth_of_observers(report.agreement))))
+
+
+def _truth_of_observers(agreement: Agreement | None) -> str:
+    if agreement is None or math.isnan(agreement.macro_dice):
+        return ""
+    return (
+        f"Two observers agree with Dice {agreement.macro_dice:.2f} (macro; {len(agreement.observers)} observers, "
+        f"{count_of(agreement.images, 'image')} that two or more of them marked)."
+    )
+
+
+def _truth_of_layers(report: CheckReport) -> str:
     if not report.valid_pixels:
         none = "not one pixel of it counts" if report.images_read else "not one of its images could be read"
         return f"The truth says nothing yet: {none}."
@@ -289,7 +321,11 @@ NESTED_FROM: Final = 0.99
 
 
 def summarise(
-    dataset: Dataset, facts: Mapping[Split, SplitFacts], total: SplitFacts, findings: Sequence[Finding]
+    dataset: Dataset,
+    facts: Mapping[Split, SplitFacts],
+    total: SplitFacts,
+    findings: Sequence[Finding],
+    agreement: Agreement | None = None,
 ) -> CheckReport:
     """The report of a data set. facts: by split; total: over all images, in a split or not."""
     counts = total.set_counts
@@ -325,6 +361,7 @@ def summarise(
         priority_macro_dice=rule.macro_dice,
         priority_macro_iou=rule.macro_iou,
         findings=tuple(findings),
+        agreement=agreement,
     )
 
 
@@ -412,6 +449,42 @@ def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
+class _AgreementCounter:
+    """Adds up what pairs of observers marked, image by image."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = classes
+        self._images = 0
+        self._pixels: dict[tuple[str, str], Int64Array] = {}  # of a pair, (C, 2): both, the one and the other
+
+    def add(self, item: Item) -> None:
+        """Count the pixels of an image that count."""
+        rows = compare({who: layers[:, item.valid] for who, layers in item.observers.items()}, self._classes)
+        self._images += bool(rows)
+        for row in rows:
+            if row["observer"] < row["against"] != OTHERS:
+                pair = self._pixels.setdefault(
+                    (row["observer"], row["against"]), np.zeros((len(self._classes), 2), np.int64)
+                )
+                pair[self._classes.index(row["class"])] += row["both"], row["own"] + row["other"]
+
+    def agreement(self) -> Agreement | None:
+        """What was counted so far; None for no image of two observers."""
+        if not self._images:
+            return None
+        pixels = np.stack([*self._pixels.values()])
+        with np.errstate(invalid="ignore"):
+            dice = [_mean(pair) for pair in (2 * pixels[..., 0] / pixels[..., 1]).T]
+        people = sorted({who for pair in self._pixels for who in pair})
+        return Agreement(observers=people, images=self._images, dice=dice, macro_dice=_mean(np.array(dice)))
+
+
+def _mean(values: Float64Array) -> float:
+    """Mean of the values that are there; NaN for none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
 # The check -----------------------------------------------------------------------------------------------------------
 
 _FEW: Final = 10  # groups or images in test: with fewer, an interval means little
@@ -428,6 +501,7 @@ def check_dataset(
     in_splits = _membership(dataset)
     counters = {split: FactsCounter(len(dataset.classes), dataset.bands.count) for split in SPLITS}
     everything = FactsCounter(len(dataset.classes), dataset.bands.count)
+    observers = _AgreementCounter(dataset.classes)
     same: dict[bytes, list[str]] = defaultdict(list)
     turns: dict[str, Turn] = {}
 
@@ -437,6 +511,7 @@ def check_dataset(
         if examination.item is None:
             return
         everything.add(examination.item)
+        observers.add(examination.item)
         if examination.turn is not None:
             turns[name] = examination.turn
         for split in in_splits.get(name, ()):
@@ -456,7 +531,8 @@ def check_dataset(
     findings += _all_ignored(facts)
     findings += _copies(same, in_splits)
     findings += _class_findings(dataset, facts, total)
-    return summarise(dataset, facts, total, sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return summarise(dataset, facts, total, findings, observers.agreement())
 
 
 def _membership(dataset: Dataset) -> dict[str, list[Split]]:

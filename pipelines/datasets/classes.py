@@ -41,6 +41,7 @@ class Description(BaseModel):
     colors: tuple[str, ...] | None = None
     background: str | None = None
     priority: tuple[str, ...] | None = None
+    observer: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
     @field_validator("name")
     @classmethod

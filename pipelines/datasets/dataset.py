@@ -219,15 +219,13 @@ class Dataset:
         return layers, valid
 
     def _soft(self, labels: Float32Array | None, layers: BoolArray, observers: Mapping[str, BoolArray]) -> Float32Array:
-        """How probable each class is, (C, H, W) float32: the share of observers, else what the files say of its labels.
+        """How probable each class is, (C, H, W) float32: as the files say of its labels, else the share of observers.
 
         A class of several labels is as probable as the likeliest of them; a background that no label stands for is
         what the other classes leave of 1. Where nothing is said it is the truth itself.
         """
-        if observers:
-            return share(observers.values())
         if labels is None:
-            return layers.astype(np.float32)
+            return share(observers.values()) if observers else layers.astype(np.float32)
         at = {label.name: index for index, label in enumerate(self.source.labels)}
         soft = np.zeros(layers.shape, np.float32)
         for layer, rule in zip(soft, self._rules, strict=True):

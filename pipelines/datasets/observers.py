@@ -5,19 +5,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.arrays import BoolArray, Float32Array
-from pipelines.datasets.base import Finding, Picture, Size, Source, Truth
+from pipelines.datasets.base import Finding, Picture, Size, Source, Truth, UnusableTruth
 from pipelines.errors import DatasetError
-from pipelines.sentences import listed, printable
+from pipelines.schema import SPLITS
+from pipelines.sentences import count_of, listed, printable
 
 MAJORITY: Final = "majority"
+OTHERS: Final = "the others"  # what an observer is compared with beside each of them: their majority
 OPTION: Final = "observer"
 OPTIONS: Final[dict[str, str]] = {
     OPTION: "several people marked the same pictures: the one whose masks are the truth, such as 2, or majority; else "
     "the first of two, and the majority of more"
 }
 MOST: Final = 64  # observers
+_OWN: Final = ""  # in place of a name: the truth that none of them marked
 
 
 class ObservedSource(Source):
@@ -27,41 +31,50 @@ class ObservedSource(Source):
     every pixel has exactly one label, it is the one that most give. A pixel counts where it does for all of them.
     """
 
-    soft = True
-
-    def __init__(self, observers: Mapping[str, Source], truth: str = "", *, otherwise: str = "") -> None:
+    def __init__(
+        self, observers: Mapping[str, Source], truth: str = "", *, own: Source | None = None, otherwise: str = ""
+    ) -> None:
         """observers: sources by name, first the one who is first. truth: a name, MAJORITY, or "" for the usual.
 
+        own: a truth of nobody among them, such as what they agreed on later; it is the usual one then.
         otherwise: how to read the same files in another way, to be told.
 
-        Raises DatasetError for the name of nobody, and for more than MOST.
+        Raises DatasetError for the name of nobody, one that means something else, and for more than MOST.
         """
         if len(observers) > MOST:
             raise DatasetError(f"{len(observers):,} observers marked this set, allowed are {MOST}; leave some out")
-        usual = next(iter(observers)) if len(observers) < 3 else MAJORITY
-        self.truth_of = MAJORITY if truth.casefold() == MAJORITY else truth or usual
-        if self.truth_of not in (*observers, MAJORITY):
+        reserved = next((who for who in observers if who.casefold() in (MAJORITY, OTHERS)), None)
+        if reserved is not None:
+            raise DatasetError(f"an observer is called {reserved!r}, which means something else; call it otherwise")
+        self.truth_of = _OWN if own is not None and not truth else whose(observers, truth)
+        if self.truth_of not in (*observers, MAJORITY) and (own is None or truth):
             raise DatasetError(
                 f"{OPTION} must be {listed([*observers, MAJORITY], 'or')}, got {printable(truth[:80])!r}"
             )
         self._observers = dict(observers)
-        first = self._first = observers[next(iter(observers)) if self.truth_of == MAJORITY else self.truth_of]
+        self._own = own if self.truth_of == _OWN else None
+        first = self._own or observers[next(iter(observers)) if self.truth_of == MAJORITY else self.truth_of]
         self.root, self.name, self.spec = first.root, first.name, first.spec
         self.declared, self.priority = first.declared, first.priority
-        every = [source for source in observers.values() if source is not first]
+        sources = self._sources()
+        every = [source for source in sources.values() if source is not first]
         labels = {label.name: label for source in (first, *every) for label in source.labels}
         self.labels = tuple(labels.values())
-        self.exclusive = all(source.exclusive for source in observers.values())
-        self.complete = all(source.complete for source in observers.values())
+        self.exclusive = all(source.exclusive for source in sources.values())
+        self.complete = all(source.complete for source in sources.values())
         at = {name: index for index, name in enumerate(labels)}
-        self._places = {name: [at[label.name] for label in source.labels] for name, source in observers.items()}
+        self._places = {who: [at[label.name] for label in source.labels] for who, source in sources.items()}
+        self._says_soft = any(source.soft for source in sources.values())
+        self.soft = self._says_soft or len(observers) > 1
         marked = (first, *every) if self.truth_of == MAJORITY else (first,)
         self._source_of = {name: source for source in reversed(marked) for name in source.names()}
         self._names = tuple(sorted(self._source_of))
-        self.splits, self.groups = first.splits, {}
+        self.groups = {}
         for source in reversed(marked):
             self.groups = {**self.groups, **source.groups}
-        self.findings = (*first.findings, self._told(otherwise))
+        split_names = {split: [name for one in marked for name in one.splits.get(split, ())] for split in SPLITS}
+        self.splits = {split: tuple(dict.fromkeys(names)) for split, names in split_names.items() if names}
+        self.findings = (*dict.fromkeys(_findings(first, marked, every)), self._told(otherwise))
 
     def names(self) -> tuple[str, ...]:
         """Images that the one whose truth is taken marked, or for the majority anybody, sorted."""
@@ -76,21 +89,30 @@ class ObservedSource(Source):
         return self._source_of[name].head(name)
 
     def misfits(self, name: str, truth: Truth | None, own: Size) -> list[Finding]:
-        """What to say of a truth of another size than its picture."""
-        return self._source_of[name].misfits(name, truth, own)
+        """What to say of a truth of another size than its picture, of everyone's files."""
+        marked = (source for source in self._sources().values() if name in source.names())
+        return list(dict.fromkeys(finding for source in marked for finding in source.misfits(name, truth, own)))
+
+    def probabilities(self, name: str) -> Float32Array | None:
+        """Known label probabilities, where the files have them."""
+        source = self._source_of[name]
+        return source.probabilities(name) if source.labels == self.labels else None
 
     def truth(self, name: str) -> Truth:
         """Truth of an image with that of each who marked it. Raises DatasetError where one's cannot be had."""
-        marked = {who: source.truth(name) for who, source in self._observers.items() if name in source.names()}
+        marked = self._truths(name)
         shapes = {who: truth.valid.shape for who, truth in marked.items()}
         if len(set(shapes.values())) > 1:
-            sizes = listed([f"{width}×{height} by {who}" for who, (height, width) in shapes.items()], "and")
-            raise DatasetError(f"the masks of {name} differ in size: {sizes}; save them at the size of the picture")
-        layers = {who: self._layers(who, truth) for who, truth in marked.items()}
+            sizes = listed([f"{width}×{height} by {printable(who[:60])}" for who, (height, width) in shapes.items()])
+            problem = f"the masks of {name} differ in size: {sizes}; save them at the size of the picture"
+            raise UnusableTruth(problem, (Finding.error("PAIR-SIZE", problem),))
         valid = np.logical_and.reduce([truth.valid for truth in marked.values()])
-        findings = tuple(finding for truth in marked.values() for finding in truth.findings)
-        if self.truth_of != MAJORITY:
-            return Truth(layers[self.truth_of], valid, findings, observers=layers)
+        findings = tuple(dict.fromkeys(finding for truth in marked.values() for finding in truth.findings))
+        layers = {who: self._layers(who, truth.layers) for who, truth in marked.items()}
+        soft = next((self._layers(who, truth.soft) for who, truth in marked.items() if truth.soft is not None), None)
+        own = layers.pop(_OWN, None)
+        if own is not None or self.truth_of != MAJORITY:
+            return Truth(layers[self.truth_of] if own is None else own, valid, findings, soft, layers)
         order = None
         if self.exclusive and self.complete:  # the background last, so that half of the votes are enough for a class
             order = sorted(range(len(self.labels)), key=lambda index: self.labels[index].role == "background")
@@ -102,18 +124,41 @@ class ObservedSource(Source):
                 "given, and of classes that exclude each other the first in order"
             )
             findings = (*findings, Finding.note("OBSERVERS-TIED", problem))
-        return Truth(chosen, valid, findings, observers=layers)
+        return Truth(chosen, valid, findings, soft, layers)
 
     def files(self) -> Iterable[Path]:
-        """The files of all observers, each once."""
-        return dict.fromkeys(path for source in self._observers.values() for path in source.files())
+        """The files of all observers, and of a truth of its own, each once."""
+        return dict.fromkeys(path for source in self._sources().values() for path in source.files())
 
-    def _layers(self, who: str, truth: Truth) -> BoolArray:
-        """One observer's layers in the order of all labels."""
+    def _sources(self) -> dict[str, Source]:
+        return {**({} if self._own is None else {_OWN: self._own}), **self._observers}
+
+    def _truths(self, name: str) -> dict[str, Truth]:
+        """The truth of an image by who marked it. Raises UnusableTruth with what is wrong with that of each."""
+        marked: dict[str, Truth] = {}
+        problems: list[DatasetError] = []
+        for who, source in self._sources().items():
+            try:
+                if name in source.names():
+                    marked[who] = source.truth(name)
+            except DatasetError as error:
+                problems.append(error)
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            findings = [
+                error.findings if isinstance(error, UnusableTruth) else [Finding.error("MASK-UNREADABLE", str(error))]
+                for error in problems
+            ]
+            raise UnusableTruth(str(problems[0]), tuple(finding for each in findings for finding in each))
+        return marked
+
+    def _layers(self, who: str, given: NDArray[Any]) -> NDArray[Any]:
+        """One's layers, (L, H, W), in the order of all labels."""
         if self._places[who] == list(range(len(self.labels))):
-            return truth.layers
-        layers = np.zeros((len(self.labels), *truth.valid.shape), np.bool_)
-        layers[self._places[who]] = truth.layers
+            return given
+        layers = np.zeros((len(self.labels), *given.shape[1:]), given.dtype)
+        layers[self._places[who]] = given
         return layers
 
     def _told(self, otherwise: str) -> Finding:
@@ -122,14 +167,40 @@ class ObservedSource(Source):
             f"{printable(who[:60])}: {len(set(source.names()) & set(self._names)):,}"
             for who, source in self._observers.items()
         ]
-        taken = "what most of them marked" if self.truth_of == MAJORITY else f"that of {printable(self.truth_of[:60])}"
+        taken = {_OWN: "none of theirs", MAJORITY: "what most of them marked"}.get(
+            self.truth_of, f"that of {printable(self.truth_of[:60])}"
+        )
+        shared = len(counts) > 1 and not self._says_soft
+        share_kept = ", and the share who marked a pixel is kept as soft truth" if shared else ""
         problem = (
-            f"{len(counts)} observers marked the pictures ({', '.join(counts)} of {len(self._names):,}); the "
-            f"truth is {taken}, and the share who marked a pixel is kept as soft truth; the option {OPTION} takes "
+            f"{count_of(len(counts), 'observer')} marked the pictures ({', '.join(counts)} of {len(self._names):,}); "
+            f"the truth is {taken}{share_kept}; the option {OPTION} takes "
             f"{listed([*(printable(who[:60]) for who in self._observers), MAJORITY], 'or')}"
             f"{f'; {otherwise}' if otherwise else ''}"
         )
         return Finding.note("OBSERVERS", problem)
+
+
+def whose(observers: Iterable[str], truth: str = "") -> str:
+    """The observer whose truth is taken, or MAJORITY. truth: what is asked for; "" for the usual.
+
+    >>> whose(["anna", "ben"]), whose(["anna", "ben", "cleo"])
+    ('anna', 'majority')
+    """
+    first, *others = observers
+    return MAJORITY if truth.casefold() == MAJORITY else truth or (first if len(others) < 2 else MAJORITY)
+
+
+def _findings(first: Source, marked: Sequence[Source], others: Iterable[Source]) -> Iterable[Finding]:
+    """What is said of the first source, and what is wrong with the others.
+
+    A split is only lost where none of those whose truth is taken (marked) has an image of it.
+    """
+    for finding in first.findings:
+        if finding.code != "SPLIT-LOST" or all(finding in source.findings for source in marked):
+            yield finding
+    for source in others:
+        yield from (one for one in source.findings if one.severity != "note" and one.code != "SPLIT-LOST")
 
 
 def majority(observed: Sequence[BoolArray], *, one_of: Sequence[int] | None = None) -> tuple[BoolArray, BoolArray]:
@@ -155,9 +226,6 @@ def majority(observed: Sequence[BoolArray], *, one_of: Sequence[int] | None = No
 def share(observed: Iterable[BoolArray]) -> Float32Array:
     """The share of observers who marked each pixel, (C, H, W) float32 in [0, 1], of the layers of each."""
     return np.mean(list(observed), axis=0, dtype=np.float32)
-
-
-OTHERS: Final = "the others"  # what an observer is compared with beside each of them: their majority
 
 
 def compare(

@@ -1,9 +1,9 @@
-"""The native format: dataset.toml, images/, masks/, splits/ and groups.csv."""
+"""The native format: dataset.toml, images/, masks/, observers/, soft/, splits/ and groups.csv."""
 
 import csv
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,18 +14,23 @@ from pydantic import ValidationError
 from pipelines import links
 from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, listing
-from pipelines.datasets.base import Finding, Format, Label, Size, Truth, UnusableTruth
+from pipelines.datasets.base import Finding, Format, Label, Size, Source, Truth, UnusableTruth
 from pipelines.datasets.classes import IGNORE_LAYER, Description
 from pipelines.datasets.files import decode_text, read_limited
+from pipelines.datasets.formats.masks import roles
 from pipelines.datasets.imageio import IMAGE_SUFFIXES, MASK_SUFFIXES, distinct_values
 from pipelines.datasets.listing import MAX_NAME
+from pipelines.datasets.observers import MAJORITY, OPTION, OPTIONS, ObservedSource
+from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.reading import ClassRule, DataReading
 from pipelines.schema import SPLITS, Kind, Split
-from pipelines.sentences import first_of
+from pipelines.sentences import first_of, printable
 
 DESCRIPTION: Final = "dataset.toml"
-_FOLDERS: Final = ("images", "masks", "splits", "probabilities")
+_OBSERVERS: Final = "observers"
+_SOFT: Final = "soft"
+_FOLDERS: Final = ("images", "masks", "splits", "probabilities", _OBSERVERS, _SOFT)
 _MAX_DESCRIPTION: Final = 1 << 20  # bytes
 _MAX_TABLE: Final = 1 << 26  # bytes of a split list or group table
 
@@ -33,12 +38,17 @@ _MAX_TABLE: Final = 1 << 26  # bytes of a split list or group table
 class NativeSource(listing.FileSource):
     """A folder that describes itself. images: name (the file's stem) to file.
 
-    masks: (layer, name) to file; the layer is a folder under masks/, or "" for masks/ itself.
+    masks: (layer, name) to file; the layer is a folder under masks/, or "" for masks/ itself. soft_masks: the same of
+    soft/, whose layers are classes.
     """
 
-    def __init__(self, root: Path, options: Mapping[str, str]) -> None:
-        """Read tables and file names, no pixels. Raises DatasetError."""
-        self._description = description = read_description(root)
+    def __init__(self, root: Path, description: Description, *, folder: str = "masks", soft: bool = True) -> None:
+        """Read tables and file names, no pixels.
+
+        folder: of the masks; of an observer's, only the images that have one are taken. soft: whether soft/ is read.
+        Raises DatasetError.
+        """
+        self._description, self._folder = description, folder
         self.root, self.name, self.declared = root, description.name, description.kind
         colors, background = description.class_colors(), description.background_class()
         self.labels = tuple(
@@ -59,10 +69,18 @@ class NativeSource(listing.FileSource):
         )
         self._layers = description.classes if description.kind == "overlapping" else ("",)
         findings: list[Finding] = []
-        self.images, self.masks = _list_files(root, self._layers, findings)
+        self.images, self.masks = _list_files(root, folder, self._layers, findings)
         self.splits = _read_splits(root, self.images, findings)
         self.groups = _read_groups(root, self.images, findings)
+        self.soft = soft and _is_folder(root / _SOFT)
+        self.soft_masks = self._list_soft(findings) if self.soft else {}
         self.findings = tuple(findings)
+        if folder != "masks":
+            marked = {name for _, name in self.masks}
+            self.images = {name: path for name, path in self.images.items() if name in marked}
+            self.splits = {
+                split: tuple(name for name in names if name in marked) for split, names in self.splits.items()
+            }
 
     def truth(self, name: str) -> Truth:
         """Truth of an image, one label a class. Raises UnusableTruth with everything that is wrong with its masks."""
@@ -73,7 +91,8 @@ class NativeSource(listing.FileSource):
         if decoded is None:
             first = next((finding.message for finding in findings if finding.severity == "error"), None)
             raise UnusableTruth(first or f"the masks of {name} have different sizes; save them again", tuple(findings))
-        return Truth(*decoded, tuple(findings))
+        soft = self._read_soft(name, decoded[1], findings) if self.soft else None
+        return Truth(*decoded, tuple(findings), soft)
 
     def misfits(self, name: str, truth: Truth | None, own: Size) -> list[Finding]:
         """Masks of another size than their picture, one by one."""
@@ -81,8 +100,8 @@ class NativeSource(listing.FileSource):
         return [
             Finding.error(
                 "PAIR-SIZE",
-                f"masks/{mask} is {values.shape[1]}×{values.shape[0]}, its image {image} is {own[1]}×{own[0]}; resize "
-                "the mask (nearest neighbour) or remove the pair",
+                f"{self._folder}/{mask} is {values.shape[1]}×{values.shape[0]}, its image {image} is "
+                f"{own[1]}×{own[0]}; resize the mask (nearest neighbour) or remove the pair",
             )
             for mask, values in self._read_masks(name, []).items()
             if values.shape != own
@@ -101,12 +120,12 @@ class NativeSource(listing.FileSource):
         return np.stack(layers).astype(np.float32) / np.float32(255)
 
     def files(self) -> list[Path]:
-        """dataset.toml, tables, images, masks and probabilities, sorted."""
+        """dataset.toml, tables, images, masks, soft masks and probabilities, sorted."""
         tables = [self.root / DESCRIPTION, self.root / "groups.csv"]
         tables += [self.root / "splits" / f"{split}.txt" for split in SPLITS]
         probabilities = (self.root / "probabilities").glob("*/*.png")
         there = [path for path in (*tables, *probabilities) if path.is_file()]
-        return sorted([*there, *self.images.values(), *self.masks.values()])
+        return sorted([*there, *self.images.values(), *self.masks.values(), *self.soft_masks.values()])
 
     def _read_masks(self, name: str, findings: list[Finding]) -> dict[str, NDArray[Any]]:
         """Raw mask values by path under masks/, as many as can be read."""
@@ -120,7 +139,7 @@ class NativeSource(listing.FileSource):
                 except DatasetError as error:
                     findings.append(Finding.error("MASK-UNREADABLE", str(error)))
             elif layer != IGNORE_LAYER:
-                problem = f"image {name} has no mask masks/{folder}{name}.png; add it or remove the image"
+                problem = f"image {name} has no mask {self._folder}/{folder}{name}.png; add it or remove the image"
                 findings.append(Finding.error("PAIR-MISSING", problem))
         return masks
 
@@ -163,8 +182,76 @@ class NativeSource(listing.FileSource):
             "binary": f"0 (background), 1 (foreground){ignored}, or 0 and 255",
             "overlapping": "0 and 255",
         }[self._description.kind]
-        problem = f"masks/{mask} holds {first_of(wrong, 8)}, allowed are {allowed}; correct the mask or dataset.toml"
-        findings.append(Finding.error("MASK-VALUES", problem))
+        problem = f"{self._folder}/{mask} holds {first_of(wrong, 8)}, allowed are {allowed}; correct the mask or"
+        findings.append(Finding.error("MASK-VALUES", f"{problem} {DESCRIPTION}"))
+
+    def _list_soft(self, findings: list[Finding]) -> dict[tuple[str, str], Path]:
+        """Soft masks by class and image. A background that none stands for is what the other classes leave of 1."""
+        needed = [label.name for label in self.labels if label.role == "class"]
+        soft_masks: dict[tuple[str, str], Path] = {}
+        for folder in listing.folders(self.root / _SOFT):
+            if folder.name not in self._description.classes:
+                problem = f"{listing.shown(folder, self.root)} belongs to no class and is passed over; add the class or"
+                findings.append(Finding.warning("MASK-LAYOUT", f"{problem} remove the folder"))
+                continue
+            for name, path in _files(self.root, folder, MASK_SUFFIXES, findings).items():
+                soft_masks[folder.name, name] = path
+                if name not in self.images:
+                    problem = f"{listing.shown(path, self.root)} has no image of that name; add the image or remove it"
+                    findings.append(Finding.error("PAIR-MISSING", problem))
+        for label in needed:
+            if not _is_folder(self.root / _SOFT / label):
+                problem = f"{_SOFT}/{label} is missing; soft truth needs one folder a class, with grey = how probable"
+                findings.append(Finding.error("MASK-LAYOUT", f"{problem}, or leave {_SOFT}/ out with soft=none"))
+        return soft_masks
+
+    def _read_soft(self, name: str, valid: BoolArray, findings: list[Finding]) -> Float32Array:
+        """How probable each class is, (C, H, W). What is wrong becomes findings, and the values are not to be used."""
+        soft = np.zeros((len(self.labels), *valid.shape), np.float32)
+        given: list[bool] = []
+        amiss = len(findings)
+        for layer, label in zip(soft, self.labels, strict=True):
+            path = self.soft_masks.get((label.name, name))
+            given.append(path is not None)
+            if path is None:
+                if label.role == "class":
+                    problem = (
+                        f"image {name} has no soft mask {_SOFT}/{label.name}/{name}.png; add it, or leave {_SOFT}/"
+                    )
+                    findings.append(Finding.error("PAIR-MISSING", f"{problem} out with soft=none"))
+                continue
+            where = listing.shown(path, self.root)
+            try:
+                values = roles.probability(imageio.read_mask(path), where)
+            except DatasetError as error:
+                findings.append(Finding.error("MASK-UNREADABLE", str(error)))
+                continue
+            if values.shape == valid.shape:
+                layer[:] = values
+            else:
+                problem = (
+                    f"{where} is {values.shape[1]}×{values.shape[0]}, the mask of its image is "
+                    f"{valid.shape[1]}×{valid.shape[0]}; save it at the size of the picture"
+                )
+                findings.append(Finding.error("PAIR-SIZE", problem))
+        if self.complete and len(findings) == amiss:
+            self._check_sums(name, soft, valid, findings, all_given=all(given))
+            for index in (at for at, there in enumerate(given) if not there):
+                soft[index] = np.clip(1 - soft.sum(axis=0), 0, 1)
+        return soft
+
+    def _check_sums(
+        self, name: str, soft: Float32Array, valid: BoolArray, findings: list[Finding], *, all_given: bool
+    ) -> None:
+        """Classes that exclude each other add up to 1, as far as 8 bits can say; to less where one is left out."""
+        sums, slack = soft.sum(axis=0)[valid], len(soft) / 255
+        low, high = (float(sums.min()), float(sums.max())) if sums.size else (1.0, 1.0)
+        if high > 1 + slack or (all_given and low < 1 - slack):
+            problem = (
+                f"the soft masks of {name} add up to {low:.2f} to {high:.2f}, but classes that exclude each other add "
+                f"up to 1; correct them, or leave {_SOFT}/ out with soft=none"
+            )
+            findings.append(Finding.error("MASK-VALUES", problem))
 
 
 def read_description(root: Path) -> Description:
@@ -228,37 +315,40 @@ def decode_layer(values: NDArray[Any]) -> tuple[BoolArray, tuple[int, ...]]:
 
 
 def _list_files(
-    root: Path, layers: Sequence[str], findings: list[Finding]
+    root: Path, where: str, layers: Sequence[str], findings: list[Finding]
 ) -> tuple[dict[str, Path], dict[tuple[str, str], Path]]:
-    """Images by name, and masks by layer and name. layers: mask folders that are expected; "" for masks/ itself."""
-    for folder in ("images", "masks"):
+    """Images by name, and masks by layer and name.
+
+    where: the folder of the masks; layers: folders in it that are expected; "" for itself.
+    """
+    for folder in ("images", where):
         if not _is_folder(root / folder):
             raise DatasetError(f"{root.name}/{folder} is missing; put the {folder} there, one file an image")
-    images = _files(root / "images", IMAGE_SUFFIXES, findings)
+    images = _files(root, root / "images", IMAGE_SUFFIXES, findings)
     if not images:
         raise DatasetError(f"{root.name}/images holds no image ({', '.join(IMAGE_SUFFIXES)}); put the images there")
     masks: dict[tuple[str, str], Path] = {}
     for layer in layers if "" in layers else (*layers, IGNORE_LAYER):
-        if _is_folder(root / "masks" / layer):
-            there = _files(root / "masks" / layer, MASK_SUFFIXES, findings)
+        if _is_folder(root / where / layer):
+            there = _files(root, root / where / layer, MASK_SUFFIXES, findings)
             masks |= {(layer, name): path for name, path in there.items()}
-    folders = sorted(path.name for path in (root / "masks").iterdir() if _is_folder(path))
+    folders = sorted(path.name for path in (root / where).iterdir() if _is_folder(path))
     if "" in layers and not masks and folders:
         problem = (
-            f"masks/ holds folders ({', '.join(folders[:5])}) but no mask files; one mask a class is for "
-            'kind = "overlapping", else put masks/<stem>.png with the class index as value'
+            f"{where}/ holds folders ({', '.join(folders[:5])}) but no mask files; one mask a class is for "
+            f'kind = "overlapping", else put {where}/<stem>.png with the class index as value'
         )
         findings.append(Finding.error("MASK-LAYOUT", problem))
     for layer in layers if "" not in layers else ():
         if layer not in folders:
-            problem = f"masks/{layer} is missing; kind overlapping needs one folder a class with 0 and 255"
+            problem = f"{where}/{layer} is missing; kind overlapping needs one folder a class with 0 and 255"
             findings.append(Finding.error("MASK-LAYOUT", problem))
     for extra in sorted(set(folders) - {*layers, IGNORE_LAYER}) if "" not in layers else ():
-        problem = f"masks/{extra} belongs to no class and is passed over; add the class or remove the folder"
+        problem = f"{where}/{extra} belongs to no class and is passed over; add the class or remove the folder"
         findings.append(Finding.warning("MASK-LAYOUT", problem))
     for (layer, name), path in masks.items():
         if name not in images:  # an image without a mask is found when it is read
-            problem = f"masks/{layer}{'/' * bool(layer)}{path.name} has no image of that name"
+            problem = f"{where}/{layer}{'/' * bool(layer)}{path.name} has no image of that name"
             findings.append(Finding.error("PAIR-MISSING", f"{problem}; add the image or remove it"))
     for other in listing.folders(root):
         first = next(iter(listing.walk(other, suffixes=IMAGE_SUFFIXES, depth=1)), None)
@@ -269,11 +359,11 @@ def _list_files(
     return images, masks
 
 
-def _files(folder: Path, suffixes: tuple[str, ...], findings: list[Finding]) -> dict[str, Path]:
+def _files(root: Path, folder: Path, suffixes: tuple[str, ...], findings: list[Finding]) -> dict[str, Path]:
     """Files of a folder by stem, sorted; hidden files and folders are passed over."""
     files: dict[str, Path] = {}
     folded: dict[str, str] = {}
-    where = "/".join(folder.parts[-2:]) if folder.parent.name == "masks" else folder.name
+    where = folder.relative_to(root).as_posix()
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         file, stem = f"{where}/{path.name}", path.stem
         if path.name.startswith(".") or path.is_dir() or not links.of(folder).follows(path):
@@ -372,4 +462,58 @@ def recognise(root: Path) -> str | None:
     return f"it holds {DESCRIPTION}" if there else None
 
 
-FORMAT: Final = Format("dataset.toml with images/ and masks/", recognise, NativeSource)
+def open_source(root: Path, options: Mapping[str, str]) -> Source:
+    """The truth of masks/, of one observer or of their majority. Raises DatasetError, one line."""
+    description = read_description(root)
+    soft = choice(options, "soft", ["none"]) != "none"
+    asked = options.get(OPTION, "").strip() or description.observer or ""
+    people = [path.name for path in listing.folders(root / _OBSERVERS)]
+    wrong = next((who for who in people if not who.isprintable()), None)
+    if wrong is not None:
+        raise DatasetError(f"{_OBSERVERS}/{wrong[:50]!r}: a name is one printable line; rename it")
+    if asked and not people:
+        raise DatasetError(
+            f"there is no {_OBSERVERS}/<name>/ in {root.name}, but {printable(asked[:80])!r} is asked for as "
+            f"{OPTION}; put everyone's masks there, laid out as masks/, or ask for none"
+        )
+    if not people:
+        source = NativeSource(root, description, soft=soft)
+        if _is_folder(root / _OBSERVERS):
+            problem = f"{_OBSERVERS}/ holds no folder; put everyone's masks into {_OBSERVERS}/<name>/, or remove it"
+            source.findings = (*source.findings, Finding.warning("MASK-LAYOUT", problem))
+        return source
+    own = None if asked or not _is_folder(root / "masks") else NativeSource(root, description, soft=soft)
+    observed = ObservedSource(
+        {
+            who: NativeSource(root, description, folder=f"{_OBSERVERS}/{who}", soft=soft and own is None)
+            for who in people
+        },
+        asked,
+        own=own,
+    )
+    observed.findings = (*observed.findings, *_unmarked(root, observed))
+    return observed
+
+
+def _unmarked(root: Path, observed: ObservedSource) -> Iterable[Finding]:
+    """Images, and whole splits, that those whose truth is taken did not mark."""
+    images = _files(root, root / "images", IMAGE_SUFFIXES, [])
+    left = sorted(images.keys() - set(observed.names()))
+    someone = observed.truth_of != MAJORITY
+    who = f"{printable(observed.truth_of[:60])} did not mark" if someone else "nobody marked"
+    advice = f"add masks, or take another {OPTION}" if someone else "add masks"
+    if left:
+        problem = f"{len(left):,} images that {who} are left out, such as {left[0]}; {advice}"
+        yield Finding.warning("PAIR-MISSING", problem)
+    for split, names in _read_splits(root, images, []).items():
+        if names and not set(names) & set(observed.names()):
+            problem = f"{who} any of the {len(names):,} images of splits/{split}.txt, so there is no {split} split"
+            yield Finding.warning("SPLIT-LOST", f"{problem}; {advice}")
+
+
+FORMAT: Final = Format(
+    "dataset.toml with images/ and masks/",
+    recognise,
+    open_source,
+    {**OPTIONS, _SOFT: f"none: {_SOFT}/ is not read"},
+)

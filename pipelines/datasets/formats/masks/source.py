@@ -20,7 +20,7 @@ from pipelines.datasets.formats.masks import pairing, roles, values
 from pipelines.datasets.formats.masks.pairing import Layout, Mask, Pairing, match
 from pipelines.datasets.formats.masks.values import Names, ValueLabels
 from pipelines.datasets.formats.tiff_images import is_tiff, read_head
-from pipelines.datasets.observers import OPTION, ObservedSource
+from pipelines.datasets.observers import MAJORITY, OPTION, ObservedSource, whose
 from pipelines.datasets.options import whole_number
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
@@ -273,14 +273,18 @@ def mask_format(
 
     def open_(root: Path, options: Mapping[str, str]) -> Source:
         paired = match(root, options)
-        first = source(root, paired, options)
         if not paired.others:
-            return first
+            return source(root, paired, options)
+        asked = options.get(OPTION, "").strip()
+        if whose([paired.observer, *paired.others], asked) == MAJORITY:
+            marked_by_others = {name for masks in paired.others.values() for name in masks}
+            paired = replace(paired, bare=tuple(name for name in paired.bare if name not in marked_by_others))
+        first = source(root, paired, options)
         # A picture that another observer has no mask of was not marked by that one.
         rest = {option: value for option, value in options.items() if option != "missing"}
-        alone = replace(paired, alone=(), findings=(), soft={})
+        alone = replace(paired, alone=(), bare=(), findings=(), soft={})
         marked = {who: source(root, replace(alone, masks=masks), rest) for who, masks in paired.others.items()}
-        return ObservedSource({paired.observer: first, **marked}, options.get(OPTION, "").strip(), otherwise=_CLASSES)
+        return ObservedSource({paired.observer: first, **marked}, asked, otherwise=_CLASSES)
 
     return Format(title, recognise, open_, {**OPTIONS, **options})
 
