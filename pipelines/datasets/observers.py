@@ -55,7 +55,7 @@ class ObservedSource(Source):
         self._own = own if self.truth_of == _OWN else None
         first = self._own or observers[next(iter(observers)) if self.truth_of == MAJORITY else self.truth_of]
         self.root, self.name, self.spec = first.root, first.name, first.spec
-        self.declared, self.priority = first.declared, first.priority
+        self.declared, self.priority, self.bands = first.declared, first.priority, first.bands
         sources = self._sources()
         every = [source for source in sources.values() if source is not first]
         labels = {label.name: label for source in (first, *every) for label in source.labels}
