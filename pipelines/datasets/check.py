@@ -474,9 +474,11 @@ class _AgreementCounter:
             return None
         pixels = np.stack([*self._pixels.values()])
         with np.errstate(invalid="ignore"):
-            dice = [_mean(pair) for pair in (2 * pixels[..., 0] / pixels[..., 1]).T]
-        people = sorted({who for pair in self._pixels for who in pair})
-        return Agreement(observers=people, images=self._images, dice=dice, macro_dice=_mean(np.array(dice)))
+            dice = tuple(_mean(pair) for pair in (2 * pixels[..., 0] / pixels[..., 1]).T)
+        people = {who for pair in self._pixels for who in pair}
+        return Agreement(
+            observers=tuple(sorted(people)), images=self._images, dice=dice, macro_dice=_mean(np.array(dice))
+        )
 
 
 def _mean(values: Float64Array) -> float:
