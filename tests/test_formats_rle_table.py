@@ -168,6 +168,14 @@ def test_tables_and_folders_give_splits(tmp_path):
         opened(tmp_path, table="x")
 
 
+@pytest.mark.parametrize("form", [str, lambda runs: str([runs[n : n + 2] for n in range(0, len(runs), 2)])])
+def test_runs_may_stand_in_lists(tmp_path, form):
+    names = pictures(tmp_path, 1)
+    runs = list(map(int, encode(blob(4)).split()))
+    table(tmp_path / "train.csv", "id,annotation", [(names[0], form(runs))])
+    np.testing.assert_array_equal(open_source(tmp_path)[1].truth("00").layers[0], blob(4))
+
+
 @pytest.mark.parametrize(
     ("runs", "said"),
     [

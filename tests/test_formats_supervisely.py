@@ -143,6 +143,15 @@ def test_data_sets_give_names_and_splits(tmp_path):
     assert source.splits == {"train": ("b", "train__img__a"), "val": ("val__img__a",), "test": ("c",)}
 
 
+def test_masks_that_the_export_adds_are_not_taken_instead(tmp_path):
+    root = small(tmp_path, SQUARE)
+    save(root / "ds0" / "masks_human" / "a.png", picture(3, HEIGHT, WIDTH))
+    save(root / "ds0" / "masks_machine" / "a.png", np.ones((HEIGHT, WIDTH), np.uint8))
+    dataset = open_dataset(root)
+    assert dataset.spec.format == "supervisely"
+    assert dataset.names() == ("a",)
+
+
 def test_tags_give_splits(tmp_path):
     for number, tag in enumerate(("train", "train", "val", "test")):
         small(tmp_path, SQUARE, name=f"{number}.png", tags=[{"name": tag}, {"name": "blurred"}])

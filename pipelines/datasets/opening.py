@@ -40,6 +40,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "coco": coco.FORMAT,
     "labelme": labelme.FORMAT,
     "huggingface": huggingface.FORMAT,
+    "supervisely": supervisely.FORMAT,
     "voc": voc.FORMAT,
     "tiff": tiff.FORMAT,
     "indexed": indexed.FORMAT,
@@ -49,7 +50,6 @@ _FORMATS: Final[dict[str, Format]] = {
     "rle": rle_table.FORMAT,
     "yolo": yolo.FORMAT,
     "cvat": cvat.FORMAT,
-    "supervisely": supervisely.FORMAT,
     "labelstudio": labelstudio.FORMAT,
 }
 FORMATS: Final[dict[str, Format]] = {

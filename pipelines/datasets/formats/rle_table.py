@@ -39,6 +39,7 @@ _ALONG_ROWS: Final = ("segmentation", "annotation")
 
 _EMPTY: Final = ("", "nan", "none", "null", "-1")
 _PAIRS: Final = re.compile(r"[0-9]+( +[0-9]+)*")
+_LIST_SIGNS: Final = str.maketrans("[](),", "     ")
 _FAR: Final = 1 << 40  # beyond any image
 _MOST_TABLES: Final = 20
 _MOST_ROWS: Final = 5_000_000
@@ -98,7 +99,7 @@ class Table:
         label = re.sub(r"^(\d+)\.0+$", r"\1", label) if label else None
         if label is not None and len(label) > listing.MAX_NAME:
             raise DatasetError(f"{self.title}, line {line:,}: its class has more than {listing.MAX_NAME} letters")
-        runs = cells[self.runs].strip()
+        runs = _bare(cells[self.runs])
         return image, label, "" if runs.casefold() in _EMPTY else runs
 
     def size(self, row: bytes, line: int) -> Size | None:
@@ -149,7 +150,7 @@ def read_header(path: Path, root: Path) -> Table | None:
         image = _column(names, _IMAGES) if joined is None else joined
         if runs is None or image is None:
             continue
-        cells = [row[runs].strip() for row in rows[1:] if len(row) == len(names)]
+        cells = [_bare(row[runs]) for row in rows[1:] if len(row) == len(names)]
         filled = [cell for cell in cells if cell.casefold() not in _EMPTY]
         if names[runs] in _ANY_TEXT and not (filled and _PAIRS.fullmatch(filled[0])):
             continue
@@ -218,6 +219,11 @@ def fill(runs: Sequence[tuple[Int64Array, Int64Array]], size: Size, order: str) 
         np.add.at(change, ends, -1)
     inside = np.cumsum(change, out=change)[:-1] > 0
     return inside.reshape(size) if order == "row" else inside.reshape(size[::-1]).T
+
+
+def _bare(runs: str) -> str:
+    """Runs without what Python's lists have around their numbers."""
+    return runs.translate(_LIST_SIGNS).strip()
 
 
 def _split(text: str, delimiter: str) -> list[str]:
