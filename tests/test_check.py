@@ -129,7 +129,7 @@ def test_everything_wrong_is_told_at_once(tmp_path):
     assert not report.ok
     expected = {
         "PAIR-MISSING", "PAIR-SIZE", "MASK-VALUES", "IMAGE-UNREADABLE", "ALL-IGNORED", "MASK-UNREADABLE", "FILE-TYPE",
-        "SPLIT-LEAK", "SPLIT-ABSENT", "SPLIT-NONE", "COPY-LEAK", "TEST-FEW",
+        "SPLIT-LEAK", "SPLIT-ABSENT", "SPLIT-NONE", "COPY-LEAK", "TEST-FEW", "LEAVE-OUT",
     }  # fmt: skip
     assert set(codes(report)) == expected
     assert codes(report).count("PAIR-MISSING") == 2  # an image without mask, a mask without image
@@ -138,6 +138,8 @@ def test_everything_wrong_is_told_at_once(tmp_path):
     )
     assert "masks/im01.png is 8×5, its image im01.png is 8×6" in message(report, "PAIR-SIZE")
     assert "truncated" in message(report, "IMAGE-UNREADABLE")
+    assert "5 images have errors" in message(report, "LEAVE-OUT")
+    assert "option leave_out=im00, im01, im02, im03, im05" in message(report, "LEAVE-OUT")
     assert "im06 and im08 are the same picture, in train and val" in message(report, "COPY-LEAK")
     assert "im11 is in train and test" in message(report, "SPLIT-LEAK")
     assert all("\n" not in one.message for one in report.findings)

@@ -249,10 +249,37 @@ def test_a_small_file_that_claims_too_many_pixels_is_refused(tmp_path):
 
 
 def test_other_formats_are_refused_whatever_their_name_says(tmp_path):
-    Image.new("L", (4, 4)).save(tmp_path / "a.gif")
-    (tmp_path / "a.gif").rename(tmp_path / "a.png")
+    Image.new("L", (4, 4)).save(tmp_path / "a.ppm")
+    (tmp_path / "a.ppm").rename(tmp_path / "a.png")
     with pytest.raises(DatasetError, match="not a readable"):
         read_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", r"set/a\.png is empty \(0 bytes\); copy or save it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", r"a pointer of Git LFS .* git lfs pull"),
+        (b"\n<!DOCTYPE html><html>404</html>", "is a web page, as failed downloads are; download it again"),
+        (b"a note", r"not a readable PNG, JPEG, .*; save it again"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_picture_is_named(tmp_path, content, problem):
+    path = tmp_path / "set" / "a.png"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    for read in (read_picture, read_head, read_mask):
+        with pytest.raises(DatasetError, match=problem):
+            read(path)
+
+
+def test_a_gif_is_read_and_an_animation_is_refused_without_counting_its_images(tmp_path):
+    frames = [Image.new("L", (4, 4), k) for k in range(3)]
+    frames[2].save(tmp_path / "one.gif")
+    np.testing.assert_allclose(read_picture(tmp_path / "one.gif")[0], np.float32(2 / 255))
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(DatasetError, match=r"film\.gif is an animation, but one file is one image"):
+        read_picture(tmp_path / "film.gif")
 
 
 def test_a_file_of_several_images_is_refused(tmp_path):

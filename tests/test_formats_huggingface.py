@@ -372,7 +372,7 @@ def test_what_masks_hold_is_remembered(tmp_path, monkeypatch):
     root = parquet(tmp_path / "set")
     open_source(root)
     counted = []
-    monkeypatch.setattr(huggingface.values, "count_values", lambda values: counted.append(1))
+    monkeypatch.setattr(huggingface.reading, "count_values", lambda values: counted.append(1))
     open_source(root)
     assert counted == []
     assert ends_well(root, said()) == "whole"

@@ -26,7 +26,7 @@ from places import shared_data
 
 from pipelines import links
 from pipelines.datasets.check import check_dataset
-from pipelines.datasets.formats.masks import values
+from pipelines.datasets.formats.masks import reading
 from pipelines.datasets.opening import FORMATS, open_dataset, open_source, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
@@ -172,8 +172,9 @@ def test_pictures_without_masks_are_no_data_set(tmp_path):
     assert formats(tmp_path) == []
     with pytest.raises(DatasetError, match=r"20 pictures and no mask that belongs to one.* images and masks$"):
         source(tmp_path)
-    save(tmp_path / "masks" / "frame_1.gif", rows(0, 1))
-    with pytest.raises(DatasetError, match=r"files of the kinds \.gif are not read; save them as PNG"):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "frame_1.npy").touch()
+    with pytest.raises(DatasetError, match=r"files of the kinds \.npy are not read; save them as PNG"):
         source(tmp_path)
 
 
@@ -257,8 +258,8 @@ def test_ten_thousand_files_are_recognised_at_once(tmp_path):
 def test_a_mask_is_looked_at_once_in_a_process(tmp_path):
     root = pairs(tmp_path, [index_mask(1, 2)] * 3)
     paths = sorted((root / "masks").iterdir())
-    first = values.count_files(paths, "index")
-    again = values.count_files(paths, "index")
+    first = reading.count_files(paths, "index")
+    again = reading.count_files(paths, "index")
     assert first.total() == again.total() == {0: 24, 1: 48, 2: 72}  # three masks of 1, 2 and 3 rows of 8
     assert all(again.files[path] is first.files[path] for path in paths)
 
@@ -305,7 +306,7 @@ def sixteen(values):
         ((0, 1, 2), ["background", "class 1", "class 2"]),
         ((0, 1, 300), ["background", "class 1", "class 300"]),
         ((0, 257, 514), ["background", "class 1", "class 2"]),
-        ((0, 257, 65535), ["background", "class 1", "ignored"]),
+        ((0, 257, 65535), ["background", "class 1", "value 255"]),
     ],
 )
 def test_masks_of_16_bit_colours_keep_every_value(tmp_path, values, names):
@@ -405,13 +406,23 @@ def test_a_single_name_names_the_foreground(tmp_path):
     assert dataset.read("00").truth.sum() == 16
 
 
-def test_values_that_a_names_file_leaves_out_become_labels_with_a_warning(tmp_path):
-    pairs(tmp_path, [index_mask(1, 7)] * 3)
+@pytest.mark.parametrize(
+    ("option", "labels", "became", "valid"),
+    [
+        ("", [("value 7", "ignore")], "are left out of everything; name them there, or say unnamed=classes or", 24),
+        ("classes", [("class 7", "class")], "are classes; name them there, or say unnamed=background", 48),
+        ("background", [], "are background; name them there, or say unnamed=classes", 48),
+    ],
+)
+def test_values_that_a_names_file_leaves_out_are_told_with_their_share(tmp_path, option, labels, became, valid):
+    pairs(tmp_path, [index_mask(1, 7)] * 3)  # 1 in 2 rows of 6, 7 in 3
     (tmp_path / "classes.txt").write_text("0 background\n1 grass\n")
-    found = source(tmp_path)
-    assert [one.name for one in found.labels] == ["background", "grass", "class 7"]
-    warning = next(one for one in found.findings if one.code == "MASK-VALUES")
-    assert "7, which classes.txt does not name" in warning.message
+    found = source(tmp_path, unnamed=option)
+    named = [("background", "background"), ("grass", "class")]
+    assert [(one.name, one.role) for one in found.labels] == [*named, *labels]
+    (warning,) = [one for one in found.findings if one.code == "MASK-VALUES"]
+    assert f"the masks hold 7 (50%), which classes.txt does not name and which {became}" in warning.message
+    assert open_dataset(tmp_path, DataReading(options={"unnamed": option})).read("00").valid.sum() == valid
 
 
 def test_a_void_name_is_left_out(tmp_path):
@@ -446,7 +457,7 @@ def test_smooth_grey_masks_are_refused_and_read_with_a_threshold(tmp_path):
     assert (dataset.kind, dataset.classes) == ("binary", ("foreground",))
     assert 990 < dataset.read("0").truth.sum() < 1060  # 32 × 32 = 1024
     for wrong in ("0", "x", "70000", "१"):
-        with pytest.raises(DatasetError, match="threshold must be a whole number"):
+        with pytest.raises(DatasetError, match="threshold must be a number above 0 and at most 65535"):
             open_dataset(tmp_path, DataReading(options={"threshold": wrong}))
 
 

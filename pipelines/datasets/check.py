@@ -506,11 +506,13 @@ def check_dataset(
     observers = _AgreementCounter(dataset.classes)
     same: dict[bytes, list[str]] = defaultdict(list)
     turns: dict[str, Turn] = {}
+    faulty: list[str] = []
 
     def look(name: str) -> None:
         examination = dataset.examine(name, size=size)
         findings.extend(examination.findings)
         if examination.item is None:
+            faulty.append(name)
             return
         everything.add(examination.item)
         observers.add(examination.item)
@@ -519,7 +521,8 @@ def check_dataset(
         for split in in_splits.get(name, ()):
             counters[split].add(examination.item)
         shape = str(examination.item.image.shape).encode()
-        same[hashlib.blake2b(examination.item.image.data, digest_size=16, salt=shape[:16]).digest()].append(name)
+        content = np.ascontiguousarray(examination.item.image).data
+        same[hashlib.blake2b(content, digest_size=16, salt=shape[:16]).digest()].append(name)
 
     bar = progress or Progress()  # without a stream it is silent
     with bar.stage("check", len(dataset.names())):
@@ -528,6 +531,7 @@ def check_dataset(
             bar.advance()
     facts = {split: counter.facts() for split, counter in counters.items()}
     total = everything.facts()
+    findings += _way_on(dataset, faulty)
     findings += orientation.findings(turns)
     findings += _split_findings(dataset, in_splits)
     findings += _all_ignored(facts)
@@ -535,6 +539,18 @@ def check_dataset(
     findings += _class_findings(dataset, facts, total)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return summarise(dataset, facts, total, findings, observers.agreement())
+
+
+def _way_on(dataset: Dataset, faulty: Sequence[str]) -> Iterable[Finding]:
+    """How to go on without the images that have errors, where they are few."""
+    if faulty and 2 * len(faulty) <= len(dataset.names()):
+        one = len(faulty) == 1
+        have, them, files = ("has", "it", "its files") if one else ("have", "them", "their files")
+        problem = (
+            f"{count_of(len(faulty), 'image')} {have} errors, which stand in the way of training: mend {files}, or do "
+            f"without {them} by the option leave_out={', '.join(faulty)}"
+        )
+        yield Finding.note("LEAVE-OUT", problem)
 
 
 def _membership(dataset: Dataset) -> dict[str, list[Split]]:

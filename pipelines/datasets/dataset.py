@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from pipelines.arrays import BoolArray, Float32Array
-from pipelines.datasets import imageio, orientation, splits
+from pipelines.datasets import imageio, listing, orientation, splits
 from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.base import Examination, Finding, Item, Size, Source, Truth, UnusableTruth
 from pipelines.datasets.classes import Classes, describe, list_labels, order_of, plan_classes
@@ -16,7 +18,11 @@ from pipelines.datasets.observers import share
 from pipelines.errors import DatasetError
 from pipelines.reading import NO_BACKGROUND, DataReading, SplitRule
 from pipelines.schema import SPLITS, Kind, Split
-from pipelines.sentences import count_of
+from pipelines.sentences import count_of, first_of
+
+OPTIONS: Final[dict[str, str]] = {
+    "leave_out": "images to do without, such as one whose mask is damaged: names with commas between, * for any letters"
+}
 
 
 class Dataset:
@@ -48,12 +54,14 @@ class Dataset:
         """
         self.source = source
         self.root, self.name, self.soft, self.bands = source.root, source.name, source.soft, source.bands
-        self._names = frozenset(source.names())
+        left_out = _left_out(source.names(), spec.options)
+        self._names = tuple(name for name in source.names() if name not in left_out)
+        self._known = frozenset(self._names)
         self._alignment = orientation.Alignment(source, spec.options)
         # Files that describe themselves are taken at their word, and need nothing said to be opened again.
-        own = source.spec if spec == DataReading(format=spec.format) else None
+        own = source.spec if spec == DataReading(format=spec.format, options=spec.options) else None
         self._as_files_say = own is not None
-        spec = spec if own is None else own
+        spec = spec if own is None else own.model_copy(update={"options": spec.options})
         classes = plan_classes(source.labels, source.complete, spec)
         if spec.priority is None:
             spec = spec.model_copy(update={"priority": _priority_of_files(source, classes)})
@@ -76,7 +84,11 @@ class Dataset:
             self._splits = {split: tuple(source.splits.get(split, ())) for split in SPLITS}
         else:
             self._splits, made = splits.complete_splits(source.splits, source.names(), self.groups, spec.splits)
+        self._splits = {split: tuple(n for n in names if n not in left_out) for split, names in self._splits.items()}
         notes = [] if made is None else [Finding.note(splits.MADE, made)]
+        if left_out:
+            problem = f"{count_of(len(left_out), 'image')} left out as leave_out says: {first_of(sorted(left_out), 8)}"
+            notes.append(Finding.warning("LEFT-OUT", problem))
         if classes.unused:
             notes.append(Finding.note("LABEL-UNUSED", f"labels in no class: {list_labels(classes.unused)}"))
         self._findings = (*source.findings, *classes.renamed, *notes)
@@ -90,11 +102,11 @@ class Dataset:
             priority=spec.priority,
             splits=spec.splits,
         )
-        self.spec = DataReading(format=spec.format) if self._as_files_say else self.full_spec
+        self.spec = DataReading(format=spec.format, options=spec.options) if own is not None else self.full_spec
 
     def names(self) -> tuple[str, ...]:
-        """Every image of the set, sorted, whether or not a split names it."""
-        return self.source.names()
+        """Every image of the set that is not left out, sorted, whether or not a split names it."""
+        return self._names
 
     def images(self, split: Split) -> tuple[str, ...]:
         """Names of the images of a split, in the order of its list."""
@@ -109,7 +121,7 @@ class Dataset:
 
         size: (height, width) to resize to, image bilinear with antialiasing and truth nearest; None keeps its own.
         """
-        if name not in self._names:
+        if name not in self._known:
             problem = f"there is no image {name!r} in {self.name}; add it, or take it out of the lists"
             return Examination(None, (Finding.error("IMAGE-MISSING", problem),))
         findings: list[Finding] = []
@@ -173,7 +185,7 @@ class Dataset:
         Raises DatasetError for a file that is gone or cannot be read.
         """
         said = json.dumps(self.full_spec.model_dump(mode="json"), sort_keys=True).encode()
-        total = hashlib.sha256(b"" if self._as_files_say else said)
+        total = hashlib.sha256(b"" if self.spec == DataReading(format=self.spec.format) else said)
         for path in sorted(self.files()):
             name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
             try:
@@ -248,6 +260,22 @@ class Dataset:
         if background is not None:
             layers[background] = free & valid
         return several
+
+
+def _left_out(names: Sequence[str], options: Mapping[str, str]) -> frozenset[str]:
+    """Images that the option leave_out names. Raises DatasetError for a name that none has, and for all of them."""
+    left_out: set[str] = set()
+    for pattern in filter(None, (part.strip() for part in options.get("leave_out", "").split(","))):
+        wanted = re.compile(".*".join(map(re.escape, listing.composed(pattern).split("*"))))
+        matching = {name for name in names if wanted.fullmatch(listing.composed(name))}
+        if not matching:
+            raise DatasetError(
+                f"leave_out names {pattern[:80]!r}, but no image is called so; write names as check does"
+            )
+        left_out |= matching
+    if left_out and len(left_out) == len(names):
+        raise DatasetError("leave_out names every image; keep some")
+    return frozenset(left_out)
 
 
 def _kind(source: Source, classes: Classes) -> Kind:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from pipelines.errors import DatasetError
 from pipelines.sentences import path_tail, printable
@@ -45,6 +46,22 @@ def read_limited(path: Path, most: int, advice: str, parts: int = 2) -> bytes:
         if path.stat().st_size > most:
             raise DatasetError(f"{path_tail(path, parts)} is larger than {most:,} bytes; {advice}")
         return path.read_bytes()
+
+
+_OTHER_KINDS: Final = {
+    b"version https://git-lfs": "is a pointer of Git LFS instead of the file; fetch it with git lfs pull",
+    b"<!doctype html": "is a web page, as failed downloads are; download it again",
+    b"<html": "is a web page, as failed downloads are; download it again",
+}
+
+
+def check_kind(path: Path, start: bytes, parts: int = 2) -> None:
+    """Raise DatasetError for a file that is empty, or that something else stands for. start: its first bytes."""
+    problem = "is empty (0 bytes); copy or save it again" if not start else None
+    beginning = start[:64].lstrip().lower()
+    problem = problem or next((said for kind, said in _OTHER_KINDS.items() if beginning.startswith(kind)), None)
+    if problem is not None:
+        raise DatasetError(f"{path_tail(path, parts)} {problem}")
 
 
 def decode_text(content: bytes, path: Path) -> str:

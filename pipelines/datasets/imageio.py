@@ -20,12 +20,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from pipelines.arrays import Float32Array, UInt8Array
-from pipelines.datasets.files import damage_named, read_limited, readable
+from pipelines.datasets.files import check_kind, damage_named, read_limited, readable
 from pipelines.errors import DatasetError
 from pipelines.sentences import path_tail
 
-FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+IMAGE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 MASK_SUFFIXES: Final = (".png", ".tif", ".tiff", ".bmp")  # JPEG and WebP change values
 MAX_PIXELS: Final = 2**26  # 64 megapixels: 768 MB as float32 RGB
 MAX_BYTES: Final = 2**30
@@ -89,11 +89,13 @@ def read_head(path: Path, *, content: bytes | None = None) -> tuple[tuple[int, i
     """
     with readable(path, parts=3):
         stream: BinaryIO = path.open("rb") if content is None else io.BytesIO(content)
-    with stream, _explained(path), Image.open(stream, formats=FORMATS) as picture:
-        own = (picture.height, picture.width)
-        if picture.format == "PNG" and not _may_turn(stream, content):
-            return own, 1
-        orientation = _orientation(picture)
+    with stream, _explained(path):
+        check_kind(path, stream.read(64), parts=3)
+        with Image.open(stream, formats=FORMATS) as picture:
+            own = (picture.height, picture.width)
+            if picture.format == "PNG" and not _may_turn(stream, content):
+                return own, 1
+            orientation = _orientation(picture)
     swapped = orientation > 4 and picture.format != "TIFF"  # Pillow gives the size of a TIFF upright
     return (own[::-1] if swapped else own), orientation
 
@@ -164,6 +166,12 @@ def read_grey(path: Path, *, content: bytes | None = None) -> NDArray[Any] | Non
     colors = _colors(path, _open(path, content))
     equal = (colors[:, :, 0] == colors[:, :, 1]).all() and (colors[:, :, 0] == colors[:, :, 2]).all()
     return colors[:, :, 0] if equal else None
+
+
+def read_alpha(path: Path) -> UInt8Array:
+    """How opaque the pixels of an image are, (H, W) uint8: 0 where wholly transparent. Raises DatasetError."""
+    picture = _open(path).picture
+    return np.asarray(picture.convert("RGBA"))[:, :, 3]
 
 
 def turn(values: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -246,6 +254,7 @@ def _explained(path: Path) -> Iterator[None]:
 def _open(path: Path, content: bytes | None = None) -> _Decoded:
     """Decode the whole file, or say in one line why not."""
     content = read_limited(path, MAX_BYTES, "cut it into tiles", parts=3) if content is None else content
+    check_kind(path, content[:64], parts=3)
     with _explained(path):
         picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
         form = picture.format
@@ -330,6 +339,10 @@ def _check_header(path: Path, picture: Image.Image) -> None:
         raise DatasetError(
             f"{path_tail(path, 3)} is {picture.width}×{picture.height}, more than {MAX_PIXELS:,} pixels; cut it "
             "into tiles"
+        )
+    if picture.format == "GIF" and getattr(picture, "is_animated", False):  # counting its frames may take minutes
+        raise DatasetError(
+            f"{path_tail(path, 3)} is an animation, but one file is one image; save its images one by one"
         )
     frames = getattr(picture, "n_frames", 1)
     if frames != 1:

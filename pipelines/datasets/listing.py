@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
@@ -124,9 +125,19 @@ def images(root: Path, *, depth: int = MAX_DEPTH) -> list[Path]:
 
 
 def stem(path: Path) -> str:
-    """The name without its ending; ".nii.gz" is one ending."""
-    name = path.name[:-3] if path.name.lower().endswith(".nii.gz") else path.name
+    """The name without its ending, composed (NFC); ".nii.gz" is one ending."""
+    name = composed(path.name)
+    name = name[:-3] if name.lower().endswith(".nii.gz") else name
     return name.rpartition(".")[0] or name
+
+
+def composed(text: str) -> str:
+    """A name with each accent in its letter (NFC), whichever way a system wrote it: macOS parts them.
+
+    >>> composed("e\u0301te\u0301") == "\u00e9t\u00e9"
+    True
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def by_name(paths: Iterable[Path], root: Path, findings: list[Finding]) -> dict[str, Path]:
@@ -140,7 +151,7 @@ def by_name(paths: Iterable[Path], root: Path, findings: list[Finding]) -> dict[
     files: dict[str, Path] = {}
     for short, sharing in stems.items():
         for path in sharing:
-            name = short if len(sharing) == 1 else "__".join((*path.relative_to(root).parent.parts, short))
+            name = short if len(sharing) == 1 else composed("__".join((*path.relative_to(root).parent.parts, short)))
             if not usable(name):
                 problem = f"{name[:50]!r}: a name is one printable line of at most {MAX_NAME} characters; rename it"
                 findings.append(Finding.error("FILE-NAME", problem))
@@ -168,12 +179,12 @@ class PictureFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._by_path = {path.relative_to(root).as_posix(): path for path in images(root)}
+        self._by_path = {composed(path.relative_to(root).as_posix()): path for path in images(root)}
         self._by_bare: dict[str, list[Path]] = defaultdict(list)
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for shown_path, path in self._by_path.items():
             self._by_bare[shown_path.removesuffix(path.suffix)].append(path)
-            for name in {path.name, stem(path)}:
+            for name in {composed(path.name), stem(path)}:
                 self._by_name[name].append(path)
 
     def paths(self) -> Iterable[Path]:
@@ -185,7 +196,7 @@ class PictureFiles:
 
         folders: as paths from the top. None if there is none; and whether the name leads out of the data set from each.
         """
-        asked = name.replace("\\", "/")
+        asked = composed(name).replace("\\", "/")
         escapes = True
         for folder in folders:
             wanted = posixpath.normpath(posixpath.join(folder, asked))
@@ -205,7 +216,7 @@ class PictureFiles:
         if path is not None:
             return path, False
         # Of another machine, or below a folder that was left out: its last parts tell.
-        *above, last = posixpath.normpath(name.replace("\\", "/")).split("/")
+        *above, last = posixpath.normpath(composed(name).replace("\\", "/")).split("/")
         shared = {
             path: shared_end(path.relative_to(self._root).parts[:-1], above) for path in self._by_name.get(last, [])
         }

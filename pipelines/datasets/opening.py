@@ -7,7 +7,7 @@ from typing import Final
 from pipelines import links
 from pipelines.datasets import listing, orientation, splits
 from pipelines.datasets.base import FILES_READ, Format, Source
-from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.dataset import OPTIONS, Dataset
 from pipelines.datasets.formats import (
     brats,
     coco,
@@ -53,7 +53,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "labelstudio": labelstudio.FORMAT,
 }
 FORMATS: Final[dict[str, Format]] = {
-    name: replace(form, options={**form.options, **orientation.OPTIONS}) for name, form in _FORMATS.items()
+    name: replace(form, options={**form.options, **orientation.OPTIONS, **OPTIONS}) for name, form in _FORMATS.items()
 }
 
 

@@ -36,6 +36,17 @@ def whole_number(options: Mapping[str, str], option: str, low: int, high: int, e
     return int(text)
 
 
+def positive_number(options: Mapping[str, str], option: str, high: int, example: str) -> float | None:
+    """The value of an option that is a number above 0; None where it is left out. Raises DatasetError for others."""
+    given = options.get(option)
+    if given is None or not given.strip():
+        return None
+    text = given.strip()
+    if re.fullmatch(r"[0-9]{0,9}\.?[0-9]{0,9}", text) is None or text == "." or not 0 < float(text) <= high:
+        raise DatasetError(f"{option} must be a number above 0 and at most {high}, {example}, got {given[:50]!r}")
+    return float(text)
+
+
 def channel_numbers(options: Mapping[str, str], option: str, most: int) -> tuple[int, ...]:
     """Numbers of channels in an option, from 0; () where nothing is said. Raises DatasetError for anything else."""
     given = options.get(option, "").strip()

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines import links
 from pipelines.datasets.base import Finding, split_word
-from pipelines.datasets.listing import child, shared_end, shown, stem, walk
+from pipelines.datasets.listing import child, composed, shared_end, shown, stem, walk
 from pipelines.reading import SplitRule
 from pipelines.schema import SPLITS, Split
 
@@ -194,6 +194,7 @@ def _listed(
     by_folder: Mapping[str, Split],
 ) -> str | None:
     """The image that a line of a split's list means; None for none, or where several are meant alike."""
+    line = composed(line)
     for text in (line, line.split()[0]):
         if text in images:
             return text

@@ -168,17 +168,18 @@ class Names:
     """Names of files or arrays to names of images: the same, without folders, or without the image's suffix."""
 
     def __init__(self, images: Iterable[str]) -> None:
-        self._images = frozenset(images)
+        self._images = {listing.composed(name): name for name in images}
         self._bare: dict[str, str | None] = {}  # None: of several images
-        for name in self._images:
-            bare = PurePosixPath(name).name
+        for name in self._images.values():
+            bare = PurePosixPath(listing.composed(name)).name
             self._bare[bare] = None if bare in self._bare else name
 
     def image(self, key: str) -> str | None:
         """The image that a name means, None when there is none."""
+        key = listing.composed(key)
         for name in (key, _PICTURE.sub("", key)):
             if name in self._images:
-                return name
+                return self._images[name]
             bare = self._bare.get(PurePosixPath(name).name)
             if bare is not None:
                 return bare

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pipelines.datasets.formats.masks import colors, values
+from pipelines.datasets.formats.masks import colors, reading
 from pipelines.datasets.formats.masks.pairing import Pairing
 from pipelines.datasets.formats.masks.source import LabelMapSource, mask_format
 
@@ -22,7 +22,8 @@ class ColoredSource(LabelMapSource):
 
 def _reason(root: Path, paired: Pairing) -> str | None:
     masks = paired.first_masks()
-    if not all(values.mode_of(path) in _COLOR_MODES for path in masks) or values.holds_indices(masks):
+    in_colors = [reading.mode_of(path) in _COLOR_MODES for path in masks if reading.has_head(path)]
+    if not 2 * sum(in_colors) > len(in_colors) or reading.holds_indices(masks):
         return None
     return f"every picture has one mask in colours, such as {masks[0].relative_to(root).as_posix()[:100]!r}"
 

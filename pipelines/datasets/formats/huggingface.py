@@ -22,8 +22,10 @@ from pipelines.datasets import listing, splits
 from pipelines.datasets.base import Finding, Format, Truth, distinct, source_name
 from pipelines.datasets.files import damage_named
 from pipelines.datasets.formats import json_file
-from pipelines.datasets.formats.masks import values
-from pipelines.datasets.formats.masks.values import Counts, MaskValues, Named, Names, find_names, value_labels
+from pipelines.datasets.formats.masks import reading
+from pipelines.datasets.formats.masks.reading import Counts, MaskValues
+from pipelines.datasets.formats.masks.tables import Named, Names, find_names
+from pipelines.datasets.formats.masks.values import value_labels
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import SPLITS
@@ -540,12 +542,12 @@ class HuggingFaceSource(listing.FileSource):
         """Values of every mask, as they lie in the files; each is looked at once in a process."""
         rows = sorted(self._rows.items(), key=lambda row: row[1])
         places = ((name, *self._place(number)) for name, number in rows)
-        return values.count_masks(
+        return reading.count_masks(
             (Path(name), shard.path, (self._mask, row), partial(self._counts, name)) for name, shard, row in places
         )
 
     def _counts(self, name: str) -> Counts | None:
-        return values.count_values(self._mask_values(name))
+        return reading.count_values(self._mask_values(name))
 
     def _place(self, number: int) -> tuple[Shard, int]:
         index = bisect_right(self._starts, number) - 1
@@ -560,7 +562,7 @@ class HuggingFaceSource(listing.FileSource):
             return shard.read(row, column)
 
     def _mask_values(self, name: str) -> NDArray[Any]:
-        return values.read_index(Path(self._where(name)), content=self._cell(name, self._mask))
+        return reading.read_index(Path(self._where(name)), content=self._cell(name, self._mask))
 
     def _where(self, name: str) -> str:
         shard, row = self._place(self._rows[name])

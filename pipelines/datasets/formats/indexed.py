@@ -2,33 +2,44 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from pipelines.datasets.base import Label
-from pipelines.datasets.formats.masks import values
+from numpy.typing import NDArray
+
+from pipelines.datasets.base import Finding
+from pipelines.datasets.formats.masks import reading, tables, values
 from pipelines.datasets.formats.masks.pairing import Pairing
 from pipelines.datasets.formats.masks.source import LabelMapSource, mask_format
-from pipelines.datasets.formats.masks.values import BACKGROUND, FOREGROUND, ValueLabels
+from pipelines.datasets.formats.masks.values import ValueLabels
 
 
 class IndexedSource(LabelMapSource):
     """One mask an image; labels are the values of all masks, each looked at once when the set is opened."""
 
+    _palette: tuple[str, ...] = ()
+
     def __init__(self, root: Path, paired: Pairing, options: Mapping[str, str]) -> None:
         super().__init__(root, paired, options)
         self.only_one_each()
         if self.threshold is not None or self.grey:
-            two = (Label(BACKGROUND, None, "background"), Label(FOREGROUND))
-            self.use_labels(ValueLabels(two, ((0,), (1,)), threshold=None if self.grey else self.threshold))
+            self.use_labels(ValueLabels.two(None if self.grey else self.threshold))
         else:
-            names = values.find_names(root, self.names_folders(), options)
-            held = values.count_files(self.mask_paths(), "index")
-            labels, findings = values.value_labels(held, names)
+            names = tables.find_names(root, self.names_folders(), options)
+            self._palette = () if self.by_alpha else reading.palette_beside_colors(self.mask_paths())
+            held = reading.count_marks(self.mask_paths(), self.read_marks, "alpha" if self.by_alpha else self._palette)
+            labels, findings = values.value_labels(held, names, unnamed=self.unnamed)
+            if self._palette:
+                problem = "masks in colours were read by the palette of the others, as the index of each colour"
+                findings.append(Finding.note("PALETTE-READ", problem))
             self.use_labels(labels, names, [*held.findings(root), *findings])
+
+    def read_marks(self, path: Path) -> NDArray[Any]:
+        """The values of a mask, (H, W), of one in colours by the palette of the others. Raises DatasetError."""
+        return reading.read_by_palette(path, self._palette) if self._palette else super().read_marks(path)
 
 
 def _reason(root: Path, paired: Pairing) -> str | None:
-    if not values.holds_indices(paired.first_masks()):
+    if not reading.holds_indices(paired.first_masks()):
         return None
     mask = next(iter(paired.masks.values()))[0].path
     return f"every picture has one mask with a value a pixel, such as {mask.relative_to(root).as_posix()[:100]!r}"
@@ -39,5 +50,5 @@ FORMAT: Final = mask_format(
     "one",
     _reason,
     IndexedSource,
-    {"threshold": "grey masks with soft edges: the value from which a pixel is foreground, such as 128"},
+    {"threshold": "soft masks: the value from which a pixel is foreground, such as 128, or 0.5 of the most they hold"},
 )

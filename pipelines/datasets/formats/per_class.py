@@ -11,7 +11,8 @@ import numpy as np
 
 from pipelines.arrays import BoolArray
 from pipelines.datasets.base import Finding, Label, Source, Truth, blank_layers
-from pipelines.datasets.formats.masks import values
+from pipelines.datasets.formats import tiff_images
+from pipelines.datasets.formats.masks import tables, values
 from pipelines.datasets.formats.masks.pairing import Mask, Pairing
 from pipelines.datasets.formats.masks.source import LabelMapSource, MaskSource, mask_format
 from pipelines.datasets.options import choice
@@ -22,7 +23,8 @@ from pipelines.sentences import printable
 _OBJECT: Final = "object"  # what masks show whose class nothing tells
 _LONGEST: Final = 200
 _OPTIONS: Final[dict[str, str]] = {
-    "threshold": "soft masks: the value from which a pixel belongs, such as 128; else masks hold two values",
+    "threshold": "soft masks: the value from which a pixel belongs, such as 128, or 0.5 of the most they hold; "
+    "else masks hold two values",
     "missing": "empty: pictures without any mask show nothing; else they are left out",
 }
 
@@ -38,7 +40,7 @@ class BinaryMasksSource(MaskSource):
         names = sorted({_label(mask) for masks in self.masks.values() for mask in masks})
         if len(names) > MAX_LABELS:
             raise DatasetError(f"folders and names tell {len(names):,} classes, allowed are {MAX_LABELS:,}; use fewer")
-        self.labels = tuple(Label(name, None, values.role_of(name)) for name in names)
+        self.labels = tuple(Label(name, None, tables.role_of(name)) for name in names)
         self._at = {name: index for index, name in enumerate(names)}
         self.exclusive = len(names) == 1
 
@@ -49,9 +51,10 @@ class BinaryMasksSource(MaskSource):
     def marked(self, name: str) -> Truth:
         """Truth of an image by its masks. Raises DatasetError when a mask cannot be read or their sizes differ."""
         layers: BoolArray | None = None
+        valid = np.ones((), np.bool_)
         findings: list[Finding] = []
         for mask in self.masks[name]:
-            marks = values.read_index(mask.path)
+            marks = self.read_marks(mask.path)
             if layers is None:
                 layers = blank_layers(len(self.labels), marks.shape, self.shown(mask.path))
             if marks.shape != layers.shape[1:]:
@@ -59,12 +62,14 @@ class BinaryMasksSource(MaskSource):
                     f"the masks of {name} differ in size: {self.shown(mask.path)} is {marks.shape[1]}×{marks.shape[0]},"
                     f" another {layers.shape[2]}×{layers.shape[1]}; save them at the size of the picture"
                 )
+            valid = valid & tiff_images.has_value(marks)
             layers[self._at[_label(mask)]] |= self.foreground(
                 mask.path, marks, findings, advice=", or save the mask with 0 and 255"
             )
         if layers is None:
             layers = blank_layers(len(self.labels), self.picture(name).own, name)
-        return Truth(layers, np.ones(layers.shape[1:], np.bool_), tuple(findings))
+        valid = np.broadcast_to(valid, layers.shape[1:])
+        return Truth(layers & valid, valid, tuple(findings))
 
 
 def _label(mask: Mask) -> str:
@@ -111,7 +116,7 @@ class ObjectMapsSource(LabelMapSource):
     def marked(self, name: str) -> Truth:
         """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
-        return self.by_value.truth(values.read_index(path) != 0, self.shown(path))
+        return self.by_value.truth(self.read_marks(path) != 0, self.shown(path))
 
 
 def _open_objects(root: Path, paired: Pairing, options: Mapping[str, str]) -> Source:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pipelines.datasets import listing
 from pipelines.datasets.base import Finding, Label, Truth, blank_layers, distinct
 from pipelines.datasets.formats import tiff_images
-from pipelines.datasets.formats.masks import values
+from pipelines.datasets.formats.masks import reading, tables, values
 from pipelines.datasets.formats.masks.pairing import Pairing
+from pipelines.datasets.formats.masks.reading import Counts, MaskValues
 from pipelines.datasets.formats.masks.source import MaskSource, mask_format
-from pipelines.datasets.formats.masks.values import Counts, MaskValues
+from pipelines.datasets.formats.masks.values import ValueLabels
 from pipelines.datasets.formats.tiff_images import Pages, TiffHead
 from pipelines.errors import DatasetError
 
@@ -32,7 +33,7 @@ class TiffSource(MaskSource):
         self._slice: dict[str, tuple[str, int]] = {}
         if self._pages == "slices":
             self._cut_slices()
-        names = values.find_names(root, self.names_folders(), options)
+        names = tables.find_names(root, self.names_folders(), options)
         self.tables = () if names is None else (names.path,)
         channels = self._mask_channels()
         self._by_channel = channels > 1
@@ -44,10 +45,13 @@ class TiffSource(MaskSource):
                     f"{names.path.name} names {len(rows)} classes, the masks have {channels} channels; name each"
                 )
             spoken = distinct(rows or [f"channel {index + 1}" for index in range(channels)])
-            self.labels = tuple(Label(name, None, values.role_of(name)) for name in spoken)
+            self.labels = tuple(Label(name, None, tables.role_of(name)) for name in spoken)
+        elif self.threshold is not None:
+            self._values = ValueLabels.two(self.threshold)
+            self.labels = self._values.labels
         else:
             seen = self._look()
-            self._values, findings = values.value_labels(seen, names)
+            self._values, findings = values.value_labels(seen, names, unnamed=self.unnamed)
             self.labels = self._values.labels
             self.findings = (*self.findings, *seen.findings(root), *findings)
 
@@ -64,7 +68,10 @@ class TiffSource(MaskSource):
         file, page = self.file_of(name)
         path = self.masks[file][0].path
         if not self._by_channel:
-            return self._values.truth(self._read_index(path, page), self.shown(path))
+            marks = self._read_plane(path, page)
+            if self._values.threshold is None:
+                marks = reading.whole_marks(path, marks)
+            return self._values.truth(marks, self.shown(path))
         marks = tiff_images.read_channels(path, page=page, pages=self._pages)
         if marks.shape[2] != len(self.labels):
             raise DatasetError(
@@ -76,12 +83,13 @@ class TiffSource(MaskSource):
         for index, layer in enumerate(layers):
             where = f"channel {index + 1} of "
             layer[:] = self.foreground(path, marks[:, :, index], findings, where=where)
-        return Truth(layers, np.ones(marks.shape[:2], np.bool_), tuple(findings))
+        valid = np.asarray(tiff_images.has_value(marks).all(axis=2), np.bool_)
+        return Truth(layers & valid, valid, tuple(findings))
 
-    def _read_index(self, path: Path, page: int | None) -> NDArray[Any]:
+    def _read_plane(self, path: Path, page: int | None) -> NDArray[Any]:
         if tiff_images.is_tiff(path):
-            return tiff_images.read_mask(path, page=page, pages=self._pages)
-        return values.read_index(path)
+            return tiff_images.read_plane(path, page=page, pages=self._pages)
+        return self.read_marks(path)
 
     def _mask_channels(self) -> int:
         """Channels of the first mask that can be read."""
@@ -97,9 +105,9 @@ class TiffSource(MaskSource):
 
     def _look(self) -> MaskValues:
         if not self._slice and self._pages == "":
-            return values.count_files(self.mask_paths(), "index")
+            return reading.count_files(self.mask_paths(), "index")
         paths = self.mask_paths()
-        return values.count_masks(
+        return reading.count_masks(
             (path, path, ("pages", self._pages), partial(_stack_counts, path, self._pages)) for path in paths
         )
 
@@ -138,7 +146,7 @@ def _stack_counts(path: Path, pages: Pages) -> Counts | None:
         distinct, counts = np.unique(tiff_images.read_mask(path, page=page, pages=pages), return_counts=True)
         for value, count in zip(distinct, counts, strict=True):
             total[int(value)] = total.get(int(value), 0) + int(count)
-        if len(total) > values.MOST:
+        if len(total) > reading.MOST:
             return None
     return total
 
@@ -173,6 +181,6 @@ FORMAT: Final = mask_format(
     TiffSource,
     {
         "pages": "what the pages of a file are: channels, or slices (each an image of its own, grouped by file)",
-        "threshold": "masks with a channel a class and soft edges: the value from which a pixel belongs, such as 128",
+        "threshold": "soft masks: the value from which a pixel belongs, such as 128, or 0.5 of the most they hold",
     },
 )

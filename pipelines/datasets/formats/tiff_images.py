@@ -14,11 +14,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from pipelines.arrays import Float32Array
+from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import bands, imageio
 from pipelines.datasets.bands import MAX_BANDS, RGB, Bands, choose_bands
 from pipelines.datasets.base import Finding
-from pipelines.datasets.files import damage_named, readable
+from pipelines.datasets.files import check_kind, damage_named, readable
 from pipelines.datasets.options import channel_numbers, choice, limits
 from pipelines.errors import DatasetError
 from pipelines.sentences import path_tail
@@ -33,10 +33,10 @@ MAX_BYTES: Final = 2**29  # of decoded values in one file: 512 MB
 MAX_CHANNELS: Final = 4096
 MAX_PAGES: Final = 10_000
 
-# Compressions whose decoders are widely used and bounded by the size of a strip or tile.
-_COMPRESSIONS: Final = {1, 5, 7, 8, 32773, 32946, 34925, 34926, 50000}
+# Compressions whose decoders are widely used and bounded by the size of a strip or tile; 2, 3 and 4 are those of fax.
+_COMPRESSIONS: Final = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 34926, 50000}
 _PILLOW_COMPRESSIONS: Final = {1, 5, 7, 8, 32773, 32946}
-_RGB, _PALETTE, _CMYK, _YCBCR = 2, 3, 5, 6
+_WHITE_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
 _ALPHA: Final = (1, 2)  # of ExtraSamples: associated and unassociated
 _GDAL_METADATA: Final = 42112
 _MOST_METADATA: Final = 1 << 20
@@ -97,12 +97,10 @@ def _with_file(path: Path, read: Callable[[tifffile.TiffFile], Any]) -> Any:
             raise DatasetError(f"{path_tail(path, 3)} is larger than {imageio.MAX_BYTES:,} bytes; cut it into tiles")
         file = path.open("rb")
     # tifffile and its codecs raise a dozen types, their own and others', on damage.
-    with (
-        file,
-        damage_named(path, "is no TIFF file that can be read ({}); save it again", parts=3),
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-        _check_pages(path, content)
+    with file, damage_named(path, "is no TIFF file that can be read ({}); save it again", parts=3):
+        check_kind(path, file.peek(64), parts=3)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _check_pages(path, content)
         with tifffile.TiffFile(file, _multifile=False, **_PLAIN) as tif:
             return read(tif)
 
@@ -393,10 +391,23 @@ def _file_head(path: Path, options: PictureOptions, page: int | None) -> TiffHea
     return read_head(path, options.pages if page is None else "slices")
 
 
+NO_DATA: Final = int(np.iinfo(np.int32).min)  # the whole number that stands for NaN
+_NO_VALUE: Final = 3.4e38  # and beyond: the least float32, as GDAL marks pixels without a value
+
+
 def read_mask(path: Path, *, page: int | None = None, pages: Pages = "") -> NDArray[Any]:
     """The raw values of a one-channel mask from any image file, (H, W) uint8, uint16 or int32, upright.
 
-    Raises DatasetError for several channels, for values that are no whole numbers and for damage.
+    Pixels without a value (NaN) are NO_DATA. Raises DatasetError for several channels, for values that are no whole
+    numbers and for damage.
+    """
+    return whole_numbers(path, read_plane(path, page=page, pages=pages))
+
+
+def read_plane(path: Path, *, page: int | None = None, pages: Pages = "") -> NDArray[Any]:
+    """The values of a one-channel mask from any image file, (H, W), upright, floats as stored.
+
+    Of one bit, 1 is what is shown white. Raises DatasetError for several channels and for damage.
     """
     if not is_tiff(path):
         return imageio.read_mask(path)
@@ -406,24 +417,45 @@ def read_mask(path: Path, *, page: int | None = None, pages: Pages = "") -> NDAr
             f"{path_tail(path, 3)} has {values.shape[2]} channels, but a mask has one channel whose value is the "
             "class; save one channel, or read it in the format tiff, a class a channel"
         )
-    return whole_numbers(path, values[:, :, 0])
+    plane = values[:, :, 0]
+    if plane.dtype == np.bool_:
+        plane = plane.astype(np.uint8)
+        return 1 - plane if read_head(path, pages).photometric == _WHITE_IS_ZERO else plane
+    return plane
 
 
-def whole_numbers(path: Path, values: NDArray[Any]) -> NDArray[Any]:
-    """Values as uint8, uint16 or int32 without changing any. Raises DatasetError where that cannot be."""
+def has_value(values: NDArray[Any]) -> BoolArray:
+    """Which values of a mask are there: not NaN, infinite or what stands for them; the shape of the values."""
+    if values.dtype.kind == "f":
+        return np.asarray(np.abs(values) < _NO_VALUE, np.bool_)  # NaN is not
+    return np.asarray(values != NO_DATA, np.bool_)
+
+
+def whole_numbers(path: Path, values: NDArray[Any], advice: str = "save them as whole numbers") -> NDArray[Any]:
+    """Values as uint8, uint16 or int32 without changing any; NaN as NO_DATA.
+
+    Raises DatasetError, with an advice, where they are no whole numbers.
+    """
     if values.dtype in (np.uint8, np.uint16, np.int32):
         return values
     if values.dtype == np.bool_:
         return values.astype(np.uint8)
+    there = values
+    if values.dtype.kind == "f":
+        there = values.astype(np.promote_types(values.dtype, np.float32))
+        there[~has_value(values)] = NO_DATA
     limit = np.iinfo(np.int32)
-    kept = values.size == 0 or bool(
-        np.isfinite(values).all() and values.min() >= limit.min and values.max() <= limit.max
-    )
-    whole = values.astype(np.int32) if kept else None
-    if whole is None or not np.array_equal(whole, values):
+    if there.size and (there.min() < limit.min or there.max() > limit.max):
         raise DatasetError(
-            f"{path_tail(path, 3)} holds values that are no whole numbers ({values.dtype}), but a mask's values are "
-            "classes; save them as whole numbers"
+            f"{path_tail(path, 3)} holds values from {there.min():.12g} to {there.max():.12g}, but a mask's values are "
+            f"classes, at most {limit.max:,}; save them as smaller whole numbers"
+        )
+    whole = there.astype(np.int32)
+    if not np.array_equal(whole, there):
+        between = float(there[whole != there].flat[0])
+        raise DatasetError(
+            f"{path_tail(path, 3)} holds values that are no whole numbers, such as {between:.6g} ({values.dtype}), but "
+            f"a mask's values are classes; {advice}"
         )
     return whole
 

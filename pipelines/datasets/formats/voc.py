@@ -8,10 +8,10 @@ from pipelines import links
 from pipelines.datasets import listing, splits
 from pipelines.datasets.base import Finding, Format, Source
 from pipelines.datasets.formats import tiff_images
-from pipelines.datasets.formats.masks import colors, values
+from pipelines.datasets.formats.masks import colors, reading, tables, values
 from pipelines.datasets.formats.masks.pairing import Mask, Pairing
 from pipelines.datasets.formats.masks.source import LabelMapSource, voc_base
-from pipelines.datasets.formats.masks.values import Named, Names
+from pipelines.datasets.formats.masks.tables import Named, Names
 from pipelines.errors import DatasetError
 from pipelines.schema import SPLITS
 from pipelines.sentences import printable
@@ -42,18 +42,18 @@ class VocSource(LabelMapSource):
         ]
         paths = self.mask_paths()
         self.findings = (*self.findings, *absent)
-        if values.holds_indices(paths[:: max(1, len(paths) // 4)][:4]):
+        if reading.holds_indices(paths[:: max(1, len(paths) // 4)][:4]):
             self._read_values(paths, folders, options)
         else:
             self.use_labels(*colors.read_colors(root, paths, folders, options))
 
     def _read_values(self, paths: list[Path], folders: Sequence[Path], options: Mapping[str, str]) -> None:
         """Labels of the masks' values, named by a table, else by VOC's own names where masks have its colours."""
-        seen = values.count_files(paths, "index")
+        seen = reading.count_files(paths, "index")
         total = seen.total()
-        names = values.find_names(self.root, folders, options)
+        names = tables.find_names(self.root, folders, options)
         sampled = paths[:: max(1, len(paths) // 8)][:8]
-        palette = max((values.palette_of(path) for path in sampled), key=len, default=[])
+        palette = max((reading.palette_of(path) for path in sampled), key=len, default=[])
         guessed: list[Finding] = []
         table = names
         if names is not None:
@@ -63,7 +63,7 @@ class VocSource(LabelMapSource):
             names = Names(tuple(row for row in rows if row.value in total or row.value == 0), folders[0])
             problem = "no file names the classes; the masks have VOC's colours, so its 20 names were taken"
             guessed.append(Finding.note("NAMES-GUESSED", problem))
-        labels, findings = values.value_labels(seen, names)
+        labels, findings = values.value_labels(seen, names, unnamed=self.unnamed)
         self.use_labels(labels, table, [*seen.findings(self.root), *guessed, *findings])
 
     def files(self) -> Iterable[Path]:
@@ -137,7 +137,7 @@ FORMAT: Final = Format(
     _recognise,
     _open,
     {
-        **values.OPTIONS,
+        **tables.OPTIONS,
         **tiff_images.OPTIONS,
         **colors.OPTIONS,
         "colors": 'masks in colours: their table, such as "sky=#0000ff, road=#808080"; else labelmap.txt or its like',

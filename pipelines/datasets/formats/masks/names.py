@@ -156,6 +156,30 @@ def says_mask(stem: str) -> bool:
     return there[-1:] != there[:1] and there[-1] in MASK_WORDS
 
 
+_INNER_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+def says_mask_within(word: str) -> bool:
+    """Whether a word is that of a mask, or one of those that capitals tell apart in it is.
+
+    >>> says_mask_within("LabelHand"), says_mask_within("S2Hand")
+    (True, False)
+    """
+    inner = {part.casefold() for part in _INNER_WORD.findall(word)}
+    return bool(MASK_WORDS & {word.casefold(), *inner})
+
+
+def last_word(stem: str) -> tuple[str, str]:
+    """What stands before the last word of a name, and that word; "" and the name where it is one word."""
+    return next(cuts(stem), ("", stem))
+
+
+def first_word(stem: str) -> tuple[str, str]:
+    """What stands after the first word of a name, and that word; "" and the name where it is one word."""
+    before, after = ([*cuts(stem)] or [(stem, "")])[-1]
+    return after, before
+
+
 def says_split_alone(name: str) -> bool:
     """Whether a folder's name holds no word but those of splits."""
     return all(map(split_word, words(name)))

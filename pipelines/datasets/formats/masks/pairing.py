@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ from pipelines.datasets import splits as split_lists
 from pipelines.datasets.base import Finding, split_word
 from pipelines.datasets.formats.masks import names, roles
 from pipelines.datasets.formats.masks.names import Part, role_named
+from pipelines.datasets.formats.masks.reading import has_head
 from pipelines.datasets.formats.masks.roles import File, Pair, choose_truth, doubts
 from pipelines.datasets.imageio import IMAGE_SUFFIXES
 from pipelines.datasets.listing import MAX_FILES
@@ -28,8 +30,9 @@ from pipelines.sentences import printable
 Layout: TypeAlias = Literal["one", "classes", "instances"]
 
 OPTIONS: Final[dict[str, str]] = {
-    "images": "the folder of the pictures, from the top, such as data/rgb; else told by its name",
-    "masks": "the folder of the masks, from the top; else told by its name",
+    "images": "the folder of the pictures, from the top, such as data/rgb; or with masks a pattern of their paths or "
+    "names, such as *_S2.tif, where * is what pictures and masks share; else told by names",
+    "masks": "the folder of the masks, from the top, or a pattern such as labels/*_label.tif; else told by names",
 }
 _SAMPLE_FILES: Final = 60
 _SAMPLE_FOLDERS: Final = 40
@@ -80,9 +83,11 @@ class Pairing:
         return bool(self.masks) and len(self.alone) <= sum(len(masks) for masks in self.masks.values())
 
     def first_masks(self, count: int = 4) -> list[Path]:
-        """Some masks of different images, spread over the set."""
-        names = list(self.masks)
-        return [self.masks[name][0].path for name in names[:: max(1, len(names) // count)][:count]]
+        """Some masks of different images, spread over the set; none that is damaged if others are not."""
+        paths = [self.masks[name][0].path for name in self.masks]
+        spread = paths[:: max(1, len(paths) // count)][:count]
+        rest = (path for path in paths if path not in spread)
+        return list(islice(filter(has_head, chain(spread, rest)), count)) or spread
 
 
 def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Pairing:
@@ -152,14 +157,15 @@ def _list_files(root: Path, *, sample: bool) -> list[File]:
         if sample and seen >= _SAMPLE_DEEP:
             break
         _check_count(root, seen, "folders")
-        about = names.read_folder(folder)
+        here = root.joinpath(*folder)
+        folders = tuple(map(listing.composed, folder))
+        about = names.read_folder(folders)
         if about is None:
             continue
-        here = root.joinpath(*folder)
         pictures = [name for name in there if name.lower().endswith(IMAGE_SUFFIXES)]
         for name in pictures[:_SAMPLE_FILES] if sample else pictures:
-            stem = name.rpartition(".")[0]
-            files.append(File(here / name, folder, about.parts, about.own, stem, about.part, about.split))
+            path = here / name
+            files.append(File(path, folders, about.parts, about.own, listing.stem(path), about.part, about.split))
         _check_count(root, len(files), "images")
     return files
 
@@ -172,6 +178,8 @@ def _check_count(root: Path, count: int, what: str) -> None:
 
 def _give_parts(root: Path, files: Sequence[File], options: Mapping[str, str]) -> list[File]:
     """Give every file its part: by the options, else by words in folder names, else by words in file names."""
+    if any("*" in options.get(option, "") for option in OPTIONS):
+        return _parts_by_patterns(root, files, options)
     marks = options.get("field_of_view", "")
     files = [
         replace(file, part="mask") if not file.part and (_is_field(file, marks) or "observer" in _roles(file)) else file
@@ -228,6 +236,46 @@ def _parts_by_options(root: Path, files: Sequence[File], options: Mapping[str, s
     return parted
 
 
+def _parts_by_patterns(root: Path, files: Sequence[File], options: Mapping[str, str]) -> list[File]:
+    """Pictures and masks by the patterns in the options; a file that both fit is of the longer one."""
+    given = {option: _slashes(options.get(option, "")) for option in OPTIONS}
+    if not all("*" in pattern for pattern in given.values()):
+        raise DatasetError(
+            "images and masks must both be patterns with *, such as images=*_S2.tif and masks=*_label.tif, or both "
+            f"folders, got {given['images'][:80]!r} and {given['masks'][:80]!r}"
+        )
+    parted: dict[tuple[str, str], File] = {}
+    for file in files:
+        name = listing.composed(file.path.name)
+        for option in sorted(given, key=lambda option: -len(given[option])):
+            whole = "/".join((*file.folders, name)) if "/" in given[option] else name
+            fit = re.fullmatch("([^/]*)".join(map(re.escape, given[option].split("*"))), whole)
+            if fit is None:
+                continue
+            key = "/".join(fit.groups())
+            first = parted.setdefault((option, key), _told(file, "image" if option == "images" else "mask", key))
+            if first.path != file.path:
+                raise DatasetError(
+                    f"{option}={given[option][:80]} takes {listing.shown(first.path, root)} and "
+                    f"{listing.shown(file.path, root)} for one; write the pattern with folders, such as */a/*_b.tif"
+                )
+            break
+    for option in OPTIONS:
+        if not any(said == option for said, _ in parted):
+            example = f", such as {listing.shown(files[0].path, root)}," if files else ""
+            raise DatasetError(f"no picture file{example} is called as {option}={given[option][:80]} says; correct it")
+    return list(parted.values())
+
+
+def _told(file: File, part: Part, key: str) -> File:
+    """A file that belongs to those of the same key alone, whatever the names of its folders say."""
+    return replace(file, part=part, stem=key, parts=(), own=(), exact=True)
+
+
+def _slashes(text: str) -> str:
+    return listing.composed(text.strip()).replace("\\", "/").removeprefix("./")
+
+
 def _folder_option(root: Path, option: str, text: str) -> tuple[str, ...] | None:
     if not text:
         return None
@@ -265,7 +313,30 @@ def _parts_by_file_names(files: Sequence[File]) -> list[File]:
                     by_ending[item].append(file.path)
                     break
         masks = {path for paths in by_ending.values() if len(paths) > 1 for path in paths}
+    if not masks and (told := _by_words(files)):
+        return told
     return [replace(file, part="mask" if file.path in masks else "image") for file in files]
+
+
+def _by_words(files: Sequence[File]) -> list[File]:
+    """Pictures and masks where all names begin or end in one of two words, only one of which says mask, as LabelHand.
+
+    [] where that is not so, and where the rest of the names does not pair nearly all of them.
+    """
+    for cut in (names.last_word, names.first_word):
+        by_word: dict[str, dict[str, File]] = defaultdict(dict)
+        for file in files:
+            rest, word = cut(file.stem)
+            by_word[word][rest] = file
+        masks = [word for word in by_word if names.says_mask_within(word)]
+        if len(by_word) != 2 or len(masks) != 1 or sum(map(len, by_word.values())) != len(files):
+            continue
+        (picture,) = by_word.keys() - masks
+        shared = by_word[picture].keys() & by_word[masks[0]].keys()
+        if len(shared) >= 0.9 * max(map(len, by_word.values())):
+            parts: tuple[tuple[Part, str], ...] = (("image", picture), ("mask", masks[0]))
+            return [_told(file, part, rest) for part, word in parts for rest, file in by_word[word].items()]
+    return []
 
 
 def _twins(files: Sequence[File]) -> set[Path]:
@@ -294,7 +365,7 @@ def _propose(pictures: Sequence[File], masks: Sequence[File]) -> tuple[list[Pair
     stems = frozenset(by_stem)
     for picture in pictures:
         core = names.picture_core(picture.stem, picture.split)
-        if core != picture.stem and core not in stems:  # several splits may hold an image_0
+        if core != picture.stem and core not in stems and not picture.exact:  # several splits may hold an image_0
             by_stem[core].append(picture)
     pairs = [_pair_by_folder(mask, by_stem, by_parts) for mask in masks]
     if sum(pair is not None for pair in pairs) < 0.9 * len(masks):
@@ -307,6 +378,8 @@ def _pair_by_folder(
     mask: File, by_stem: Mapping[str, list[File]], by_parts: Mapping[tuple[str, ...], list[File]]
 ) -> Pair | None:
     """The picture that a folder of the mask is named after, or the only one beside the folder of its masks."""
+    if mask.exact:
+        return None
     for at in range(len(mask.parts) - 1, -1, -1):
         image = _nearest(mask, by_stem.get(mask.parts[at], ()))
         if image is not None:
@@ -324,7 +397,7 @@ def _pair_by_folder(
 
 def _pair_by_name(mask: File, by_stem: Mapping[str, list[File]]) -> Pair | None:
     """The picture that the mask itself is named after."""
-    for base, item in names.mask_meanings(mask.stem):
+    for base, item in [(mask.stem, "")] if mask.exact else names.mask_meanings(mask.stem):
         image = _nearest(mask, by_stem.get(base, ()))
         if image is not None:
             rest = _left(mask.parts, image.parts)

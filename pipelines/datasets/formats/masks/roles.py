@@ -19,7 +19,7 @@ from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import listing, observers
 from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.masks.names import Part, Role, RoleName, role_named
-from pipelines.datasets.formats.masks.values import read_index
+from pipelines.datasets.formats.masks.reading import read_index
 from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
@@ -51,7 +51,10 @@ _TWINS: Final = 0.85  # IoU from which two masks may be of one thing though one 
 
 @dataclass(frozen=True)
 class File:
-    """One image file. folders: those from the root to it. parts, own, split: what they say, as in `names.Folder`."""
+    """One image file. folders: those from the root to it. parts, own, split: what they say, as in `names.Folder`.
+
+    stem: what pairs it with others; exact: as it stands, without looking for words in it.
+    """
 
     path: Path
     folders: tuple[str, ...]
@@ -60,6 +63,7 @@ class File:
     stem: str
     part: Part
     split: Split | None
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,20 @@ from pipelines.arrays import BoolArray, Float32Array
 from pipelines.datasets import imageio, listing
 from pipelines.datasets.base import Finding, Format, Picture, Size, Source, Truth
 from pipelines.datasets.formats import tiff_images
-from pipelines.datasets.formats.masks import pairing, roles, values
+from pipelines.datasets.formats.masks import pairing, reading, roles, tables
 from pipelines.datasets.formats.masks.pairing import Layout, Mask, Pairing, match
-from pipelines.datasets.formats.masks.values import Names, ValueLabels
+from pipelines.datasets.formats.masks.tables import Names
+from pipelines.datasets.formats.masks.values import ValueLabels
 from pipelines.datasets.formats.tiff_images import is_tiff, read_head
 from pipelines.datasets.observers import MAJORITY, OPTION, ObservedSource, whose
-from pipelines.datasets.options import whole_number
+from pipelines.datasets.options import choice, positive_number
 from pipelines.errors import DatasetError
 from pipelines.schema import Split
 from pipelines.sentences import first_of, printable
 
-OPTIONS: Final[dict[str, str]] = {**pairing.OPTIONS, **roles.OPTIONS, **values.OPTIONS, **tiff_images.OPTIONS}
+OPTIONS: Final[dict[str, str]] = {**pairing.OPTIONS, **roles.OPTIONS, **tables.OPTIONS, **tiff_images.OPTIONS}
 _CLASSES: Final = "the option extra_masks=classes, in the format per_class, reads them as classes instead"
-_NOT_READ: Final = (".gif", ".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ras", ".bif")
+_NOT_READ: Final = (".npy", ".npz", ".mat", ".jp2", ".ppm", ".pgm", ".ras", ".bif")
 
 
 class MaskSource(listing.FileSource):
@@ -43,7 +44,7 @@ class MaskSource(listing.FileSource):
         """empty: keep pictures without a mask, as those where nothing is. Raises DatasetError when none is left."""
         self.root = root
         self.name = printable(root.name[:60])
-        self.threshold = whole_number(options, "threshold", 1, 65535, "such as 128")
+        self.unnamed = choice(options, "unnamed", ["classes", "background"])
         findings = [*paired.findings]
         self.images: Mapping[str, Path] = _with_masks(root, paired, findings, empty=empty)
         self.splits = _splits(paired, self.images, findings)
@@ -63,8 +64,33 @@ class MaskSource(listing.FileSource):
                 "the same names, as frames of videos do; choose other groups with the splits if that is wrong"
             )
             findings.append(Finding.note("GROUPS-GUESSED", problem))
+        self.by_alpha = reading.alpha_tells(self.mask_paths())
+        self.threshold = self._threshold(options, findings)
+        if self.by_alpha:
+            problem = (
+                "the masks are black wherever they are not transparent, so how opaque a pixel is was taken as its value"
+            )
+            findings.append(Finding.note("ALPHA-READ", problem))
         self.findings: tuple[Finding, ...] = tuple(findings)
         self.tables: tuple[Path, ...] = ()
+
+    def _threshold(self, options: Mapping[str, str], findings: list[Finding]) -> float | None:
+        """The option threshold in the values of the masks: below 1 it is a share of 1, 255 or 65535, as they reach."""
+        threshold = positive_number(options, "threshold", 65535, "such as 128 or 0.5")
+        if threshold is None or threshold >= 1:
+            return threshold
+        peak = 255 if self.by_alpha else reading.largest(self.mask_paths(), self.tiff.pages)
+        whole = next((whole for whole in (1, 255) if peak <= whole), 65535)
+        if whole > 1:
+            problem = (
+                f"the masks hold values up to {peak:g}, so threshold={threshold:g} is {threshold * whole:g} of {whole}"
+            )
+            findings.append(Finding.note("THRESHOLD-SHARE", problem))
+        return threshold * whole
+
+    def read_marks(self, path: Path) -> NDArray[Any]:
+        """The values of a mask, (H, W), floats as stored; or how opaque it is. Raises DatasetError."""
+        return imageio.read_alpha(path) if self.by_alpha else reading.read_marks(path)
 
     def only_one_each(self) -> None:
         """Raise DatasetError where pictures have several masks."""
@@ -110,7 +136,7 @@ class MaskSource(listing.FileSource):
         if page is not None and is_tiff(path) and read_head(path, "slices").slices > 1:
             marks = tiff_images.read_mask(path, page=page, pages="slices")
         else:
-            marks = values.read_index(path)
+            marks = reading.read_index(path)
         if marks.shape != truth.valid.shape:
             height, width = truth.valid.shape
             raise DatasetError(
@@ -127,7 +153,7 @@ class MaskSource(listing.FileSource):
             label = self.label_of(mask)
             if label is None:
                 continue
-            grey = roles.probability(values.read_index(mask.path), self.shown(mask.path))
+            grey = roles.probability(self.read_marks(mask.path), self.shown(mask.path))
             if grey.shape != truth.valid.shape:
                 height, width = truth.valid.shape
                 raise DatasetError(
@@ -158,7 +184,7 @@ class MaskSource(listing.FileSource):
     def foreground(
         self, path: Path, marks: NDArray[Any], findings: list[Finding], *, where: str = "", advice: str = ""
     ) -> BoolArray:
-        """Pixels of a mask of one class: from the threshold on, else all but 0, noting more than two values.
+        """Pixels of a mask of one class: from the threshold on, else all but 0 and NaN, noting more than two values.
 
         where: the mask if it is not all of the file; advice: what else to do about them.
         """
@@ -166,15 +192,15 @@ class MaskSource(listing.FileSource):
             return np.asarray(marks >= self.threshold, np.bool_)
         if self.grey:
             return np.asarray(roles.probability(marks, f"{where}{self.shown(path)}") >= 0.5, np.bool_)
-        marks = tiff_images.whole_numbers(path, marks)
-        present = imageio.distinct_values(marks)
+        marks = reading.whole_marks(path, marks)
+        present = [value for value in imageio.distinct_values(marks) if value != tiff_images.NO_DATA]
         if len(present) > 2 or (len(present) == 2 and present[0] != 0):
             problem = (
                 f"{where}{self.shown(path)} holds {first_of(present, 8)}, allowed are 0 and one other value; say from "
                 f"which value a pixel belongs, such as threshold=128{advice}"
             )
             findings.append(Finding.error("MASK-VALUES", problem))
-        return np.asarray(marks != 0, np.bool_)
+        return np.asarray((marks != 0) & tiff_images.has_value(marks), np.bool_)
 
     def files(self) -> Iterable[Path]:
         """Tables, pictures, masks, soft masks and fields of view, each once."""
@@ -212,10 +238,14 @@ class LabelMapSource(MaskSource):
     def marked(self, name: str) -> Truth:
         """Truth of an image by its mask. Raises DatasetError when its mask cannot be read."""
         path = self.masks[name][0].path
-        marks = (values.read_codes if self.by_value.colors else values.read_index)(path)
-        return self.by_value.truth(
-            self.foreground(path, marks, []).astype(np.uint8) if self.grey else marks, self.shown(path)
-        )
+        if self.by_value.colors:
+            return self.by_value.truth(reading.read_codes(path), self.shown(path))
+        marks = self.read_marks(path)
+        if self.grey:
+            marks = self.foreground(path, marks, []).astype(np.uint8)
+        elif self.by_value.threshold is None:
+            marks = reading.whole_marks(path, marks)
+        return self.by_value.truth(marks, self.shown(path))
 
 
 def _with_masks(root: Path, paired: Pairing, findings: list[Finding], *, empty: bool) -> dict[str, Path]:
@@ -312,7 +342,7 @@ def _layout(paired: Pairing) -> Layout | None:
 
 
 def _many_values(path: Path) -> bool:
-    counts = values.count_files([path], "index" if values.mode_of(path) != "RGB" else "color").files
+    counts = reading.count_files([path], "index" if reading.mode_of(path) != "RGB" else "color").files
     return any(held is None or len(held) > 2 for held in counts.values())
 
 
