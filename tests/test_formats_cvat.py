@@ -224,6 +224,7 @@ LAUGHS = '<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;&x;&x;&x;&x;&x;&x
         (document(polygon(1, 1, 5, 1, 5, 5), name=""), "an image has no name"),
         (document(polygon(1, 1, 5, 1, 5, 5), name="gone.png").replace("b.png", "c.png"), "none of the images"),
         (document(*(polygon(1, 1, 5, 1, 5, 5, label=f"l{n}") for n in range(4200))), "more than 4,096 labels"),
+        (document("<tag/>" * 100_001), "an image has more than 100,000 shapes"),
         (document(f'<polygon points="{"1,1;" * 5_000_000}"/>'), "a tag of more than 16,777,216 bytes"),
     ],
 )

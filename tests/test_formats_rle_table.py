@@ -233,6 +233,7 @@ def test_no_runs_are_nothing(tmp_path, none):
         ("ImageId,EncodedPixels\n../../00.jpg,1 2\n/etc/passwd,1 2\n", None),
         ("ImageId,EncodedPixels\n", "none of the images that train.csv names"),
         ("ImageId,ClassId,EncodedPixels\n" + "".join(f"00.jpg,{n},1 2\n" for n in range(5000)), "5,000 classes"),
+        ("ImageId,EncodedPixels\n" + "00.jpg,1 2\n" * 100_001, "line 100,002: 00.jpg has more than 100,000 rows"),
         ('ImageId,EncodedPixels\n00.jpg,"' + "1 2 " * 50_000 + '"\n', "is no row of a table"),
     ],
 )

@@ -248,6 +248,11 @@ def test_entries_never_lead_outside(tmp_path, entry):
     assert all(path.is_relative_to(root) for path in source.files())
 
 
+def test_too_many_lines_are_refused(tmp_path):
+    dataset = open_dataset(small(tmp_path / "set", f"{line(0)}\n" + "0\n" * 100_001))
+    assert "train/a.txt has more than 100,000 lines" in str(dataset.examine("a").findings)
+
+
 @pytest.mark.parametrize("text", ["a list of words\n", "", "0\n1\n", "im0 0.5 0.5\n", "0 0.5\n"])
 def test_other_texts_are_not_taken(tmp_path, text):
     put(tmp_path, "a", text)

@@ -29,6 +29,7 @@ _WINDOW: Final = 1 << 20
 _MOST_BYTES: Final = 512 << 20
 _MOST_TAG: Final = 16 << 20  # bytes of one tag, such as a polygon
 _MOST_IMAGE: Final = 64 << 20  # bytes of one image and its shapes
+_MOST_SHAPES: Final = 100_000  # of one image
 _DEEPEST: Final = 32
 _UTF8: Final = ("utf-8", "utf8", "us-ascii", "ascii")
 
@@ -133,6 +134,7 @@ class Export(_Xml):
         self._label: dict[str, str] = {}
         self._image: dict[str, str] = {}
         self._begin = 0
+        self._inside = 0
         self._order: set[str] = set()
 
     def read(self) -> None:
@@ -159,11 +161,16 @@ class Export(_Xml):
             case [first] if first != "annotations":
                 raise DatasetError(f"{self.title} begins with {first[:30]!r}, expected annotations; export it again")
             case [_, "image"]:
-                self._image, self._begin, self._order = attributes, self.position, set()
+                self._image, self._begin, self._inside, self._order = attributes, self.position, 0, set()
             case [_, "track"]:
                 self.tracks += 1
             case [_, "image", shape]:
-                self.shapes[shape] += 1
+                self.shapes[shape[:30]] += 1
+                self._inside += 1
+                if self._inside > _MOST_SHAPES:
+                    raise DatasetError(
+                        f"{self.title}: an image has more than {_MOST_SHAPES:,} shapes; cut it into tiles"
+                    )
                 self._order.add(attributes.get("z_order", "0"))
                 if shape in _AREAS:
                     self._add_label(attributes.get("label", ""), None)
@@ -183,7 +190,7 @@ class Export(_Xml):
                     raise DatasetError(f"{self.title} lists more than {listing.MAX_FILES:,} images; split the task")
                 size = (self._image.get("height"), self._image.get("width"))
                 subset = self._image.get("subset", "")
-                end = self.position if self._order else self._begin  # one without shapes may be a single tag
+                end = self.position if self._inside else self._begin  # one without shapes may be a single tag
                 self.entries.append(Entry(name, *size, subset, self._begin, end))
                 self.layered |= len(self._order) > 1
             case [*_, "labels", "label", ("name" | "color" | "type") as key]:

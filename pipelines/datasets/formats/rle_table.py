@@ -43,6 +43,7 @@ _LIST_SIGNS: Final = str.maketrans("[](),", "     ")
 _FAR: Final = 1 << 40  # beyond any image
 _MOST_TABLES: Final = 20
 _MOST_ROWS: Final = 5_000_000
+_MOST_OF_IMAGE: Final = 100_000
 _LONGEST_ROW: Final = json_file.MAX_VALUE
 
 
@@ -79,7 +80,13 @@ class Table:
                     )
                 if row.strip():
                     image, label, _ = self.read(row, line)
-                    self.places[image].extend((start, start + len(row), line))
+                    places = self.places[image]
+                    places.extend((start, start + len(row), line))
+                    if len(places) > 3 * _MOST_OF_IMAGE:
+                        raise DatasetError(
+                            f"{self.title}, line {line:,}: {printable(image[-80:])} has more than {_MOST_OF_IMAGE:,} "
+                            "rows; unite its masks"
+                        )
                     if label is not None:
                         self.classes[label] = None
                 start += len(row)

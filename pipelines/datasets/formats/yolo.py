@@ -21,7 +21,7 @@ from pipelines.datasets.formats.drawing import Drawing, UnknownLabelError, label
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import SPLITS, Split
-from pipelines.sentences import first_of, printable
+from pipelines.sentences import first_of, path_tail, printable
 
 # data.yaml -----------------------------------------------------------------------------------------------------------
 
@@ -100,6 +100,7 @@ def _like_config(path: Path) -> bool:
 
 _NAME_FILES: Final = ("classes.txt", "obj.names", "names.txt")  # one name a line, where data.yaml has none
 _MOST_LABEL_BYTES: Final = 1 << 24
+_MOST_OUTLINES: Final = 100_000  # of one picture
 _LINE: Final = re.compile(r"\d+(\.0+)?(\s+[-+.\deE]+){4,}\s*")
 _BOX: Final = 5  # numbers of a box: class, centre, width, height
 _BEYOND: Final = 0.01  # that coordinates may lie outside of the picture, as a share of it
@@ -126,9 +127,11 @@ def _key(path: Path) -> str:
     return path.with_suffix("").as_posix().casefold()
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a label file that are not empty, and their numbers. Raises DatasetError."""
+def lines_of(path: Path, most: int = _MOST_OUTLINES) -> Iterator[tuple[int, str]]:
+    """Lines of a text file that are not empty, and their numbers. Raises DatasetError for more than `most`."""
     content = decode_text(read_limited(path, _MOST_LABEL_BYTES, "leave out what is not needed"), path)
+    if content.count("\n") > most:
+        raise DatasetError(f"{path_tail(path)} has more than {most:,} lines; leave out what is not needed")
     for number, line in enumerate(content.splitlines(), start=1):
         if line.strip():
             yield number, line
@@ -238,12 +241,13 @@ class YoloSource(listing.FileSource):
         boxes = outlines = 0
         for path in self._texts.values():
             try:
-                lines = [line.split(None, _BOX) for _, line in lines_of(path)]
+                for _, line in lines_of(path):
+                    words = line.split(None, _BOX)
+                    boxes += len(words) == _BOX
+                    outlines += len(words) > _BOX
+                    classes |= {int(words[0])} if _is_class(words[0]) else set()
             except DatasetError:  # the check lists it
                 continue
-            boxes += sum(len(words) == _BOX for words in lines)
-            outlines += sum(len(words) > _BOX for words in lines)
-            classes.update(int(words[0]) for words in lines if _is_class(words[0]))
         if not outlines:
             held = f"boxes ({boxes:,} lines of class, centre, width and height), no outlines" if boxes else "nothing"
             raise DatasetError(f"the label files of {self.name} hold {held}; export it for segmentation")
@@ -276,7 +280,7 @@ class YoloSource(listing.FileSource):
                 found = self._resolved(place)
                 if found is not None and found.is_file():
                     self._lists.append(found)
-                    wanted = [files.find(line.strip(), ("",))[0] for _, line in lines_of(found)]
+                    wanted = [files.find(line.strip(), ("",))[0] for _, line in lines_of(found, listing.MAX_FILES)]
                     absent = sum(path not in at for path in wanted)
                     if absent:
                         problem = (
