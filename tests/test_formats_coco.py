@@ -332,6 +332,7 @@ def test_missing_images_and_unlisted_pictures_are_told(tmp_path):
         ({"size": [HEIGHT, WIDTH], "counts": "é"}, "no whole COCO text"),
         ({"size": [HEIGHT, WIDTH], "counts": "o" * 60 + "0"}, "without an end"),
         ({"size": [HEIGHT, WIDTH], "counts": ""}, "empty"),
+        ({"size": [HEIGHT, WIDTH], "counts": "1" + " " * 1_000_000 + "x"}, "no whole COCO text"),  # in linear time
         ({"size": [HEIGHT, WIDTH]}, "missing"),
         ({"counts": "0"}, "size of its run lengths is missing"),
         ("polygon", "neither polygons nor run lengths"),

@@ -23,7 +23,7 @@ Run = dict[str, Any]  # pycocotools' own form: {"size": [height, width], "counts
 _COST: Final = 20  # of a pixel of an outline, against one that is only filled
 _LONGEST_NUMBER: Final = 7  # letters; 35 bits
 _LONGEST_TEXT: Final = 40  # letters of a number that is written as text
-_COUNTS: Final = re.compile(r"[0-9]+(\s*[\s,]\s*[0-9]+)+")  # no text of COCO's own holds a space or a comma
+_COUNTS: Final = re.compile(r"[0-9]+([\s,]+[0-9]+)+")  # no text of COCO's own holds a space or a comma
 _NESTED: Final = 4  # lists in lists: a polygon of pairs in a list of its own, in a list of polygons
 
 
