@@ -116,6 +116,22 @@ def test_sartorius_has_no_endings_and_goes_along_rows(tmp_path):
     assert codes(source)["RUN-ORDER"].startswith("runs go along the rows")
 
 
+def test_uw_madison_names_images_by_folder_and_slice(tmp_path):
+    rows = []
+    for number, (case, day, part) in enumerate(((1, 0, 1), (1, 0, 2), (2, 7, 1))):
+        folder = tmp_path / "train" / f"case{case}" / f"case{case}_day{day}" / "scans"
+        save(folder / f"slice_{part:04}_{WIDTH}_{HEIGHT}_1.50_1.50.png", picture(number, HEIGHT, WIDTH))
+        for organ in ("large_bowel", "stomach"):
+            runs = encode(blob(number), "row") if organ == "stomach" else ""
+            rows.append((f"case{case}_day{day}_slice_{part:04}", organ, runs))
+    table(tmp_path / "train.csv", "id,class,segmentation", rows)
+    _, source = open_source(tmp_path)
+    assert [label.name for label in source.labels] == ["large_bowel", "stomach"]
+    for number, part in enumerate(("case1_day0__scans__slice_0001", "slice_0002", "case2_day7__scans__slice_0001")):
+        (name,) = [name for name in source.names() if part in name]
+        np.testing.assert_array_equal(source.truth(name).layers, [np.zeros((HEIGHT, WIDTH), bool), blob(number)])
+
+
 @pytest.mark.parametrize("order", ["column", "row"])
 def test_outlines_tell_which_way_runs_go(tmp_path, order):
     names = pictures(tmp_path, 3, "images")

@@ -245,6 +245,8 @@ def _column(names: Sequence[str], wanted: Sequence[str]) -> int | None:
 # The source ----------------------------------------------------------------------------------------------------------
 
 _ORDERS: Final = {"column": "down the columns", "row": "along the rows"}
+_LOOKED_AT: Final = 100  # rows that tell whether images are named by their files
+_MOST_WORDS: Final = 6  # of a picture's name that an image may be named by
 _SAMPLED: Final = 24  # images that tell which way runs go
 _SAMPLED_PIXELS: Final = 1 << 26
 _SHORTER: Final = 0.8  # of the outlines in the right order, against those in the wrong one
@@ -305,9 +307,10 @@ class RleTableSource(listing.FileSource):
     def _find_images(self, missing: str, findings: list[Finding]) -> None:
         """Set images, their rows, and splits."""
         files = listing.PictureFiles(self.root)
-        wanted = (
-            ((table, image), image, _folders(table, self.root)) for table in self._tables for image in table.places
-        )
+        named = [(table, image) for table in self._tables for image in table.places]
+        known = any(files.find(image, _folders(table, self.root))[0] for table, image in named[:_LOOKED_AT])
+        paths = {} if known else _paths_by_folder(files, self.root)
+        wanted = (((table, image), paths.get(image, image), _folders(table, self.root)) for table, image in named)
         shown = first_of([table.title for table in self._tables], 3)
         unlisted = "nothing is on them" if missing == "empty" else "are left out"
         stands = files.match(wanted, shown, findings, unlisted=f"{unlisted}; the option missing changes that")
@@ -430,6 +433,24 @@ def _folders(table: Table, root: Path) -> tuple[str, ...]:
     """Where pictures may lie that a table names, as paths from the top."""
     beside, stem = table.path.parent.relative_to(root).as_posix(), table.path.stem
     return ("", beside, f"{beside}/images", f"{stem}_images", stem, f"{stem}/images", f"images/{stem}", "images")
+
+
+def _paths_by_folder(files: listing.PictureFiles, root: Path) -> dict[str, str]:
+    """Paths of pictures by a folder's name and the beginning of their own, as UW-Madison's table names them.
+
+    That is case1_day0_slice_0001 for case1/case1_day0/scans/slice_0001_266_266_1.50_1.50.png.
+    """
+    paths: dict[str, str] = {}
+    twice: set[str] = set()
+    for path in files.paths():
+        *above, _ = path.relative_to(root).parts
+        words = listing.stem(path).split("_")
+        for folder in above:
+            for count in range(1, min(len(words), _MOST_WORDS) + 1):
+                key = "_".join((folder, *words[:count]))
+                twice |= {key} if key in paths else set()
+                paths[key] = path.relative_to(root).as_posix()
+    return {key: path for key, path in paths.items() if key not in twice}
 
 
 def _outline(pixels: BoolArray) -> int:
