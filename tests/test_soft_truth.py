@@ -23,6 +23,7 @@ from pipelines.counting.counts import stack
 from pipelines.counting.image import count_image
 from pipelines.counting.kernels import BOUNDARY, IGNORED
 from pipelines.counting.outlines import label_masks
+from pipelines.datasets.base import Source
 from pipelines.datasets.check import check_dataset
 from pipelines.datasets.observers import OTHERS, compare, majority
 from pipelines.datasets.opening import open_dataset
@@ -293,6 +294,15 @@ def test_the_human_ceiling_is_that_of_an_independent_computation(observed):
     assert rows.loc["observer_dice", "value"] == pytest.approx(np.mean(against), abs=1e-9)
     assert rows.loc["observer_pair_dice", "value"] == pytest.approx(np.mean(two), abs=1e-9)
     assert (rows["seed"] == ALL_SEEDS).all()
+    assert ((rows["low"] >= 0) & (rows["low"] <= rows["value"]) & (rows["high"] <= 1)).all()
+
+
+def test_what_one_observers_files_say_of_pictures_is_kept(observed):
+    _, dataset, _ = observed
+    told, first = dataset.source, next(iter(dataset.source._observers.values()))
+    merged = {"labels", "exclusive", "complete", "splits", "groups", "findings", "soft"}
+    for name in set(Source.__annotations__) - merged:
+        assert getattr(told, name) == getattr(first, name), name
 
 
 def test_sets_without_soft_truth_keep_none(tmp_path):

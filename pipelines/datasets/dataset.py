@@ -156,7 +156,8 @@ class Dataset:
             findings.append(Finding.warning("ALL-IGNORED", problem))
         shape = size or picture.own
         truth = truth.moved(lambda pixels: imageio.resize_mask(pixels, shape))
-        item = Item(name, picture.image, truth.layers, truth.valid, picture.orientation, truth.soft, truth.observers)
+        image = np.ascontiguousarray(picture.image)  # as picking bands does not leave it
+        item = Item(name, image, truth.layers, truth.valid, picture.orientation, truth.soft, truth.observers)
         return Examination(item, tuple(findings), turn)
 
     def read(self, name: str, *, size: Size | None = None) -> Item:

@@ -206,4 +206,12 @@ def agreement_table(
                     metrics=AGREEMENT_METRICS.values(),
                     presence=_PRESENCE,
                 )
-    return metrics_table(estimates, classes=classes, split=split, variant="raw", units=units, stream=stream)
+    return metrics_table(
+        estimates,
+        classes=classes,
+        split=split,
+        variant="raw",
+        units=units,
+        stream=stream,
+        metrics=AGREEMENT_METRICS,
+    )

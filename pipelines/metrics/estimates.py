@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipelines.arrays import BoolArray, Float32Array, Float64Array
+from pipelines.arrays import BoolArray, Float32Array, Float64Array, Int64Array
 from pipelines.counting.counts import Counts
 from pipelines.engine import map_in_order
 from pipelines.errors import ShapeError
@@ -282,18 +282,20 @@ def metrics_table(
     variant: Variant,
     units: Resampling,
     stream: Sequence[int],
+    metrics: Mapping[str, Metric] = METRICS,
 ) -> pa.Table:
     """Rows of layouts.METRICS_SCHEMA for one split and variant.
 
     estimates: by head (or other reading of a network) and seed, all over the same images in the same order and with
     the same images in each replicate; units: what was resampled; stream: seed of the draws of seeds. Rows with seed
-    ALL_SEEDS average over the seeds, which are a second level of chance.
+    ALL_SEEDS average over the seeds, which are a second level of chance. metrics: those that are estimated; no interval
+    crosses their bounds.
     Raises ShapeError when heads or seeds were counted on different images.
     """
     every = [estimate for by_seed in estimates.values() for estimate in by_seed.values()]
     if len({estimate.images for estimate in every}) != 1:
         raise ShapeError("heads and seeds were counted on different images; predict all of them on the same split")
-    rows = partial(_rows_of_seeds, units=units.count, stream=stream)
+    rows = partial(_rows_of_seeds, units=units.count, stream=stream, metrics=metrics)
     parts: list[pd.DataFrame] = []
     for head, by_seed in estimates.items():
         columns = _columns(list(by_seed.values()), classes)
@@ -331,14 +333,23 @@ def _side_by_side(estimates: HeadEstimates, columns: pd.DataFrame) -> Replicated
 
 
 def _rows_of_seeds(
-    columns: pd.DataFrame, by_seed: Mapping[int, Replicated], *, units: int, stream: Sequence[int], difference: bool
+    columns: pd.DataFrame,
+    by_seed: Mapping[int, Replicated],
+    *,
+    units: int,
+    stream: Sequence[int],
+    metrics: Mapping[str, Metric],
+    difference: bool,
 ) -> Iterator[pd.DataFrame]:
     """Rows of each seed, and of their mean. units: how many were resampled; stream: seed of the draws of seeds."""
-    by_seed = {seed: _unbiased(numbers, columns, difference=difference) for seed, numbers in by_seed.items()}
+    by_name = [metrics[name] for name in columns["metric"]]
+    bounds = np.array([one.difference_bounds if difference else one.bounds for one in by_name]).reshape(-1, 2).T
+    folded = np.flatnonzero([one.folded for one in by_name])
+    by_seed = {seed: _unbiased(numbers, folded, difference=difference) for seed, numbers in by_seed.items()}
     for seed, numbers in by_seed.items():
         every = np.full(len(columns), float(units))
         chance = numbers.center, numbers.replicates.astype(np.float64), every
-        yield _rows(columns.assign(seed=seed), numbers.value, *chance, difference=difference)
+        yield _rows(columns.assign(seed=seed), numbers.value, *chance, bounds, difference=difference)
     mean = inference.over_seeds(
         np.stack([numbers.center for numbers in by_seed.values()]),
         np.stack([numbers.replicates for numbers in by_seed.values()], axis=1, dtype=np.float64),
@@ -346,7 +357,7 @@ def _rows_of_seeds(
         rng=np.random.default_rng(stream),  # afresh: every row sees the same draws
     )
     value = np.mean([numbers.value for numbers in by_seed.values()], axis=0)
-    yield _rows(columns.assign(seed=ALL_SEEDS), value, *mean, difference=difference)
+    yield _rows(columns.assign(seed=ALL_SEEDS), value, *mean, bounds, difference=difference)
 
 
 def _rows(
@@ -355,14 +366,12 @@ def _rows(
     center: Float64Array,
     replicates: Float64Array,
     units: Float64Array,
+    bounds: Float64Array,
     *,
     difference: bool,
 ) -> pd.DataFrame:
-    """The columns with their numbers."""
-    metrics = [METRICS.get(name) for name in columns["metric"]]
-    unknown = (-np.inf, np.inf)
-    bounds = [unknown if one is None else one.difference_bounds if difference else one.bounds for one in metrics]
-    low, high = inference.interval(center, replicates, units=units, bounds=tuple(np.array(bounds).T))
+    """The columns with their numbers. bounds: (2, K), what no interval leaves."""
+    low, high = inference.interval(center, replicates, units=units, bounds=(bounds[0], bounds[1]))
     p = inference.p_value(center, replicates, units=units) if difference else np.full(value.shape, np.nan)
     error, holm = inference.standard_error(replicates, units=units), np.full(value.shape, np.nan)
     of_class = ~columns["class"].isin([MACRO, ALL_CLASSES]).to_numpy()
@@ -372,9 +381,11 @@ def _rows(
     return columns.assign(value=value, low=low, high=high, standard_error=error, p_value=p, p_holm=holm)
 
 
-def _unbiased(numbers: Replicated, columns: pd.DataFrame, *, difference: bool) -> Replicated:
-    """Take the bias that the bootstrap sees off folded metrics; a difference keeps its value as the center."""
-    folded = np.flatnonzero([name in METRICS and METRICS[name].folded for name in columns["metric"]])
+def _unbiased(numbers: Replicated, folded: Int64Array, *, difference: bool) -> Replicated:
+    """Take the bias that the bootstrap sees off folded metrics; a difference keeps its value as the center.
+
+    folded: places of these.
+    """
     if not folded.size or not len(numbers.replicates):
         return numbers
     value, replicates = numbers.value[folded], numbers.replicates[:, folded].astype(np.float64)

@@ -134,5 +134,13 @@ def observers_table(
             )
         }
     }
-    rows = metrics_table(estimates, classes=classes, split=split, variant="raw", units=units, stream=(seed, 1))
+    rows = metrics_table(
+        estimates,
+        classes=classes,
+        split=split,
+        variant="raw",
+        units=units,
+        stream=(seed, 1),
+        metrics=OBSERVER_METRICS,
+    )
     return rows.filter(pa.compute.equal(rows["seed"], ALL_SEEDS))
