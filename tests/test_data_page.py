@@ -68,7 +68,7 @@ def test_a_link_opens_a_data_set_with_its_classes_splits_and_images(page, place)
     assert kept.reading.kind is None
 
 
-def test_masks_that_are_left_out_are_named_with_the_other_way_to_read_them(page, place):
+def test_what_masks_are_taken_for_is_said_with_the_other_ways_to_read_them(page, place):
     for index in range(4):
         save(place / "set" / "images" / f"{index}.png", np.full((6, 8, 3), index, np.uint8))
         for folder in ("masks", "masks_2nd_observer", "fov"):
@@ -76,8 +76,8 @@ def test_masks_that_are_left_out_are_named_with_the_other_way_to_read_them(page,
     at = page(data=str(place / "set"))
     assert problems(at) == []
     said = text_of(at)
-    assert "4 masks of another observer" in said
-    assert "takes this observer" in said
+    assert "2 observers marked the pictures (first: 4, 2: 4 of 4)" in said
+    assert "the option observer takes first, 2 or majority" in said
     assert "4 fields of view" in said
 
 
