@@ -6,6 +6,8 @@ an import would, and prints as JSON what came of them and by how much its memory
 
 import io
 import json
+import os
+import pickle
 import random
 import resource
 import shutil
@@ -13,7 +15,7 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections import Counter
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ EXTREME = (0, 1, 2, 6, 24, 48, 255, 65_535, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 
 # File of each kind below the folder that is given, and what is said of it.
 PLACES = {
     "npy": "x.npy", "npz": "x.npz", "nnunet": "x.npz", "safetensors": "x.safetensors", "parquet": "part-00000.parquet",
-    "png": "a/x.png", "tiff": "a/x.tif",
+    "png": "a/x.png", "tiff": "a/x.tif", "torch": "x.pt",
 }  # fmt: skip
 
 
@@ -361,6 +363,67 @@ def tiff_claiming(rng, *, bomb=None):
     )
 
 
+# torch.save --------------------------------------------------------------------------------------------------------
+
+
+def torch_saved(content, **how):
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **how)
+    return buffer.getvalue()
+
+
+def torch_zip(pickled, body=BODY, packed=zipfile.ZIP_STORED):
+    """A file of torch.save with any pickle in the place of its own."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/byteorder", "little")
+        archive.writestr("archive/data/0", body, packed)
+        archive.writestr("archive/version", "3\n")
+    return buffer.getvalue()
+
+
+def torch_tensor(shape=(2, 4, 6), stride=(24, 6, 1), offset=0, held=48):
+    """The pickle of a tensor that says this of itself."""
+    import torch
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, one):
+            return ("storage", torch.FloatStorage, "0", "cpu", held) if one is self else None
+
+        def reducer_override(self, one):
+            if one is not Ellipsis:
+                return NotImplemented
+            return torch._utils._rebuild_tensor_v2, (self, offset, shape, stride, False, OrderedDict())
+
+    buffer = io.BytesIO()
+    Pickler(buffer, 2).dump(Ellipsis)
+    return buffer.getvalue()
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch evil",)
+
+
+def torch_claiming(rng):
+    kind = rng.randrange(3)
+    if kind == 0:
+        sides = [rng.choice([*EXTREME, -1]) for _ in range(rng.randrange(5))]
+        stride = tuple(rng.choice([0, 1, 6, 24, -1, 2**40]) for _ in sides)
+        return torch_zip(torch_tensor(tuple(sides), stride, rng.choice([0, 0, 7, 2**40]), rng.choice([48, 0, 2**40])))
+    if kind == 1:
+        deep = []
+        for _ in range(rng.choice([3, 300, 900])):
+            deep = [deep]
+        return torch_zip(pickle.dumps(rng.choice([Evil(), [Evil()], {"x": Evil()}, deep, {1: 2}, None, 7, {}, "x"]), 2))
+    return torch_zip(
+        rng.choice([b"", b"\x80\x02", b"\x80\x02.", b"cos\nsystem\n(S'touch evil'\ntR.", b"\x80\x02" + b"(" * 9999])
+    )
+
+
 # All of a kind -----------------------------------------------------------------------------------------------------
 
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 6)
@@ -381,7 +444,19 @@ CLAIMING = {
     "parquet": parquet_claiming,
     "png": png_claiming,
     "tiff": tiff_claiming,
+    "torch": torch_claiming,
 }
+
+
+def honest(kind):
+    """Sound files of a kind."""
+    if kind != "torch":
+        return HONEST[kind]
+    import torch
+
+    tensor = torch.tensor(VALUES)
+    old = torch_saved(tensor, _use_new_zipfile_serialization=False)
+    return [torch_saved(tensor), torch_saved({"sigmoid": tensor}), torch_zip(torch_tensor()), old]
 
 
 def bombs(kind, rng):
@@ -399,6 +474,8 @@ def bombs(kind, rng):
         "safetensors": lambda: [safetensors(b" " * 2**20, length=2**26 + 1), safetensors(b'{"a":' * 10**6)],
         "parquet": lambda: [parquet_bomb(rng), parquet_bomb(rng), dictionary_bomb(rng)],
         "png": lambda: [start + chunk(b"IHDR", one) + chunk(b"IDAT", deep) + end for one in (header, wide)],
+        "torch": lambda: [torch_zip(torch_tensor(held=BOMB // 4), bytes(BOMB), zipfile.ZIP_DEFLATED),
+                          torch_zip(torch_tensor((2, 2**20, 2**20), (0, 0, 0)))],
         "tiff": lambda: [tiff_claiming(rng, bomb=deep), tiff(np.zeros((8000, 8000), np.uint8), compression="zlib")],
     }[kind]()  # fmt: skip
 
@@ -406,7 +483,7 @@ def bombs(kind, rng):
 def make(kind, count, folder):
     """Write so many files of a kind."""
     rng = random.Random(kind)
-    sound = HONEST[kind]
+    sound = honest(kind)
     found = [*sound, *bombs(kind, rng)]
     while len(found) < count:
         found.append(CLAIMING[kind](rng) if len(found) % 2 else damaged(rng, rng.choice(sound), rng.choice(sound)))
@@ -454,6 +531,7 @@ def read(kind, folder):
     path = place / PLACES[kind]
     path.parent.mkdir(parents=True)
     seen, grown_from = Counter(), 0
+    sound = len(HONEST[kind]) if kind in HONEST else 4  # of `honest`, told without PyTorch
     for number, one in enumerate(sorted(folder.iterdir())):
         shutil.copyfile(one, path)
         try:
@@ -461,7 +539,7 @@ def read(kind, folder):
         except BaseException as error:
             raise AssertionError(f"{kind} file {one.name}") from error
         seen["".join(letter for letter in said if not letter.isdigit())[:60]] += 1
-        if number == len(HONEST[kind]) - 1:
+        if number == sound - 1:
             grown_from = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # libraries are loaded now
     shutil.rmtree(place)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - grown_from) / 1024
@@ -471,5 +549,10 @@ def read(kind, folder):
 if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+    elif sys.argv[2] == "torch":
+        from pipelines.imports.readers.torch_files import _process
+
+        with _process.in_use():  # PyTorch is imported once
+            read(sys.argv[2], Path(sys.argv[3]))
     else:
         read(sys.argv[2], Path(sys.argv[3]))

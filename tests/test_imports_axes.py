@@ -184,6 +184,18 @@ def test_advice_about_another_size_does_not_lead_to_swapped_sides(tmp_path):
     assert found(run, "softmax") == {}
 
 
+def test_a_size_with_both_sides_swapped_is_refused(tmp_path):
+    data, outputs = world(tmp_path / "data", (24, 32))
+    (tmp_path / "out").mkdir()
+    for name, p in outputs.items():
+        np.save(tmp_path / "out" / f"{name}.npy", p)
+    words = ("--values", "probabilities", "--classes", "background,a,b", "--runs", tmp_path / "runs")
+    done = call("import", "x", "--dataset", data, "--softmax", tmp_path / "out", "--size", "32x24", *words)
+    assert "--size is height x width, and 32x24 is that of the images with both swapped; give 24x32" in str(
+        done.exception
+    )
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_on_square_images_the_truth_tells_swapped_sides(swapped, tmp_path):
     data, outputs = world(tmp_path / "data", (32, 32))
@@ -306,6 +318,16 @@ def test_tensors_come_back_however_they_are_saved(form, names, tmp_path):
         (tmp_path / "all.txt").write_text(names)
     for found, expected in zip(read_all(tmp_path), (VALUES, VALUES + 1), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_the_look_before_an_import_reads_them_in_its_own_sandbox(tmp_path):
+    data, outputs = world(tmp_path / "data", (24, 32))
+    torch.save({name: torch.tensor(p) for name, p in outputs.items()}, tmp_path / "all.pt")
+    head = HeadOutputs(path=str(tmp_path / "all.pt"), values="probabilities", classes=CLASSES)
+    looked, preview = look_apart(ImportRequest(name="", dataset=str(data), heads={"softmax": head}))
+    seen = looked.heads["softmax"]
+    assert (seen.problem, seen.format, seen.looked, seen.findings) == (None, "torch", 6, ())
+    np.testing.assert_array_equal(preview.decided["softmax"].argmax(axis=0), outputs[looked.shown].argmax(axis=0))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "int64", "bool", "float8_e4m3fn"])
@@ -439,3 +461,30 @@ def test_a_case_is_read_right_or_refused_with_the_way_out(case, tmp_path):
     )
     dice = rows[(rows["region"] == "all") & (rows["class"] == "macro")]["value"].iloc[0]
     assert dice == pytest.approx({"b_hw": 0.578, "o_transposed": 0.844, "o_pt": 0.844}[case], abs=5e-4)
+
+
+@pytest.mark.skipif(not shared_cases().is_dir(), reason="the cases beside the checkout are not there")
+def test_the_model_without_a_background_channel_is_measured_as_advised(tmp_path):
+    pytest.importorskip("onnxruntime")
+    data = shared_cases() / "base_excl" / "data"
+    words = ("import-model", "x", "--dataset", data, "--sigmoid", shared_cases() / "m_sigmoid_in" / "model.onnx")
+    words = (*words, "--output", "sigmoid", "--normalisation", "0-1", "--runs", tmp_path, "--replicates", 100)
+    assert str(call(*words).exception).endswith("such as --classes c1,c2")
+    words = (*words, "--classes", "c1,c2")
+    assert 'read the data set with {"kind": "overlapping"}, in a JSON file' in str(call(*words).exception)
+    (tmp_path / "reading.json").write_text('{"kind": "overlapping"}')
+    done = call(*words, "--reading", tmp_path / "reading.json")
+    assert done.exit_code == 0, done.exception
+    rows = Run(tmp_path / "x").metrics().query("split == 'test' and variant == 'raw' and metric == 'dice'")
+    rows = rows[(rows["region"] == "all") & (rows["seed"] == 0) & (rows["head"] == "sigmoid")]
+    rows = rows.set_index("class")["value"]
+    # By hand: the model is a convolution of one pixel and a sigmoid.
+    weights = np.array([[12.54902, 3.764706, 3.764706], [3.764706, 12.54902, 3.764706]])
+    overlap, total = np.zeros(2), np.zeros(2)
+    for name in (data / "splits" / "test.txt").read_text().split():
+        image = np.asarray(Image.open(data / "images" / f"{name}.png").convert("RGB")) / 255
+        decided = image @ weights.T - 5.8069973 > 0
+        truth = np.asarray(Image.open(data / "masks" / f"{name}.png"))[..., None] == [1, 2]
+        overlap += (decided & truth).sum(axis=(0, 1))
+        total += decided.sum(axis=(0, 1)) + truth.sum(axis=(0, 1))
+    assert rows[["c1", "c2"]].to_numpy() == pytest.approx(2 * overlap / total, abs=5e-3)

@@ -31,6 +31,7 @@ from pipelines.store.runs import Run
 
 Sources: TypeAlias = Mapping[Head, Mapping[int, OutputSource]]  # by head and seed
 
+_LOOKED_AT = 8  # images of a split, for their own size
 # Errors for training that an import need not mind: it measures on what is there.
 _ONLY_FOR_TRAINING = frozenset({"SPLIT-EMPTY", "SPLIT-IGNORED", "CLASS-EMPTY"})
 
@@ -79,6 +80,7 @@ def prepare(folder: Path, config: RunConfig, sources: Sources, progress: Progres
     specs = [next(iter(by_seed.values())).spec for by_seed in alignments(dataset, sources).values()]
     splits = config.evaluation.splits
     _check_images(dataset, splits, sources)
+    _check_size(dataset, splits, imported.size)
     report = _for_import(check_dataset(dataset, size=imported.size, progress=progress), splits)
     check_ok(report)
     note_plan(
@@ -142,6 +144,19 @@ def _check_images(dataset: Dataset, splits: Sequence[Split], sources: Sources) -
             f"OUTPUT-MISSING: {'; '.join(told)}. Nothing was stored. Predict these too, under the image's name, or "
             "leave their split out with --splits"
         )
+
+
+def _check_size(dataset: Dataset, splits: Sequence[Split], size: tuple[int, int] | None) -> None:
+    """Raise ConfigError for the size of the images with height and width swapped: it would squeeze every mask."""
+    names = [name for split in splits for name in dataset.images(split)[:_LOOKED_AT]]
+    with suppress(DatasetError):  # the check names what cannot be read
+        own = {dataset.source.head(name)[0] for name in names}
+        if size is not None and own == {size[::-1]} != {size}:
+            height, width = size
+            raise ConfigError(
+                f"--size is height x width, and {height}x{width} is that of the images with both swapped; give "
+                f"{width}x{height}, or leave it out"
+            )
 
 
 def _for_import(report: CheckReport, splits: Sequence[Split]) -> CheckReport:
