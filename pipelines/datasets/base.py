@@ -253,13 +253,15 @@ class Format:
     title: in words, for people. recognise: the reason to take a folder for it, in a few words ("instances.json holds
     images, annotations and categories"), or None; looks at names and the heads of a few files, and never raises for
     what it finds there. open: the folder and options to a source; raises DatasetError, one line. options: what can be
-    said beside the files, name to a line of help.
+    said beside the files, name to a line of help. why_not: what a folder that no format knows has of this one and what
+    it lacks, None for nothing; never raises.
     """
 
     title: str
     recognise: Callable[[Path], str | None]
     open: Callable[[Path, Mapping[str, str]], Source]
     options: Mapping[str, str] = field(default_factory=dict)
+    why_not: Callable[[Path], str | None] = lambda root: None
 
 
 # Words and layers ----------------------------------------------------------------------------------------------------

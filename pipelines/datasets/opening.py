@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines import links
-from pipelines.datasets import listing, orientation, splits
+from pipelines.datasets import contents, listing, orientation, splits
 from pipelines.datasets.base import FILES_READ, Format, Source
 from pipelines.datasets.dataset import OPTIONS, Dataset
 from pipelines.datasets.formats import (
@@ -134,9 +134,11 @@ def _first(root: Path, path: str | Path) -> str:
     closed = sum(entry.is_symlink() and not links.of(root).follows(entry) for entry in root.iterdir())
     if closed:
         holds += f", {closed} of them links that lead nowhere or out of the folders that may be read"
-    else:
-        holds += "".join(f"; {note.message}" for note in listing.passed_over(followed, root))
+    holds += f": {contents.summary(root)}" if len(there) > closed else ""
+    holds += "" if closed else "".join(f"; {note.message}" for note in listing.passed_over(followed, root))
+    reasons = ((name, form.why_not(root)) for name, form in FORMATS.items())
+    nearest = next((f"; nearest is {name}: {reason}" for name, reason in reasons if reason is not None), "")
     raise DatasetError(
-        f"{path} is in no known format (it holds {holds}); known are {', '.join(FORMATS)}: see "
+        f"{path} is in no known format (it holds {holds}){nearest}; known are {', '.join(FORMATS)}: see "
         "docs/data-formats.md for how each lies on the disk, or name the one it is"
     )

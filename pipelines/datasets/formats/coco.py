@@ -19,7 +19,7 @@ from pipelines.datasets.options import choice
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import SPLITS
-from pipelines.sentences import first_of, printable
+from pipelines.sentences import first_of, listed, printable
 
 # Files and their tables ----------------------------------------------------------------------------------------------
 
@@ -303,6 +303,17 @@ def _recognise(root: Path) -> str | None:
     return None if first is None else f"{listing.shown(first, root)} holds images, annotations and categories"
 
 
+def _why_not(root: Path) -> str | None:
+    for path in json_files(root):
+        content = json_file.ends(path)
+        there = [word for word in ("images", "annotations", "categories") if f'"{word}"'.encode() in content]
+        if "annotations" in there and len(there) > 1:
+            return (
+                f"{listing.shown(path, root)} holds {listed(there)}, but COCO needs images, annotations and categories"
+            )
+    return None
+
+
 class CocoSource(FileSource):
     """Images of COCO files."""
 
@@ -499,4 +510,5 @@ FORMAT = Format(
         "crowd": "what regions with iscrowd = 1 are: ignore (their pixels do not count), class (like others) or drop",
         "annotations": "names of the JSON files to take, such as instances_*.json",
     },
+    _why_not,
 )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipelines.datasets.base import Finding
 from pipelines.datasets.formats.masks import reading, tables, values
 from pipelines.datasets.formats.masks.pairing import Pairing
-from pipelines.datasets.formats.masks.source import LabelMapSource, mask_format
+from pipelines.datasets.formats.masks.source import LabelMapSource, mask_format, why_no_masks
 from pipelines.datasets.formats.masks.values import ValueLabels
 
 
@@ -51,4 +51,5 @@ FORMAT: Final = mask_format(
     _reason,
     IndexedSource,
     {"threshold": "soft masks: the value from which a pixel is foreground, such as 128, or 0.5 of the most they hold"},
+    why_not=why_no_masks,
 )

@@ -17,7 +17,7 @@ from pipelines.datasets.options import whole_number
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import Split
-from pipelines.sentences import printable
+from pipelines.sentences import listed, printable
 
 # dataset.json --------------------------------------------------------------------------------------------------------
 
@@ -281,6 +281,13 @@ def _recognise(root: Path) -> str | None:
     return "dataset.json names labels and channels, and labelsTr/ is there"
 
 
+def _why_not(root: Path) -> str | None:
+    there = [name for name in ("imagesTr", "labelsTr", _TABLE) if listing.child(root, name) is not None]
+    if not {"imagesTr", "labelsTr"} & set(there):
+        return None
+    return f"it has {listed(there)}, where labelsTr and a {_TABLE} that names labels and channels are needed"
+
+
 class NnunetSource(volumes.CaseSource):
     """Slices of the cases in labelsTr, and of those in labelsTs where that is there."""
 
@@ -340,4 +347,5 @@ FORMAT = Format(
         **volumes.OPTIONS,
         "fold": "the fold of splits_final.json that gives training and validation, from 0",
     },
+    _why_not,
 )

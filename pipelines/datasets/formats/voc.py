@@ -124,6 +124,14 @@ def _recognise(root: Path) -> str | None:
     return f"it holds JPEGImages and SegmentationClass{where}"
 
 
+def _why_not(root: Path) -> str | None:
+    folder = next((path for path in (root, *listing.folders(root)[:20]) if (path / "JPEGImages").is_dir()), None)
+    if folder is None:
+        return None
+    boxes = ", but Annotations, which holds boxes" if (folder / "Annotations").is_dir() else ""
+    return f"JPEGImages has no SegmentationClass with masks beside it{boxes}"
+
+
 def _open(root: Path, options: Mapping[str, str]) -> Source:
     base = voc_base(root)
     if base is None:
@@ -142,4 +150,5 @@ FORMAT: Final = Format(
         **colors.OPTIONS,
         "colors": 'masks in colours: their table, such as "sky=#0000ff, road=#808080"; else labelmap.txt or its like',
     },
+    _why_not,
 )

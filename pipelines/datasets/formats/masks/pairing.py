@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, combinations, islice
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -34,6 +34,7 @@ OPTIONS: Final[dict[str, str]] = {
     "names, such as *_S2.tif, where * is what pictures and masks share; else told by names",
     "masks": "the folder of the masks, from the top, or a pattern such as labels/*_label.tif; else told by names",
 }
+_COMPARED: Final = 6  # folders, or endings of names, that may be those of pictures and of masks
 _SAMPLE_FILES: Final = 60
 _SAMPLE_FOLDERS: Final = 40
 _SAMPLE_DEEP: Final = 400  # folders in all
@@ -142,6 +143,35 @@ def match(root: Path, options: Mapping[str, str], *, sample: bool = False) -> Pa
         others={who: by_image(pairs) for who, pairs in told.others.items()},
         findings=tuple(findings),
     )
+
+
+def why_unpaired(root: Path) -> str | None:
+    """Why picture files do not make pictures and masks, and which options would; None where there are none."""
+    files = _list_files(root, sample=True)
+    by_folder: dict[str, set[str]] = defaultdict(set)
+    by_ending: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        by_folder["/".join(file.folders)].add(file.stem)
+        rest, _ = names.last_word(file.stem)
+        if rest:
+            by_ending[f"{file.stem[len(rest) :]}{file.path.suffix}"].add(rest)
+    alike = ((by_folder, "hold files of the same names", ""), (by_ending, "follow the same names", "*"))
+    for groups, how, star in alike:
+        largest = sorted(groups, key=lambda name: -len(groups[name]))[:_COMPARED]
+        for first, second in combinations(largest, 2):
+            shared = len(groups[first] & groups[second])
+            if first and second and shared > 1 and shared >= 0.9 * max(len(groups[first]), len(groups[second])):
+                return (
+                    f"{first} and {second} {how}; if the second are masks, say images={star}{first} and "
+                    f"masks={star}{second} with the name of the format"
+                )
+    masks = [file for file in files if file.part == "mask" or names.says_mask(file.stem)]
+    pictures = [file for file in files if file not in masks]
+    if masks and pictures:
+        first, second = (listing.shown(some[0].path, root) for some in (masks, pictures))
+        return f"masks, such as {first}, are not called as a picture is, such as {second}"
+    missing = "no other picture files" if masks else "no file or folder says mask"
+    return f"there are picture files, such as {listing.shown(files[0].path, root)}, but {missing}" if files else None
 
 
 # 1. Files and their parts --------------------------------------------------------------------------------------------

@@ -289,10 +289,12 @@ def mask_format(
     reason: Callable[[Path, Pairing], str | None],
     source: Callable[[Path, Pairing, Mapping[str, str]], Source],
     options: Mapping[str, str],
+    why_not: Callable[[Path], str | None] = lambda root: None,
 ) -> Format:
     """A format of pictures with masks in a layout: "one" a picture, one a class, or several a class.
 
     reason: why a folder in this layout is in this format, or None. options: beside those that all such formats have.
+    why_not: as in `Format`.
     """
 
     def recognise(root: Path) -> str | None:
@@ -316,7 +318,20 @@ def mask_format(
         marked = {who: source(root, replace(alone, masks=masks), rest) for who, masks in paired.others.items()}
         return ObservedSource({paired.observer: first, **marked}, asked, otherwise=_CLASSES)
 
-    return Format(title, recognise, open_, {**OPTIONS, **options})
+    return Format(title, recognise, open_, {**OPTIONS, **options}, why_not)
+
+
+def why_no_masks(root: Path) -> str | None:
+    """What keeps a folder from being pictures with masks; None where there is no picture."""
+    paired = _sampled(root)
+    if paired is None or not paired.masks:
+        return None if paired is None else pairing.why_unpaired(root)
+    if not paired.mostly_paired:
+        return f"most masks, such as {listing.shown(paired.alone[0], root)}, are not called as a picture is"
+    held = reading.count_files(paired.first_masks(), "color")
+    if held.unreadable and not held.files:
+        return f"none of the masks that were looked at can be read: {held.problem}"
+    return "some masks hold a value a pixel, others colours; save them all in one way"
 
 
 def _sampled(root: Path) -> Pairing | None:
