@@ -53,7 +53,7 @@ def old(root, **more):
 )
 def test_regions_are_nested_whatever_the_year(words, values, name, mark, regions, tmp_path):
     root = write(tmp_path / "set", words, values, name=name, mark=mark)
-    assert [one.format for one in recognise(root)] == ["brats"]
+    assert recognise(root)[0].format == "brats"
     found = open_dataset(root)
     assert found.kind == "overlapping"
     assert found.classes[:3] == ("whole tumour", "tumour core", "enhancing tumour")
@@ -115,7 +115,7 @@ def test_a_value_that_no_year_has_is_an_error_and_one_folder_for_all_will_do(tmp
     assert "holds 7, which no label has" in wrong[0].message
 
 
-def test_a_folder_of_other_volumes_is_none(tmp_path):
+def test_a_folder_of_one_sequence_is_volumes(tmp_path):
     volume(tmp_path / "set" / "a_t1.nii.gz", intensities(1, 0))
     volume(tmp_path / "set" / "a_seg.nii.gz", label_map(1, (0, 1)))
-    assert recognise(tmp_path / "set") == ()
+    assert [one.format for one in recognise(tmp_path / "set")] == ["volumes"]

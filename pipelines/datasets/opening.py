@@ -25,6 +25,7 @@ from pipelines.datasets.formats import (
     supervisely,
     tiff,
     voc,
+    volume_pairs,
     yolo,
 )
 from pipelines.errors import DatasetError
@@ -39,6 +40,7 @@ _FORMATS: Final[dict[str, Format]] = {
     "nnunet": nnunet.FORMAT,
     "brats": brats.FORMAT,
     "dicom": dicom.FORMAT,
+    "volumes": volume_pairs.FORMAT,
     "coco": coco.FORMAT,
     "labelme": labelme.FORMAT,
     "huggingface": huggingface.FORMAT,
