@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from pipelines.config import TrainingConfig
 from pipelines.counting.grid import STEPS
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.losses import LOSSES, Loss
 from pipelines.schema import Head, Variant
+from pipelines.sentences import one_line
 from pipelines.store.files import models_folder
 from pipelines.store.runs import Run
 
@@ -24,7 +26,8 @@ class Ingredients:
     variant: of the probabilities that the thresholds cut. temperature: one number, or one a class for a sigmoid;
     1 where none was fitted. thresholds: one a class, p above it means that the class is there. by_argmax: whether the
     class with the largest p is taken instead, as on exclusive truth. weights: folder of the trained network inside the
-    run, None when it is not there. mean, std: input normalisation, None when it is not known. training: None for
+    run, None when it is not there. mean, std: input normalisation, None when it is not known. bands: of the images.
+    training: None for
     outputs that were imported: the network was trained elsewhere.
     """
 
@@ -42,6 +45,7 @@ class Ingredients:
     weights: str | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    bands: Bands = RGB
 
 
 def ingredients_of(run: Run, head: Head, *, seed: int | None = None) -> Ingredients:
@@ -78,6 +82,7 @@ def ingredients_of(run: Run, head: Head, *, seed: int | None = None) -> Ingredie
         weights=None if notes[seed] is None else models_folder(head, seed).as_posix(),
         mean=tuple(note["mean"]) if note else None,
         std=tuple(note["std"]) if note else None,
+        bands=Bands.model_validate(run.dataset.get("bands", RGB)),
     )
 
 
@@ -125,10 +130,11 @@ def _model(given: Ingredients) -> str:
         return "\n".join(lines)
     of_timm = training.encoder_weights and training.encoder.startswith("tu-")
     weights = "True" if of_timm else _or_none(training.encoder_weights)
+    inputs = "" if given.bands.count == 3 else f"in_channels={given.bands.count}, "
     lines += [
         "# The last layer returns logits: the activation belongs to the loss and to predict().",
         f"model = smp.create_model({json.dumps(training.architecture)}, encoder_name={json.dumps(training.encoder)}, "
-        f"encoder_weights={weights}, classes={len(spec.channels)})",
+        f"encoder_weights={weights}, {inputs}classes={len(spec.channels)})",
     ]
     if given.weights is not None:
         lines.append(
@@ -138,9 +144,22 @@ def _model(given: Ingredients) -> str:
         mean, std = _numbers(given.mean, 4), _numbers(given.std, 4)
         lines += [
             f"mean, std = torch.tensor([{mean}]), torch.tensor([{std}])",
-            "# logits = model((image / 255 - mean[:, None, None]) / std[:, None, None]), images (N, 3, H, W) in RGB",
+            _input_words(given.bands),
         ]
     return "\n".join(["import segmentation_models_pytorch as smp", *lines])
+
+
+def _input_words(bands: Bands) -> str:
+    """How images go into the network."""
+    if bands.are_rgb:
+        return "# logits = model((image / 255 - mean[:, None, None]) / std[:, None, None]), images (N, 3, H, W) in RGB"
+    names = ", ".join(one_line(name) for name in bands.names)
+    return "\n".join(
+        [
+            f"# logits = model((image - mean[:, None, None]) / std[:, None, None]), images (N, {bands.count}, H, W) of",
+            f"# {names}; in 0 to 1, scaled as the data set was read",
+        ]
+    )
 
 
 def _loss(given: Ingredients) -> str:

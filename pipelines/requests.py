@@ -263,10 +263,10 @@ class HeadModel(Settings):
     classes: Annotated[Names | None, Field(description="Comma-separated name of every channel, in order.")] = None
     normalisation: Annotated[Normalisation | None, Field(description="How images are prepared.")] = None
     mean: Annotated[
-        Numbers | None, Field(description="Subtracted from images. One number or one a colour, for images in 0 to 1.")
+        Numbers | None, Field(description="Subtracted from images. One number or one a band, for images in 0 to 1.")
     ] = None
     std: Annotated[
-        Numbers | None, Field(description="Images are divided by it. One number or one a colour, for images in 0 to 1.")
+        Numbers | None, Field(description="Images are divided by it. One number or one a band, for images in 0 to 1.")
     ] = None
     tensor: Annotated[str | None, Field(description="Name of the output to read, of several.")] = None
 

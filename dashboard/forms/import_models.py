@@ -142,7 +142,8 @@ def _ask_images(
         if not fixed and st.toggle("Resize all", key="model_resized", help="Images and truth, before the network."):
             size = imports.ask_size("model")
         order: Order | None = None
-        if any(one.facts.read.order is None and one.facts.axes[0] != 1 for one in found):
+        asked = [one for one in found if one.facts.read.order is None and one.facts.axes[0] != 1]
+        if asked and truth.bands.count == 3:
             order = st.segmented_control(
                 "Colours",
                 _ORDERS,
@@ -170,7 +171,7 @@ def _ask_head(head: Head, found: Inspection, path: Path, truth: Truth) -> tuple[
         if read.values is None:
             given["output"] = _ask_values(head)
         if (read.mean is None or read.std is None) and found.facts.dtype != "uint8":
-            given |= _ask_preparation(head)
+            given |= _ask_preparation(head, truth.bands.count)
     if found.untried is not None and (len(found.facts.outputs) < 2 or "tensor" in given):
         components.problem(for_model_page(found.untried))
     if read.classes is not None:
@@ -192,10 +193,10 @@ def _ask_values(head: Head) -> Values | None:
     )
 
 
-def _ask_preparation(head: Head) -> dict[str, Any]:
+def _ask_preparation(head: Head, bands: int) -> dict[str, Any]:
     way = st.selectbox(
         "Images were prepared",
-        [*_PREPARATIONS, _NUMBERS],
+        [*(way for way in _PREPARATIONS if way != "imagenet" or bands == 3), _NUMBERS],
         index=None,
         key=f"model_normalisation_{head}",
         placeholder="As in its training",
@@ -205,19 +206,19 @@ def _ask_preparation(head: Head) -> dict[str, Any]:
     )
     if way != _NUMBERS:
         return {"normalisation": way}
-    help = "One number or three, for images in 0 to 1."
+    help = f"One number, or {bands}: one a band; for images in 0 to 1."
     mean = st.text_input("Mean", key=f"model_mean_{head}", placeholder="0.485, 0.456, 0.406", help=help, width=200)
     std = st.text_input("Std", key=f"model_std_{head}", placeholder="0.229, 0.224, 0.225", help=help, width=200)
-    return {"mean": numbers(mean), "std": numbers(std)}
+    return {"mean": numbers(mean, bands), "std": numbers(std, bands)}
 
 
-def numbers(text: str) -> tuple[float, ...] | None:
-    """One or three numbers that were typed; None when it is anything else."""
+def numbers(text: str, bands: int = 3) -> tuple[float, ...] | None:
+    """One number that was typed, or one a band; None when it is anything else."""
     try:
         values = tuple(float(part) for part in text.replace(" ", ",").split(",") if part)
     except ValueError:
         return None
-    return values if len(values) in (1, 3) and all(map(math.isfinite, values)) else None
+    return values if len(values) in (1, bands) and all(map(math.isfinite, values)) else None
 
 
 def model_facts(found: Inspection) -> list[str]:

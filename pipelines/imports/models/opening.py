@@ -237,7 +237,7 @@ class Networks:
         return self._facts[path]
 
     def outputs(self, path: Path, image: Float32Array, inputs: Inputs) -> Float32Array:
-        """One image, (H, W, 3) in [0, 1], to (K, H, W) as the network gives it. Raises ModelError."""
+        """One image, (H, W, bands) in [0, 1], to (K, H, W) as the network gives it. Raises ModelError."""
         self.open(path)
         batch = network_input(image, inputs)
         padded = (batch.shape[2], batch.shape[3]) if inputs.layout == "NCHW" else (batch.shape[1], batch.shape[2])
@@ -326,7 +326,7 @@ def open_models(request: ModelImportRequest, dataset: Dataset, stack: ExitStack)
     Raises ModelError for what cannot be opened, run or read as it was said to be, ConfigError for what makes no sense
     and when models fix different sizes, DatasetError when there is no image.
     """
-    opening = {head: _Opening(head, request, stack) for head in request.heads}
+    opening = {head: _Opening(head, request, dataset.bands.count, stack) for head in request.heads}
     size = _one_size({head: one.sizes for head, one in opening.items()})
     splits = request.evaluation.splits
     names = next((dataset.images(split) for split in splits if dataset.images(split)), dataset.names())
@@ -350,7 +350,7 @@ def open_models(request: ModelImportRequest, dataset: Dataset, stack: ExitStack)
 class _Opening:
     """The models of one head while it is found out how they are used."""
 
-    def __init__(self, head: Head, request: ModelImportRequest, stack: ExitStack) -> None:
+    def __init__(self, head: Head, request: ModelImportRequest, bands: int, stack: ExitStack) -> None:
         self.head, self._said = head, request.heads[head]
         self._described = described(request, head)
         place, self.place = _located(self._said.path)
@@ -379,7 +379,7 @@ class _Opening:
         self._inputs: dict[int, tuple[Inputs, tuple[Row, ...], Facts]] = {}
         for seed, path in self.paths.items():
             facts = self.networks.open(path)
-            self._inputs[seed] = (*resolve_inputs(self._described, facts, process.name), facts)
+            self._inputs[seed] = (*resolve_inputs(self._described, facts, process.name, bands), facts)
 
     @property
     def sizes(self) -> set[tuple[int, int]]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from pipelines.arrays import Float32Array
 from pipelines.channels import Activation, Declaration, Values
 from pipelines.config import Settings, Size, build
+from pipelines.datasets.bands import MAX_BANDS
 from pipelines.errors import ModelError
 from pipelines.heads import LAST_LAYERS
 from pipelines.imports.sources import named
@@ -17,13 +18,13 @@ from pipelines.schema import BACKGROUND_CHANNEL, Head
 from pipelines.sentences import count_of, one_line
 
 Numbers: TypeAlias = Annotated[
-    tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(min_length=1, max_length=3)
+    tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(min_length=1, max_length=MAX_BANDS)
 ]
 Positive: TypeAlias = Annotated[
-    tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1, max_length=3)
+    tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1, max_length=MAX_BANDS)
 ]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
-Order: TypeAlias = Literal["RGB", "BGR", "grey"]
+Order: TypeAlias = Literal["RGB", "BGR", "grey", "bands"]
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 InputType: TypeAlias = Literal["float16", "float32", "float64", "uint8"]
 
@@ -31,11 +32,11 @@ InputType: TypeAlias = Literal["float16", "float32", "float64", "uint8"]
 class Described(Settings):
     """What somebody says about a model; None where they say nothing.
 
-    The network sees (scale · image - mean) / std with images in [0, 1]. mean, std: one number, or one a colour, in the
+    The network sees (scale · image - mean) / std with images in [0, 1]. mean, std: one number, or one a band, in the
     order of the network's channels. scale: 1, or 255 for networks that take bytes. order: of the colours; grey is one
-    channel, the luma of ITU-R BT.601. size: (height, width) that images are resized to, "own" for networks that take
-    any size. multiple: what height and width are padded to a multiple of. head, values, classes, background: what the
-    output is, as in `Declaration`.
+    channel, the luma of ITU-R BT.601, and bands are those of the data set, whatever they are. size: (height, width)
+    that images are resized to, "own" for networks that take any size. multiple: what height and width are padded to a
+    multiple of. head, values, classes, background: what the output is, as in `Declaration`.
     """
 
     mean: Numbers | None = None
@@ -71,8 +72,11 @@ class Facts(Settings):
         """Where the shape of the input has its colours; None where it does not tell."""
         if len(self.input_shape) != 4:
             return None
-        first, last = self.input_shape[1] in (1, 3), self.input_shape[3] in (1, 3)
-        return None if first == last else "NCHW" if first else "NHWC"
+        for few in ((1, 3), range(1, MAX_BANDS + 1)):
+            first, last = self.input_shape[1] in few, self.input_shape[3] in few
+            if first != last:
+                return "NCHW" if first else "NHWC"
+        return None
 
     @property
     def axes(self) -> tuple[int | None, int | None, int | None]:
@@ -142,8 +146,11 @@ class Inputs(Settings):
     dtype: InputType
 
 
-def resolve_inputs(given: Described, facts: Facts, model: str) -> tuple[Inputs, tuple[Row, ...]]:
-    """How images go into the network. Raises ModelError when it is not known how they were normalised.
+def resolve_inputs(given: Described, facts: Facts, model: str, bands: int = 3) -> tuple[Inputs, tuple[Row, ...]]:
+    """How images of so many bands go into the network.
+
+    Raises ModelError when it is not known how they were normalised, or the network takes another number of bands; one
+    that takes 1 gets the grey of three.
 
     Customary and therefore assumed where nobody says otherwise: RGB, channels first, padding to 32. A mean and a
     standard deviation are never assumed: another normalisation than in training silently ruins every result.
@@ -155,9 +162,15 @@ def resolve_inputs(given: Described, facts: Facts, model: str) -> tuple[Inputs, 
             f"MODEL-INPUT: the input of {model} is {facts.layout} by its shape, but --layout says {layout}; leave it "
             "out"
         )
-    channels, fixed = _axes(facts.input_shape, layout, model)
-    order = sources.find("order", "RGB", file="grey" if channels == 1 else None, origin="its input")
-    if (order == "grey") != (channels == 1) and channels is not None:
+    channels, fixed = _axes(facts.input_shape, layout, model, bands)
+    grey = channels == 1 and bands == 3
+    order = sources.find("order", "RGB" if bands == 3 else "bands", file="grey" if grey else None, origin="its input")
+    if order != "bands" and bands != 3:
+        raise ModelError(
+            f"MODEL-INPUT: the order {order} is one of colours, but images of this data set have "
+            f"{count_of(bands, 'band')}, which go into {model} in their own order; leave it out"
+        )
+    if (order == "grey") != grey and channels is not None:
         raise ModelError(f"MODEL-INPUT: {model} takes {channels} channels, but order {order} was given; leave it out")
     mean = sources.find("mean", file=(0.0,) if bytes_in else None, origin="its input")
     std = sources.find("std", file=(1.0,) if bytes_in else None, origin="its input")
@@ -167,7 +180,7 @@ def resolve_inputs(given: Described, facts: Facts, model: str) -> tuple[Inputs, 
             "with --normalisation (imagenet, 0-1, -1-1 or 0-255) or with --mean and --std, in numbers for images in "
             "0 to 1"
         )
-    width = 1 if order == "grey" else 3
+    width = 1 if order == "grey" else bands
     if not {len(mean), len(std)} <= {1, width}:
         raise ModelError(f"MODEL-INPUT: mean and std of {model} must be 1 or {width} numbers; give as many")
     scale = sources.find("scale", 1, file=255 if bytes_in else None, origin="its input")
@@ -189,7 +202,9 @@ def resolve_inputs(given: Described, facts: Facts, model: str) -> tuple[Inputs, 
     return build(Inputs, values), tuple(sources.rows)
 
 
-def _axes(shape: Sequence[int | None], layout: str, model: str) -> tuple[int | None, tuple[int, int] | None]:
+def _axes(
+    shape: Sequence[int | None], layout: str, model: str, bands: int
+) -> tuple[int | None, tuple[int, int] | None]:
     """Channels and fixed (height, width) of the input; None where the file leaves them open or does not tell."""
     if not shape:
         return None, None
@@ -198,10 +213,11 @@ def _axes(shape: Sequence[int | None], layout: str, model: str) -> tuple[int | N
         raise ModelError(
             f"MODEL-INPUT: {model} takes {batch} images at once; export it with a batch of 1 or a free one"
         )
-    if channels not in (None, 1, 3):
+    if channels not in (None, bands) and (channels, bands) != (1, 3):
+        have = "3 (RGB), or 1 for a network of grey images" if bands == 3 else str(bands)
         raise ModelError(
-            f"MODEL-INPUT: {model} takes {channels} channels; images have 3 (RGB), or 1 for a network of grey images; "
-            "import its predictions instead"
+            f"MODEL-INPUT: {model} takes {count_of(channels or 0, 'channel')}; images of this data set have {have}; "
+            "pick the bands that it was trained on with the option channels of the data set, or import its predictions"
         )
     if (height is None) != (width is None):
         raise ModelError(f"MODEL-INPUT: {model} fixes only one of height and width; export it with both free or fixed")
@@ -279,7 +295,7 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as P
 
 
 def network_input(image: Float32Array, inputs: Inputs) -> NDArray[Any]:
-    """One image, (H, W, 3) float32 RGB in [0, 1], to a batch of one in the network's layout and dtype.
+    """One image, (H, W, bands) float32 in [0, 1], to a batch of one in the network's layout and dtype.
 
     Height and width are padded at the bottom and right to the multiple with 0, the mean colour, after normalisation.
     """

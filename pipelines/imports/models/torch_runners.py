@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pipelines.datasets.bands import MAX_BANDS
 from pipelines.errors import ModelError
 from pipelines.imports.models.process import OpenRequest
 from pipelines.imports.models.settings import Described, Facts, first_line
@@ -75,7 +76,7 @@ def open_own(request: OpenRequest) -> TorchNetwork:
         mean=head.mean,
         std=head.std,
         scale=1,
-        order="RGB",
+        order="RGB" if head.bands.count == 3 else "bands",
         layout="NCHW",
         size=head.size or "own",
         multiple=required_multiple(network),
@@ -84,7 +85,8 @@ def open_own(request: OpenRequest) -> TorchNetwork:
         classes=declared.classes,
         background=declared.background,
     )
-    return TorchNetwork(network, Facts(input_shape=(None, 3, None, None), read=read, source="head.json"), request)
+    facts = Facts(input_shape=(None, head.bands.count, None, None), read=read, source="head.json")
+    return TorchNetwork(network, facts, request)
 
 
 # Folders of save_pretrained of segmentation-models-pytorch ------------------------------------------------------------
@@ -125,12 +127,12 @@ def open_pretrained(request: OpenRequest) -> TorchNetwork:
     options = {key: value for key, value in config.items() if not key.startswith("_")}
     network = create(architecture, **(options | {"encoder_weights": None}))
     _load_weights(network, folder / "model.safetensors")
-    read = Described.model_validate(
-        {"layout": "NCHW", "multiple": required_multiple(network)}
-        | _ACTIVATIONS[activation]
-        | _preprocessing(encoder, config.get("encoder_weights"))
-    )
     channels = config.get("in_channels", 3)
+    # What pretrained weights were made with is known of three colours.
+    prepared = _preprocessing(encoder, config.get("encoder_weights")) if channels == 3 else {}
+    read = Described.model_validate(
+        {"layout": "NCHW", "multiple": required_multiple(network)} | _ACTIVATIONS[activation] | prepared
+    )
     return TorchNetwork(
         network, Facts(input_shape=(None, channels, None, None), read=read, source="config.json"), request
     )
@@ -206,9 +208,12 @@ def open_state_dict(request: OpenRequest) -> TorchNetwork:
             "segmentation head; export the network as ONNX"
         )
     inputs = kernels[0].shape[1]
-    if inputs != 3:
-        raise ModelError(f"MODEL-INPUT: the network takes {inputs} channels, state dicts of 3 are read; export ONNX")
-    network = build_model(request.architecture, request.encoder, channels=weights[_LAST].shape[0])
+    if not 1 <= inputs <= MAX_BANDS:
+        raise ModelError(
+            f"MODEL-INPUT: the network takes {inputs} channels, but images have 1 to {MAX_BANDS} bands; import its "
+            "predictions instead"
+        )
+    network = build_model(request.architecture, request.encoder, channels=weights[_LAST].shape[0], bands=inputs)
     try:
         network.load_state_dict(weights, strict=True)
     except RuntimeError as error:
