@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from pipelines import sandbox
+from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset, recognised_text
 from pipelines.errors import PipelineError
@@ -34,7 +35,7 @@ class DataFacts(_Model):
     """What there is. problem: why nothing can be trained on it, in one line; the rest is empty then.
 
     images: by split. sizes: (height, width) of some training images. shares: of their valid pixels that carry a class,
-    by class; 0 for one that is in none of them. read_as: how it was recognised, in one line.
+    by class; 0 for one that is in none of them. bands: of every image. read_as: how it was recognised, in one line.
     """
 
     problem: str | None = None
@@ -46,6 +47,7 @@ class DataFacts(_Model):
     images: dict[Split, int] = {}
     sizes: list[tuple[int, int]] = []
     shares: dict[str, float] = {}
+    bands: Bands = RGB
 
 
 def data_facts(path: Path, reading: Path | None = None) -> DataFacts:
@@ -90,7 +92,7 @@ def _facts(dataset: Dataset) -> DataFacts:
     return DataFacts(
         name=dataset.name, read_as=recognised_text(dataset), kind=dataset.kind, classes=dataset.classes,
         background=dataset.background, images=counts, sizes=sizes,
-        shares=dict(zip(dataset.classes, map(float, shares), strict=True)),
+        shares=dict(zip(dataset.classes, map(float, shares), strict=True)), bands=dataset.bands,
     )  # fmt: skip
 
 

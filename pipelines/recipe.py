@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pipelines.config import TrainingConfig
 from pipelines.counting.grid import STEPS
-from pipelines.datasets.bands import RGB, Bands
+from pipelines.datasets.bands import RGB, Bands, stored_bands
 from pipelines.errors import RunError
 from pipelines.heads import HeadSpec
 from pipelines.losses import LOSSES, Loss
@@ -82,7 +82,7 @@ def ingredients_of(run: Run, head: Head, *, seed: int | None = None) -> Ingredie
         weights=None if notes[seed] is None else models_folder(head, seed).as_posix(),
         mean=tuple(note["mean"]) if note else None,
         std=tuple(note["std"]) if note else None,
-        bands=Bands.model_validate(run.dataset.get("bands", RGB)),
+        bands=stored_bands(run.dataset),
     )
 
 

@@ -1,19 +1,29 @@
 """Images of 1 to 16 bands, from their files to what a network learns of them and what people see of them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from make_dataset import save
 from PIL import Image
 
+from pipelines.config import TrainingConfig
 from pipelines.datasets.bands import RGB, Bands, choose_bands
+from pipelines.datasets.base import Item
 from pipelines.datasets.facts import scan
 from pipelines.datasets.opening import open_dataset
 from pipelines.datasets.preview import PreviewRequest, preview_dataset
-from pipelines.errors import DatasetError
+from pipelines.errors import DatasetError, ModelError
+from pipelines.heads import head_specs
+from pipelines.progress import Progress
 from pipelines.reading import DataReading
+from pipelines.training.batches import Augmentation, training_batches
+from pipelines.training.loop import train_pair
+from pipelines.training.models import HeadFile, build_pair, load_model, load_pair, save_model
+from pipelines.training.predict import normalise
 
 HEIGHT, WIDTH = 24, 32
 SENTINEL_2 = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
@@ -67,6 +77,7 @@ def test_every_band_of_a_file_is_in_the_image(tmp_path, bands, dtype):
     expected = np.repeat(values_of(3, bands, dtype) / 4000, 3 if grey_photograph else 1, axis=2)
     image = dataset.read("03").image
     assert image.dtype == np.float32
+    assert image.flags["C_CONTIGUOUS"]
     np.testing.assert_allclose(image, expected, atol=1e-6)
     assert dataset.bands.count == expected.shape[2]
 
@@ -209,3 +220,121 @@ def test_colours_keep_their_place_among_chosen_bands():
     bands = choose_bands(4, {"channels": "4,3,2,1"}, rgb=True, where="a.tif")
     assert (bands.names, bands.display, bands.colors) == (("band 4", "blue", "green", "red"), (3, 2, 1), (3, 2, 1))
     assert choose_bands(4, {"channels": "4,1"}, rgb=True, where="a.tif").colors == ()
+
+
+# What a network sees -------------------------------------------------------------------------------------------------
+
+LIGHT = TrainingConfig(
+    encoder="tu-tf_mobilenetv3_small_minimal_100", epochs=4, batch_size=2, learning_rate=3e-3, size=(32, 32),
+    precision="fp32", device="cpu",
+)  # fmt: skip
+
+
+def hidden(root, bands, at):
+    """Images of noise with a disc that one band alone shows."""
+    y, x = np.mgrid[:32, :32]
+    for number in range(48):
+        random = np.random.default_rng(number)
+        disc = np.hypot(y - random.uniform(7, 25), x - random.uniform(7, 25)) < 6
+        values = random.normal(1500, 100, (32, 32, bands)).astype(np.float32)
+        values[:, :, at] += 1500 * disc
+        save(root / "masks" / f"{number:02}.png", disc.astype(np.uint8))
+        (root / "images").mkdir(exist_ok=True)
+        tifffile.imwrite(root / "images" / f"{number:02}.tif", values, **GREY)
+    return root
+
+
+def sigmoid_of(dataset):
+    return head_specs(dataset.kind, dataset.classes, softmax_rule="both", set_counts={})[:1]
+
+
+def learnt(dataset, folder):
+    """Dice on validation of a barely trained sigmoid."""
+    config = LIGHT.model_copy(update={"augment": False})
+    facts = scan(dataset, "train")
+    rows = train_pair(
+        dataset, sigmoid_of(dataset), config,
+        seed=3, normalisation=(facts.mean, facts.std), folder=folder, progress=Progress(),
+    )  # fmt: skip
+    return [row["score"] for row in rows if row["split"] == "val"][-1]
+
+
+@pytest.mark.parametrize(("bands", "at"), [(4, 3), (13, 7)])
+def test_what_one_band_alone_shows_is_learnt_and_not_without_that_band(tmp_path, bands, at):
+    root = hidden(tmp_path / "set", bands, at)
+    others = ",".join(str(band + 1) for band in range(bands) if band != at)
+    assert learnt(open_with(root, range="0,4000"), tmp_path / "with") > 0.7
+    assert learnt(open_with(root, range="0,4000", channels=others), tmp_path / "without") < 0.3
+
+
+def test_a_batch_is_normalised_band_by_band(tmp_path):
+    dataset = open_with(write_set(tmp_path, lambda number: values_of(number, 6), **GREY), range="0,4000")
+    mean, std = tuple(np.linspace(0.2, 0.7, 6)), tuple(np.linspace(0.1, 0.3, 6))
+    config = LIGHT.model_copy(update={"size": None, "crop": (HEIGHT, WIDTH), "augment": False, "batch_size": 1})
+    (name, *_) = dataset.images("train")
+    image = dataset.read(name).image
+    expected = (image.astype(np.float64) - mean) / std
+    batches = training_batches(dataset, sigmoid_of(dataset), config, seed=0, normalisation=(mean, std), multiple=8)
+    seen = [batch.images[0].numpy() for batch, _ in zip(batches, dataset.images("train"), strict=False)]
+    nearest = min(np.abs(one - np.moveaxis(expected, 2, 0)).max() for one in seen)
+    assert nearest < 1e-4
+    np.testing.assert_allclose(
+        normalise([dataset.read(name)], (mean, std))[0].numpy(), np.moveaxis(expected, 2, 0), atol=1e-4
+    )
+
+
+def test_brightness_changes_for_colours_alone_and_for_all_of_them_alike():
+    bands = Bands(names=("red", "green", "blue", "nir"), display=(0, 1, 2), colors=(0, 1, 2))
+    image = np.full((64, 64, 4), 0.4, np.float32)
+    item = Item("a", image, np.ones((1, 64, 64), np.bool_), np.ones((64, 64), np.bool_))
+    augment = Augmentation(crop=None, augment=True, mean=(0.0,) * 4, std=(1.0,) * 4, bands=bands)
+    seen = np.array([augment(item, key=key).image[:, 20:44, 20:44].mean(dim=(1, 2)).numpy() for key in range(12)])
+    assert np.abs(seen[:, 3] - 0.4).max() < 0.005  # noise of 0.02 over 576 pixels
+    assert np.abs(seen[:, 0] - 0.4).max() > 0.03
+    assert np.abs(seen[:, :3] - seen[:, :1]).max() < 0.01
+
+
+def test_flips_and_turns_move_every_band_alike():
+    image = np.random.default_rng(0).random((40, 40, 1), np.float32).repeat(7, axis=2)
+    item = Item("a", image, np.ones((1, 40, 40), np.bool_), np.ones((40, 40), np.bool_))
+    bands = Bands(names=tuple("abcdefg"), display=(0,))
+    augment = Augmentation(crop=(32, 32), augment=True, mean=(0.0,) * 7, std=(1.0,) * 7, bands=bands)
+    for key in range(5):
+        moved = augment(item, key=key).image
+        assert (moved - moved[:1]).abs().mean() < 0.05  # noise alone: those of the image differ by 0.33
+        assert not torch.equal(moved[0], torch.from_numpy(image[4:36, 4:36, 0]))
+
+
+# What is kept of them ------------------------------------------------------------------------------------------------
+
+
+def saved(folder, bands):
+    """A pair for such images, as a training leaves it."""
+    specs = head_specs("binary", ("thing",), softmax_rule="both", set_counts={})
+    for head, network in build_pair(specs, LIGHT, seed=0, bands=bands.count).items():
+        spec = next(spec for spec in specs if spec.head == head)
+        save_model(
+            network, spec, folder / f"head={head}", normalisation=((0.5,) * bands.count, (0.1,) * bands.count),
+            config=LIGHT, seed=0, best_epoch=1, best_score=None, bands=bands,
+        )  # fmt: skip
+    return folder
+
+
+def test_a_network_is_kept_with_its_bands_and_refuses_images_of_other_bands(tmp_path):
+    bands = Bands(names=("T1", "T2", "FLAIR", "T1c"), display=(0, 1, 2))
+    folder = saved(tmp_path, bands)
+    network, head = load_model(folder / "head=softmax")
+    assert head.bands == bands
+    assert network(torch.zeros(1, 4, 32, 32)).shape == (1, 2, 32, 32)
+    assert set(load_pair(folder, kind="binary", classes=("thing",), bands=bands)) == {0}
+    with pytest.raises(ModelError, match=r"takes 4 bands \(T1, T2, FLAIR, T1c\), the images of the data set have 3"):
+        load_pair(folder, kind="binary", classes=("thing",))
+
+
+def test_a_network_of_before_bands_were_kept_takes_red_green_and_blue(tmp_path):
+    file = saved(tmp_path, RGB) / "head=sigmoid" / "head.json"
+    values = json.loads(file.read_text())
+    del values["bands"], values["checksum"]
+    assert HeadFile.model_validate(values).bands == RGB
+    with pytest.raises(ValueError, match="3 bands, but 2 means"):
+        HeadFile.model_validate(values | {"mean": [0.5, 0.5]})

@@ -235,8 +235,9 @@ def draw_set(chosen: sources.Chosen) -> None:
     if source is None or looked.problem is not None:
         components.problem(looked.problem or "these files cannot be read")
         return
+    bands = [] if looked.bands.are_rgb else [looked.bands.text()]
     components.facts_line(
-        [looked.name, f"{count(len(looked.names))} images", f"{count(len(looked.labels))} labels"], theme
+        [looked.name, f"{count(len(looked.names))} images", f"{count(len(looked.labels))} labels", *bands], theme
     )
     told = f"{chosen.path}\n{looked.format}\n{options}\n{[one.name for one in looked.labels]}"
     key = f"data_{hashlib.sha256(told.encode()).hexdigest()[:12]}"

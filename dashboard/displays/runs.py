@@ -160,6 +160,7 @@ def settings(summaries: Sequence[Summary]) -> tuple[list[list[str]], list[list[s
         ["Data set", *(row.data or NO_VALUE for row in summaries)],
         ["Labels", *(row.kind or NO_VALUE for row in summaries)],
         ["Classes", *(_classes(row) for row in summaries)],
+        ["Bands", *(row.bands.text() for row in summaries)],
         ["Images judged", *(f"{row.images} {row.split or ''}".strip() for row in summaries)],
         ["Heads", *(_heads(row) for row in summaries)],
         ["Seeds", *(", ".join(map(str, row.seeds)) for row in summaries)],

@@ -90,6 +90,7 @@ def show_report(report: CheckReport, *, name: str) -> None:
             f"{sizes[0][1]} × {sizes[0][0]} pixels" + (f" and {len(sizes) - 1} more sizes" if len(sizes) > 1 else "")
             if sizes
             else "",
+            "" if report.bands.are_rgb else report.bands.text(),
             f"{percent(report.ignored_share)} ignored" if report.ignored_share else "",
         ],
         theme,

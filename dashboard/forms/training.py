@@ -135,6 +135,7 @@ def _show(facts: DataFacts) -> None:
             else f"{facts.classes[0]}: {percent(facts.shares[facts.classes[0]])} of the pixels",
             f"{count(images['train'])} images to train on, {count(images['val'])} to validate, "
             f"{count(images['test'])} to test",
+            "" if facts.bands.are_rgb else facts.bands.text(),
         ],
         theme,
     )
@@ -345,7 +346,8 @@ def ask_settings(chosen: Chosen) -> Choices:
                 [None, "imagenet"],
                 key=f"{key}_weights",
                 format_func=lambda one: "from scratch" if one is None else "pretrained on ImageNet",
-                help="Pretrained weights are downloaded once; the server needs a network for that.",
+                help="Pretrained weights are downloaded once; the server needs a network for that. They were made for "
+                "red, green and blue: for other bands the first layer is repeated and scaled.",
             )
         augment = st.toggle("Augmentation: flips, small rotations and scalings, brightness", True, key=f"{key}_augment")
     return Choices(

@@ -8,6 +8,7 @@ from dashboard.displays.runs import declared, declared_heads, network_facts
 from dashboard.rounding import count
 from dashboard.theme import HEAD_TITLES
 from pipelines.config import RunConfig
+from pipelines.datasets.bands import stored_bands
 from pipelines.schema import Split
 from pipelines.sentences import KIND_TITLES
 from pipelines.store.runs import Run
@@ -58,6 +59,7 @@ def _data(dataset: dict[str, Any]) -> dict[str, str]:
         "Data set": str(dataset["name"]),
         "Truth": KIND_TITLES[dataset["kind"]],
         "Classes": ", ".join(map(str, dataset["classes"])),
+        "Bands": stored_bands(dataset).text(),
         "Images": f"{count(dataset['images'])}: {', '.join(images)}",
         "Groups": ", ".join(groups) or "none given",
         "Width × height": ", ".join(sizes) + (f" and {more} more" if more > 0 else ""),

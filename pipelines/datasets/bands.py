@@ -1,7 +1,7 @@
 """The bands of a data set's images: how many, what each is called, and which of them make a picture for people."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -76,6 +76,11 @@ class Bands(BaseModel):
 
 
 RGB: Final = Bands(names=("red", "green", "blue"), display=(0, 1, 2), colors=(0, 1, 2))
+
+
+def stored_bands(report: Mapping[str, Any]) -> Bands:
+    """The bands in the stored report of a check; those of before they were kept are red, green and blue."""
+    return Bands.model_validate(report.get("bands", RGB))
 
 
 def as_colors(values: Float32Array) -> Float32Array:

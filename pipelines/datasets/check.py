@@ -213,8 +213,10 @@ def _heading(report: CheckReport) -> str:
     sizes = ", ".join(f"{width}×{height}" + (f" ({n})" if n > 1 else "") for height, width, n in report.sizes[:4])
     more = f" and {len(report.sizes) - 4} more sizes" if len(report.sizes) > 4 else ""
     count = count_of(len(report.classes), "class", "classes")
+    bands = "" if report.bands.are_rgb else f"\n{report.bands.text()}"
     return (
         f"{report.name}\n{report.kind}, {count}, {report.images} images; width×height: {sizes or 'none readable'}{more}"
+        f"{bands}"
     )
 
 

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
+from pipelines.datasets.bands import RGB, Bands, stored_bands
 from pipelines.errors import RunError
 from pipelines.schema import ALL_CLASSES, ALL_SEEDS, DIFFERENCES, HEADS, MACRO, VARIANTS, Head, Reading, Split, Variant
 from pipelines.store import files
@@ -371,12 +372,12 @@ _OF_A_NETWORK: Final = ("architecture", "encoder", "size", "loss")  # what the f
 class Summary:
     """One run in short.
 
-    created: ISO 8601 in UTC. bytes: size on disk. data: name of its data set. images: in `split`, the one that is
-    judged. origin: of the networks. settings: of training and evaluation by name; of networks that were loaded
-    only what their files say, of imported ones only of the evaluation. declared: of each imported head, what was said
-    of it (config.ImportedHead). answer, confidence, contender: of its verdict, empty where there is none.
-    scores: (metric, head or a name of DIFFERENCES) to the mean over the classes, as trained, with its 95% interval.
-    problem: what could not be read and what to do; empty if all is well.
+    created: ISO 8601 in UTC. bytes: size on disk. data: name of its data set; bands: of its images. images: in
+    `split`, the one that is judged. origin: of the networks. settings: of training and evaluation by name; of networks
+    that were loaded only what their files say, of imported ones only of the evaluation. declared: of each imported
+    head, what was said of it (config.ImportedHead). answer, confidence, contender: of its verdict, empty where there is
+    none. scores: (metric, head or a name of DIFFERENCES) to the mean over the classes, as trained, with its 95%
+    interval. problem: what could not be read and what to do; empty if all is well.
     """
 
     name: str
@@ -397,6 +398,7 @@ class Summary:
     contender: Head | None
     scores: dict[tuple[str, str], Interval]
     problem: str
+    bands: Bands = RGB
 
 
 def summarise(run: Run) -> Summary:
@@ -439,6 +441,7 @@ def summarise(run: Run) -> Summary:
         contender=verdict.get("contender"),
         scores=scores,
         problem=problems[0] if problems else "",
+        bands=stored_bands(dataset),
     )
 
 

@@ -373,7 +373,7 @@ def read_picture(
             f"{path_tail(path, 3)} has {values.shape[2]} channels, asked for is channel {max(chosen) + 1}; correct "
             "channels"
         )
-    image = values[:, :, list(chosen)].astype(np.float32)
+    image = np.ascontiguousarray(values[:, :, list(chosen)], np.float32)
     _scale(path, image, values.dtype, options.limits)
     image = imageio.resize(image, size)
     return (np.repeat(image, 3, axis=2) if photograph and image.shape[2] == 1 else image), own, head.orientation
