@@ -1,15 +1,17 @@
 """The bands of a data set's images: how many, what each is called, and which of them make a picture for people."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.arrays import Float32Array
 from pipelines.datasets.options import channel_numbers
 from pipelines.errors import DatasetError
 from pipelines.sentences import printable
+
+# The list of runs names bands, and comes without the libraries that compute.
+if TYPE_CHECKING:
+    from pipelines.arrays import Float32Array
 
 MAX_BANDS: Final = 16
 OPTIONS: Final[dict[str, str]] = {
@@ -54,9 +56,10 @@ class Bands(BaseModel):
         """Whether these are the red, green and blue of photographs."""
         return self == RGB
 
-    def picture(self, image: Float32Array) -> Float32Array:
+    def picture(self, image: "Float32Array") -> "Float32Array":
         """An image for people, (H, W, bands) float32 in [0, 1] to (H, W, 3).
 
+        >>> import numpy as np
         >>> Bands(names=("VV", "VH"), display=(0, 1)).picture(np.array([[[0.25, 0.5]]], np.float32)).tolist()
         [[[0.25, 0.5, 0.0]]]
         """
@@ -83,8 +86,10 @@ def stored_bands(report: Mapping[str, Any]) -> Bands:
     return Bands.model_validate(report.get("bands", RGB))
 
 
-def as_colors(values: Float32Array) -> Float32Array:
+def as_colors(values: "Float32Array") -> "Float32Array":
     """One to three bands, (H, W, C), as (H, W, 3): one is grey, two are red and green."""
+    import numpy as np
+
     if values.shape[2] == 1:
         return np.repeat(values, 3, axis=2)
     return np.pad(values, ((0, 0), (0, 0), (0, 3 - values.shape[2]))) if values.shape[2] < 3 else values
