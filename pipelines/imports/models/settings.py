@@ -24,7 +24,7 @@ Positive: TypeAlias = Annotated[
     tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1, max_length=MAX_BANDS)
 ]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
-Order: TypeAlias = Literal["RGB", "BGR", "grey", "bands"]
+Order: TypeAlias = Literal["RGB", "BGR", "grey"]
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 InputType: TypeAlias = Literal["float16", "float32", "float64", "uint8"]
 
@@ -42,7 +42,7 @@ class Described(Settings):
     mean: Numbers | None = None
     std: Positive | None = None
     scale: Literal[1, 255] | None = None
-    order: Order | None = None
+    order: Order | Literal["bands"] | None = None
     layout: Layout | None = None
     size: Size | Literal["own"] | None = None
     multiple: Annotated[int, Field(ge=1, le=4096)] | None = None
@@ -139,7 +139,7 @@ class Inputs(Settings):
     mean: Numbers
     std: Positive
     scale: int
-    order: Order
+    order: Order | Literal["bands"]
     layout: Layout
     size: Size | None
     multiple: int
