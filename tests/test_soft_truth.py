@@ -1,6 +1,7 @@
 """Soft truth, of observers or grey masks: from the files to counts, scores, temperature and the human ceiling."""
 
 import json
+import zlib
 from itertools import combinations
 
 import numpy as np
@@ -17,6 +18,8 @@ from sklearn import metrics as sk
 
 from dashboard.displays import calibration, labels
 from dashboard.displays.base import Selection
+from dashboard.queries import images
+from dashboard.viewer import payload
 from pipelines.config import EvaluationConfig
 from pipelines.counting import grid
 from pipelines.counting.counts import stack
@@ -412,3 +415,13 @@ def test_pages_show_soft_truth_and_people(observed, monkeypatch, page, texts):
     said += " ".join(one.label for one in shown.get("button_group"))
     for text in texts:
         assert text in said, text
+
+
+def test_the_viewer_gets_the_soft_truth_in_percent(observed):
+    run, dataset, _ = observed
+    name = dataset.images("test")[0]
+    header, parts = payload.unpack(images.viewer_block(run, "test", ("sigmoid", "softmax"), 0, name).seen)
+    assert header["soft"] is True
+    assert len(parts) == 5  # picture, truth, soft truth and two heads
+    percent = np.frombuffer(zlib.decompress(parts[2]), np.uint8).reshape(1, SIDE, SIDE)
+    np.testing.assert_array_equal(percent, np.rint(100 * dataset.read(name).soft).astype(np.uint8))

@@ -384,9 +384,9 @@ class Block(NamedTuple):
     """What the viewer needs to show an image, and what it can wait for.
 
     seen: of `payload.pack`. Header: width and height of what is sent, step (every how manieth pixel it is), full (width
-    and height of the image). Parts: the image as JPEG, truth, then on exclusive truth the class of the largest log-odds
-    of each head, otherwise the codes of each head. cells: on exclusive truth the codes of each head, nine tenths of all
-    bytes, as the parts of a block; otherwise empty.
+    and height of the image), soft where there is a soft truth. Parts: the image as JPEG, truth, the soft truth if there
+    is one, then on exclusive truth the class of the largest log-odds of each head, otherwise the codes of each head.
+    cells: on exclusive truth the codes of each head, nine tenths of all bytes, as the parts of a block; else empty.
     """
 
     seen: bytes
@@ -476,6 +476,9 @@ def _block(run: Run, split: Split, heads: tuple[Head, ...], seed: int, image: st
     header = {"width": width, "height": height, "step": step, "full": [one.valid.shape[1], one.valid.shape[0]]}
     _, _, codes, largest = zip(*found, strict=True)
     parts = [run.preview(split, image), payload.truth_part(truth, valid)]
+    if one.soft is not None:
+        header["soft"] = True
+        parts.append(payload.soft_part(one.soft[:, ::step, ::step]))
     if not exclusive:
         return Block(payload.pack(header, [*parts, *codes]), b"")
     return Block(payload.pack(header, [*parts, *largest]), payload.pack({}, codes))

@@ -64,6 +64,11 @@ def truth_part(truth: BoolArray, valid: BoolArray) -> bytes:
     return zlib.compress(np.packbits(planes, axis=1).tobytes(), 1)
 
 
+def soft_part(soft: Float16Array) -> bytes:
+    """A soft truth (C, H, W) in percent, one byte each, deflated."""
+    return zlib.compress(np.rint(soft.astype(np.float64) * 100).astype(np.uint8).tobytes(), 1)
+
+
 def codes_part(log_odds: Float16Array) -> bytes:
     """Codes (C, H, W) as one byte each, deflated.
 

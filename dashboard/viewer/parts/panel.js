@@ -97,8 +97,9 @@ function pixelTable(root, { classes, colors, heads, edges }) {
     rows.forEach(({ row, truth, bars }, c) => {
       const right = sample.valid[i] && bit(sample.truth, c);
       row.classList.toggle("true", Boolean(right));
-      truth.textContent = right ? "●" : "";
-      truth.ariaLabel = right ? "in the truth" : "not in the truth";
+      const share = sample.valid[i] && sample.soft ? sample.soft[c * sample.pixels + i] : 0;
+      truth.textContent = [right ? "●" : "", share ? `${share}%` : ""].join(" ").trim();
+      truth.ariaLabel = `${right ? "in" : "not in"} the truth${sample.soft ? `, soft truth ${share}%` : ""}`;
       bars.forEach(({ cell, fill, number }, h) => {
         const code = sample.codes?.[h][c * sample.pixels + i];
         fill.style.width = code === undefined ? "0" : `${100 * middles[code]}%`;

@@ -22,10 +22,12 @@ async function openSample(block, classes, exclusive, cellsOf) {
   const { header, parts } = unpack(block);
   const pixels = header.width * header.height;
   const stride = Math.ceil(pixels / 8);
-  const [picture, bits, ...rest] = await Promise.all([
+  const heads = parts.slice(header.soft ? 3 : 2);
+  const [picture, bits, soft, ...rest] = await Promise.all([
     createImageBitmap(new Blob([parts[0]], { type: "image/jpeg" })),
     inflate(parts[1], (classes + 1) * stride),
-    ...parts.slice(2).map((part) => inflate(part, (exclusive ? 2 : classes) * pixels)),
+    header.soft ? inflate(parts[2], classes * pixels) : null,
+    ...heads.map((part) => inflate(part, (exclusive ? 2 : classes) * pixels)),
   ]);
   // Calls found(i) for each set bit of a plane; most bytes hold none.
   const eachBit = (plane, found) => {
@@ -42,7 +44,7 @@ async function openSample(block, classes, exclusive, cellsOf) {
   let ignored = pixels;
   eachBit(classes, (i) => ((valid[i] = 1), ignored--));
   const sample = {
-    ...header, classes, words, pixels, picture, truth, valid, ignored,
+    ...header, classes, words, pixels, picture, truth, valid, ignored, soft,
     codes: exclusive ? null : rest,
     largest: exclusive ? rest.map((one) => new Uint16Array(one.buffer)) : null,
   };
