@@ -5,6 +5,7 @@ import time
 import numpy as np
 import opening
 import pytest
+import tifffile
 from make_dataset import exclusive, overlapping, picture, save
 from PIL import Image
 
@@ -208,6 +209,36 @@ def test_options_of_a_format_are_used_and_kept_in_the_link(page, place):
     again = page(data=str(root), reading=key_of(at))
     assert [one.label for one in again.get("color_picker")] == ["foreground"]
     assert readings.find(place / "runs", root, key_of(again)).reading.options == {"threshold": "128"}
+
+
+def option(at, name):
+    (field,) = (one for one in at.text_input if one.label == name)
+    return field
+
+
+def test_options_are_offered_where_the_format_is_known_and_something_is_missing(page, place):
+    root = place / "set"
+    for index in range(8):
+        save(root / "images" / f"im{index}.png", picture(index))
+        (root / "masks").mkdir(exist_ok=True)
+        tifffile.imwrite(root / "masks" / f"im{index}.tif", np.full((6, 8), 0.5, np.float32) * (np.arange(8) > 3))
+    at = page(data=str(root))
+    assert "such as threshold=0.5" in problems(at)[0].replace("\\", "")
+    option(at, "threshold").set_value("0.5").run()
+    assert problems(at) == []
+    assert [one.label for one in at.get("color_picker")] == ["foreground"]
+    assert readings.find(place / "runs", root, key_of(at)).reading.options == {"threshold": "0.5"}
+
+
+def test_an_image_is_left_out_and_a_name_that_none_has_is_one_line(page, place):
+    root = exclusive(place / "set")
+    (root / "masks" / "im03.png").write_bytes(b"")
+    at = page(data=str(root))
+    option(at, "leave_out").set_value("im99").run()
+    assert "leave_out names 'im99', but no image is called so" in problems(at)[0].replace("\\", "")
+    option(at, "leave_out").set_value("im03").run()
+    assert problems(at) == []
+    assert readings.find(place / "runs", root, key_of(at)).reading.options == {"leave_out": "im03"}
 
 
 def test_the_format_can_be_overridden(page, place):

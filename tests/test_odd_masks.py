@@ -416,10 +416,10 @@ def test_254_beside_255_is_no_class_in_silence(tmp_path):
 
 
 def test_every_value_up_to_255_is_a_class_where_none_stands_apart(tmp_path):
-    mask = index_mask(250, 254)
-    mask[5] = [251, 252, 253, 255, 0, 0, 0, 0]
+    mask = index_mask(249, 254)
+    mask[5] = [251, 252, 253, 255, 0, 0, 0, 250]
     assert list(pixels(check(write_set(tmp_path, [mask] * 3)))) == [
-        "background", *(f"class {value}" for value in range(250, 256)),
+        "background", *(f"class {value}" for value in range(249, 256)),
     ]  # fmt: skip
 
 
@@ -519,3 +519,57 @@ def test_masks_with_a_palette_and_one_in_its_colours_mean_the_same(tmp_path):
     report = check(root)
     assert pixels(report) == {"soil": 24, "house": 48, "tree": 72}
     assert "a3.png is in colours, such as #0909c8, that the palette" in only(errors(report), "MASK-UNREADABLE")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top"), [(np.uint16, 65535), (np.int16, 32767), (np.int32, 2**31 - 1), (np.int16, -9999)]
+)
+def test_the_largest_value_of_a_type_beside_a_label_map_is_left_out(tmp_path, dtype, top):
+    mask = index_mask(1, 2).astype(dtype)
+    mask[5, :3] = top
+    report = check(write_set(tmp_path, [mask] * 3, suffix="tif"))
+    assert pixels(report) == {"background": 15, "class 1": 48, "class 2": 72}
+    assert f"{top} (6.2%) lie outside the others" in only(report.findings, "VALUE-IGNORED")
+
+
+def test_minus_1_in_32_bits_without_a_sign_is_no_value(tmp_path):
+    mask = index_mask(1, 2).astype(np.uint32)
+    mask[5, :3] = 2**32 - 1
+    report = check(write_set(tmp_path, [mask] * 3, suffix="tif"))
+    assert pixels(report) == {"background": 15, "class 1": 48, "class 2": 72}
+    assert ignored(report) == 9
+
+
+def test_values_that_are_nearly_white_are_one_foreground_with_a_warning(tmp_path):
+    report = check(write_set(tmp_path, [rows(0, 1), rows(0, 1, 254), rows(0, 2)]))
+    assert pixels(report) == {"foreground": 16 + 16 + 24}
+    assert "the masks hold 254, 255 beside 0; all of them are read as foreground" in only(
+        report.findings, "MASK-VALUES"
+    )
+
+
+def test_white_is_the_foreground_where_palettes_show_0_white_and_1_black(tmp_path):
+    mask = with_palette(rows(2, 5, 1), (255, 255, 255), (0, 0, 0))  # white in 2 rows of 6
+    report = check(write_set(tmp_path / "swapped", [mask] * 3))
+    assert pixels(report) == {"foreground": 48}
+    assert "0 was taken for the foreground" in only(report.findings, "PALETTE-READ")
+    mask = with_palette(rows(2, 5, 1), (0, 0, 0), (255, 255, 255))
+    assert pixels(check(write_set(tmp_path / "usual", [mask] * 3))) == {"foreground": 96}
+
+
+def test_one_bad_mask_of_a_class_or_an_object_is_named_too(tmp_path):
+    for index in range(4):
+        save(tmp_path / "classes" / "images" / f"{index}.png", picture(index))
+        save(tmp_path / "objects" / "images" / f"{index}.png", picture(index))
+        for number, name in enumerate(("cell", "nucleus")):
+            save(tmp_path / "classes" / "masks" / name / f"{index}.png", rows(0, 1))
+            save(tmp_path / "objects" / "masks" / str(index) / f"{number}.png", rows(0, 1))
+    (tmp_path / "classes" / "masks" / "nucleus" / "0.png").write_bytes(b"")
+    (tmp_path / "objects" / "masks" / "0" / "1.png").write_bytes(b"")
+    report = check(tmp_path / "classes")
+    assert pixels(report) == {"cell": 48, "nucleus": 48}
+    assert "nucleus/0.png is empty (0 bytes)" in only(errors(report), "MASK-UNREADABLE")
+    report = check(tmp_path / "objects")
+    assert pixels(report) == {"object": 48}
+    assert "masks/0/1.png is empty (0 bytes)" in only(errors(report), "MASK-UNREADABLE")
+    assert check(tmp_path / "objects", leave_out="0").ok

@@ -68,7 +68,7 @@ def read_as(path: Path) -> Read:
     looked, source = form.look(asked)
     reasons = dict(looked.recognised)
     names = [*reasons, *(name for name in FORMATS if name not in reasons)]
-    now = looked.format or known
+    now = looked.format or known or next(iter(reasons), None)  # its options may be what is missing
     st.session_state[f"{key}_seen"] = now
     with st.container(horizontal=True, vertical_alignment="bottom"):
         picked = st.selectbox(

@@ -54,7 +54,7 @@ class Dataset:
         """
         self.source = source
         self.root, self.name, self.soft, self.bands = source.root, source.name, source.soft, source.bands
-        left_out = _left_out(source.names(), spec.options)
+        left_out = names_left_out(source.names(), spec.options)
         self._names = tuple(name for name in source.names() if name not in left_out)
         self._known = frozenset(self._names)
         self._alignment = orientation.Alignment(source, spec.options)
@@ -263,7 +263,7 @@ class Dataset:
         return several
 
 
-def _left_out(names: Sequence[str], options: Mapping[str, str]) -> frozenset[str]:
+def names_left_out(names: Sequence[str], options: Mapping[str, str]) -> frozenset[str]:
     """Images that the option leave_out names. Raises DatasetError for a name that none has, and for all of them."""
     left_out: set[str] = set()
     for pattern in filter(None, (part.strip() for part in options.get("leave_out", "").split(","))):

@@ -16,6 +16,7 @@ from pipelines.arrays import BoolArray, UInt8Array
 from pipelines.datasets import imageio, orientation
 from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.base import Finding, Label, Picture, Role, Source, Truth, Turn
+from pipelines.datasets.dataset import names_left_out
 from pipelines.datasets.opening import FORMATS, open_source, recognise
 from pipelines.errors import DatasetError, PipelineError
 from pipelines.reading import DataReading
@@ -143,10 +144,11 @@ def preview_dataset(request: PreviewRequest) -> tuple[DatasetPreview, dict[str, 
         if not source.names():
             raise DatasetError(f"{source.name} holds no image in the format {chosen} ({FORMATS[chosen].title})")
         alignment = orientation.Alignment(source, request.options)
+        left_out = names_left_out(source.names(), request.options)
     except PipelineError as error:
         problem = str(error).replace(request.path, Path(request.path).name)  # where uploads lie is nobody's business
         return DatasetPreview(recognised=recognised, problem=problem), {}
-    sample = _Sample(source, alignment)
+    sample = _Sample(source, alignment, [name for name in source.names() if name not in left_out])
     labels = [
         PreviewLabel(name=row.name, color=row.color, role=row.role, share=float(n))
         for row, n in zip(source.labels, sample.pixels / max(1, sample.whole), strict=True)
@@ -167,12 +169,12 @@ def preview_dataset(request: PreviewRequest) -> tuple[DatasetPreview, dict[str, 
 
 
 class _Sample:
-    """A few images spread over the set, those with labels that are not shown yet first.
+    """A few images spread over those that are named, those with labels that are not shown yet first.
 
     arrays: to keep. pixels: by label, of those of all images that were read (whole).
     """
 
-    def __init__(self, source: Source, alignment: orientation.Alignment) -> None:
+    def __init__(self, source: Source, alignment: orientation.Alignment, names: Sequence[str]) -> None:
         self._bands = source.bands
         self.pixels, self.whole = np.zeros(len(source.labels), np.int64), 0
         self.arrays: dict[str, Any] = {}
@@ -182,7 +184,7 @@ class _Sample:
         self.turns: dict[str, Turn] = {}
         later: list[tuple[str, Picture, BoolArray, BoolArray]] = []
         seen = np.zeros(len(source.labels), np.bool_)
-        for name in _spread(source.names(), _TRIED):
+        for name in _spread(names, _TRIED):
             if len(self.shown) == IMAGES:
                 break
             try:

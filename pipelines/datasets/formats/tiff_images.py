@@ -425,7 +425,12 @@ def read_plane(path: Path, *, page: int | None = None, pages: Pages = "") -> NDA
 
 
 def has_value(values: NDArray[Any]) -> BoolArray:
-    """Which values of a mask are there: not NaN, infinite or what stands for them; the shape of the values."""
+    """Which values of a mask are there: not NaN, infinite or what stands for them; the shape of the values.
+
+    The largest number of 32 or 64 bits without a sign stands for -1.
+    """
+    if values.dtype in (np.uint32, np.uint64):
+        return np.asarray(values != np.iinfo(values.dtype).max, np.bool_)
     if values.dtype.kind == "f":
         return np.asarray(np.abs(values) < _NO_VALUE, np.bool_)  # NaN is not
     return np.asarray(values != NO_DATA, np.bool_)
@@ -441,8 +446,8 @@ def whole_numbers(path: Path, values: NDArray[Any], advice: str = "save them as 
     if values.dtype == np.bool_:
         return values.astype(np.uint8)
     there = values
-    if values.dtype.kind == "f":
-        there = values.astype(np.promote_types(values.dtype, np.float32))
+    if values.dtype.kind == "f" or values.dtype in (np.uint32, np.uint64):
+        there = values.astype(np.promote_types(values.dtype, np.float32 if values.dtype.kind == "f" else np.int64))
         there[~has_value(values)] = NO_DATA
     limit = np.iinfo(np.int32)
     if there.size and (there.min() < limit.min or there.max() > limit.max):

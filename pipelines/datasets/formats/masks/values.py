@@ -22,6 +22,8 @@ FOREGROUND: Final = "foreground"
 _STRETCH: Final = 257  # 65535 / 255
 _PALETTES: Final = 50  # files whose palettes are compared; later ones are only asked for values not met before
 _COMPARED: Final = 256  # values
+_NEARLY_WHITE: Final = frozenset(range(250, 256))
+_TOPS: Final = (2**31 - 1, 65535, 32767, 255)  # of the types that masks are saved in
 _CLOSE: Final = 16  # neighbouring values of label maps are closer; those of pictures of label maps are further apart
 
 
@@ -97,9 +99,10 @@ def value_labels(
 ) -> tuple[ValueLabels, list[Finding]]:
     """A label for every value, and findings about what was guessed.
 
-    unnamed: what the option of this name says. 0 is the background unless a table says otherwise. 255, and 254 beside
-    it, are left out where the others are close together and end far below; so are NaN and values below 0. 8-bit values
-    that a program made 16 (0, 257, 514, … 65535) are named as those of 8 bits. A file unlike all others names none.
+    unnamed: what the option of this name says. 0 is the background unless a table says otherwise. The largest value of
+    a type (255, 65535), and 254 beside 255, are left out where the others are close together and end below; so are NaN
+    and values below 0. 8-bit values that a program made 16 (0, 257, 514, … 65535) are named as those of 8 bits. A file
+    unlike all others names none.
     Raises DatasetError when there are too many values for labels.
     """
     seen = seen.usual()
@@ -126,10 +129,13 @@ def value_labels(
         empty = named.get(0, Named(BACKGROUND))
         only = rows[0] if len(rows) == 1 else Named(FOREGROUND)
         two = (Label(empty.name, empty.color, "background"), Label(only.name, only.color))
+        if names is None and _white_is_zero(seen, foreground):
+            problem = f"the palettes show 0 white and {foreground[0]} black, so 0 was taken for the foreground"
+            return ValueLabels(two, (foreground, (0,))), [*findings, Finding.note("PALETTE-READ", problem)]
         return ValueLabels(two, ((0,), foreground)), findings
     colors = colors if colors is not None else _palette_colors(seen, findings)
     ignored = {value for value in total if value < 0 and value not in named}
-    ignored |= {value for value in _void(total) if value not in named and (value == 255 or not named)}
+    ignored |= {value for value in _void(total) if value not in named and (value in _TOPS or not named)}
     if ignored:
         problem = f"the mask values {shares(ignored, total)} lie outside the others and are left out of everything"
         if ignored == {tiff_images.NO_DATA}:
@@ -230,17 +236,30 @@ def _foreground(
         problem = "some masks hold 0 and 1, others 0 and 255; both are read as background and foreground"
         findings.append(Finding.warning("MASK-VALUES", problem))
         return (1, 255)
+    if 0 in total and len(others) > 1 and others <= _NEARLY_WHITE:
+        problem = f"the masks hold {first_of(sorted(others), 8)} beside 0; all of them are read as foreground"
+        findings.append(Finding.warning("MASK-VALUES", problem))
+        return tuple(sorted(others))
     return ()
 
 
+def _white_is_zero(seen: MaskValues, foreground: tuple[int, ...]) -> bool:
+    """Whether masks of two values have palettes in which 0 is white and the other black."""
+    palettes = [palette for path in itertools.islice(seen.files, _PALETTES) if (palette := palette_of(path))]
+    last = foreground[0]
+    return bool(palettes) and all(
+        len(palette) > last and (palette[0], palette[last]) == ("#ffffff", "#000000") for palette in palettes
+    )
+
+
 def _void(total: Counts) -> set[int]:
-    """255, or 254 and 255, where they stand apart from the values of a label map."""
-    others = sorted(value for value in total if 0 <= value < 255)
-    void = {255}
-    if others[-1:] == [254] and 254 - max(others[:-1], default=254) > _CLOSE:
+    """Largest values of integer types, and 254 beside 255, where they stand apart from the values of a label map."""
+    others = sorted(value for value in total if value >= 0)
+    void = {others.pop() for top in _TOPS if others[-1:] == [top]}
+    if 255 in void and others[-1:] == [254] and 254 - max(others[:-1], default=254) > _CLOSE:
         void.add(others.pop())
     gaps = [after - before for before, after in itertools.pairwise(others)]
-    apart = bool(gaps) and min(gaps) <= _CLOSE and others[-1] < 254 and max(total) == 255
+    apart = bool(gaps) and min(gaps) <= _CLOSE and others[-1] + 1 < min(void, default=0)
     return void if apart else set()
 
 
