@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 from pipelines import evaluation
 from pipelines.config import RunConfig, TrainingConfig
 from pipelines.datasets import listing
-from pipelines.datasets.check import CheckReport
+from pipelines.datasets.check import LEAVE_OUT, CheckReport
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ConfigError, DatasetError
@@ -143,11 +143,12 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 
 def check_ok(report: CheckReport) -> None:
-    """Raise DatasetError with the first error of a check, and how many more there are."""
+    """Raise DatasetError with the first error of a check, how many more there are, and how to go on without."""
     errors = [finding for finding in report.findings if finding.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more: see `python -m pipelines check`)" if len(errors) > 1 else ""
-        raise DatasetError(f"{errors[0].code}: {errors[0].message}{more}")
+        way = "".join(f"; {finding.message}" for finding in report.findings if finding.code == LEAVE_OUT)
+        raise DatasetError(f"{errors[0].code}: {errors[0].message}{more}{way}")
 
 
 def spelt_out(config: RunConfig, dataset: Dataset) -> RunConfig:

@@ -18,6 +18,7 @@ from pipelines.datasets.formats.tiff_images import read_mask
 from pipelines.datasets.opening import open_dataset, recognise
 from pipelines.errors import DatasetError
 from pipelines.reading import DataReading
+from pipelines.stages import check_ok
 
 
 def opened(root, **options):
@@ -140,6 +141,9 @@ def test_a_set_does_without_the_images_that_leave_out_names(tmp_path):
     root = write_set(tmp_path, [b"", *GOOD, b""])
     whole, rest = check(root), check(root, leave_out="a0, a8")
     assert only(whole.findings, "LEAVE-OUT").endswith("leave_out=a0, a8")
+    with pytest.raises(DatasetError, match=r"a0\.png is empty \(0 bytes\).*and 1 more.* leave_out=a0, a8$"):
+        check_ok(whole)  # what a run says
+    check_ok(rest)
     assert (whole.ok, rest.ok) == (False, True)
     assert (rest.images, rest.images_read) == (7, 7)
     assert pixels(rest) == pixels(whole) == COUNTS

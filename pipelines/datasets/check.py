@@ -21,7 +21,7 @@ from pipelines.datasets.observers import OTHERS, compare
 from pipelines.heads import head_specs
 from pipelines.progress import Progress
 from pipelines.schema import SPLITS, Kind, Split
-from pipelines.sentences import count_of, listed
+from pipelines.sentences import count_of, first_of, listed
 
 # The report ----------------------------------------------------------------------------------------------------------
 
@@ -491,6 +491,8 @@ def _mean(values: Float64Array) -> float:
 
 # The check -----------------------------------------------------------------------------------------------------------
 
+LEAVE_OUT: Final = "LEAVE-OUT"  # code of the finding on how to go on without images that have errors
+_NAMED: Final = 50  # images in one line
 _FEW: Final = 10  # groups or images in test: with fewer, an interval means little
 
 
@@ -550,9 +552,9 @@ def _way_on(dataset: Dataset, faulty: Sequence[str]) -> Iterable[Finding]:
         have, them, files = ("has", "it", "its files") if one else ("have", "them", "their files")
         problem = (
             f"{count_of(len(faulty), 'image')} {have} errors, which stand in the way of training: mend {files}, or do "
-            f"without {them} by the option leave_out={', '.join(faulty)}"
+            f"without {them} by the option leave_out={first_of(faulty, _NAMED)}"
         )
-        yield Finding.note("LEAVE-OUT", problem)
+        yield Finding.note(LEAVE_OUT, problem)
 
 
 def _membership(dataset: Dataset) -> dict[str, list[Split]]:
