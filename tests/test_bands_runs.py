@@ -120,7 +120,7 @@ def test_a_run_is_not_gone_on_with_where_images_have_other_bands_now(runs, tmp_p
     """As a run of before, which saw three of four modalities."""
     folder = tmp_path / "runs"
     shutil.copytree(runs, folder)
-    monkeypatch.setattr("pipelines.datasets.formats.nnunet.choose_bands", lambda *_, **__: RGB)
+    monkeypatch.setattr("pipelines.datasets.formats.volumes.choose_bands", lambda *_, **__: RGB)
     with pytest.raises(DatasetError, match="read with 3 bands, and the run was begun with 4"):
         add_seeds("brats", (1,), runs=folder, progress=Progress())
 

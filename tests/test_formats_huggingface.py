@@ -376,3 +376,60 @@ def test_what_masks_hold_is_remembered(tmp_path, monkeypatch):
     open_source(root)
     assert counted == []
     assert ends_well(root, said()) == "whole"
+
+
+# Columns of arrays ---------------------------------------------------------------------------------------------------
+
+
+def values_of(seed: int, bands: int, dtype="uint16") -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 200, (HEIGHT, WIDTH, bands)).astype(dtype)
+
+
+def arrays(root: Path, bands: int, *, first: bool = False, dtype: str = "uint16", saved: bool = False) -> Path:
+    """Rows with an array of bands, (H, W, B) or with the bands first, and a mask (H, W)."""
+    images = [values_of(seed, bands, dtype) for seed in range(6)]
+    images = [np.moveaxis(image, 2, 0) for image in images] if first else images
+    features = {"image": datasets.Array3D(images[0].shape, dtype), "label": datasets.Array2D((HEIGHT, WIDTH), "uint8")}
+    rows = {"image": images, "label": [mask(seed) for seed in range(6)]}
+    whole = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+    root.mkdir(parents=True)
+    whole.save_to_disk(root) if saved else whole.to_parquet(root / "rows.parquet", batch_size=2)
+    return root
+
+
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("bands", [3, 4, 10])
+def test_arrays_are_read_with_every_band(tmp_path, bands, first, saved):
+    root = arrays(tmp_path / "set", bands, first=first, saved=saved)
+    assert recognise(root)[0].format == "huggingface"
+    dataset = open_dataset(root, said(range="0,250"))
+    assert dataset.bands.count == bands
+    for number, name in enumerate(dataset.names()):
+        item = dataset.read(name)
+        np.testing.assert_allclose(item.image, values_of(number, bands) / 250, atol=1e-6)
+        np.testing.assert_array_equal(item.truth.argmax(axis=0), mask(number))
+    assert dataset.read(dataset.names()[0], size=(5, 7)).image.shape == (5, 7, bands)
+    picked = open_dataset(root, said(channels="3,1", display="1", range="0,250"))
+    np.testing.assert_allclose(picked.read(picked.names()[2]).image, values_of(2, bands)[:, :, [2, 0]] / 250, atol=1e-6)
+    assert picked.bands.display == (1,)
+
+
+def test_whole_numbers_of_many_bits_need_a_range_and_ragged_lists_are_told(tmp_path):
+    dataset = open_dataset(arrays(tmp_path / "set", 4, dtype="int64"))
+    (finding,) = dataset.examine(dataset.names()[0]).findings
+    assert "holds int64 from 0 to 199, whose range is not known; say which" in finding.message
+    square, ragged = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]], [[[1], [2, 3]], [[5, 6], [7, 8]]]
+    rows = pa.table({"image": [square, ragged], "label": [[[0, 1], [1, 1]], [[1, 0], [0, 0]]]})
+    (tmp_path / "ragged").mkdir()
+    pq.write_table(rows, tmp_path / "ragged" / "rows.parquet")
+    dataset = open_dataset(tmp_path / "ragged", said(range="0,9"))
+    found = [dataset.examine(name).findings for name in dataset.names()]
+    assert found[0] == ()
+    assert "of different lengths" in found[1][0].message
+
+
+def test_outlines_beside_pictures_are_no_masks(tmp_path):
+    rows = pa.table({"image": [encoded(picture(0))], "segmentation": [[[0.5, 1.0], [2.0, 3.0]]]})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    assert recognise(tmp_path) == ()

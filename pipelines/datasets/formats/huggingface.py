@@ -8,24 +8,27 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.datasets import listing, splits
-from pipelines.datasets.base import Finding, Format, Truth, distinct, source_name
+from pipelines.datasets import imageio, listing, splits
+from pipelines.datasets.bands import choose_bands
+from pipelines.datasets.base import Finding, Format, Picture, Size, Source, Truth, distinct, source_name
 from pipelines.datasets.files import damage_named
-from pipelines.datasets.formats import json_file
+from pipelines.datasets.formats import json_file, tiff_images
 from pipelines.datasets.formats.masks import reading
 from pipelines.datasets.formats.masks.reading import Counts, MaskValues
 from pipelines.datasets.formats.masks.tables import Named, Names, find_names
 from pipelines.datasets.formats.masks.values import value_labels
+from pipelines.datasets.formats.nested_lists import MAX_VALUES, bands_last, is_nested, to_array
 from pipelines.errors import DatasetError
 from pipelines.reading import MAX_LABELS
 from pipelines.schema import SPLITS
@@ -42,10 +45,26 @@ _LIKE_MASKS: Final = ("mask", "seg", "label", "annot")
 
 
 def choose(schema: pa.Schema, options: Mapping[str, str], path: Path) -> tuple[str, str]:
-    """The columns of images and masks, as the options say or by their names. Raises DatasetError, one line."""
+    """The columns of images and masks, as the options say or by their names. Raises DatasetError, one line.
+
+    Columns of arrays are looked at where there are no two of pictures; nobody else says that lists beside pictures are
+    masks and no outlines.
+    """
     with told(path):  # names need not be text
-        names = list(schema.names)
-        every = [name for name in names if names.count(name) == 1 and holds_pictures(schema.field(name).type)]
+        names = [name for name in schema.names if schema.names.count(name) == 1]
+        pictures = [name for name in names if holds_pictures(schema.field(name).type)]
+        arrays = [name for name in names if is_nested(schema.field(name).type)]
+    if arrays:
+        with suppress(DatasetError):
+            return _choose(pictures, options, path)
+        image, mask = _choose(pictures + arrays, options, path)
+        if image in arrays or options.get("mask", "").strip():
+            return image, mask
+    return _choose(pictures, options, path)
+
+
+def _choose(every: list[str], options: Mapping[str, str], path: Path) -> tuple[str, str]:
+    """The same, of columns that can be either."""
     shown = [printable(name)[:40] for name in every[:10]]
     listed = ", ".join(shown) or "none"
     given = {key: options.get(key, "").strip() for key in ("image", "mask")}
@@ -171,8 +190,8 @@ class Shard(ABC):
     rows: int
 
     @abstractmethod
-    def read(self, row: int, column: str) -> bytes:
-        """The encoded picture in one cell. Raises DatasetError, one line, when it is not in there."""
+    def read(self, row: int, column: str) -> bytes | NDArray[Any]:
+        """The encoded picture or the array in one cell. Raises DatasetError, one line, when it is not in there."""
 
     @abstractmethod
     def paths(self, column: str) -> list[str | None]:
@@ -211,7 +230,10 @@ def _binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _bytes(path: Path, row: int, column: str, value: Any) -> bytes:
+def _content(path: Path, row: int, column: str, cell: Any) -> bytes | NDArray[Any]:
+    if is_nested(cell.type):
+        return to_array(cell)
+    value = cell.as_py()
     held = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(held, bytes) or not held:
         raise DatasetError(
@@ -246,7 +268,7 @@ class _Parquet(Shard):
             arrow_extensions_enabled=False,
         )
 
-    def read(self, row: int, column: str) -> bytes:
+    def read(self, row: int, column: str) -> bytes | NDArray[Any]:
         group = bisect_right(self._ends, row)
         inside = row - (self._ends[group - 1] if group else 0)
         with told(self.path):
@@ -261,7 +283,7 @@ class _Parquet(Shard):
             value = batch.column(0)
             value.validate(full=True)
             self._open[column] = (group, inside + 1, batches)
-            return _bytes(self.path, row, column, value[0].as_py())
+            return _content(self.path, row, column, value[0])
 
     def paths(self, column: str) -> list[str | None]:
         if not _has_paths(self.schema.field(column).type):
@@ -283,12 +305,23 @@ class _Parquet(Shard):
         file = self._file([leaf] if field == "path" else [])
         # Never the metadata of a column: on damage Arrow ends the process there.
         size = file.metadata.row_group(group).total_byte_size
+        nested = is_nested(self.schema.field(column).type)
+        if nested and file.metadata.row_group(group).column(self._leaf(file, column)).num_values > MAX_VALUES:
+            raise DatasetError(
+                f"{path_tail(self.path)}: row group {group} holds more than {MAX_VALUES:,} values of {column[:40]!r}; "
+                "write it with smaller row groups"
+            )
         if not 0 <= size <= MAX_GROUP_BYTES:
             raise DatasetError(
                 f"{path_tail(self.path)}: row group {group} unpacks to {size:,} bytes, allowed are "
                 f"{MAX_GROUP_BYTES:,}; write it with smaller row groups"
             )
         return iter(file.iter_batches(batch_size=rows, row_groups=[group], columns=[leaf], use_threads=False))
+
+    def _leaf(self, file: Any, column: str) -> int:
+        """Number of the one column of values that a column of arrays has in the file."""
+        paths = (file.schema.column(index).path for index in range(len(file.schema)))
+        return next(index for index, path in enumerate(paths) if path.split(".")[0] == column)
 
     def close(self) -> None:
         self._open.clear()
@@ -350,13 +383,13 @@ class _Stream(Shard):
             raise ValueError(f"batch {wanted} is missing")
         return self._open[1]
 
-    def read(self, row: int, column: str) -> bytes:
+    def read(self, row: int, column: str) -> bytes | NDArray[Any]:
         with told(self.path):
             group = bisect_right(self._ends, row)
             cells = self._batch(group).column(column)
             cells.validate(full=True)
             value = cells[row - (self._ends[group - 1] if group else 0)]
-            return _bytes(self.path, row, column, value.as_py())
+            return _content(self.path, row, column, value)
 
     def paths(self, column: str) -> list[str | None]:
         if not _has_paths(self.schema.field(column).type):
@@ -467,6 +500,10 @@ class HuggingFaceSource(listing.FileSource):
                 splits[split].append(name)
         self.splits = {split: tuple(splits[split]) for split in SPLITS if splits.get(split)}
         self._last: Shard | None = None
+        self._arrays = is_nested(self._shards[0].schema.field(self._image).type)
+        self._bands_of = tiff_images.parse_options(options)
+        if self._arrays:
+            self._find_bands(options)
         names, table = class_names(root, self._shards[0].schema, self._mask, options)
         self._tables += [table] if table is not None else []
         held = self._count()
@@ -553,7 +590,7 @@ class HuggingFaceSource(listing.FileSource):
         index = bisect_right(self._starts, number) - 1
         return self._shards[index], number - self._starts[index]
 
-    def _cell(self, name: str, column: str) -> bytes:
+    def _cell(self, name: str, column: str) -> bytes | NDArray[Any]:
         with self._lock:
             shard, row = self._place(self._rows[name])
             if self._last is not None and self._last is not shard:
@@ -562,7 +599,56 @@ class HuggingFaceSource(listing.FileSource):
             return shard.read(row, column)
 
     def _mask_values(self, name: str) -> NDArray[Any]:
-        return reading.read_index(Path(self._where(name)), content=self._cell(name, self._mask))
+        where, cell = Path(self._where(name)), self._cell(name, self._mask)
+        if isinstance(cell, bytes):
+            return reading.read_index(where, content=cell)
+        if cell.ndim == 3 and 1 in (cell.shape[0], cell.shape[2]):
+            cell = cell[0] if cell.shape[0] == 1 else cell[:, :, 0]
+        if cell.ndim != 2:
+            raise DatasetError(f"{where} has a mask of the shape {cell.shape}, expected (H, W); save one value a pixel")
+        return tiff_images.whole_numbers(where, cell)
+
+    def _array(self, name: str) -> NDArray[Any]:
+        """The bands of a row whose image is an array, (H, W, B), as stored."""
+        cell = self._cell(name, self._image)
+        if isinstance(cell, bytes):
+            raise DatasetError(f"{self._where(name)} holds an encoded picture where others hold arrays; write it again")
+        with damage_named(Path(self._where(name)), "cannot be read ({}); write it again", (ValueError,)):
+            return bands_last(cell)
+
+    def _find_bands(self, options: Mapping[str, str]) -> None:
+        """Bands as the first row that can be read has them."""
+        for name in list(self._rows)[:_LOOKED_AT]:
+            try:
+                values = self._array(name)
+            except DatasetError:  # the check lists it
+                continue
+            self.bands = choose_bands(values.shape[2], options, rgb=values.shape[2] == 3, where=self._where(name))
+            return
+
+    def picture(self, name: str, *, size: Size | None = None) -> Picture:
+        """The picture of a row, or the bands of its array by the options channels and range."""
+        if not self._arrays:
+            return super().picture(name, size=size)
+        values = self._array(name)
+        chosen = self._bands_of.channels or tuple(range(values.shape[2]))
+        if max(chosen) >= values.shape[2]:
+            raise DatasetError(
+                f"{self._where(name)} has {values.shape[2]} channels, asked for is channel {max(chosen) + 1}; correct "
+                "channels"
+            )
+        if values.dtype.kind in "iu" and values.dtype.itemsize > 2 and self._bands_of.limits == "dtype":
+            raise DatasetError(
+                f"{self._where(name)} holds {values.dtype} from {values.min()} to {values.max()}, whose range is not "
+                "known; say which values become black and white, such as range=0,255"
+            )
+        image = np.ascontiguousarray(values[:, :, list(chosen)], np.float32)
+        tiff_images.scale_bands(Path(self._where(name)), image, values.dtype, self._bands_of.limits)
+        return Picture(imageio.resize(image, size), (values.shape[0], values.shape[1]))
+
+    def head(self, name: str) -> tuple[Size, int]:
+        """Size and orientation of a picture."""
+        return Source.head(self, name) if self._arrays else super().head(name)
 
     def _where(self, name: str) -> str:
         shard, row = self._place(self._rows[name])
@@ -574,7 +660,10 @@ class HuggingFaceSource(listing.FileSource):
 
     def content(self, name: str) -> tuple[Path, bytes | None]:
         """Where a row's picture is, for messages, and its bytes."""
-        return Path(self._where(name)), self._cell(name, self._image)
+        cell = self._cell(name, self._image)
+        if not isinstance(cell, bytes):
+            raise DatasetError(f"{self._where(name)} holds an array where others hold pictures; write it again")
+        return Path(self._where(name)), cell
 
     def truth(self, name: str) -> Truth:
         """The labels of a row's mask. Raises DatasetError, one line."""
@@ -606,6 +695,7 @@ FORMAT = Format(
     {
         "image": "the column of pictures",
         "mask": "the column of masks",
+        **{name: f"columns of arrays: {text}" for name, text in tiff_images.BAND_OPTIONS.items()},
         "classes": "names of the mask's values from 0, with commas between them",
     },
 )

@@ -265,12 +265,13 @@ def _values(path: Path, tif: tifffile.TiffFile, page: int | None, pages: Pages) 
 
 # Pictures and masks --------------------------------------------------------------------------------------------------
 
-OPTIONS: Final[dict[str, str]] = {
-    **{name: f"TIFF pictures: {text}" for name, text in bands.OPTIONS.items()},
-    "range": 'TIFF pictures: values that become 0 and 1 in every band, such as 0,4095; "dtype" takes all that an '
+BAND_OPTIONS: Final[dict[str, str]] = {
+    **bands.OPTIONS,
+    "range": 'values that become 0 and 1 in every band, such as 0,4095; "dtype" takes all that an '
     'integer can hold; "percentile" takes the 1st and 99th of each picture, three bands together and others each by '
     "itself",
 }
+OPTIONS: Final[dict[str, str]] = {name: f"TIFF pictures: {text}" for name, text in BAND_OPTIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -374,7 +375,7 @@ def read_picture(
             "channels"
         )
     image = np.ascontiguousarray(values[:, :, list(chosen)], np.float32)
-    _scale(path, image, values.dtype, options.limits)
+    scale_bands(path, image, values.dtype, options.limits)
     image = imageio.resize(image, size)
     return (np.repeat(image, 3, axis=2) if photograph and image.shape[2] == 1 else image), own, head.orientation
 
@@ -465,11 +466,11 @@ def whole_numbers(path: Path, values: NDArray[Any], advice: str = "save them as 
     return whole
 
 
-def _scale(path: Path, image: Float32Array, dtype: np.dtype[Any], limits: Range) -> None:
+def scale_bands(path: Path, image: Float32Array, dtype: np.dtype[Any], limits: Range) -> None:
     """Bring the bands of an image to [0, 1] in place. Percentiles are those of each band, of three bands together."""
     if limits == "percentile" and image.shape[2] not in (1, 3):
         for band in range(image.shape[2]):
-            _scale(path, image[:, :, band : band + 1], dtype, limits)
+            scale_bands(path, image[:, :, band : band + 1], dtype, limits)
         return
     finite = np.isfinite(image)
     if limits == "percentile":
