@@ -353,7 +353,7 @@ class _Case:
 
     def one_for_all(self) -> Finding:
         """One channel for several classes: a label map, or the probabilities of one class."""
-        seen, classes = self.seen, f"{len(self.said.classes)} classes are declared ({_listed(self.said.classes)})"
+        seen, classes = self.seen, f"there are {len(self.said.classes)} classes ({_listed(self.said.classes)})"
         if seen.whole == seen.finite:
             return _error(
                 "LABEL-MAP",

@@ -362,6 +362,12 @@ def test_a_nested_archive_in_disguise_is_refused_by_its_content(inner, tmp_path)
 
 def test_data_files_that_are_archives_inside_are_taken_and_never_unpacked(tmp_path):
     files = {"a.npz": honest_zip(), "b.nii.gz": gzip.compress(b"volume"), "c.pt": honest_zip()}
+    files |= {
+        "d.nrrd": b"NRRD0004",
+        "d.raw.gz": gzip.compress(b"volume"),
+        "e.mha": b"ObjectType",
+        "f.dcm": bytes(128) + b"DICM",
+    }
     assert contents(taken(honest_zip(files), tmp_path).folder) == files
 
 

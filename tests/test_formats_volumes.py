@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import random
 import zlib
 
 import numpy as np
 import pytest
+from fuzzing import trials
 from places import shared_cases
 
 from pipelines.datasets.formats import itk, nifti
@@ -171,3 +173,22 @@ def test_the_case_with_nrrd_is_read():
     found = open_dataset(shared_cases() / "nrrd_nnunet" / "data")
     assert (found.kind, found.classes, len(found.names())) == ("binary", ("a",), 12)
     assert sum(int(found.read(name).truth.sum()) for name in found.names()) == 6864
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damage_anywhere_ends_in_one_line(name, tmp_path):
+    sound, rng = FILES[name], random.Random(name)
+    path, told = tmp_path / name, []
+    for _ in range(trials(400, 100)):
+        broken = bytearray(sound)
+        for _ in range(rng.choice([1, 3, 9])):
+            broken[rng.randrange(min(len(broken), 200))] = rng.choice(
+                [0, 9, 10, 32, 45, 48, 57, 255, rng.randrange(256)]
+            )
+        path.write_bytes(bytes(broken[: rng.choice([len(broken), rng.randrange(len(broken))])]))
+        try:
+            planes(path)
+        except DatasetError as error:
+            told.append(str(error))
+    assert len(set(told)) > 5
+    assert all(line.isprintable() and ("; " in line or "expected" in line) for line in told)

@@ -22,7 +22,7 @@ from pipelines.imports import axes
 from pipelines.imports.readers import open_outputs, torch_files
 from pipelines.imports.readers.torch_files import _process
 from pipelines.imports.sources import Said
-from pipelines.imports.trial import look_apart
+from pipelines.imports.trial import look, look_apart
 from pipelines.misuse import check_outputs
 from pipelines.requests import HeadOutputs, ImportRequest
 from pipelines.store.runs import Run
@@ -267,6 +267,19 @@ def test_label_maps_are_told_to_carry_no_probabilities(how, tmp_path):
     assert "logits[i].float().cpu().numpy()) in place of logits.argmax(1)[i]" in told
     assert "SOFTMAX-ONE-CHANNEL" not in told
     assert not (tmp_path / "runs" / "x").exists()
+
+
+def test_the_look_before_an_import_tells_label_maps_before_channels_are_named(tmp_path):
+    data, outputs = world(tmp_path / "data", (24, 32))
+    (tmp_path / "out").mkdir()
+    for name, p in outputs.items():
+        np.save(tmp_path / "out" / f"{name}.npy", p.argmax(axis=0))
+    for said in ({}, {"values": "probabilities"}, {"values": "probabilities", "classes": CLASSES}):
+        head = HeadOutputs(path=str(tmp_path / "out"), **said)
+        seen = look(ImportRequest(name="", dataset=str(data), heads={"softmax": head}))[0].heads["softmax"]
+        told = seen.problem or "; ".join(f"{one.code}: {one.message}" for one in seen.findings)
+        assert told.startswith("LABEL-MAP: there are 3 classes (background, a, b), but")
+        assert seen.stands_in_the_way
 
 
 def test_one_map_of_probabilities_for_two_classes_is_no_label_map():

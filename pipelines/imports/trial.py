@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipelines.arrays import BoolArray, UInt8Array
-from pipelines.channels import Values, align
+from pipelines.channels import Declaration, Values, align
 from pipelines.config import Settings
 from pipelines.datasets.bands import RGB, Bands
 from pipelines.datasets.base import Finding, Item
@@ -21,7 +22,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.errors import ConfigError, DatasetError, PipelineError
 from pipelines.imports.axes import TRANSPOSE, SwapCheck, seems_swapped
-from pipelines.imports.models.opening import OpenedModel, open_models
+from pipelines.imports.models.opening import OpenedModel, open_models, usual_channels
 from pipelines.imports.readers import FORMATS, recognise_outputs
 from pipelines.imports.sources import OutputSource, Said, named
 from pipelines.misuse import MisuseCheck
@@ -218,9 +219,19 @@ def _look_at(
                 if (said.values or form.values) and named_channels:  # else there is nothing to hold against yet
                     findings, labels = _hold_against(head, sources, dataset, items, shown)
                     facts |= {"looked": len(items), "findings": findings}
+                elif not named_channels:
+                    facts["problem"] = _label_map(first, usual_channels(head, dataset), words)
     except PipelineError as error:
         facts["problem"] = str(error)
     return Seen(**facts), labels
+
+
+def _label_map(values: NDArray[Any], usual: tuple[str, ...], said: Said) -> str | None:
+    """What is told of a label map before channels are named: it has one, and nothing could be said of it."""
+    check = MisuseCheck(Declaration(head=said.activation, values="probabilities", classes=usual))
+    check.add(values)
+    told = (f"{one.code}: {one.message}" for one in check.findings() if one.code == "LABEL-MAP")
+    return next(told, None)
 
 
 # Models --------------------------------------------------------------------------------------------------------------

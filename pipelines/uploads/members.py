@@ -34,7 +34,7 @@ _ADVICE: Final[dict[Kind, tuple[str, str, str]]] = {
 }
 # Files that are archives inside and data all the same; none of them is ever unpacked.
 _DATA: Final = (
-    *(".npz", ".nii.gz", ".mgz", ".gii.gz", ".pt", ".pth", ".ckpt"),
+    *(".npz", ".nii.gz", ".raw.gz", ".mgz", ".gii.gz", ".pt", ".pth", ".ckpt"),
     *(".docx", ".xlsx", ".pptx", ".odt", ".ods"),
 )
 _NESTED: Final = (
