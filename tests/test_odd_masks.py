@@ -177,10 +177,10 @@ def test_one_jpeg_among_label_maps_names_no_labels(tmp_path):
 
 
 def test_one_mask_in_other_values_than_all_the_rest_names_no_labels(tmp_path):
-    masks = [index_mask(1, 2)] * 13
+    masks = [index_mask(1, 2)] * 7
     report = check(write_set(tmp_path / "scaled", [*masks, index_mask(100, 200)]))
     assert list(pixels(report)) == ["background", "class 1", "class 2"]
-    assert only(errors(report), "MASK-VALUES").startswith("masks/a13.png holds 100, 200, which no label has")
+    assert only(errors(report), "MASK-VALUES").startswith("masks/a7.png holds 100, 200, which no label has")
     one_more = check(write_set(tmp_path / "rare", [*masks, index_mask(1, 5)]))  # shares 1 with the others
     assert list(pixels(one_more)) == ["background", "class 1", "class 2", "class 5"]
     assert one_more.ok
@@ -190,8 +190,28 @@ def test_one_soft_binary_mask_is_named_with_the_threshold_that_reads_it(tmp_path
     root = write_set(tmp_path, [*[rows(0, 2)] * 7, SOFT])
     report = check(root)
     assert pixels(report) == {"foreground": 7 * 24}
-    assert "threshold=128 reads soft masks" in only(errors(report), "MASK-VALUES")
+    assert "or say threshold=128, which reads soft masks" in only(errors(report), "MASK-VALUES")
     assert pixels(check(root, threshold="128")) == {"foreground": 7 * 24 + int((SOFT >= 128).sum())}
+
+
+def test_a_jpeg_among_binary_masks_is_named_with_the_threshold_too(tmp_path):
+    square = np.zeros((64, 64), np.uint8)
+    square[13:45, 13:45] = 255  # not on the edges of JPEG's blocks
+    root = write_set(tmp_path, [])
+    for index in range(5):
+        save(root / "images" / f"a{index}.png", picture(index, 64, 64))
+        save_image(root / "masks" / f"a{index}.{'jpg' if index == 2 else 'png'}", Image.fromarray(square))
+    report = check(root)
+    assert pixels(report) == {"foreground": 4 * 1024}
+    message = only(errors(report), "MASK-VALUES")
+    assert re.fullmatch(r"masks/a2\.jpg holds .* no label has, .*, or say threshold=128, .*", message)
+    assert pixels(check(root, threshold="128")) == {"foreground": 5 * 1024}
+
+
+def test_one_label_map_among_masks_in_colours_names_no_labels(tmp_path):
+    report = check(write_set(tmp_path, [index_mask(1, 2), *[color_mask()] * 7]))
+    assert pixels(report) == {"background": 112, "00ff00": 112, "ff0000": 112}
+    assert only(errors(report), "MASK-VALUES").startswith("masks/a0.png holds #010101, #020202, which no label has")
 
 
 def test_one_soft_mask_in_colours_is_named_and_read_by_the_nearest_colour_if_asked(tmp_path):
@@ -200,7 +220,7 @@ def test_one_soft_mask_in_colours_is_named_and_read_by_the_nearest_colour_if_ask
     report = check(root)
     assert pixels(report) == {"background": 112, "00ff00": 112, "ff0000": 112}
     assert "masks/a7.png holds 46 values that no label has" in only(errors(report), "MASK-VALUES")
-    assert "nearest=yes takes the nearest colour" in only(errors(report), "MASK-VALUES")
+    assert "or say nearest=yes, which takes the nearest colour" in only(errors(report), "MASK-VALUES")
     red = int((SOFT >= 128).sum())
     assert pixels(check(root, nearest="yes")) == {"background": 112, "00ff00": 112 + 48 - red, "ff0000": 112 + red}
 

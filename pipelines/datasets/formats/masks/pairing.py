@@ -158,8 +158,9 @@ def why_unpaired(root: Path) -> str | None:
     alike = ((by_folder, "hold files of the same names", ""), (by_ending, "follow the same names", "*"))
     for groups, how, star in alike:
         largest = sorted(groups, key=lambda name: -len(groups[name]))[:_COMPARED]
-        largest.sort(key=lambda name: names.says_mask_within(name.rpartition(".")[0].strip("_-. ") or name))
-        for first, second in combinations(largest, 2):
+        masks_named = {name for name in largest if names.says_mask_within(name.partition(".")[0].strip("_-. ") or name)}
+        pairs = combinations(sorted(largest, key=lambda name: (name in masks_named, name)), 2)
+        for first, second in sorted(pairs, key=lambda pair: (pair[1] not in masks_named, pair[0] in masks_named)):
             shared = len(groups[first] & groups[second])
             if first and second and shared > 1 and shared >= 0.9 * max(len(groups[first]), len(groups[second])):
                 return (

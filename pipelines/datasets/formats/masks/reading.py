@@ -23,6 +23,7 @@ from pipelines.errors import DatasetError
 How: TypeAlias = Literal["index", "color"]
 Counts: TypeAlias = dict[int, int]  # value, or colour as 0xRRGGBB, to number of pixels
 
+_SEVERAL: Final = 5  # files, from which on one may be unlike the others
 FEW: Final = 12  # values more than which no label map has by chance
 MOST: Final = 4096  # different values of one file; more are not told apart
 LOSSY: Final = (".jpg", ".jpeg", ".webp")
@@ -73,8 +74,8 @@ class MaskValues:
         """Files that hold what no other does, as one that alone was saved as JPEG, resized smoothly or scaled.
 
         At most a tenth of the files, or one: those with more than FEW values of their own and four times as many as
-        most files have, or JPEG with any of its own; and, among many files, the only one with values of its own if it
-        has several and shares none but 0.
+        most files have, or JPEG with any of its own; and, among several files, the only one with values of its own if
+        these are several and all that it holds beside 0.
         """
         sizes = sorted(MOST if counts is None else len(counts) for counts in self.files.values())
         if len(sizes) < 3:
@@ -89,7 +90,7 @@ class MaskValues:
             own = MOST if counts is None else len(counts.keys() - rest.keys())
             odd |= {path} if own > (0 if path in lossy else FEW) else set()
         single = {value for value, files in rest.items() if files == 1}
-        if len(sizes) > FEW and len(single) > 1:
+        if len(sizes) > _SEVERAL and len(single) > 1:
             odd |= {path for path in self.files.keys() - suspects if set(self.files[path] or ()) - {0} == single}
         return odd
 

@@ -76,12 +76,14 @@ class ValueLabels:
         held = first_of([f"#{value:06x}" if self.colors else spoken(int(value)) for value in wrong], 8)
         problem = f"{where} holds {held}, which no label has; correct the mask or {self.table}"
         if len(wrong) > FEW:
-            way = "nearest=yes takes the nearest colour" if self.colors else "save it anew from where it was made"
-            way = "threshold=128 reads soft masks" if len(self.labels) == 2 and not self.colors else way
             problem = (
                 f"{where} holds {len(wrong):,} values that no label has, such as {held.split(' and ')[0]}, as masks do "
-                f"that were saved as JPEG or resized with smooth edges; {way}, or leave its image out"
+                "that were saved as JPEG or resized with smooth edges; save it anew from where it was made"
             )
+        if self.colors and len(wrong) > FEW:
+            problem += ", or say nearest=yes, which takes the nearest colour"
+        elif not self.colors and len(self.labels) == 2 and known.max() >= 128:
+            problem += ", or say threshold=128, which reads soft masks"
         return Truth(layers, valid, (Finding.error("MASK-VALUES", problem),))
 
 
