@@ -216,6 +216,35 @@ def test_what_is_missing_is_told(tmp_path):
         open_dataset(tmp_path / "alone")
 
 
+def test_what_else_lies_beside_a_series_does_not_stand_in_the_way(tmp_path):
+    root = dataset(tmp_path / "set")
+    for name in ("LICENSE", "README", "CHANGES", "VERSION", "A1"):
+        (root / name).write_text("text")
+    other = pydicom.dcmread(root / "p1" / "im1.dcm")
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    other.NumberOfFrames = 3  # a dose, or an enhanced image
+    other.save_as(root / "dose.dcm")
+    for name in ("Rows", "Columns", "PixelData", "NumberOfFrames", "SOPClassUID"):
+        delattr(other, name)
+    other.file_meta.MediaStorageSOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
+    other.save_as(root / "DICOMDIR")
+    found = open_dataset(root)
+    assert recognise(root)[0].format == "dicom"
+    assert len(found.names()) == 3 * SLICES
+    (told,) = [finding for finding in found.structure() if finding.code == "DICOM-UNREADABLE"]
+    assert (told.severity, "has several frames; export it with one image a file" in told.message) == ("warning", True)
+
+
+def test_images_may_be_compressed(tmp_path):
+    root = dataset(tmp_path / "set")
+    for path in root.rglob("im*.dcm"):
+        packed = pydicom.dcmread(path)
+        packed.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+        packed.save_as(path)
+    image = open_dataset(root, DataReading(options={"window": "-160,240"})).read("P2_s1_0003").image
+    np.testing.assert_allclose(image[:, :, 0], np.clip((hounsfield(2)[2] + 160) / 400, 0, 1), atol=1e-5)
+
+
 def test_without_pydicom_the_line_says_what_to_install(tmp_path, monkeypatch):
     root = dataset(tmp_path / "set", patients=1)
     plain = builtins.__import__

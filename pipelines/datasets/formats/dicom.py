@@ -26,9 +26,11 @@ from pipelines.reading import MAX_LABELS
 from pipelines.sentences import count_of, path_tail, printable
 
 MAX_BYTES: Final = 512 << 20  # of a file
+_LOOKED_AT: Final = 50  # files, to recognise a folder
 _MOST_IMAGES: Final = 100_000
 _MOST_FRAMES: Final = 100_000  # of a segmentation
 _SEGMENTATIONS: Final = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segments, label maps
+_DIRECTORY: Final = "1.2.840.10008.1.3.10"  # DICOMDIR
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"  # the whole file is packed, so that nothing bounds what comes out
 _PERCENTILES: Final = (0.5, 99.5)  # of a series
 _SAMPLED: Final = 16  # images of a series that these are taken of
@@ -75,7 +77,7 @@ def _recognise(root: Path) -> str | None:
     for number, path in enumerate(_files(root)):
         if _is_dicom(path):
             return f"{path.name} is a DICOM file"
-        if number >= 3:
+        if number >= _LOOKED_AT:
             break
     return None
 
@@ -379,12 +381,14 @@ def _headers(root: Path, findings: list[Finding]) -> tuple[dict[str, Image], lis
         try:
             with _reading(path):
                 head = _pydicom().dcmread(path, stop_before_pixels=True, specific_tags=list(_HEADER))
+                if head.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
+                    continue
                 if head.SOPClassUID in _SEGMENTATIONS:
                     segmentations.append(path)
-                elif "Rows" in head:
+                elif "Rows" in head:  # else no image, such as a report
                     images[str(head.SOPInstanceUID)] = _image(path, head)
         except DatasetError as error:
-            findings.append(Finding.error("DICOM-UNREADABLE", f"left out: {error}"))
+            findings.append(Finding.warning("DICOM-UNREADABLE", f"left out: {error}"))
         if len(images) > _MOST_IMAGES:
             raise DatasetError(f"there are more than {_MOST_IMAGES:,} DICOM images; give the folder of fewer")
     return images, segmentations
