@@ -150,21 +150,19 @@ def image_means(run: Run, split: Split, metric: str, region: Region) -> pd.DataF
     weights = unit_weights(
         units, replicates=options["replicates"], rng=np.random.default_rng(options["bootstrap_seed"])
     ).astype(np.float32)
+    mean = _mean_metric(metric, region)
     estimates: dict[Head, dict[int, HeadEstimates]] = {}
     for head in run.heads:
         for seed in run.seeds:
             block = _sums(run, split, head, seed, metric, region)
             estimates.setdefault(head, {})[seed] = estimate_head(
                 partial(iter, (block,)), setting_of(run, split, head, seed), weights, units=units.count,
-                metrics=[_mean_metric(metric, region)], presence=kept(OUTCOMES_AT_HALF), regions=(region,),
+                metrics=[mean], presence=kept(OUTCOMES_AT_HALF), regions=(region,),
             )  # fmt: skip
     frame = metrics_table(
         estimates, classes=dataset(run)["classes"], split=split, variant="raw", units=units,
-        stream=(options["bootstrap_seed"], 1),
+        stream=(options["bootstrap_seed"], 1), metrics={mean.name: mean},
     ).to_pandas()  # fmt: skip
-    of_head, ends = frame["head"].isin(run.heads), ["low", "high"]
-    for rows, bounds in ((of_head, METRICS[metric].bounds), (~of_head, METRICS[metric].difference_bounds)):
-        frame.loc[rows, ends] = frame.loc[rows, ends].clip(*bounds)
     return _plain(frame)
 
 
