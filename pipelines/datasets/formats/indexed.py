@@ -11,6 +11,7 @@ from pipelines.datasets.formats.masks import reading, tables, values
 from pipelines.datasets.formats.masks.pairing import Pairing
 from pipelines.datasets.formats.masks.source import LabelMapSource, mask_format, why_no_masks
 from pipelines.datasets.formats.masks.values import ValueLabels
+from pipelines.sentences import first_of
 
 
 class IndexedSource(LabelMapSource):
@@ -25,13 +26,17 @@ class IndexedSource(LabelMapSource):
             self.use_labels(ValueLabels.two(None if self.grey else self.threshold))
         else:
             names = tables.find_names(root, self.names_folders(), options)
-            self._palette = () if self.by_alpha else reading.palette_beside_colors(self.mask_paths())
-            held = reading.count_marks(self.mask_paths(), self.read_marks, "alpha" if self.by_alpha else self._palette)
-            labels, findings = values.value_labels(held, names, unnamed=self.unnamed)
+            held = reading.count_marks(self.mask_paths(), self.read_marks, "alpha" if self.by_alpha else "values")
+            noted: list[Finding] = []
+            self._palette = reading.palette_beside_colors(held)
             if self._palette:
-                problem = "masks in colours were read by the palette of the others, as the index of each colour"
-                findings.append(Finding.note("PALETTE-READ", problem))
-            self.use_labels(labels, names, [*held.findings(root), *findings])
+                unread = held.unreadable
+                held = reading.count_marks(self.mask_paths(), self.read_marks, self._palette)
+                read = [self.shown(path) for path in unread if path in held.files]
+                problem = f"masks in colours, read as their indices in the palette of the others: {first_of(read, 3)}"
+                noted += [Finding.note("PALETTE-READ", problem)] if read else []
+            labels, findings = values.value_labels(held, names, unnamed=self.unnamed)
+            self.use_labels(labels, names, [*held.findings(root), *noted, *findings])
 
     def read_marks(self, path: Path) -> NDArray[Any]:
         """The values of a mask, (H, W), of one in colours by the palette of the others. Raises DatasetError."""

@@ -235,11 +235,11 @@ def has_head(path: Path) -> bool:
         return False
 
 
-def palette_beside_colors(paths: Iterable[Path]) -> tuple[str, ...]:
-    """The palette of the first mask that has one where others are saved in colours; () where none are."""
-    modes = {path: mode_of(path) for path in paths}
-    palettes = (tuple(palette_of(path)) for path, mode in modes.items() if mode == "P")
-    return next(palettes, ()) if "RGB" in modes.values() or "RGBA" in modes.values() else ()
+def palette_beside_colors(seen: MaskValues) -> tuple[str, ...]:
+    """The palette of the first mask that has one where others cannot be read for their colours; () where none are."""
+    if not any(mode_of(path) in ("RGB", "RGBA") for path in seen.unreadable):
+        return ()
+    return next((tuple(palette) for path in seen.files if (palette := palette_of(path))), ())
 
 
 def read_by_palette(path: Path, palette: Sequence[str]) -> NDArray[Any]:
